@@ -1,0 +1,39 @@
+# The only entry point. `make help` prints every target with what it does.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_pkg \
+           services/classifier services/kmeans services/gateway deploy
+READY := $(VENV)/.ready
+
+.PHONY: help
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock $(MEMBERS:%=%/pyproject.toml)
+	@bash deploy/setup.sh $(VENV) $(MEMBERS)
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## make the virtual environment from requirements.lock
+
+.PHONY: fmt
+fmt: $(READY)  ## format and fix what ruff can fix
+	$(VENV)/bin/ruff check --fix-only --quiet . && $(VENV)/bin/ruff format .
+
+.PHONY: check
+check: $(READY)  ## formatting, lint, types, import rules
+	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: lock
+lock:  ## resolve requirements.lock again (universal, hashes, no index address)
+	$(UV) pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --quiet \
+	  $$(awk -F'"' '/^name/{print "--no-emit-package " $$2}' $(MEMBERS:%=%/pyproject.toml)) \
+	  $(MEMBERS:%=%/pyproject.toml) pyproject.toml --group dev -o requirements.lock

@@ -1,0 +1,1 @@
+"""Pure decisions of balancing, ejection, retries, budgets and deadlines."""

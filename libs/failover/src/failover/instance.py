@@ -1,0 +1,35 @@
+"""One instance of a service, as discovery knows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where one process of a service listens and what its registration says of it.
+
+    Attributes:
+        ip: IPv4 literal.
+        port: TCP port.
+        weight: share of traffic relative to its peers, 0 or more (Nacos scale: 1.0 is normal).
+        healthy: what Nacos believes; necessary for traffic, never sufficient.
+        enabled: False while an operator or the instance itself keeps it out of traffic.
+        cluster: Nacos cluster name; callers prefer their own.
+        metadata: free labels; `gateway.idempotent` and `model_version` mean something to us.
+    """
+
+    ip: str
+    port: int
+    weight: float = 1.0
+    healthy: bool = True
+    enabled: bool = True
+    cluster: str = "DEFAULT"
+    metadata: Mapping[str, str] = field(default=NO_METADATA, hash=False)
+
+    @property
+    def address(self) -> str:
+        """`ip:port`, the key under which load and ejection are kept."""
+        return f"{self.ip}:{self.port}"

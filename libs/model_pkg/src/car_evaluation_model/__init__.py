@@ -1,0 +1,1 @@
+"""The car-evaluation model as a versioned package."""

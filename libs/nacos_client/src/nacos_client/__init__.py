@@ -1,0 +1,1 @@
+"""Nacos for an asyncio service: announce, watch configuration, discover, call by name."""

@@ -1,0 +1,1 @@
+"""What every service shares: runner, health, problem+json, request id, logs, metrics, settings."""

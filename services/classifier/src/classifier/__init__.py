@@ -1,0 +1,1 @@
+"""The car-evaluation classifier as a service."""

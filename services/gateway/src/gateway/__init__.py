@@ -1,0 +1,1 @@
+"""The gateway: healthy instances from Nacos, balancing, retries, no lost request."""

@@ -1,0 +1,1 @@
+"""KMeans clustering as a service, its cluster count live in Nacos."""

@@ -1,0 +1,99 @@
+"""The rules of CONTRIBUTING.md that no linter knows."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN_NAMES = {"utils", "util", "common", "manager", "helper", "helpers", "misc"}
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Files of the repository that match, whether committed already or about to be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [path for line in listed.splitlines() if (path := ROOT / line).is_file()]
+
+
+def product() -> list[Path]:
+    """Python modules that ship."""
+    return [path for path in tracked("*.py") if "src" in path.parts]
+
+
+def test_there_is_a_product_to_check() -> None:
+    """The rules below hold because modules were looked at, not because none was found."""
+    packages = {path.parts[path.parts.index("src") + 1] for path in product()}
+
+    assert {"failover", "nacos_client", "gateway", "classifier", "kmeans"} <= packages
+
+
+def test_a_module_is_one_idea() -> None:
+    """No product module is longer than 300 lines."""
+    long = {str(p.relative_to(ROOT)) for p in product() if len(p.read_text().splitlines()) > 300}
+
+    assert set() == long
+
+
+def test_names_say_what_is_inside() -> None:
+    """No module or package is called after nothing in particular."""
+    vague = [p for p in product() if FORBIDDEN_NAMES & {p.stem, *p.relative_to(ROOT).parts}]
+
+    assert [] == vague
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
+def test_nothing_is_left_for_later(word: str) -> None:
+    """The product carries no note that something is still to be done."""
+    marked = [p for p in product() if re.search(rf"\b{word}\b", p.read_text())]
+
+    assert [] == marked
+
+
+def test_one_place_reads_the_environment() -> None:
+    """Only the settings reader, the entry points and the stack look at `os.environ`."""
+    readers = {
+        str(p.relative_to(ROOT))
+        for p in product()
+        if "os.environ" in p.read_text() and "stack" not in p.parts and p.stem != "__main__"
+    }
+
+    assert len(readers) <= 1, readers
+
+
+def test_the_lock_names_no_index() -> None:
+    """requirements.lock pins every distribution by hash and leaves the index to the machine."""
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^[a-z0-9][a-z0-9._-]*==", lock, flags=re.MULTILINE)
+
+    assert "://" not in lock
+    assert len(pins) > 50
+    assert lock.count("--hash=sha256:") >= len(pins)
+
+
+def test_no_path_of_a_machine() -> None:
+    """Nothing in the repository says where somebody's checkout was."""
+    parent = f"{ROOT.parent}/" if ROOT.parent != Path("/") else None
+    if parent is None:
+        pytest.fail("the checkout's parent is the root directory: run from another place")
+    named = [p for p in tracked(".") if parent.encode() in p.read_bytes()]
+
+    assert [] == named
+
+
+def test_the_model_services_mirror_each_other() -> None:
+    """Two services mirror each other: the same room has the same file name in both."""
+    rooms = {
+        service: {p.name for p in (ROOT / "services" / service / "src" / service).glob("*.py")}
+        for service in ("classifier", "kmeans")
+    }
+    shared = {"__init__.py", "__main__.py", "app.py", "schemas.py", "settings.py"}
+
+    assert shared <= rooms["classifier"]
+    assert shared <= rooms["kmeans"]

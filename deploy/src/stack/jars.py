@@ -1,0 +1,68 @@
+"""The Nacos server's jars, fetched with Maven once and kept."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stack import ROOT, STATE
+
+POM = ROOT / "deploy" / "nacos" / "pom.xml"
+LAUNCHER = ROOT / "deploy" / "nacos" / "Launcher.java"
+
+
+class MissingToolError(RuntimeError):
+    """A program this machine lacks; the message says what to install."""
+
+
+def class_path() -> str:
+    """Return the Java class path of a Nacos server, fetching its jars if they are not here."""
+    jars = fetch()
+    # Two jars hold the package com.caucho.hessian and only the newer one has every class the
+    # server needs, so that one must come first.
+    first = next(jars.glob("hessian-4*.jar"))
+    return f"{first}:{jars}/*"
+
+
+def fetch() -> Path:
+    """Return the folder with the jars of `pom.xml`; about 190 MB the first time."""
+    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    folder = STATE / f"nacos-jars-{wanted}"
+    with _one_at_a_time(STATE / "nacos-jars.lock"):
+        if not folder.exists():
+            _copy_dependencies(folder)
+    return folder
+
+
+def _copy_dependencies(folder: Path) -> None:
+    for program, package in (("java", "openjdk-17-jdk-headless"), ("mvn", "maven")):
+        if shutil.which(program) is None:
+            raise MissingToolError(f"{program} is missing: install it (Debian: {package})")
+    print("nacos: fetching the server's jars with Maven (190 MB the first time)", flush=True)
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    argv = ["mvn", "--batch-mode", "-f", str(POM), "dependency:copy-dependencies"]
+    argv.append(f"-DoutputDirectory={partial}")
+    tail: list[str] = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as mvn:
+        downloaded = 0
+        for line in mvn.stdout or ():
+            tail = [*tail[-14:], line]
+            if "Downloaded" in line and ".jar" in line:
+                downloaded += 1
+                if downloaded % 25 == 0:
+                    print(f"nacos: {downloaded} jars", flush=True)
+    if mvn.returncode != 0:
+        raise RuntimeError(f"Maven could not fetch the Nacos jars:\n{''.join(tail)}")
+    partial.rename(folder)
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,237 @@
+"""A real Nacos server as a local process: authentication on, embedded storage."""
+
+import base64
+import json
+import secrets
+import signal
+import socket
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+
+from stack import ROOT
+from stack.jars import LAUNCHER, class_path
+from stack.ports import NacosPorts, is_free
+from stack.process import Process, clean_environment
+from stack.waiting import wait_until
+
+READY_SECONDS = 120.0
+STOP_SECONDS = 20.0
+IGNORED_PATHS = (
+    "/,/error,/**/*.css,/**/*.js,/**/*.html,/**/*.map,/**/*.svg,/**/*.png,/**/*.ico,"
+    "/console-ui/public/**,/v1/auth/**,/v1/console/health/**,/actuator/**,/v1/console/server/**"
+)
+"""What the server shows without a login: the console's own files and its health."""
+
+
+@dataclass(frozen=True, slots=True)
+class NacosSecrets:
+    """What a server's logins rest on; every member of a cluster has the same."""
+
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    identity: str = field(default_factory=lambda: secrets.token_hex(16))
+    token_key: str = field(
+        default_factory=lambda: base64.b64encode(secrets.token_bytes(48)).decode()
+    )
+
+
+class NacosServer:
+    """One Nacos server, its data under `home`; starting it again finds them there.
+
+    `address` is the IPv4 literal under which it knows itself. `peers` names all members of its
+    cluster as `ip:port`; without peers it stands alone.
+    """
+
+    username = "nacos"
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        console_port: int | None = None,
+        password: str | None = None,
+        address: str = "127.0.0.1",
+        peers: tuple[str, ...] = (),
+        shared: NacosSecrets | None = None,
+    ) -> None:
+        self.home = home.resolve()
+        free = NacosPorts.free()
+        self.ports = NacosPorts(port or free.http, console_port or (port or free.http) + 1)
+        self._address = address
+        self._peers = peers
+        self._secrets = shared or self._kept_secrets(password)
+        self.process: Process | None = None
+
+    @property
+    def server_addr(self) -> str:
+        """`ip:port`, as NACOS_SERVER_ADDR wants it."""
+        return f"{self._address}:{self.ports.http}"
+
+    @property
+    def url(self) -> str:
+        """Base address of the HTTP API."""
+        return f"http://{self.server_addr}/nacos"
+
+    @property
+    def console_url(self) -> str:
+        """Where a browser finds the console."""
+        return f"http://{self._address}:{self.ports.console}/"
+
+    @property
+    def password(self) -> str:
+        """The password of `username`."""
+        return self._secrets.password
+
+    @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self.home / "logs" / "console.log"
+
+    def start(self) -> None:
+        """Start the process; it serves once `wait_ready` has returned."""
+        jars = class_path()
+        self._write_configuration()
+        argv = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        argv += ["-DembeddedStorage=true" if self._peers else "-Dnacos.standalone=true"]
+        argv += [f"-Dnacos.server.ip={self._address}", f"-Dnacos.home={self.home}"]
+        argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
+        argv += [f"-Dspring.config.additional-location=file:{self.home}/conf/"]
+        argv += ["-cp", jars, str(LAUNCHER)]
+        self.process = Process.start("nacos", argv, env=clean_environment(), log=self.log, cwd=ROOT)
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Return when logins are answered and gRPC listens; the first time sets the password.
+
+        Readiness alone is too early: for some seconds after it logins are refused.
+        """
+        with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
+            try:
+                wait_until(
+                    lambda: self._is_ready(http) and self._grpc_listens(),
+                    seconds=seconds,
+                    what=f"Nacos at {self.server_addr} answers logins; its log: {self.log}",
+                )
+            except TimeoutError:
+                self.kill()
+                raise
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process:
+            self.process.stop(grace=STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process:
+            self.process.kill()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing is answered."""
+        if self.process:
+            self.process.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        if self.process:
+            self.process.signal(signal.SIGCONT)
+
+    def _is_ready(self, http: httpx.Client) -> bool:
+        if self.process and not self.process.alive:
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"Nacos ended while starting; the end of {self.log}:\n{tail}")
+        try:
+            if http.get("/v3/admin/core/state/readiness").status_code != httpx.codes.OK:
+                return False
+            login = {"username": self.username, "password": self.password}
+            if http.post("/v3/auth/user/login", data=login).status_code == httpx.codes.OK:
+                return True
+            http.post("/v3/auth/user/admin", data={"password": self.password})
+        except httpx.HTTPError:
+            return False
+        return False
+
+    def _grpc_listens(self) -> bool:
+        try:
+            socket.create_connection((self._address, self.ports.http + 1000), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _kept_secrets(self, password: str | None) -> NacosSecrets:
+        file = self.home / "secrets.json"
+        if file.exists():
+            return NacosSecrets(**json.loads(file.read_text()))
+        made = NacosSecrets(password=password) if password else NacosSecrets()
+        _write_private(file, json.dumps(asdict(made)))
+        return made
+
+    def _write_configuration(self) -> None:
+        properties: dict[str, str | int] = {
+            "nacos.server.main.port": self.ports.http,
+            "nacos.server.contextPath": "/nacos",
+            "nacos.console.port": self.ports.console,
+            "nacos.console.contextPath": "",
+            "nacos.deployment.type": "merged",
+            "nacos.core.auth.system.type": "nacos",
+            "nacos.core.auth.enabled": "true",
+            "nacos.core.auth.admin.enabled": "true",
+            "nacos.core.auth.console.enabled": "true",
+            "nacos.core.auth.caching.enabled": "true",
+            "nacos.core.auth.server.identity.key": "stack",
+            "nacos.core.auth.server.identity.value": self._secrets.identity,
+            "nacos.core.auth.plugin.nacos.token.expire.seconds": 18000,
+            "nacos.core.auth.plugin.nacos.token.secret.key": self._secrets.token_key,
+            "nacos.security.ignore.urls": IGNORED_PATHS,
+        }
+        if self._peers:
+            # Without it a cluster with empty storage fails to start.
+            properties["nacos.config.namespace.compatible.mode"] = "false"
+            _write_private(self.home / "conf" / "cluster.conf", "\n".join(self._peers) + "\n")
+        lines = "".join(f"{name}={value}\n" for name, value in properties.items())
+        _write_private(self.home / "conf" / "application.properties", lines)
+
+
+def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:
+    """Return the servers of one cluster, not started; start all, then wait for all.
+
+    The members talk to each other by an address other than loopback, which Nacos requires.
+    """
+    address = _outward_address()
+    first = next(
+        family.http
+        for family in iter(NacosPorts.free, None)
+        if all(
+            is_free(port)
+            for member in range(1, size)
+            for port in NacosPorts(family.http + 10 * member, 0).all.values()
+        )
+    )
+    peers = tuple(f"{address}:{first + 10 * member}" for member in range(size))
+    shared = NacosSecrets()
+    return tuple(
+        NacosServer(
+            home / str(member),
+            port=first + 10 * member,
+            address=address,
+            peers=peers,
+            shared=shared,
+        )
+        for member in range(size)
+    )
+
+
+def _outward_address() -> str:
+    """Return the IPv4 address this machine would use to reach others; sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+        return str(probe.getsockname()[0])
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)

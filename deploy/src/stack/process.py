@@ -1,0 +1,96 @@
+"""A process that can be found again later, and never mistaken for another one."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running (or ended) process.
+
+    Attributes:
+        name: what it is called in messages.
+        pid: its process id.
+        started: its start time, Unix seconds. With the pid it names one process for ever: the
+            system gives a pid away again, but never with the same start time.
+    """
+
+    name: str
+    pid: int
+    started: float
+
+    @classmethod
+    def start(
+        cls, name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path
+    ) -> "Process":
+        """Start `argv` in a session of its own, so that Ctrl-C at our terminal spares it."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = psutil.Popen(
+                list(argv),
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(name, child.pid, child.create_time())
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        found = self._find()
+        return found is not None and found.status() != psutil.STATUS_ZOMBIE
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; an ended process is left in peace."""
+        found = self._find()
+        if found is not None:
+            found.send_signal(number)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has ended, at most `seconds`; tell whether it did."""
+        found = self._find()
+        if found is None:
+            return True
+        try:
+            found.wait(seconds)
+        except psutil.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, *, grace: float) -> None:
+        """End it: SIGTERM, and after `grace` seconds SIGKILL."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if not self.wait(grace):
+            self.kill()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            found = psutil.Process(self.pid)
+            return found if found.create_time() == self.started else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without what would configure a service or a server by accident."""
+    ours = ("NACOS_", "SERVICE_", "ADVERTISE_", "DRAIN_", "LOG_", "GATEWAY_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ours) and name not in {"HOST", "PORT"}
+    }

@@ -1,0 +1,1 @@
+"""Measurements beside peers, one command each; `make help` lists them."""

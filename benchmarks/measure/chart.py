@@ -1,0 +1,80 @@
+"""Charts as plain SVG: bars for one figure of several peers, a grid for figures by case and peer."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+OURS, PEER = "#1a6faf", "#9aa5b1"
+GOOD, BAD, ABSENT = "#d7f0dc", "#f6b8b0", "#f2f2f2"
+LABEL, BAR, CELL, ROW = 230, 480, 130, 26  # widths and a height, in pixels
+
+
+def _text(x: float, y: float, content: str, style: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(content)}</text>'
+
+
+def _box(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+    )
+
+
+def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
+    )
+    heading = _text(12, 24, title, 'font-size="15" font-weight="bold"')
+    return "\n".join((opening, _box(0, 0, width, height, "white"), heading, *parts, "</svg>\n"))
+
+
+def bars(
+    title: str,
+    unit: str,
+    rows: Sequence[tuple[str, float]],
+    *,
+    ours: str,
+    logarithmic: bool = False,
+) -> str:
+    """Horizontal bars, one a row; rows whose label begins with `ours` are coloured."""
+    largest = max(value for _, value in rows)
+    low = min(value for _, value in rows) / 2
+
+    def length(value: float) -> float:
+        if logarithmic:
+            return BAR * math.log(value / low) / math.log(largest / low)
+        return BAR * value / largest
+
+    parts = []
+    for number, (label, value) in enumerate(rows):
+        top, width = 40 + number * ROW, length(value)
+        colour = OURS if label.startswith(ours) else PEER
+        parts.append(_text(LABEL - 8, top + 17, label, 'text-anchor="end"'))
+        parts.append(_box(LABEL, top + 3, width, ROW - 6, colour))
+        parts.append(_text(LABEL + width + 6, top + 17, f"{value:,.4g}"))
+    height = 68 + len(rows) * ROW
+    scale = f"{unit}, logarithmic scale" if logarithmic else unit
+    parts.append(_text(LABEL, height - 10, scale, 'fill="#555"'))
+    return _svg(LABEL + BAR + 80, height, title, parts)
+
+
+def grid(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[str, bool] | None]]],
+) -> str:
+    """Cells of (text, is it good) by row and column; None where a case does not apply."""
+    centre = 'text-anchor="middle"'
+    parts = [
+        _text(LABEL + (number + 0.5) * CELL, 58, column, f'{centre} font-weight="bold"')
+        for number, column in enumerate(columns)
+    ]
+    for line, (label, cells) in enumerate(rows):
+        top = 68 + line * ROW
+        parts.append(_text(LABEL - 8, top + 17, label, 'text-anchor="end"'))
+        for number, cell in enumerate(cells):
+            text, good = cell or ("", True)
+            colour = ABSENT if cell is None else GOOD if good else BAD
+            parts.append(_box(LABEL + number * CELL, top, CELL - 2, ROW - 2, colour))
+            parts.append(_text(LABEL + (number + 0.5) * CELL, top + 17, text, centre))
+    return _svg(LABEL + len(columns) * CELL + 12, 80 + len(rows) * ROW, title, parts)

@@ -1,0 +1,149 @@
+"""Processes under measurement: started pinned to a core, their cost read from /proc."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+CPU_FIELDS = slice(
+    11, 15
+)  # utime, stime, cutime, cstime of proc_pid_stat(5), counted after the name
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and its descendants hold now and have used so far.
+
+    Attributes:
+        cpu_seconds: user and system time, children that have ended included.
+        rss_bytes: resident memory of all of them.
+        largest_rss_bytes: resident memory of the largest one (the worker, where there is a master).
+        open_files: file descriptors of all of them.
+    """
+
+    cpu_seconds: float
+    rss_bytes: int
+    largest_rss_bytes: int
+    open_files: int
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield `pid` and its living descendants."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            pids = children.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
+            continue
+        for child in pids:
+            yield from family(int(child))
+
+
+def usage(pid: int) -> Usage:
+    """Read the cost of a process tree; members that end meanwhile are left out."""
+    cpu_ticks, resident, open_files = 0, [0], 0
+    for member in family(pid):
+        proc = Path(f"/proc/{member}")
+        try:
+            stat = (proc / "stat").read_text().rpartition(") ")[2].split()
+            resident.append(int((proc / "statm").read_text().split()[1]) * PAGE_BYTES)
+            open_files += sum(1 for _ in (proc / "fd").iterdir())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        cpu_ticks += sum(map(int, stat[CPU_FIELDS]))
+    return Usage(cpu_ticks / TICKS_PER_SECOND, sum(resident), max(resident), open_files)
+
+
+class Process:
+    """A child process in a session of its own, ended with us whatever happens to us.
+
+    Args:
+        argv: program and arguments.
+        log: file that receives both output streams.
+        core: CPU the process and its children may use; None leaves the choice to the kernel.
+        env: added to the environment of this process.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        log: Path,
+        core: int | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.log = log
+        pinned = () if core is None else ("taskset", "-c", str(core))
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *pinned, *map(str, argv)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id (setpriv and taskset replace themselves by the program)."""
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status; None while the process lives."""
+        return self._popen.poll()
+
+    def usage(self) -> Usage:
+        """Cost of the process and its descendants."""
+        return usage(self.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself, not to its children."""
+        self._popen.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit status; `subprocess.TimeoutExpired` after `timeout` seconds."""
+        return self._popen.wait(timeout)
+
+    def stop(self, grace: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL for the whole session after `grace` seconds."""
+        if self.returncode is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.wait(grace)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                self.wait(grace)
+
+    def listening(self, host: str, port: int, timeout: float) -> None:
+        """Wait until `host:port` accepts; RuntimeError with the end of the log if it never does."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self.returncode is None:
+            try:
+                socket.create_connection((host, port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"nothing listens on {host}:{port}; its log ends:\n{self.log_tail()}")
+
+    def log_tail(self, size: int = 2000) -> str:
+        """The last `size` characters of the log."""
+        return self.log.read_text(errors="replace")[-size:]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,16 @@
+-- Arguments after "--": method, bytes of the request body. Prints one line of JSON when done.
+function init(args)
+  wrk.method = args[1]
+  if tonumber(args[2]) > 0 then
+    wrk.headers["Content-Type"] = "application/json"
+    wrk.body = '"' .. string.rep("x", tonumber(args[2]) - 2) .. '"'
+  end
+end
+
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%f,"p50_ms":%f,"p99_ms":%f,"p999_ms":%f,"max_ms":%f,"bad_statuses":%d,"socket_errors":%d,"timeouts":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    latency:percentile(99.9) / 1e3, latency.max / 1e3, e.status, e.connect + e.read + e.write, e.timeout))
+end

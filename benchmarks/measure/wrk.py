@@ -1,0 +1,61 @@
+"""Closed-loop load by wrk: as many requests as the other side takes."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One kind of load: `connections` clients, each sending its next request after the answer.
+
+    Attributes:
+        path: where the request goes, query included.
+        body_bytes: size of the JSON string in the request body; 0 sends none.
+    """
+
+    name: str
+    connections: int
+    path: str
+    method: str = "POST"
+    body_bytes: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What wrk saw. Latencies are those of a closed loop: they leave out waiting to be sent."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    bad_statuses: int
+    socket_errors: int
+    timeouts: int
+
+    @property
+    def rps(self) -> float:
+        """Answers per second, of whatever status."""
+        return self.requests / self.seconds
+
+    @property
+    def errors(self) -> int:
+        """Requests that got no answer below 400."""
+        return self.bad_statuses + self.socket_errors + self.timeouts
+
+
+def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -> Outcome:
+    """Offer the load for some seconds with one thread and return what came back."""
+    pinned = () if core is None else ("taskset", "-c", str(core))
+    argv = (
+        *pinned,
+        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--timeout", "5s"),
+        *("-s", str(SCRIPT), base_url + load.path, "--", load.method, str(load.body_bytes)),
+    )
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return Outcome(**json.loads(done.stdout.splitlines()[-1]))

@@ -1,4 +1,4 @@
-"""Charts as plain SVG: bars for one figure of several peers, a grid for figures by case and peer."""
+"""Charts as plain SVG: bars for one figure by peer, a grid for figures by case and peer."""
 
 import math
 from collections.abc import Sequence

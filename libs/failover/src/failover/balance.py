@@ -1,0 +1,92 @@
+"""Which of several instances: power of two choices on peak EWMA.
+
+Take two at random, send to the one that would answer sooner. Two choices avoid both the herd that
+chases the single best instance and the blindness of round robin (Mitzenmacher, "The Power of Two
+Choices in Randomized Load Balancing", 2001). The load of an instance is
+
+    (requests in flight + 1) * peak EWMA of its answer times / weight
+
+where a slower answer raises the average at once and it decays over 10 s (Finagle's `peakEwma`).
+"""
+
+import math
+from collections.abc import Sequence
+
+from failover.ejection import Conduct, EjectionPolicy
+from failover.instance import Instance
+
+DECAY = 10.0
+"""Seconds in which a past answer time loses 63 % of its say."""
+UNMEASURED = 0.030
+"""Seconds assumed for the first instance of a service (Linkerd's default)."""
+FAILURE_FACTOR = 4.0
+"""A failure counts as an answer this many times slower: failing fast must not look good."""
+SLOWEST = 10.0
+"""Seconds; failures raise an average no further."""
+
+
+class Member:
+    """An instance with what was learnt about it.
+
+    Attributes:
+        instance: as discovery last described it.
+        conduct: failures and ejection.
+        in_flight: attempts under way.
+        cost: peak EWMA of answer times, in seconds.
+        drained: an operator keeps it out of traffic.
+    """
+
+    __slots__ = ("_measured_at", "conduct", "cost", "drained", "in_flight", "instance")
+
+    def __init__(
+        self, instance: Instance, policy: EjectionPolicy, *, cost: float, now: float
+    ) -> None:
+        self.instance = instance
+        self.conduct = Conduct(policy)
+        self.in_flight = 0
+        self.cost = cost
+        self.drained = False
+        self._measured_at = now
+
+    def __repr__(self) -> str:
+        state = self.conduct.cause.value if self.conduct.cause else "in traffic"
+        return f"<Member {self.instance.address} {state}, {self.in_flight} in flight>"
+
+    def measure(self, seconds: float, now: float) -> None:
+        """Take an answer time into the average."""
+        if seconds >= self.cost:
+            self.cost = seconds
+        else:
+            kept = math.exp((self._measured_at - now) / DECAY)
+            self.cost = seconds + (self.cost - seconds) * kept
+        self._measured_at = now
+
+    def load(self, now: float) -> float:
+        """What decides between two: lower is better.
+
+        An instance nobody calls forgets its bad times, so it is tried again, by one request.
+        """
+        load = (self.in_flight + 1) * self.cost / self.instance.weight
+        if not self.in_flight and now > self._measured_at + 1.0:
+            load *= math.exp((self._measured_at - now) / DECAY)
+        if now < self.conduct.warm_at:
+            load /= self.conduct.warmth(now)
+        return load
+
+
+def pick_two(count: int, draw: float) -> tuple[int, int]:
+    """Two different indexes below `count` (2 or more), from one uniform draw in [0, 1)."""
+    position = draw * count
+    first = min(int(position), count - 1)
+    second = min(int((position - first) * (count - 1)), count - 2)
+    return first, second + (second >= first)
+
+
+def choose(members: Sequence[Member], now: float, draw: float) -> Member:
+    """The less loaded of two random members (of at least one)."""
+    count = len(members)
+    if count == 1:
+        return members[0]
+    first, second = pick_two(count, draw)
+    one, other = members[first], members[second]
+    return one if one.load(now) <= other.load(now) else other

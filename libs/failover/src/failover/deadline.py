@@ -1,0 +1,36 @@
+"""Time limits of one request: a total deadline, and what one attempt may use of it.
+
+The total covers queueing, every attempt and every pause between them, as in Envoy and gRPC, so a
+client's own timeout can be a little above it and will never fire first. Times are seconds on one
+monotonic clock.
+"""
+
+import math
+
+
+def deadline_of(now: float, limit: float, asked: float | None = None) -> float:
+    """When a request that starts now must be answered; a client may lower the limit, not raise it.
+
+    Args:
+        now: the clock.
+        limit: the route's total timeout, in seconds.
+        asked: what the client allows, in seconds, if it said so.
+    """
+    return now + (limit if asked is None else min(limit, asked))
+
+
+def attempt_deadline(now: float, deadline: float, per_try: float) -> float:
+    """When an attempt that starts now is given up."""
+    return min(deadline, now + per_try)
+
+
+def parse_millis(value: str) -> float | None:
+    """Read a header of milliseconds as seconds; None for what is not a positive whole number."""
+    if not (value.isascii() and value.isdigit() and 0 < len(value) < 10):  # noqa: PLR2004 - 11 days
+        return None
+    return int(value) / 1000 or None
+
+
+def remaining_millis(now: float, deadline: float) -> int:
+    """Whole milliseconds until the deadline, 0 when it has passed."""
+    return max(0, math.floor((deadline - now) * 1000))

@@ -1,0 +1,270 @@
+"""The state of one service's instances: who is asked, what is learnt, whether to ask again.
+
+One `Pool` per service, one `Tries` per request:
+
+    tries = Tries(repeatable=True, deadline=now + 15)
+    pool.admit(now)
+    while isinstance(member := pool.pick(tries, now, draw), Member):
+        ...send to member.instance...
+        pool.record(tries, outcome, now, draw)
+        if isinstance(decision := pool.decide(tries, outcome, now, draw), Stop):
+            break
+        ...wait decision.delay...
+
+Clock and random draws are arguments. A pool belongs to one thread.
+"""
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from failover.balance import FAILURE_FACTOR, SLOWEST, UNMEASURED, Member, choose
+from failover.budget import Budget, BudgetPolicy
+from failover.ejection import Cause, EjectionPolicy
+from failover.instance import Instance
+from failover.outcome import TABLE, Outcome
+from failover.retry import Again, Facts, Stop, Stopped, decide
+from failover.tiers import Subset, Tiers, arrange
+from failover.tries import Nobody, Tries
+
+
+class Pool:
+    """One service's instances and budget."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str = "DEFAULT",
+        max_in_flight: int = 1024,
+        ejection: EjectionPolicy | None = None,
+        budget: BudgetPolicy | None = None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            cluster: the caller's own Nacos cluster, preferred while it can serve.
+            max_in_flight: attempts one instance may have under way.
+            ejection: thresholds.
+            budget: size of the retry budget.
+        """
+        self.budget = Budget(budget)
+        self.max_in_flight = max_in_flight
+        self.ejected: dict[Cause, int] = dict.fromkeys(Cause, 0)
+        self._cluster = cluster
+        self._policy = ejection or EjectionPolicy()
+        self._members: dict[str, Member] = {}
+        self._tiers: dict[Subset, Tiers] = {}
+        self._out: tuple[Member, ...] = ()
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """Every member by `ip:port`, in or out of traffic."""
+        return self._members
+
+    def sync(self, instances: Iterable[Instance], now: float) -> tuple[Member, ...]:
+        """Take over what discovery says; return the members that are gone.
+
+        A changed registration means a restarted or repaired instance, so it ends an ejection.
+        Attempts under way keep their member and may still be recorded.
+        """
+        before, self._members = self._members, {}
+        for instance in instances:
+            member = before.pop(instance.address, None)
+            if member is None:
+                known = (*before.values(), *self._members.values())
+                member = Member(instance, self._policy, cost=_typical(known), now=now)
+            elif member.instance != instance:
+                member.instance = instance
+                if member.conduct.cause is not None:
+                    self._restore(member, now)
+            self._members[instance.address] = member
+        self._changed()
+        return tuple(before.values())
+
+    def admit(self, now: float) -> None:
+        """Count a client's request, which earns its service a share of a retry."""
+        self.budget.deposit(now)
+
+    def pick(self, tries: Tries, now: float, draw: float) -> Member | Nobody:
+        """Choose the instance for the next attempt and count it as in flight there."""
+        probed = self._due_probe(tries, now) if self._out else None
+        member = probed or self._search(tries, now, draw)
+        if isinstance(member, Nobody):
+            return member
+        self.again(tries, member, now)
+        tries.attempts += 1
+        if probed:
+            tries.probe = probed.conduct.probing = True
+        if member not in tries.tried:
+            tries.tried += (member,)
+        return member
+
+    def again(self, tries: Tries, member: Member, now: float) -> None:
+        """Start an attempt that does not count: on a fresh connection to the same member."""
+        member.in_flight += 1
+        tries.current = member
+        tries.started = now
+        tries.ejected = member.conduct.cause is not None
+        tries.probe = False
+
+    def record(
+        self, tries: Tries, outcome: Outcome, now: float, draw: float, asked: float | None = None
+    ) -> None:
+        """End the attempt under way and learn from it.
+
+        Args:
+            tries: the request.
+            outcome: what the attempt proved.
+            now: the clock.
+            draw: uniform in [0, 1).
+            asked: seconds from a `Retry-After` of the instance.
+        """
+        member, tries.current = tries.current, None
+        if member is None:
+            return
+        member.in_flight -= 1
+        tries.outcomes += (outcome,)
+        strikes = TABLE[outcome].strikes
+        if outcome is Outcome.ANSWERED:
+            member.measure(now - tries.started, now)
+            member.conduct.succeed(now)
+            if tries.ejected and member.conduct.cause is not None:
+                self._restore(member, now)
+        elif strikes:
+            self._blame(member, outcome, now, draw, asked=asked, probe=tries.probe)
+            slow = min(member.cost * FAILURE_FACTOR, SLOWEST)
+            member.measure(max(slow, now - tries.started), now)
+        if tries.probe:
+            member.conduct.probing = False
+
+    def decide(self, tries: Tries, outcome: Outcome, now: float, draw: float) -> Again | Stop:
+        """Whether the request is tried again; an allowed retry is paid from the budget."""
+        usable = [m for m in self._members.values() if _usable(m)]
+        facts = Facts(
+            outcome=outcome,
+            repeatable=tries.repeatable,
+            replayable=tries.replayable,
+            attempts=tries.attempts,
+            repeated=tries.outcomes.count(outcome),
+            untried=any(member not in tries.tried for member in usable),
+            alone=len(usable) == 1,
+            left=tries.deadline - now,
+            typical=min((member.cost for member in usable), default=UNMEASURED),
+        )
+        decision = decide(facts, tries.retry, draw)
+        if isinstance(decision, Again):
+            if not self.budget.withdraw(now):
+                return Stop(Stopped.BUDGET)
+            if not facts.untried and not decision.fresh:
+                tries.tried = ()
+        return decision
+
+    def drain(self, address: str, *, drained: bool) -> bool:
+        """Keep an instance out of traffic, or let it back; False if there is none."""
+        member = self._members.get(address)
+        if member is None:
+            return False
+        member.drained = drained
+        self._changed()
+        return True
+
+    def restore(self, address: str, now: float) -> bool:
+        """End an instance's ejection; False if there is none."""
+        member = self._members.get(address)
+        if member is None or member.conduct.cause is None:
+            return False
+        self._restore(member, now)
+        return True
+
+    def _restore(self, member: Member, now: float) -> None:
+        member.conduct.restore(now)
+        member.cost = _typical(other for other in self._members.values() if other is not member)
+        self._changed()
+
+    def _search(self, tries: Tries, now: float, draw: float) -> Member | Nobody:
+        tiers = self._tiers.get(tries.subset)
+        if tiers is None:
+            tiers = self._tiers[tries.subset] = arrange(
+                [m for m in self._members.values() if _usable(m)],
+                cluster=self._cluster, subset=tries.subset, panic=self._policy.panic,
+            )  # fmt: skip
+        full = False
+        for tier in tiers:
+            if not tries.tried:
+                member = choose(tier, now, draw)
+                if member.in_flight < self.max_in_flight:
+                    return member
+            untried = [member for member in tier if member not in tries.tried]
+            open_ = [member for member in untried if member.in_flight < self.max_in_flight]
+            if open_:
+                return choose(open_, now, draw)
+            full = full or bool(untried)
+        if full:
+            return Nobody.FULL
+        return Nobody.TRIED if tries.tried else Nobody.EMPTY
+
+    def _due_probe(self, tries: Tries, now: float) -> Member | None:
+        """An ejected member whose time is up, if this request may be the one to try it.
+
+        A request that must not run twice leaves the probe to others, but not for ever: when none
+        came for the length of a first ejection, it goes.
+        """
+        for member in self._out:
+            conduct = member.conduct
+            busy = conduct.probing or member.in_flight >= self.max_in_flight
+            if busy or now < conduct.until or member in tries.tried:
+                continue
+            if not (member.instance.healthy and tries.subset.matches(member.instance)):
+                continue
+            if tries.repeatable or now >= conduct.until + self._policy.base:
+                return member
+        return None
+
+    def _blame(
+        self,
+        member: Member,
+        outcome: Outcome,
+        now: float,
+        draw: float,
+        *,
+        asked: float | None,
+        probe: bool,
+    ) -> None:
+        conduct = member.conduct
+        cause = conduct.fail(now, TABLE[outcome].strikes)
+        if outcome is Outcome.REFUSED:
+            cause = Cause.REFUSED
+        elif outcome is Outcome.DECLINED and asked is not None:
+            cause = Cause.ASKED
+        elif probe:
+            cause = Cause.CONSECUTIVE
+        if cause is None or (conduct.cause is not None and not probe):
+            return
+        if cause is not Cause.REFUSED and conduct.cause is None and not self._may_judge():
+            return
+        conduct.eject(cause, now, draw, asked if cause is Cause.ASKED else None)
+        self.ejected[cause] += 1
+        self._changed()
+
+    def _may_judge(self) -> bool:
+        """Whether judgement may take out one more: at most half, and never the last one."""
+        total = sum(map(_usable, self._members.values()))
+        most = min(max(1, int(total * self._policy.max_ejected)), total - 1)
+        return len(self._out) < most
+
+    def _changed(self) -> None:
+        self._tiers.clear()
+        self._out = tuple(
+            member
+            for member in self._members.values()
+            if member.conduct.cause is not None and _usable(member)
+        )
+
+
+def _usable(member: Member) -> bool:
+    instance = member.instance
+    return instance.enabled and instance.weight > 0 and not member.drained
+
+
+def _typical(members: Iterable[Member]) -> float:
+    """The cost to assume for a member that was not measured."""
+    return median([member.cost for member in members] or [UNMEASURED])

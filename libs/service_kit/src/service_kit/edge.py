@@ -1,0 +1,193 @@
+"""The outermost ASGI layer of a service: request id, limits, deadline, metrics, last-resort errors.
+
+One layer, because each wrapped `send` costs microseconds on every request. It reads the body
+before the application runs, bounded in bytes and seconds, and leaves it in `scope["body"]`; the
+application gets it again from `receive`. So no route has to defend itself.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service_kit import logs
+from service_kit.problem import MEDIA_TYPE, Problem, translate
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+BODY_SECONDS = 15.0
+"""A client that needs longer for 4 MB holds a connection on purpose."""
+
+_log = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_DISCONNECTED = 499
+"""The status nginx logs for a client that went away; it is never sent."""
+
+requests = Histogram(
+    "http_request_duration_seconds",
+    "Time from the request's head to the end of its answer; its count is the request count",
+    ["method", "route", "status"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+class Edge:
+    """Wraps a service's application; `scope` gains `body`, `request_id` and `deadline`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._body_seconds = body_seconds
+        self._observers: dict[tuple[str, str, int], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = _DISCONNECTED
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", scope["request_id"]),
+                ]
+            await send(message)
+
+        try:
+            length = _read_head(scope)
+            body = await self._read_body(length, receive)
+            scope["body"] = body
+            await self._app(scope, _replay(body, receive), answer)
+        except Problem as problem:
+            await _send_problem(problem, scope, answer)
+        except _DisconnectedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a problem document
+            _log.exception("request_failed", extra={"path": scope["path"]})
+            if status == _DISCONNECTED:
+                await _send_problem(translate(error), scope, answer)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    async def _read_body(self, length: int | None, receive: Receive) -> bytes:
+        if length == 0:
+            return b""
+        if length is not None and length > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _DisconnectedError
+                    parts.append(message["body"])
+                    size += len(message["body"])
+                    more = message["more_body"]
+                    if size > self._max_body_bytes:
+                        raise _too_large(self._max_body_bytes)
+        except TimeoutError as error:
+            detail = f"The body did not arrive within {self._body_seconds:g} s."
+            raise Problem(408, detail, type="slow-body", headers={"Connection": "close"}) from error
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        # The template, never the path: callers must not be able to make labels.
+        path = route.path if route is not None else "unmatched"
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        key = (method, path, status)
+        observer = self._observers.get(key)
+        if observer is None:
+            observer = self._observers[key] = requests.labels(method, path, str(status))
+        observer.observe(seconds)
+
+
+class _DisconnectedError(Exception):
+    """The client went away before its body was here."""
+
+
+def _read_head(scope: Scope) -> int | None:
+    """Take what the head says of the request; return the body's length, None if it is chunked.
+
+    Raises:
+        Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
+    """
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    request_id = headers.get(b"x-request-id", b"")
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(16).encode()
+    scope["request_id"] = request_id
+    logs.request_id.set(request_id.decode())
+    if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", b"")):
+        logs.trace_id.set(trace[1].decode())
+    scope["deadline"] = _deadline(headers.get(b"x-request-timeout-ms"))
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(
+            415, "Compressed bodies are not accepted; send it plain.", type="encoded-body"
+        )
+    if b"transfer-encoding" in headers:
+        return None
+    return int(headers.get(b"content-length", 0))
+
+
+def _deadline(milliseconds: bytes | None) -> float:
+    """Return the moment, on `time.monotonic`'s clock, after which nobody waits for the answer."""
+    if milliseconds is None:
+        return float("inf")
+    if not milliseconds.isdigit() or len(milliseconds) > len("600000000"):
+        raise Problem(
+            400, "X-Request-Timeout-Ms must be a whole number of milliseconds.", type="bad-deadline"
+        )
+    if int(milliseconds) == 0:
+        raise Problem(504, "No time was left when the request arrived.", type="deadline")
+    return time.monotonic() + int(milliseconds) / 1000
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        413, f"The body is larger than {limit} bytes.", type="body-too-large", limit_bytes=limit
+    )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body once and then waits for the disconnect."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _send_problem(problem: Problem, scope: Scope, send: Send) -> None:
+    body = problem.body(scope["request_id"].decode())
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,76 @@
+"""uvicorn's HTTP protocol with the head of a request bounded, in bytes and seconds.
+
+uvicorn bounds neither: a client could send fields until the memory ends, or one byte a minute.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service_kit.problem import MEDIA_TYPE, Problem
+
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_SECONDS = 10.0
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection."""
+
+    _head_bytes = 0
+    _head_since = float("inf")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Close the connection if nothing is sent on it for the keep-alive time."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a head that grows past the limit is answered 431."""
+        super().data_received(data)
+        if self._head_is_complete():
+            self._head_bytes = 0
+            self._head_since = float("inf")
+            return
+        self._head_bytes += len(data)
+        self._head_since = min(self._head_since, time.monotonic())
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(
+                Problem(
+                    431, f"The head is larger than {MAX_HEAD_BYTES} bytes.", type="head-too-large"
+                )
+            )
+
+    def _head_is_complete(self) -> bool:
+        scope: Mapping[str, Any] | None = self.scope
+        return scope is not None and "method" in scope
+
+    def close_if_late(self, now: float) -> None:
+        """Answer 408 and close if the head has been arriving for too long."""
+        if now - self._head_since > HEAD_SECONDS and not self.transport.is_closing():
+            self._refuse(Problem(408, f"The head took over {HEAD_SECONDS:g} s.", type="slow-head"))
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - says less than `detail`
+        """Answer what is not HTTP."""
+        self._refuse(
+            Problem(400, "The bytes received are not a valid HTTP/1.1 request.", type="bad-http")
+        )
+
+    def _refuse(self, problem: Problem) -> None:
+        body = problem.body(None)
+        head = (
+            f"HTTP/1.1 {problem.status} {problem.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def close_late(connections: set[Any], now: float) -> None:
+    """Close every connection whose head has been arriving for too long."""
+    for connection in list(connections):
+        connection.close_if_late(now)

@@ -1,0 +1,105 @@
+"""Logs: one line per event, a name and keys, as JSON or text, written by a thread of its own.
+
+`log.info("config_applied", extra={"version": md5})` becomes
+`{"time": ..., "level": "info", "logger": ..., "event": "config_applied", "version": ...}`.
+A slow or stuck standard output never holds up the event loop: the queue between is bounded, and
+what does not fit is counted and dropped.
+"""
+
+import atexit
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
+
+import orjson
+from prometheus_client import Counter
+
+from service_kit.settings import ProcessSettings
+
+QUEUED_EVENTS = 10_000
+"""Some seconds of a busy service; about 10 MB at worst."""
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
+dropped = Counter("log_events_dropped", "Log events lost because standard output is too slow")
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+_SECRET_KEY = re.compile(r"passw|secret|token|authorization|credential|api_?key", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"""((?:passw(?:or)?d|secret|token|authorization|api_?key)["']?\s*[=:]\s*["']?(?:bearer\s+)?)[^\s"'&,;}]+""",
+    re.IGNORECASE,
+)
+
+
+def event_of(record: logging.LogRecord) -> dict[str, object]:
+    """Return a record as the keys and values of one event, secrets replaced by `***`."""
+    event: dict[str, object] = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": _SECRET_TEXT.sub(r"\1***", record.getMessage()),
+    }
+    for key, value in record.__dict__.items():
+        if key not in _STANDARD:
+            event[key] = "***" if _SECRET_KEY.search(key) else value
+    if record.exc_info:
+        text = logging.Formatter().formatException(record.exc_info)
+        event["exception"] = _SECRET_TEXT.sub(r"\1***", text)
+    return event
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event as one line."""
+        return orjson.dumps(event_of(record), default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """The same event for a terminal: time, level, logger, name, then `key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event as one line, its traceback below."""
+        event = event_of(record)
+        exception = event.pop("exception", None)
+        time, level, logger, name = (event.pop(key) for key in ("time", "level", "logger", "event"))
+        keys = "".join(f" {key}={value}" for key, value in event.items())
+        below = f"\n{exception}" if exception else ""
+        return f"{time} {str(level).upper():7} {logger} {name}{keys}{below}"
+
+
+class _Outlet(QueueHandler):
+    """Formats where the request's context is known, and queues without ever waiting."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        for name, value in (("request_id", request_id.get()), ("trace_id", trace_id.get())):
+            if value is not None and name not in record.__dict__:
+                record.__dict__[name] = value
+        line = self.format(record)
+        return logging.makeLogRecord({"msg": line, "levelno": record.levelno})
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except Full:
+            dropped.inc()
+
+
+def configure_logs(settings: ProcessSettings) -> None:
+    """Send every logger of the process to standard output in the format of the settings."""
+    queue: Queue[logging.LogRecord] = Queue(QUEUED_EVENTS)
+    outlet = _Outlet(queue)
+    outlet.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    listener = QueueListener(queue, logging.StreamHandler(sys.stdout))
+    listener.start()
+    atexit.register(listener.stop)
+    logging.basicConfig(handlers=[outlet], level=settings.log_level, force=True)
+    logging.captureWarnings(capture=True)
+    for noisy in ("httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.root.level))

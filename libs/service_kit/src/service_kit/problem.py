@@ -1,0 +1,153 @@
+"""Errors made by us, as RFC 9457 `application/problem+json`: what happened, to what, what to do.
+
+No answer ever carries a traceback or a file name.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from service_kit import logs
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:modelserve:problem:"
+"""Every type is listed in docs/protocol.md; `about:blank` says no more than the status does."""
+SHOWN_ERRORS = 100
+SHOWN_CHARACTERS = 100
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+    """An answer other than success.
+
+    Attributes:
+        status: HTTP status.
+        detail: what happened, to what, and what to do.
+        type: a slug of docs/protocol.md, or None for `about:blank`.
+        headers: more response headers, such as `Retry-After`.
+        extra: members beside the standard ones, such as `errors`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        type: str | None = None,  # noqa: A002 - the member's name in RFC 9457
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extra: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.type = TYPE_PREFIX + type if type else "about:blank"
+        self.title = title or HTTPStatus(status).phrase
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def body(self, request_id: str | None) -> bytes:
+        """Return the JSON document."""
+        standard = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+        }
+        return orjson.dumps(standard | self.extra, default=str)
+
+
+class ProblemDocument(BaseModel):
+    """The shape of every error answer, for OpenAPI."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}},
+    }
+    for status in (400, 413, 415, 422, 503, 504)
+}
+"""`responses=` of a route that reads a body."""
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make every error of the application a problem document, those of the framework included."""
+
+    async def answer(_request: Request, error: Exception) -> Response:
+        return response(translate(error))
+
+    for kind in (Problem, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def translate(error: Exception) -> Problem:
+    """Return what the caller is told of an error; of a bug, nothing but where to look."""
+    match error:
+        case Problem():
+            return error
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail), headers=error.headers)
+        case RequestValidationError():
+            return invalid(error.errors())
+        case _:
+            detail = "The service failed; its log has the request id."
+            return Problem(500, detail, type="internal")
+
+
+def response(problem: Problem) -> Response:
+    """Return the problem as a response."""
+    body = problem.body(logs.request_id.get())
+    return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """Translate pydantic's errors; a body that is no JSON is 400, one of a wrong shape 422."""
+    if any(error["type"] == "json_invalid" for error in errors):
+        return Problem(400, "The body is not valid JSON.", type="invalid-json")
+    listed = [
+        {
+            "field": ".".join(map(str, error["loc"])),
+            "message": error["msg"],
+            "value": shown(error["input"]),
+        }
+        for error in errors[:SHOWN_ERRORS]
+    ]
+    first = listed[0]
+    return Problem(
+        422,
+        f"{first['field']}: {first['message']}",
+        type="invalid-request",
+        errors=listed,
+        error_count=len(errors),
+    )
+
+
+def shown(value: object) -> object:
+    """Return a refused value in a form that is safe and short enough to send back."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < 1e15:  # noqa: PLR2004 - exact in every JSON reader
+        return value
+    text = (
+        value
+        if isinstance(value, str)
+        else repr(value)
+        if isinstance(value, int | float)
+        else type(value).__name__
+    )
+    return text[:SHOWN_CHARACTERS].encode("utf-8", "replace").decode()

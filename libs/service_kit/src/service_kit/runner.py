@@ -1,0 +1,170 @@
+"""Runs a service as a process that Nacos can trust: announced only while it listens.
+
+FastAPI's lifespan is wrong at both ends: uvicorn runs its start before the socket is bound and its
+end after the last connection is closed. Here the order is: listen, announce, serve; SIGTERM; not
+ready, withdraw while still serving, serve on for `drain_seconds` so that callers with a cached list
+notice, answering `Connection: close`; stop accepting; finish what runs; exit 0.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Coroutine, Sequence
+from types import FrameType
+from typing import Protocol
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from service_kit.health import Health
+from service_kit.http import BoundedHttp, close_late
+from service_kit.settings import ProcessSettings
+
+CANNOT_LISTEN = 3
+"""Exit code when the address is taken or not ours."""
+TICKS_PER_SECOND = 10
+"""uvicorn's own rhythm."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time after which the gateway and Java's pools let a connection go (60 s)."""
+FINISH_SECONDS = 30
+"""How long running requests may take after the drain before they are cut."""
+
+_log = logging.getLogger(__name__)
+
+
+class Presence(Protocol):
+    """The service's entry in the registry."""
+
+    async def announce(self) -> None:
+        """Begin to be registered; return at once and go on trying in the background."""
+
+    async def withdraw(self) -> None:
+        """Leave; return when the registry no longer shows the instance, within a bound."""
+
+
+class Listener(Protocol):
+    """Another port of the process, such as the gateway's data port."""
+
+    async def open(self) -> None:
+        """Begin to listen."""
+
+    async def drain(self) -> None:
+        """Stop accepting and finish what runs, within a bound."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run a service's `main` on uvloop."""
+    uvloop.run(main)
+
+
+async def serve(
+    app: ASGIApp,
+    settings: ProcessSettings,
+    *,
+    health: Health,
+    presence: Presence | None = None,
+    listeners: Sequence[Listener] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal cuts the drain short.
+
+    Raises:
+        SystemExit: code 3 when the address cannot be listened on.
+    """
+    sock = _bind(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
+    await _Server(config, settings, health, presence, listeners).serve([sock])
+    _log.info("stopped")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        _log.error("cannot_listen", extra={"host": host, "port": port, "reason": error.strerror})
+        raise SystemExit(CANNOT_LISTEN) from error
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with the registry's part in its start and its end."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: ProcessSettings,
+        health: Health,
+        presence: Presence | None,
+        listeners: Sequence[Listener],
+    ) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._health = health
+        self._presence = presence
+        self._listeners = listeners
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then announce."""
+        await super().startup(sockets)
+        for listener in self._listeners:
+            await listener.open()
+        settings = self._settings
+        _log.info("listening", extra={"host": settings.host, "port": settings.port})
+        if self._presence is not None:
+            await self._presence.announce()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do uvicorn's housekeeping, and ours every second."""
+        if counter % TICKS_PER_SECOND == 0:
+            close_late(self.server_state.connections, time.monotonic())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Withdraw and drain while serving, then stop accepting and finish what runs."""
+        self._health.draining = True
+        leaving = asyncio.create_task(self._leave())
+        while not leaving.done() and not self.force_exit:
+            await self.on_tick(0)
+            await asyncio.sleep(1 / TICKS_PER_SECOND)
+        leaving.cancel()
+        for listener in self._listeners:
+            await listener.drain()
+        await super().shutdown(sockets)
+        for listener in self._listeners:
+            await listener.close()
+
+    async def _leave(self) -> None:
+        _log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
+        if self._presence is not None:
+            await self._presence.withdraw()
+            _log.info("withdrawn")
+        # From here on every answer asks its caller to connect elsewhere.
+        self.config.encoded_headers = [*self.config.encoded_headers, (b"connection", b"close")]
+        await asyncio.sleep(self._settings.drain_seconds)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Begin to stop; on a second signal, stop at once.
+
+        The signal is not raised again at the end, as uvicorn would: a drained process exits with 0.
+        """
+        self.force_exit = self.should_exit
+        self.should_exit = True

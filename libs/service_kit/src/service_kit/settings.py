@@ -1,0 +1,86 @@
+"""What a process is told at its start: environment variables, read once into frozen values.
+
+A service that starts with half of its settings wrong fails later and elsewhere. So every variable
+of every model is looked at before anything else happens, and one line names all that are bad.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+A = TypeVar("A", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel)
+C = TypeVar("C", bound=BaseModel)
+
+BAD_ENVIRONMENT = 2
+"""Exit code of a process whose environment cannot be used."""
+
+
+class ProcessSettings(BaseModel):
+    """The part of the environment that every service shares."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service_name: Annotated[
+        str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    ]
+    """A valid host name label: Java clients put it into URLs."""
+    host: Annotated[str, Field(validation_alias="HOST", min_length=1)] = "0.0.0.0"  # noqa: S104 - other hosts call it
+    port: Annotated[int, Field(validation_alias="PORT", ge=1, le=65535)]
+    drain_seconds: Annotated[float, Field(validation_alias="DRAIN_SECONDS", ge=0, le=600)] = 2.0
+    """How long to serve on after Nacos shows the instance gone; 40 for Spring's 35 s cache."""
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="LOG_LEVEL")
+    ] = "INFO"
+    log_format: Annotated[Literal["json", "text"], Field(validation_alias="LOG_FORMAT")] = "json"
+
+
+@overload
+def read_env(first: type[A], /) -> tuple[A]: ...
+@overload
+def read_env(first: type[A], second: type[B], /) -> tuple[A, B]: ...
+@overload
+def read_env(first: type[A], second: type[B], third: type[C], /) -> tuple[A, B, C]: ...
+def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
+    """Build one instance of each model from the environment.
+
+    A variable is found by its field's `validation_alias`; an empty one counts as absent, as Compose
+    passes `${NAME:-}` for what nobody set.
+
+    Raises:
+        SystemExit: code 2, after one line on stderr that names every bad variable of all models.
+    """
+    found: list[BaseModel] = []
+    problems: list[str] = []
+    for model in models:
+        try:
+            found.append(model.model_validate(_present(model, os.environ)))
+        except ValidationError as error:
+            problems.extend(_describe(model, error))
+    if problems:
+        print("bad environment: " + "; ".join(problems), file=sys.stderr)  # noqa: T201 - logs are not set up yet
+        raise SystemExit(BAD_ENVIRONMENT)
+    return tuple(found)
+
+
+def _present(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, str]:
+    names = (str(field.validation_alias) for field in model.model_fields.values())
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
+def _describe(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    secret = {
+        str(field.validation_alias)
+        for field in model.model_fields.values()
+        if SecretStr.__name__ in repr(field.annotation)
+    }
+    for each in error.errors(include_url=False, include_context=False):
+        name = str(each["loc"][0]) if each["loc"] else model.__name__
+        if each["type"] == "missing":
+            yield f"{name} is not set"
+        else:
+            shown = "" if name in secret or not each["loc"] else f"={str(each['input'])[:80]!r}"
+            yield f"{name}{shown}: {each['msg']}"

@@ -1,0 +1,96 @@
+"""A bounded pool of threads for work that would block the event loop.
+
+Threads keep the loop answering; they add no throughput to Python code, so there are few of them.
+The queue in front is bounded: past it a caller is told to come back, at once and with an honest
+time, instead of waiting for an answer that nobody will read any more.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from prometheus_client import Gauge, Histogram
+
+from service_kit.problem import Problem
+
+T = TypeVar("T")
+
+FOREVER = float("inf")
+
+waited = Histogram(
+    "worker_wait_seconds",
+    "Time between asking a worker and its start",
+    ["pool"],
+    buckets=(0.001, 0.01, 0.1, 1, 10),
+)
+busy_for = Histogram(
+    "worker_run_seconds", "Time a worker ran", ["pool"], buckets=(0.001, 0.01, 0.1, 1, 10)
+)
+depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["pool"])
+
+
+class Workers:
+    """Runs blocking functions, at most `threads` at a time with `queue_limit` more waiting."""
+
+    def __init__(self, name: str, *, threads: int, queue_limit: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = threads
+        self._limit = threads + queue_limit
+        self._inside = 0
+        self._mean_seconds = 0.01
+        self._waited = waited.labels(name)
+        self._busy_for = busy_for.labels(name)
+        depth.labels(name).set_function(lambda: self._inside)
+
+    async def run(self, work: Callable[[], T], *, deadline: float = FOREVER) -> T:
+        """Return the result of `work`, called in a thread.
+
+        Args:
+            work: the blocking call.
+            deadline: moment on `time.monotonic`'s clock after which the result is of no use.
+
+        Raises:
+            Problem: 503 with `Retry-After` when the queue is full; 504 when the deadline comes
+                first: work that has not begun by then never begins.
+        """
+        if self._inside >= self._limit:
+            seconds = max(1, math.ceil(self._inside * self._mean_seconds / self._threads))
+            detail = f"{self._inside} calls run or wait already; retry in {seconds} s."
+            raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
+        asked = time.monotonic()
+        self._inside += 1
+        future = self._pool.submit(self._call, work, asked, deadline)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None if deadline == FOREVER else deadline - asked):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise _out_of_time() from error
+
+    def _call(self, work: Callable[[], T], asked: float, deadline: float) -> T:
+        started = time.monotonic()
+        self._waited.observe(started - asked)
+        if started >= deadline:
+            raise _out_of_time()
+        result = work()
+        seconds = time.monotonic() - started
+        self._busy_for.observe(seconds)
+        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
+        return result
+
+    def _leave(self) -> None:
+        self._inside -= 1
+
+    def close(self) -> None:
+        """Let go of the threads; what waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _out_of_time() -> Problem:
+    return Problem(
+        504, "The caller's deadline passed before the result was there.", type="deadline"
+    )

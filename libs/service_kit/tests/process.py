@@ -1,0 +1,89 @@
+"""A service process for the tests: it writes what it does to the file that EVENTS names."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from fastapi import FastAPI
+from service_kit import (
+    Edge,
+    Health,
+    ProcessSettings,
+    configure_logs,
+    install,
+    read_env,
+    run,
+    serve,
+)
+
+WITHDRAWING_SECONDS = 0.2
+
+
+def note(event: str) -> None:
+    with Path(os.environ["EVENTS"]).open("a") as file:
+        file.write(event + "\n")
+
+
+class RecordedPresence:
+    """Notes at each step whether the port takes connections."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def _listening(self) -> str:
+        with socket.socket() as probe:
+            return "listening" if probe.connect_ex(("127.0.0.1", self._port)) == 0 else "closed"
+
+    async def announce(self) -> None:
+        """Note it."""
+        note(f"announce {self._listening()}")
+
+    async def withdraw(self) -> None:
+        """Note it, and take as long as a registry might."""
+        note(f"withdraw {self._listening()}")
+        await asyncio.sleep(WITHDRAWING_SECONDS)
+        note(f"withdrawn {self._listening()}")
+
+
+class RecordedListener:
+    """A second port that notes its life."""
+
+    async def open(self) -> None:
+        """Note it."""
+        note("open")
+
+    async def drain(self) -> None:
+        """Note it."""
+        note("drain")
+
+    async def close(self) -> None:
+        """Note it."""
+        note("close")
+
+
+async def main() -> None:
+    (settings,) = read_env(ProcessSettings)
+    configure_logs(settings)
+    health = Health(settings.service_name, "0")
+    app = FastAPI()
+    install(app, health)
+
+    @app.get("/slow")
+    async def slow(seconds: float) -> str:
+        note("slow begins")
+        await asyncio.sleep(seconds)
+        return "done"
+
+    await serve(
+        Edge(app),
+        settings,
+        health=health,
+        presence=RecordedPresence(settings.port),
+        listeners=[RecordedListener()],
+    )
+    note("end")
+
+
+if __name__ == "__main__":
+    run(main())

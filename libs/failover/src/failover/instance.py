@@ -27,7 +27,7 @@ class Instance:
     healthy: bool = True
     enabled: bool = True
     cluster: str = "DEFAULT"
-    metadata: Mapping[str, str] = field(default=NO_METADATA, hash=False)
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA, hash=False)
 
     @property
     def address(self) -> str:

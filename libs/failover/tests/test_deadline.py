@@ -1,0 +1,31 @@
+"""Requirements on time limits."""
+
+from failover import attempt_deadline, deadline_of, parse_millis, remaining_millis
+from hypothesis import given, strategies as st
+
+SECONDS = st.floats(0.001, 1000)
+
+
+@given(now=st.floats(0, 1e6), limit=SECONDS, asked=st.none() | SECONDS)
+def test_a_client_can_only_lower_the_deadline(now: float, limit: float, asked: float | None):
+    """The route's timeout is the most anybody waits."""
+    assert now < deadline_of(now, limit, asked) <= now + limit
+
+
+def test_an_attempt_ends_with_the_request_at_the_latest():
+    """The per-try timeout is cut by the total."""
+    assert attempt_deadline(10.0, 20.0, 5.0) == 15.0
+    assert attempt_deadline(18.0, 20.0, 5.0) == 20.0
+
+
+def test_a_header_of_milliseconds_is_read_strictly():
+    """Anything but a positive whole number says nothing."""
+    assert parse_millis("1500") == 1.5
+    for value in ("", "0", "-1", "1.5", "1e3", " 5", "٣", "9" * 10):
+        assert parse_millis(value) is None
+
+
+def test_what_is_forwarded_never_promises_too_much():
+    """Rounded down, and never negative."""
+    assert remaining_millis(10.0, 10.0019) == 1
+    assert remaining_millis(10.0, 9.0) == 0

@@ -1,0 +1,141 @@
+"""A random life of a pool: whatever happens in whatever order, these things hold."""
+
+from failover import Again, Instance, Member, Nobody, Outcome, Pool, Tries
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+DRAWS = st.floats(0, 1, exclude_max=True)
+LIMIT = 3
+INSTANCES = st.builds(
+    Instance,
+    ip=st.just("10.0.0.1"),
+    port=st.integers(1, 5),
+    weight=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    healthy=st.booleans(),
+    enabled=st.booleans(),
+    cluster=st.sampled_from(["A", "B"]),
+)
+
+
+class LifeOfAPool(RuleBasedStateMachine):
+    """Instances come and go, requests are sent, fail, are retried; time passes."""
+
+    running = Bundle("running")
+    failed = Bundle("failed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.pool = Pool(cluster="A", max_in_flight=LIMIT)
+        self.ever: set[Member] = set()
+        self.live: list[Tries] = []
+        self.admitted: list[float] = []
+        self.retried: list[float] = []
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 3.0, 20.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Nothing else happens."""
+        self.now += seconds
+
+    @rule(found=st.lists(INSTANCES, max_size=5, unique_by=lambda instance: instance.port))
+    def discovery_pushes(self, found: list[Instance]) -> None:
+        """The pool shows exactly what discovery says."""
+        self.pool.sync(found, self.now)
+
+        assert set(self.pool.members) == {instance.address for instance in found}
+        self.ever |= set(self.pool.members.values())
+
+    @rule(target=running, repeatable=st.booleans(), draw=DRAWS)
+    def a_request_arrives(self, *, repeatable: bool, draw: float) -> Tries:
+        """A client asks."""
+        tries = Tries(repeatable=repeatable, deadline=self.now + 15)
+        self.pool.admit(self.now)
+        self.admitted.append(self.now)
+        self.send(tries, draw)
+        return tries
+
+    @rule(target=failed, tries=consumes(running), outcome=st.sampled_from(Outcome), draw=DRAWS)
+    def an_attempt_ends(self, tries: Tries, outcome: Outcome, draw: float) -> Tries:
+        """A refusal ejects at once."""
+        asked = 3.0 if outcome is Outcome.DECLINED else None
+        member = tries.current
+        self.pool.record(tries, outcome, self.now, draw, asked)
+        self.live = [one for one in self.live if one is not tries]
+        if outcome is Outcome.REFUSED and member in self.pool.members.values():
+            assert member.conduct.cause is not None
+        return tries
+
+    @rule(target=running, tries=consumes(failed), draw=DRAWS)
+    def the_gateway_decides(self, tries: Tries, draw: float) -> Tries:
+        """A retry is sent at once."""
+        if tries.outcomes:
+            decision = self.pool.decide(tries, tries.outcomes[-1], self.now, draw)
+            if isinstance(decision, Again):
+                self.retried.append(self.now)
+                if decision.fresh:
+                    self.pool.again(tries, tries.tried[-1], self.now)
+                    self.live.append(tries)
+                else:
+                    self.send(tries, draw)
+        return tries
+
+    def send(self, tries: Tries, draw: float) -> None:
+        """Whoever is picked was allowed to be."""
+        if tries.current is not None:
+            return
+        before = set(tries.tried)
+        member = self.pool.pick(tries, self.now, draw)
+        if isinstance(member, Nobody):
+            usable = {m for m in self.pool.members.values() if serves(m)}
+            assert {m for m in usable if m.in_flight < LIMIT} <= before
+            return
+        self.live.append(tries)
+        assert serves(member), "disabled and weightless instances get nothing"
+        assert member not in before, "never the same instance while an untried one exists"
+        assert member.in_flight <= LIMIT
+        better = [
+            m for m in self.pool.members.values()
+            if serves(m) and m.instance.healthy and m.conduct.cause is None
+            and m not in before and m.in_flight < LIMIT
+        ]  # fmt: skip
+        if better and member.conduct.cause is not None and not tries.probe:
+            out = [m for m in self.pool.members.values() if m.conduct.cause is not None]
+            assert len(out) * 2 > sum(map(serves, self.pool.members.values())) or any(
+                not m.instance.healthy or not serves(m) for m in self.pool.members.values()
+            ), "an ejected instance is used beside a good one only in panic"
+        if tries.probe:
+            assert self.now >= member.conduct.until
+
+    @invariant()
+    def load_is_what_is_running(self) -> None:
+        """In-flight counts neither leak nor go negative."""
+        for member in self.ever:
+            assert member.in_flight == sum(one.current is member for one in self.live)
+
+    @invariant()
+    def one_probe_at_a_time(self) -> None:
+        """An ejected member is tried by one request."""
+        for member in self.ever:
+            assert sum(one.probe and one.current is member for one in self.live) <= 1
+
+    @invariant()
+    def retries_stay_in_their_budget(self) -> None:
+        """In any ten seconds: 20 % of the requests + 10 a second."""
+        start = int(self.now) - 9
+        earned = 0.2 * sum(moment >= start for moment in self.admitted) + 100
+        assert sum(moment >= start for moment in self.retried) <= earned
+
+    @invariant()
+    def costs_are_sane(self) -> None:
+        """Averages stay finite."""
+        for member in self.ever:
+            assert 0 <= member.cost < 1000
+
+
+def serves(member: Member) -> bool:
+    instance = member.instance
+    return instance.enabled and instance.weight > 0 and not member.drained
+
+
+TestLifeOfAPool = LifeOfAPool.TestCase
+TestLifeOfAPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

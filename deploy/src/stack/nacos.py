@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from stack import ROOT
+from stack.access import NacosAccess
 from stack.jars import LAUNCHER, class_path
 from stack.ports import NacosPorts, is_free
 from stack.process import Process, clean_environment
@@ -85,6 +85,11 @@ class NacosServer:
         return self._secrets.password
 
     @property
+    def access(self) -> NacosAccess:
+        """How its clients reach it."""
+        return NacosAccess(self.server_addr, self.username, self.password)
+
+    @property
     def log(self) -> Path:
         """What the server prints."""
         return self.home / "logs" / "console.log"
@@ -96,10 +101,11 @@ class NacosServer:
         argv = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         argv += ["-DembeddedStorage=true" if self._peers else "-Dnacos.standalone=true"]
         argv += [f"-Dnacos.server.ip={self._address}", f"-Dnacos.home={self.home}"]
+        argv += [f"-Dnacos.logs.path={self.home}/logs", f"-Dlogging.path={self.home}/logs"]
         argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
         argv += [f"-Dspring.config.additional-location=file:{self.home}/conf/"]
         argv += ["-cp", jars, str(LAUNCHER)]
-        self.process = Process.start("nacos", argv, env=clean_environment(), log=self.log, cwd=ROOT)
+        self.process = Process.start("nacos", argv, env=clean_environment(), log=self.log)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Return when logins are answered and gRPC listens; the first time sets the password.
@@ -188,6 +194,8 @@ class NacosServer:
         if self._peers:
             # Without it a cluster with empty storage fails to start.
             properties["nacos.config.namespace.compatible.mode"] = "false"
+            # A member that finds no leader in time ends; the default of 5 s is that long already.
+            properties["nacos.core.protocol.raft.data.election_timeout_ms"] = 1000
             _write_private(self.home / "conf" / "cluster.conf", "\n".join(self._peers) + "\n")
         lines = "".join(f"{name}={value}\n" for name, value in properties.items())
         _write_private(self.home / "conf" / "application.properties", lines)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +26,26 @@ class Process:
 
     @classmethod
     def start(
-        cls, name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path
+        cls, name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path
     ) -> "Process":
-        """Start `argv` in a session of its own, so that Ctrl-C at our terminal spares it."""
+        """Start `argv` in a session of its own: Ctrl-C at our terminal spares it.
+
+        Its output is appended to `log`, which only the owner can read.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            child = psutil.Popen(
-                list(argv),
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return cls(name, child.pid, child.create_time())
+        # Not subprocess.Popen, which wants to see its child end before it is forgotten itself.
+        pid = os.posix_spawnp(
+            argv[0],
+            list(argv),
+            dict(env),
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+        )
+        return cls(name, pid, psutil.Process(pid).create_time())
 
     @property
     def alive(self) -> bool:

@@ -1,0 +1,172 @@
+"""Real parts for the tests above single packages: a Nacos server and service processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stack.access import NacosAccess
+from stack.guard import guarded_session
+from stack.nacos import NacosServer
+from stack.ports import free_port
+from stack.process import Process, clean_environment
+from stack.waiting import wait_until
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+@dataclass
+class Service:
+    """A running service process.
+
+    `port` answers readiness and metrics; for the gateway that is the admin port, and `data_port`
+    is where callers knock.
+    """
+
+    package: str
+    port: int
+    data_port: int
+    env: Mapping[str, str]
+    log: Path
+    process: Process = field(init=False)
+
+    @property
+    def url(self) -> str:
+        """Where its callers find it."""
+        return f"http://127.0.0.1:{self.data_port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where its operators find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the process; again after it has ended."""
+        argv = [sys.executable, "-m", self.package]
+        self.process = Process.start(self.package, argv, env=self.env, log=self.log)
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return when `/readyz` says 200."""
+        wait_until(
+            lambda: self.readyz()[0] == httpx.codes.OK,
+            seconds=seconds,
+            what=f"{self.package} is ready; last: {self.readyz()}",
+        )
+
+    def readyz(self) -> tuple[int, Any]:
+        """Status and body of `/readyz`; status 0 when nothing answers."""
+        if not self.process.alive:
+            pytest.fail(f"{self.package} ended by itself:\n{self.log.read_text()[-4000:]}")
+        try:
+            answer = httpx.get(f"{self.admin_url}/readyz", timeout=2, trust_env=False)
+        except httpx.HTTPError as error:
+            return 0, str(error)
+        return answer.status_code, answer.json()
+
+    def metrics(self) -> str:
+        """The text of `/metrics`."""
+        return httpx.get(f"{self.admin_url}/metrics", timeout=5, trust_env=False).text
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM) and return at once."""
+        self.process.signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Freeze it: its sockets stay open and nothing is answered."""
+        self.process.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        self.process.signal(signal.SIGCONT)
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _guard() -> Iterator[None]:
+    """No process of the run outlives it, even when the run itself is killed."""
+    with guarded_session():
+        yield
+
+
+@pytest.fixture(scope="session")
+def nacos_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosAccess]:
+    """A Nacos server for the whole run: the one NACOS_SERVER_ADDR names, or one of our own."""
+    if address := os.environ.get("NACOS_SERVER_ADDR"):
+        yield NacosAccess(address, os.environ["NACOS_USERNAME"], os.environ["NACOS_PASSWORD"])
+        return
+    server = NacosServer(tmp_path_factory.mktemp("nacos"))
+    server.start()
+    server.wait_ready()
+    yield server.access
+    server.stop()
+
+
+@pytest.fixture
+def nacos(nacos_server: NacosAccess) -> NacosAccess:
+    """The server with an empty namespace of this test's own."""
+    return nacos_server.new_namespace(f"test-{os.urandom(6).hex()}")
+
+
+@pytest.fixture
+def own_nacos(tmp_path: Path) -> Iterator[NacosServer]:
+    """A server of this test's own, to stop, kill and freeze; not started yet."""
+    server = NacosServer(tmp_path / "nacos")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartService]:
+    """Start real service processes: `service("kmeans", nacos)`, ready when it returns.
+
+    `env` adds variables; `ready=False` returns at once. All end with the test, and a failed test
+    shows their logs.
+    """
+    running: list[Service] = []
+
+    def start(
+        package: str,
+        nacos: NacosAccess,
+        *,
+        env: Mapping[str, str] | None = None,
+        ready: bool = True,
+    ) -> Service:
+        port = free_port()
+        data_port = free_port() if package == "gateway" else port
+        settings = {
+            **clean_environment(),
+            **nacos.environment,
+            "HOST": "127.0.0.1",
+            "ADVERTISE_IP": "127.0.0.1",
+            "PORT": str(data_port),
+            "DRAIN_SECONDS": "0.5",
+            **({"ADMIN_PORT": str(port)} if package == "gateway" else {}),
+            **(env or {}),
+        }
+        log = tmp_path / f"{package}-{len(running)}.log"
+        one = Service(package, port, data_port, settings, log)
+        one.start()
+        running.append(one)
+        if ready:
+            one.wait_ready()
+        return one
+
+    yield start
+    for one in running:
+        one.process.signal(signal.SIGCONT)
+        one.terminate()
+    for one in running:
+        one.process.stop(grace=STOP_SECONDS)
+        request.node.add_report_section("call", f"log {one.log.name}", one.log.read_text()[-6000:])

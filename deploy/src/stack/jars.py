@@ -1,14 +1,12 @@
 """The Nacos server's jars, fetched with Maven once and kept."""
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from stack import ROOT, STATE
+from stack.lock import one_at_a_time
 
 POM = ROOT / "deploy" / "nacos" / "pom.xml"
 LAUNCHER = ROOT / "deploy" / "nacos" / "Launcher.java"
@@ -31,7 +29,7 @@ def fetch() -> Path:
     """Return the folder with the jars of `pom.xml`; about 190 MB the first time."""
     wanted = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     folder = STATE / f"nacos-jars-{wanted}"
-    with _one_at_a_time(STATE / "nacos-jars.lock"):
+    with one_at_a_time(STATE / "nacos-jars.lock"):
         if not folder.exists():
             _copy_dependencies(folder)
     return folder
@@ -58,11 +56,3 @@ def _copy_dependencies(folder: Path) -> None:
     if mvn.returncode != 0:
         raise RuntimeError(f"Maven could not fetch the Nacos jars:\n{''.join(tail)}")
     partial.rename(folder)
-
-
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -94,34 +94,59 @@ class NacosServer:
         """What the server prints."""
         return self.home / "logs" / "console.log"
 
-    def start(self) -> None:
+    def start(self) -> Process:
         """Start the process; it serves once `wait_ready` has returned."""
         jars = class_path()
         self._write_configuration()
         argv = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         argv += ["-DembeddedStorage=true" if self._peers else "-Dnacos.standalone=true"]
         argv += [f"-Dnacos.server.ip={self._address}", f"-Dnacos.home={self.home}"]
-        argv += [f"-Dnacos.logs.path={self.home}/logs", f"-Dlogging.path={self.home}/logs"]
+        argv += [f"-Dnacos.logs.path={self.home}/logs"]
         argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
         argv += [f"-Dspring.config.additional-location=file:{self.home}/conf/"]
         argv += ["-cp", jars, str(LAUNCHER)]
         self.process = Process.start("nacos", argv, env=clean_environment(), log=self.log)
+        return self.process
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Return when logins are answered and gRPC listens; the first time sets the password.
 
         Readiness alone is too early: for some seconds after it logins are refused.
         """
+        try:
+            wait_until(
+                self.is_ready,
+                seconds=seconds,
+                what=f"Nacos at {self.server_addr} answers logins; its log: {self.log}",
+            )
+        except TimeoutError:
+            self.kill()
+            raise
+
+    def is_ready(self) -> bool:
+        """Tell whether logins are answered and gRPC listens; set the password if none is set yet.
+
+        Raises:
+            RuntimeError: the server ended; the message has the end of its log.
+        """
+        if self.process and not self.process.alive:
+            if self._peers:
+                # Without a leader within some seconds a member gives up; one starts it again.
+                self.start()
+                return False
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"Nacos ended while starting; the end of {self.log}:\n{tail}")
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
             try:
-                wait_until(
-                    lambda: self._is_ready(http) and self._grpc_listens(),
-                    seconds=seconds,
-                    what=f"Nacos at {self.server_addr} answers logins; its log: {self.log}",
-                )
-            except TimeoutError:
-                self.kill()
-                raise
+                if http.get("/v3/admin/core/state/readiness").status_code != httpx.codes.OK:
+                    return False
+                login = {"username": self.username, "password": self.password}
+                if http.post("/v3/auth/user/login", data=login).status_code == httpx.codes.OK:
+                    return self._grpc_listens()
+                http.post("/v3/auth/user/admin", data={"password": self.password})
+            except httpx.HTTPError:
+                return False
+        return False
 
     def stop(self) -> None:
         """End it in order."""
@@ -143,21 +168,6 @@ class NacosServer:
         if self.process:
             self.process.signal(signal.SIGCONT)
 
-    def _is_ready(self, http: httpx.Client) -> bool:
-        if self.process and not self.process.alive:
-            tail = self.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"Nacos ended while starting; the end of {self.log}:\n{tail}")
-        try:
-            if http.get("/v3/admin/core/state/readiness").status_code != httpx.codes.OK:
-                return False
-            login = {"username": self.username, "password": self.password}
-            if http.post("/v3/auth/user/login", data=login).status_code == httpx.codes.OK:
-                return True
-            http.post("/v3/auth/user/admin", data={"password": self.password})
-        except httpx.HTTPError:
-            return False
-        return False
-
     def _grpc_listens(self) -> bool:
         try:
             socket.create_connection((self._address, self.ports.http + 1000), timeout=1).close()
@@ -170,7 +180,7 @@ class NacosServer:
         if file.exists():
             return NacosSecrets(**json.loads(file.read_text()))
         made = NacosSecrets(password=password) if password else NacosSecrets()
-        _write_private(file, json.dumps(asdict(made)))
+        write_private(file, json.dumps(asdict(made)))
         return made
 
     def _write_configuration(self) -> None:
@@ -194,11 +204,9 @@ class NacosServer:
         if self._peers:
             # Without it a cluster with empty storage fails to start.
             properties["nacos.config.namespace.compatible.mode"] = "false"
-            # A member that finds no leader in time ends; the default of 5 s is that long already.
-            properties["nacos.core.protocol.raft.data.election_timeout_ms"] = 1000
-            _write_private(self.home / "conf" / "cluster.conf", "\n".join(self._peers) + "\n")
+            write_private(self.home / "conf" / "cluster.conf", "\n".join(self._peers) + "\n")
         lines = "".join(f"{name}={value}\n" for name, value in properties.items())
-        _write_private(self.home / "conf" / "application.properties", lines)
+        write_private(self.home / "conf" / "application.properties", lines)
 
 
 def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:
@@ -237,7 +245,7 @@ def _outward_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _write_private(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
     """Write a file that only its owner may read, from its first byte on."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)

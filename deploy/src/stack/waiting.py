@@ -1,7 +1,7 @@
 """Waiting for a condition with a deadline."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 INTERVAL = 0.1
 """Seconds between two looks."""
@@ -18,3 +18,29 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} s in vain: {what}")
         time.sleep(INTERVAL)  # noqa: TID251 - the pause between two looks; no event loop here
+
+
+def wait_for_all(
+    steps: Mapping[str, Callable[[], bool]], *, seconds: float, meanwhile: Callable[[], None]
+) -> None:
+    """Return when every step's condition has held once; print each as it does.
+
+    `meanwhile` runs between two rounds and raises when waiting on has become pointless.
+
+    Raises:
+        TimeoutError: some did not hold within `seconds`; the message names them.
+    """
+    begun = time.monotonic()
+    open_steps = dict(steps)
+
+    def look() -> bool:
+        meanwhile()
+        for name in [name for name, holds in open_steps.items() if holds()]:
+            del open_steps[name]
+            print(f"  {time.monotonic() - begun:5.1f} s  {name}", flush=True)
+        return not open_steps
+
+    try:
+        wait_until(look, seconds=seconds, what="everything is ready")
+    except TimeoutError as error:
+        raise TimeoutError(f"after {seconds:g} s still not so: {', '.join(open_steps)}") from error

@@ -1,0 +1,127 @@
+"""`python -m stack up|down|logs|status`: the whole system on this machine, one command each."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from stack import docker
+from stack.credentials import read_or_make
+from stack.jars import MissingToolError
+from stack.local import LocalStack, StackError
+from stack.plan import HOST, Plan
+
+
+def main() -> int:
+    """Run one command; return its exit code."""
+    arguments = _parser().parse_args()
+    local = LocalStack(Plan(arguments.offset))
+    try:
+        if arguments.command == "up":
+            _up(arguments.mode, local)
+        elif arguments.command == "down":
+            _down(local)
+        elif arguments.command == "logs":
+            _logs(local)
+        else:
+            _status(local)
+    except (StackError, MissingToolError, TimeoutError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"error: {' '.join(error.cmd)} ended with {error.returncode}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: what this command started is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
+    parser.add_argument(
+        "--offset",
+        type=int,
+        default=int(os.environ.get("STACK_OFFSET", "0")),
+        help="move every port of the local stack up by this much (default: $STACK_OFFSET or 0)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start what does not run yet and wait until all works")
+    up.add_argument(
+        "--mode",
+        choices=("auto", "docker", "local"),
+        default="auto",
+        help="containers, local processes, or containers where an engine has its images",
+    )
+    commands.add_parser("down", help="stop everything, containers and processes")
+    commands.add_parser("logs", help="show what every part printed last, and follow")
+    commands.add_parser("status", help="show what runs")
+    return parser
+
+
+def _up(mode: str, local: LocalStack) -> None:
+    reason = docker.why_not() if mode != "local" and not local.processes() else "it runs already"
+    if mode == "docker" and reason:
+        raise StackError(f"no containers: {reason}")
+    if reason is None:
+        print("up: containers, because a Docker engine answers and has the images", flush=True)
+        docker.compose("up", "--detach", "--build", "--wait")
+    else:
+        why = "as asked" if mode == "local" else f"because {reason}"
+        print(f"up: local processes, {why}", flush=True)
+        local.up()
+    _print_addresses(Plan() if reason is None else local.plan)
+
+
+def _down(local: LocalStack) -> None:
+    stopped = local.down()
+    if docker.is_up():
+        docker.compose("down")
+        stopped = True
+    print("down: everything is stopped" if stopped else "down: nothing ran")
+
+
+def _logs(local: LocalStack) -> None:
+    running = local.processes()
+    if running:
+        files = [str(local.log_of(name)) for name in running]
+        os.execvp("tail", ["tail", "-n", "40", "-F", *files])  # noqa: S606 - no shell wanted
+    elif docker.is_up():
+        docker.compose("logs", "--tail", "40", "--follow")
+    else:
+        print("logs: nothing runs")
+
+
+def _status(local: LocalStack) -> None:
+    for name, process in local.processes().items():
+        print(f"  {name:<14} pid {process.pid:<8} log {local.log_of(name)}")
+    if docker.is_up():
+        docker.compose("ps")
+    elif not local.processes():
+        print("status: nothing runs")
+
+
+def _print_addresses(plan: Plan) -> None:
+    gateway, admin = (
+        f"http://{HOST}:{plan.gateway.port}",
+        f"http://{HOST}:{plan.gateway.admin_port}",
+    )
+    rows = {
+        "gateway": gateway,
+        "gateway admin": f"{admin}/docs",
+        "classifier docs": f"{gateway}/car-evaluation/docs",
+        "kmeans docs": f"{gateway}/skl-kmeans/docs",
+        "Nacos console": f"http://{HOST}:{plan.console_port}/  login nacos, "
+        f"password {read_or_make().password}",
+    }
+    print()
+    for name, address in rows.items():
+        print(f"  {name:<16} {address}")
+    print("\nTry:\n")
+    for path, body in plan.calls:
+        print(f"  curl -s {gateway}{path} -H 'content-type: application/json' -d '{body}'")
+    print(f"  curl -s {admin}/api/services\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The stack as processes of this machine."""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from stack import STATE
+from stack.credentials import read_or_make
+from stack.lock import one_at_a_time
+from stack.nacos import NacosServer
+from stack.plan import HOST, Part, Plan
+from stack.ports import is_free
+from stack.process import Process, clean_environment
+from stack.waiting import wait_for_all
+
+READY_SECONDS = 180.0
+STOP_SECONDS = 45.0
+"""Longer than a service's drain and the requests it finishes."""
+
+
+class StackError(RuntimeError):
+    """The stack cannot be brought up; the message says why and what to do."""
+
+
+class LocalStack:
+    """Nacos, the models and the gateway as processes, remembered in a file between two commands."""
+
+    def __init__(self, plan: Plan, home: Path | None = None) -> None:
+        self.plan = plan
+        self.home = home or STATE / (f"stack-{plan.offset}" if plan.offset else "stack")
+        self._file = self.home / "processes.json"
+        self._nacos = NacosServer(
+            self.home / "nacos",
+            port=plan.nacos_port,
+            console_port=plan.console_port,
+            shared=read_or_make(),
+        )
+
+    @property
+    def nacos(self) -> NacosServer:
+        """The stack's Nacos."""
+        return self._nacos
+
+    def processes(self) -> dict[str, Process]:
+        """Return what runs of this stack, by name."""
+        if not self._file.exists():
+            return {}
+        kept = [Process(**each) for each in json.loads(self._file.read_text())]
+        return {process.name: process for process in kept if process.alive}
+
+    def log_of(self, name: str) -> Path:
+        """Return the log file of one process."""
+        return self._nacos.log if name == "nacos" else self.home / "logs" / f"{name}.log"
+
+    def up(self) -> None:
+        """Start what does not run yet and return when every call through the gateway works.
+
+        Raises:
+            StackError: a port is taken, or a process ended or was not ready in time; what this
+                call started is stopped again.
+        """
+        with one_at_a_time(self.home / "lock"):
+            running = self.processes()
+            self._check_ports(running)
+            try:
+                self._start_missing(running)
+                self._wait_ready()
+            except BaseException:
+                self._stop({name: p for name, p in self.processes().items() if name not in running})
+                raise
+
+    def down(self) -> bool:
+        """Stop everything; tell whether anything ran."""
+        with one_at_a_time(self.home / "lock"):
+            running = self.processes()
+            self._stop(running)
+            self._file.unlink(missing_ok=True)
+        return bool(running)
+
+    @property
+    def _names(self) -> list[str]:
+        return ["nacos", *(part.name for part in self.plan.parts)]
+
+    def _check_ports(self, running: dict[str, Process]) -> None:
+        wanted = {part.name: part.ports for part in self.plan.parts}
+        wanted["nacos"] = self._nacos.ports.all
+        taken = [
+            f"port {port} ({name}, {purpose})"
+            for name, ports in wanted.items()
+            if name not in running
+            for purpose, port in ports.items()
+            if not is_free(port)
+        ]
+        if taken:
+            raise StackError(
+                f"taken by another process: {', '.join(taken)}. Stop that process, or move all "
+                "ports of the stack up with STACK_OFFSET, for example STACK_OFFSET=10000"
+            )
+
+    def _start_missing(self, running: dict[str, Process]) -> None:
+        started = dict(running)
+        for name in self._names:
+            if name not in running:
+                self.log_of(name).unlink(missing_ok=True)
+                started[name] = self._start(name)
+                self._remember(started)
+        self._nacos.process = started["nacos"]
+
+    def _start(self, name: str) -> Process:
+        if name == "nacos":
+            return self._nacos.start()
+        part = next(part for part in self.plan.parts if part.name == name)
+        env = {**clean_environment(), **self._nacos.access.environment, **part.environment()}
+        argv = [sys.executable, "-m", part.package]
+        return Process.start(name, argv, env=env, log=self.log_of(name))
+
+    def _remember(self, processes: dict[str, Process]) -> None:
+        written = self._file.with_suffix(".partial")
+        written.write_text(json.dumps([asdict(process) for process in processes.values()]))
+        written.replace(self._file)
+
+    def _wait_ready(self) -> None:
+        with httpx.Client(timeout=5, trust_env=False) as http:
+            steps = {"nacos answers logins": self._nacos.is_ready}
+            for part in self.plan.parts:
+                steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
+            for part in self.plan.models:
+                steps[f"{part.name} is in Nacos"] = partial(self._is_registered, part)
+            for path, body in self.plan.calls:
+                step = f"the gateway answers {path}"
+                steps[step] = partial(_answers, http, self.plan.gateway.port, path, body)
+            wait_for_all(steps, seconds=READY_SECONDS, meanwhile=self._check_alive)
+
+    def _check_alive(self) -> None:
+        alive = self.processes()
+        for name in self._names:
+            if name not in alive:
+                tail = self.log_of(name).read_text(errors="replace")[-2000:]
+                raise StackError(f"{name} ended while starting. The end of its log:\n{tail}")
+
+    def _is_registered(self, part: Part) -> bool:
+        try:
+            shown = self._nacos.access.instances(part.service)
+        except httpx.HTTPError:
+            return False
+        return any(each["port"] == part.port and each["healthy"] for each in shown)
+
+    def _stop(self, processes: dict[str, Process]) -> None:
+        """Gateway first, then models, then Nacos: nobody loses what he still needs."""
+        models = [part.name for part in self.plan.models]
+        for group in ([self.plan.gateway.name], models, ["nacos"]):
+            ending = [processes[name] for name in group if name in processes]
+            for process in ending:
+                process.signal(signal.SIGCONT)
+                process.signal(signal.SIGTERM)
+            for process in ending:
+                process.stop(grace=STOP_SECONDS)
+                print(f"  {process.name} stopped", flush=True)
+
+
+def _is_ready(http: httpx.Client, part: Part) -> bool:
+    try:
+        return http.get(f"http://{HOST}:{part.admin_port}/readyz").is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _answers(http: httpx.Client, port: int, path: str, body: str) -> bool:
+    try:
+        answer = http.post(
+            f"http://{HOST}:{port}{path}",
+            content=body,
+            headers={"content-type": "application/json"},
+        )
+    except httpx.HTTPError:
+        return False
+    return answer.is_success

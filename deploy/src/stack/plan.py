@@ -1,0 +1,99 @@
+"""What the stack consists of: which processes, on which ports, with which environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+HOST = "127.0.0.1"
+POINTS: Final = "[[1,2],[2,3],[3,5],[4,6],[8,8],[10,11],[12,12],[12,15],[10,12]]"
+CAR: Final = (
+    '{"buying":"med","maint":"high","doors":"4","persons":"more","lug_boot":"big","safety":"high"}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One service process.
+
+    Attributes:
+        name: unique in the stack; its log file is called so.
+        package: what `python -m` runs.
+        service: its name in Nacos.
+        port: where callers reach it.
+        admin_port: where `/readyz` is; the same port except for the gateway.
+    """
+
+    name: str
+    package: str
+    service: str
+    port: int
+    admin_port: int
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Every port by its purpose."""
+        if self.port == self.admin_port:
+            return {"HTTP": self.port}
+        return {"data": self.port, "admin": self.admin_port}
+
+    def environment(self) -> dict[str, str]:
+        """What the process is told, apart from how to reach Nacos."""
+        told = {
+            "SERVICE_NAME": self.service,
+            "HOST": HOST,
+            "ADVERTISE_IP": HOST,
+            "PORT": str(self.port),
+        }
+        if self.port != self.admin_port:
+            told["ADMIN_PORT"] = str(self.admin_port)
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole stack; every port moved up by `offset`, so that two stacks fit on one machine."""
+
+    offset: int = 0
+
+    @property
+    def nacos_port(self) -> int:
+        """Nacos: HTTP; gRPC and raft follow from it."""
+        return 8848 + self.offset
+
+    @property
+    def console_port(self) -> int:
+        """Nacos: the console."""
+        return 8080 + self.offset
+
+    @property
+    def gateway(self) -> Part:
+        """The way in."""
+        return self._part("gateway", "gateway", "gateway", 8000, 8010)
+
+    @property
+    def models(self) -> tuple[Part, ...]:
+        """Two instances of each model service."""
+        return (
+            self._part("classifier-1", "classifier", "car-evaluation", 8001),
+            self._part("classifier-2", "classifier", "car-evaluation", 8011),
+            self._part("kmeans-1", "kmeans", "skl-kmeans", 9999),
+            self._part("kmeans-2", "kmeans", "skl-kmeans", 9989),
+        )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every service process."""
+        return (*self.models, self.gateway)
+
+    @property
+    def calls(self) -> tuple[tuple[str, str], ...]:
+        """One path of the gateway and body for each model: what a newcomer tries first."""
+        return (
+            ("/skl-kmeans/api/skl-kmeans", f'{{"points":{POINTS}}}'),
+            ("/car-evaluation/api/v1/predict", f'{{"inputs":[{CAR}]}}'),
+        )
+
+    def _part(
+        self, name: str, package: str, service: str, port: int, admin_port: int | None = None
+    ) -> Part:
+        return Part(name, package, service, port + self.offset, (admin_port or port) + self.offset)

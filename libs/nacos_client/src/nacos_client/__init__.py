@@ -1,1 +1,48 @@
-"""Nacos for an asyncio service: announce, watch configuration, discover, call by name."""
+"""Nacos for an asyncio service: announce, watch configuration, discover, call by name.
+
+    async with Nacos(NacosSettings(server_addr="nacos:8848")) as nacos:
+        await nacos.announcement("car-evaluation", port=8001).announce()
+
+The vendor's protocol is loaded when it is first used; see `nacos_client.testing` for tests.
+"""
+
+from nacos_client.announce import Announcement
+from nacos_client.audit import AnnouncementState, Shown
+from nacos_client.client import Nacos
+from nacos_client.discover import Discovery
+from nacos_client.errors import (
+    BadAddress,
+    BadDocument,
+    Conflict,
+    Denied,
+    NacosError,
+    Refused,
+    Unreachable,
+)
+from nacos_client.ports import Document
+from nacos_client.settings import NacosSettings
+from nacos_client.snapshot import Known, Snapshot, Unknown
+from nacos_client.watch import Rejection, Watched, WatchState
+
+__all__ = [
+    "Announcement",
+    "AnnouncementState",
+    "BadAddress",
+    "BadDocument",
+    "Conflict",
+    "Denied",
+    "Discovery",
+    "Document",
+    "Known",
+    "Nacos",
+    "NacosError",
+    "NacosSettings",
+    "Refused",
+    "Rejection",
+    "Shown",
+    "Snapshot",
+    "Unknown",
+    "Unreachable",
+    "WatchState",
+    "Watched",
+]

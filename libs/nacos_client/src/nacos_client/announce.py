@@ -1,0 +1,125 @@
+"""Announcing one instance of a service: what a process runner holds in its hand."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+
+from failover import Instance
+
+from nacos_client.audit import AnnouncementState, Keeper, Shown
+from nacos_client.ports import ServiceKey, Session
+from nacos_client.runtime import Runtime
+from nacos_client.watchdog import Watchdog
+
+WITHDRAW_SECONDS = 5.0
+
+
+class Announcement:
+    """One instance of one service; made by `Nacos.announcement`.
+
+    `announce` belongs after the socket listens, `withdraw` before it closes. It has a connection
+    of its own: Nacos keeps one instance of a service for each connection, and drops it with it.
+    An application loop that stands still for longer than `blocked_limit` seconds takes the
+    instance out until it moves again.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        open_session: Callable[[], Session],
+        service: ServiceKey,
+        instance: Callable[[], Instance],
+        blocked_limit: float,
+    ) -> None:
+        self.service = service
+        self._runtime = runtime
+        self._open_session = open_session
+        self._make = instance
+        self._watchdog = Watchdog(blocked_limit)
+        self._wanted: Instance | None = None
+        self._session: Session | None = None
+        self._keeper: Keeper | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def state(self) -> AnnouncementState:
+        """What the server showed at the last look. A plain read."""
+        keeper = self._keeper
+        if keeper is None:
+            return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
+        return keeper.state
+
+    async def announce(self) -> None:
+        """Publish the instance and keep it published; returns at once, whatever Nacos does.
+
+        Raises:
+            BadAddress: this host has no address to announce.
+        """
+        if self._wanted is None:
+            self._wanted = self._make()
+        self._watchdog.watch(asyncio.get_running_loop())
+        await self._runtime.run(self._begin(self._wanted), WITHDRAW_SECONDS)
+
+    async def update(
+        self,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        weight: float | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        """Change the published instance in place; what is not named stays. Returns at once.
+
+        Before `announce`, it changes what `announce` will publish.
+
+        Raises:
+            BadAddress: this host has no address to announce.
+        """
+        now = self._wanted or self._make()
+        self._wanted = replace(
+            now,
+            metadata=now.metadata if metadata is None else MappingProxyType(dict(metadata)),
+            weight=now.weight if weight is None else weight,
+            enabled=now.enabled if enabled is None else enabled,
+        )
+        if self._keeper is not None:
+            self._keeper.want(self._wanted)
+            self._runtime.post(self._keeper.bell.ring)
+
+    async def withdraw(self) -> None:
+        """Take the instance out; returns when Nacos no longer shows it, within five seconds.
+
+        Where Nacos cannot be asked any more, the end of the connection takes the instance out.
+        """
+        if self._keeper is not None:
+            await self._runtime.run(self._end(), WITHDRAW_SECONDS)
+
+    async def _begin(self, wanted: Instance) -> None:
+        if self._session is not None:
+            return
+        self._session = self._open_session()
+        self._keeper = Keeper(self._session, self.service, wanted, self._held_back)
+        self._session.start()
+        self._tasks = [
+            asyncio.create_task(self._keeper.run(), name=f"announce {self.service}"),
+            asyncio.create_task(self._watchdog.run(self._keeper.bell.ring), name="watchdog"),
+        ]
+
+    def _held_back(self) -> str | None:
+        if not self._watchdog.blocked:
+            return None
+        return f"held back: the event loop is blocked for over {self._watchdog.limit:g} s"
+
+    async def _end(self) -> None:
+        session, self._session = self._session, None
+        keeper, self._keeper = self._keeper, None
+        for task in self._tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if keeper is not None and session is not None:
+            try:
+                await keeper.leave()
+            finally:
+                await session.close()

@@ -1,0 +1,324 @@
+"""`Nacos`: the one object an application makes; everything else comes from its methods."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from failover import Instance
+from pydantic import BaseModel
+
+from nacos_client.address import advertised_ip
+from nacos_client.announce import Announcement
+from nacos_client.audit import Shown
+from nacos_client.discover import Discovery
+from nacos_client.documents import kind_of
+from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
+from nacos_client.runtime import Runtime
+from nacos_client.settings import NacosSettings
+from nacos_client.snapshot import Known
+from nacos_client.store import Store
+from nacos_client.watch import Absent, Recipe, Watched
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+CALL_SECONDS = 5.0
+CLOSE_SECONDS = 4.0
+
+
+def _vendor(settings: NacosSettings, label: str) -> Session:
+    from nacos_client._sdk.session import SdkSession  # noqa: PLC0415  (0.2 s: when first used)
+
+    return SdkSession(settings, label)
+
+
+class Nacos:
+    """One application's relation to Nacos; `async with Nacos(settings) as nacos`.
+
+    Making and starting it never fails because Nacos is down: what depends on Nacos says so in its
+    state, and works once Nacos does. Use it from the process that started it; a forked child
+    makes its own.
+    """
+
+    def __init__(self, settings: NacosSettings, *, connect: Connect = _vendor) -> None:
+        self.settings = settings
+        self._connect = connect
+        self._runtime = Runtime()
+        self._store = Store(settings)
+        self._session: Session | None = None
+        self._announcements: list[Announcement] = []
+        self._watches: list[Watched[Any]] = []
+        self._discoveries: dict[ServiceKey, tuple[Discovery, Future[None]]] = {}
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def start(self) -> None:
+        """Start the Nacos thread and begin to connect; returns at once. May be called again."""
+        if not self._runtime.running:
+            self._runtime.start()
+            self._runtime.submit(self._open()).result(CALL_SECONDS)
+
+    async def close(self) -> None:
+        """Withdraw what is announced, end the connection and the thread, within five seconds."""
+        if self._runtime.running:
+            watches = (watched.close() for watched in self._watches)
+            withdrawals = (announcement.withdraw() for announcement in self._announcements)
+            await asyncio.gather(*watches, *withdrawals, return_exceptions=True)
+            await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """End the connection and the thread from code without a loop; announces are not awaited."""
+        if self._runtime.running:
+            self._runtime.submit(self._shut()).result(CLOSE_SECONDS)
+            self._runtime.stop()
+            self._session = None
+            self._discoveries.clear()
+
+    async def _open(self) -> None:
+        self._session = self._connect(self.settings, "main")
+        self._session.start()
+
+    async def _shut(self) -> None:
+        for _, following in self._discoveries.values():
+            following.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    def _main(self) -> Session:
+        self.start()
+        if self._session is None:
+            raise RuntimeError("unreachable: a started client has a session")
+        return self._session
+
+    def announcement(
+        self,
+        service: str,
+        *,
+        port: int,
+        metadata: Mapping[str, str] | None = None,
+        weight: float | None = None,
+        group: str | None = None,
+        cluster: str | None = None,
+        blocked_limit: float = 10.0,
+    ) -> Announcement:
+        """Prepare to announce one instance; nothing is sent before its `announce()`.
+
+        Args:
+            service: name of the service; callers in Java need a valid host name: no `_`.
+            port: TCP port that listens.
+            metadata: labels of the instance; `preserved.register.source` is added.
+            weight: share of traffic; default: the settings'.
+            group: default: the settings'.
+            cluster: default: the settings'.
+            blocked_limit: seconds that the application's event loop may stand still before the
+                instance takes itself out.
+        """
+        labels = {"preserved.register.source": "PYTHON", **(metadata or {})}
+
+        def instance() -> Instance:
+            return Instance(
+                ip=advertised_ip(self.settings),
+                port=port,
+                weight=self.settings.service_weight if weight is None else weight,
+                cluster=cluster or self.settings.cluster,
+                metadata=MappingProxyType(labels),
+            )
+
+        announcement = Announcement(
+            self._runtime,
+            lambda: self._connect(self.settings, f"{service}:{port}"),
+            ServiceKey(service, group or self.settings.group),
+            instance,
+            blocked_limit,
+        )
+        self._announcements.append(announcement)
+        return announcement
+
+    @overload
+    def watch(
+        self,
+        data_id: str,
+        model: type[M],
+        *,
+        build: None = None,
+        check: Callable[[M], object] | None = None,
+        group: str | None = None,
+        shared: Sequence[str] = (),
+        profile: str | None = None,
+        absent: Absent = "default",
+    ) -> Watched[M]: ...
+
+    @overload
+    def watch(
+        self,
+        data_id: str,
+        model: type[M],
+        *,
+        build: Callable[[M], Awaitable[T]],
+        check: Callable[[T], object] | None = None,
+        group: str | None = None,
+        shared: Sequence[str] = (),
+        profile: str | None = None,
+        absent: Absent = "default",
+    ) -> Watched[T]: ...
+
+    @overload
+    def watch(
+        self,
+        data_id: str,
+        model: type[M],
+        *,
+        build: Callable[[M], T],
+        check: Callable[[T], object] | None = None,
+        group: str | None = None,
+        shared: Sequence[str] = (),
+        profile: str | None = None,
+        absent: Absent = "default",
+    ) -> Watched[T]: ...
+
+    def watch(
+        self,
+        data_id: str,
+        model: type[BaseModel],
+        *,
+        build: Callable[[Any], Any] | None = None,
+        check: Callable[[Any], object] | None = None,
+        group: str | None = None,
+        shared: Sequence[str] = (),
+        profile: str | None = None,
+        absent: Absent = "default",
+    ) -> Watched[Any]:
+        """Follow a configuration document; `await start()` puts the first value in force.
+
+        Layers go over each other as in Spring Cloud: `shared` documents, a later one stronger,
+        then `data_id`, then its profile's (`gateway.yaml` with `prod` is `gateway-prod.yaml`).
+
+        Args:
+            data_id: the document; its ending tells its type, else Nacos does, else it is YAML.
+            model: what a good document looks like; strict, unknown keys are refused.
+            build: makes the value from the model; raises to refuse it. A plain function runs in a
+                worker thread; default: the model is the value.
+            check: raises if the built value must not be put in force.
+            group: default: the settings'.
+            shared: data ids of weaker documents, the weakest first.
+            profile: name of the variant that is laid on top.
+            absent: what counts when there is no document (any more): the model's defaults, or the
+                last good document.
+        """
+        stem, dot, ending = data_id.rpartition(".")
+        top = [f"{stem}-{profile}.{ending}" if dot else f"{data_id}-{profile}"] if profile else []
+        keys = [self._key(name, group) for name in (*shared, data_id, *top)]
+        recipe = Recipe(model, build, check, absent)
+        watched: Watched[Any] = Watched(self._runtime, self._main(), keys, self._store, recipe)
+        self._watches.append(watched)
+        return watched
+
+    def discover(self, service: str, *, group: str | None = None) -> Discovery:
+        """Follow the instances of a service; the same object for the same service."""
+        key = ServiceKey(service, group or self.settings.group)
+        if key not in self._discoveries:
+            discovery = Discovery(self._runtime, self._main(), key, self._store)
+            self._discoveries[key] = discovery, self._runtime.submit(discovery.follow())
+        return self._discoveries[key][0]
+
+    async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
+        """Read a document once; None: there is none.
+
+        Raises:
+            NacosError: it could not be read.
+        """
+        work = self._main().fetch(self._key(data_id, group))
+        return await self._runtime.run(work, CALL_SECONDS)
+
+    async def publish(
+        self,
+        data_id: str,
+        content: str,
+        *,
+        group: str | None = None,
+        cas_md5: str | None = None,
+    ) -> None:
+        """Write a document.
+
+        Args:
+            data_id: the document.
+            content: its text.
+            group: default: the settings'.
+            cas_md5: write only over the document with this MD5 (compare and set).
+
+        Raises:
+            Conflict: the document has another MD5 than `cas_md5`.
+            NacosError: it could not be written.
+        """
+        kind = kind_of(data_id)
+        work = self._main().publish(self._key(data_id, group), content, kind, cas_md5)
+        await self._runtime.run(work, CALL_SECONDS)
+
+    async def remove(self, data_id: str, *, group: str | None = None) -> None:
+        """Delete a document.
+
+        Raises:
+            NacosError: it could not be deleted.
+        """
+        await self._runtime.run(self._main().remove(self._key(data_id, group)), CALL_SECONDS)
+
+    def _key(self, data_id: str, group: str | None) -> DocumentKey:
+        return DocumentKey(data_id, group or self.settings.group)
+
+    @property
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What to show in a readiness answer and in metrics: a name and plain values for each part.
+
+        Each has `ok`. A missing Nacos is not `ok` for `nacos` and the announcements only: cached
+        instances and configuration go on working.
+        """
+        session = self._session
+        connection = session.connection if session else None
+        states: dict[str, dict[str, Any]] = {
+            "nacos": {
+                "ok": connection is not None,
+                "connection": connection,
+                "trouble": session.trouble if session else "not started",
+                "disk": self._store.trouble,
+            }
+        }
+        for announcement in self._announcements:
+            seen = announcement.state
+            states[f"announcement {announcement.service.name}"] = {
+                "ok": seen.shown is Shown.AS_WANTED,
+                "shown": seen.shown.value,
+                "detail": seen.detail,
+                "healed": seen.healed,
+            }
+        for watched in self._watches:
+            state = watched.state
+            states[f"config {watched.keys[-1].data_id}"] = {
+                "ok": state.applied_at > 0,
+                "version": state.version,
+                "source": state.source,
+                "rejected": state.rejection.reason if state.rejection else None,
+            }
+        for key, (discovery, _) in self._discoveries.items():
+            snapshot = discovery.snapshot
+            known = isinstance(snapshot, Known)
+            states[f"discovery {key.name}"] = {
+                "ok": known,
+                "instances": len(snapshot.instances) if isinstance(snapshot, Known) else None,
+                "stale": snapshot.stale if isinstance(snapshot, Known) else True,
+                "source": snapshot.source if isinstance(snapshot, Known) else None,
+            }
+        return states

@@ -1,0 +1,189 @@
+"""Following the instances of a service: one snapshot, swapped whole, read without locks or awaits.
+
+Pushes make it quick; a question every ten seconds makes it right, whatever was lost on the way.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from failover import Instance
+
+from nacos_client.errors import NacosError, Unreachable
+from nacos_client.ports import Feed, Listing, ServiceKey
+from nacos_client.reconcile import Doorbell, reconcile
+from nacos_client.runtime import Runtime
+from nacos_client.snapshot import Doubt, Known, Snapshot, Unknown, aged, judge
+from nacos_client.store import Store
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscriber:
+    call: Callable[[Snapshot], None]
+    loop: asyncio.AbstractEventLoop
+
+
+class Discovery:
+    """The instances of one service, as far as they are known; made by `Nacos.discover`."""
+
+    def __init__(self, runtime: Runtime, feed: Feed, service: ServiceKey, store: Store) -> None:
+        self.service = service
+        self._runtime = runtime
+        self._feed = feed
+        self._store = store
+        self._bell = Doorbell()
+        self._pushed: Listing | None = None
+        self._doubt: Doubt | None = None
+        self._connection: str | None = None
+        self._connected_at = 0.0
+        self._subscribers: list[_Subscriber] = []
+        self._task: asyncio.Task[None] | None = None
+        self._snapshot: Snapshot = self._from_disk()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known now. A plain read, from any thread."""
+        return self._snapshot
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Have `callback` called on this event loop: soon with the present, then on each change.
+
+        A callback that raises is logged and harms nobody else.
+
+        Returns:
+            the way to stop it.
+        """
+        subscriber = _Subscriber(callback, asyncio.get_running_loop())
+        self._subscribers.append(subscriber)
+        subscriber.loop.call_soon(self._tell, subscriber, self._snapshot)
+
+        def stop() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return stop
+
+    async def known(self, deadline: float = 3.0) -> Known:
+        """Wait until something is known.
+
+        Raises:
+            Unreachable: nothing is, after `deadline` seconds.
+        """
+        found: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
+
+        def look(snapshot: Snapshot) -> None:
+            if isinstance(snapshot, Known) and not found.done():
+                found.set_result(snapshot)
+
+        stop = self.subscribe(look)
+        try:
+            async with asyncio.timeout(deadline):
+                return await found
+        except TimeoutError as error:
+            raise Unreachable(f"{self.service} is not known: {self._feed.trouble}") from error
+        finally:
+            stop()
+
+    async def follow(self) -> None:
+        """Follow the service until cancelled; runs on the Nacos thread."""
+        await reconcile(self._feed, self._bell, self._turn)
+
+    async def _turn(self) -> float:
+        """Take what was pushed, or ask; returns the seconds until the next question."""
+        pushed, self._pushed = self._pushed, None
+        try:
+            listing = await self._ask(pushed)
+        except NacosError as error:
+            log.warning("%s: %s", self.service, error)
+            listing = None
+            patience = RETRY_SECONDS
+        else:
+            patience = RECONCILE_SECONDS
+        now = time.monotonic()
+        if listing is None:
+            self._put(aged(self._snapshot, now))
+            return patience
+        snapshot, self._doubt = judge(
+            self._snapshot, listing, self._doubt, now=now, connected_at=self._connected_at
+        )
+        self._put(snapshot)
+        if self._doubt is not None:
+            return min(patience, max(0.05, self._doubt.until - now))
+        return patience
+
+    async def _ask(self, pushed: Listing | None) -> Listing | None:
+        connection = self._feed.connection
+        if connection is None:
+            return None
+        if connection != self._connection:
+            listing = await self._feed.subscribe(self.service, self._push)
+            self._connection, self._connected_at = connection, time.monotonic()
+            return listing
+        return pushed or await self._feed.instances(self.service)
+
+    def _push(self, listing: Listing) -> None:
+        self._pushed = listing
+        self._bell.ring()
+
+    def _put(self, snapshot: Snapshot) -> None:
+        before, self._snapshot = self._snapshot, snapshot
+        if _essence(before) == _essence(snapshot):
+            return
+        if isinstance(snapshot, Known) and snapshot.source == "nacos" and not snapshot.held:
+            self._save(snapshot)
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber.loop.call_soon_threadsafe(self._tell, subscriber, snapshot)
+            except RuntimeError:  # its loop is closed: nobody listens any more
+                self._subscribers.remove(subscriber)
+
+    def _tell(self, subscriber: _Subscriber, snapshot: Snapshot) -> None:
+        try:
+            subscriber.call(snapshot)
+        except Exception:  # one consumer's failure must not reach the others
+            log.exception("a subscriber of %s raised", self.service)
+
+    def _save(self, snapshot: Known) -> None:
+        value = [_plain(instance) for instance in snapshot.instances]
+        asyncio.get_running_loop().run_in_executor(
+            None, self._store.save, "service", str(self.service), value
+        )
+
+    def _from_disk(self) -> Snapshot:
+        stored = self._store.load("service", str(self.service))
+        if stored is None:
+            return Unknown("Nacos has not answered yet")
+        value, age = stored
+        try:
+            instances = tuple(map(_instance, value))
+        except (TypeError, KeyError, ValueError) as error:
+            return Unknown(f"Nacos has not answered yet, and the copy on disk is damaged: {error}")
+        return Known(instances, "disk", time.monotonic() - age, stale=True)
+
+
+def _essence(snapshot: Snapshot) -> Any:
+    """The part of a snapshot whose change is news."""
+    if isinstance(snapshot, Unknown):
+        return snapshot
+    instances = frozenset((i, tuple(sorted(i.metadata.items()))) for i in snapshot.instances)
+    return instances, snapshot.source, snapshot.stale, snapshot.held, snapshot.protected
+
+
+def _plain(instance: Instance) -> dict[str, Any]:
+    fields = ("ip", "port", "weight", "healthy", "enabled", "cluster")
+    return {name: getattr(instance, name) for name in fields} | {
+        "metadata": dict(instance.metadata)
+    }
+
+
+def _instance(value: dict[str, Any]) -> Instance:
+    return Instance(**{**value, "metadata": MappingProxyType(dict(value["metadata"]))})

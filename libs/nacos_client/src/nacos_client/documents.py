@@ -1,0 +1,179 @@
+"""From the text of configuration documents to a validated model. Pure.
+
+Types: YAML (the default), JSON, TOML, and Java properties, by the document's type in Nacos or the
+ending of its data id. Validation is strict (no "3" for 3) and knows every key: an unknown one is
+refused with the nearest known one named. Properties carry text only, so there numbers and booleans
+are read from text.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nacos_client.errors import BadDocument
+from nacos_client.ports import Document
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_CHARACTERS = 1_000_000
+MAX_ALIASES = 20
+"""A YAML document whose aliases multiply is a few lines that fill the memory."""
+KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
+
+
+def kind_of(data_id: str, noted: str = "") -> str:
+    """Tell the type of a document: the ending of its id, else what Nacos noted, else YAML."""
+    ending = data_id.rpartition(".")[2].lower() if "." in data_id else ""
+    return KINDS.get(ending) or KINDS.get(noted.lower()) or "yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types, without repeated keys and without alias bombs."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise BadDocument(f"more than {MAX_ALIASES} aliases")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                line = key.start_mark.line + 1
+                raise BadDocument(f"the key {key.value!r} is there twice, again in line {line}")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse(content: str, kind: str) -> dict[str, Any]:
+    """Read a document into a mapping; an empty document is an empty mapping.
+
+    Raises:
+        BadDocument: not of its type, not a mapping, or too large.
+    """
+    if len(content) > MAX_CHARACTERS:
+        raise BadDocument(f"longer than {MAX_CHARACTERS} characters")
+    try:
+        match kind:
+            case "json":
+                value = json.loads(content) if content.strip() else {}
+            case "toml":
+                value = tomllib.loads(content)
+            case "properties":
+                value = _nested(_properties(content))
+            case _:
+                value = yaml.load(content, _Loader)  # noqa: S506  (a SafeLoader)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise BadDocument(f"is not {kind}: {' '.join(str(error).split())}") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadDocument(f"is {type(value).__name__}, not a mapping of keys to values")
+    return value
+
+
+def _properties(content: str) -> Iterable[tuple[str, str]]:
+    lines = iter(content.splitlines())
+    for raw in lines:
+        line = raw.strip()
+        while line.endswith("\\"):
+            line = line[:-1] + next(lines, "").strip()
+        if line and line[0] not in "#!":
+            cut = min((at for at in map(line.find, "=:") if at >= 0), default=len(line))
+            yield line[:cut].strip(), line[cut + 1 :].strip()
+
+
+def _nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Unfold `a.b=1` and `a[0]=x`, as Spring's binder does."""
+    root: dict[str, Any] = {}
+    for name, value in pairs:
+        *path, last = name.replace("[", ".").replace("]", "").split(".")
+        place = root
+        for step in path:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise BadDocument(f"{name}: {step} has a value already")
+        place[last] = value
+    return {name: _listed(value) for name, value in root.items()}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _listed(part) for name, part in value.items()}
+    if inner and list(inner) == [str(index) for index in range(len(inner))]:
+        return list(inner.values())
+    return inner
+
+
+def layered(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Lay mappings over each other, the last on top: mappings merge, all else is replaced."""
+    merged: dict[str, Any] = {}
+    for document in documents:
+        for key, value in document.items():
+            below = merged.get(key)
+            both = isinstance(below, Mapping) and isinstance(value, Mapping)
+            merged[key] = layered((below or {}, value)) if both else value
+    return merged
+
+
+def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
+    """Read, layer and validate documents given as (data id, document), the strongest last.
+
+    Raises:
+        BadDocument: what is wrong, with the key, in one line.
+    """
+    kinds: set[str] = set()
+    parsed: list[dict[str, Any]] = []
+    for data_id, document in documents:
+        kind = kind_of(data_id, document.type)
+        kinds.add(kind)
+        try:
+            parsed.append(parse(document.content, kind))
+        except BadDocument as error:
+            raise BadDocument(f"{data_id} {error}") from error
+    text = json.dumps(layered(parsed), default=str)
+    try:
+        return model.model_validate_json(text, strict="properties" not in kinds, extra="forbid")
+    except ValidationError as error:
+        raise BadDocument(explained(error, model)) from error
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what is wrong with each key; values are not repeated, they may be secret."""
+    return "; ".join(
+        f"{_place(problem['loc'])}: {_reason(problem, model)}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, loc)) or "document"
+
+
+def _reason(problem: Any, model: type[BaseModel]) -> str:
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"])
+    known = sorted(_known_keys(model.model_json_schema()))
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+    return "unknown key" + hint
+
+
+def _known_keys(schema: Any) -> set[str]:
+    """Every property name of a JSON schema, at any depth."""
+    if isinstance(schema, list):
+        return set().union(*map(_known_keys, schema))
+    if not isinstance(schema, dict):
+        return set()
+    properties = schema.get("properties", {})
+    return set(properties) | _known_keys([*properties.values(), *schema.get("$defs", {}).values()])

@@ -1,0 +1,46 @@
+"""What can go wrong between a service and Nacos.
+
+NacosError
+├── Unreachable     no server answered before the deadline; the work goes on in the background
+├── Denied          a server answered, and refused the user, the password or the permission
+├── Refused         a server answered, and refused the request itself
+├── Conflict        compare-and-set: the document is no longer the one that was read
+├── BadDocument     a configuration document was read and is not acceptable
+└── BadAddress      this host has no address that Nacos can carry
+"""
+
+
+class NacosError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class Unreachable(NacosError):  # noqa: N818  (named for what was proved)
+    """No Nacos server answered before the deadline."""
+
+
+class Denied(NacosError):  # noqa: N818  (named for what was proved)
+    """Nacos refused the credentials, or the user lacks the permission."""
+
+
+class Refused(NacosError):  # noqa: N818  (named for what was proved)
+    """Nacos answered with an error of its own.
+
+    Attributes:
+        code: the error code of the answer (Nacos' own numbers, or an HTTP status).
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Conflict(NacosError):  # noqa: N818  (named for what was proved)
+    """The document changed since it was read; read it again and decide anew."""
+
+
+class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
+    """A configuration document was kept out; the message says which key and why."""
+
+
+class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
+    """This host has no IPv4 address to announce; set `ADVERTISE_IP`."""

@@ -1,0 +1,113 @@
+"""Where Nacos is, who we are to it, and how this process appears in it."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+DEFAULT_PORT = 8848
+MAX_PORT = 65_535
+
+
+def _servers(value: str) -> tuple[tuple[str, int], ...]:
+    servers: list[tuple[str, int]] = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        host, colon, port = part.partition(":")
+        if (
+            not host
+            or "/" in part
+            or (colon and not (port.isdigit() and 0 < int(port) <= MAX_PORT))
+        ):
+            raise ValueError(f"{part!r} is not host:port")
+        servers.append((host, int(port) if colon else DEFAULT_PORT))
+    if not servers:
+        raise ValueError("names no server")
+    return tuple(servers)
+
+
+def _server_addr(value: str) -> str:
+    _servers(value)
+    return value
+
+
+def _advertise_ip(value: str) -> str:
+    try:
+        version = ip_address(value).version
+    except ValueError:
+        return value  # the name of a network interface
+    if version != 4:  # noqa: PLR2004  (the 4 of IPv4)
+        raise ValueError(
+            "is an IPv6 address: Nacos callers such as Spring's NacosLoadBalancer keep only IPv4 "
+            "hosts; name an IPv4 literal or a network interface"
+        )
+    return value
+
+
+class NacosSettings(BaseModel):
+    """Settings of the environment; each field's alias is the name of its variable.
+
+    Attributes:
+        server_addr: `host:port` of each server, comma-separated; the gRPC port is 1000 above.
+        namespace: id (not name) of the namespace.
+        group: group of services and documents that name none.
+        cluster: Nacos cluster of this instance, and the one its calls prefer.
+        username: user of Nacos' own authentication, with `password`.
+        access_key: key of the access-key authentication of hosted Nacos, with `secret_key`.
+        tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
+            `tls_key` are for servers that ask the client for a certificate.
+        tls_server_name: name to expect in the server's certificate instead of the host's.
+        advertise_ip: IPv4 literal, or the name of a network interface; default: the address this
+            host uses to reach Nacos.
+        service_weight: share of traffic relative to the other instances (1.0 is normal).
+        cache_dir: where last-known-good lists and documents are kept; default: a private
+            directory under the system's temporary one.
+    """
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(
+        default="127.0.0.1:8848", validation_alias="NACOS_SERVER_ADDR"
+    )
+    namespace: str = Field(default="public", validation_alias="NACOS_NAMESPACE")
+    group: str = Field(default="DEFAULT_GROUP", min_length=1, validation_alias="NACOS_GROUP")
+    cluster: str = Field(default="DEFAULT", min_length=1, validation_alias="NACOS_CLUSTER")
+    username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
+    password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
+    access_key: str | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
+    secret_key: SecretStr | None = Field(default=None, validation_alias="NACOS_SECRET_KEY")
+    tls: bool = Field(default=False, validation_alias="NACOS_TLS")
+    tls_ca: Path | None = Field(default=None, validation_alias="NACOS_TLS_CA")
+    tls_cert: Path | None = Field(default=None, validation_alias="NACOS_TLS_CERT")
+    tls_key: Path | None = Field(default=None, validation_alias="NACOS_TLS_KEY")
+    tls_server_name: str | None = Field(default=None, validation_alias="NACOS_TLS_SERVER_NAME")
+    advertise_ip: Annotated[str, AfterValidator(_advertise_ip)] | None = Field(
+        default=None, validation_alias="ADVERTISE_IP"
+    )
+    service_weight: float = Field(
+        default=1.0, ge=0, le=10_000, allow_inf_nan=False, validation_alias="SERVICE_WEIGHT"
+    )
+    cache_dir: Path | None = Field(default=None, validation_alias="NACOS_CACHE_DIR")
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        """Host and HTTP port of each server, in the order they were named."""
+        return _servers(self.server_addr)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings from a process environment; empty variables count as unset."""
+        return cls.model_validate({name: value for name, value in environ.items() if value})
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        pairs = {
+            "NACOS_USERNAME and NACOS_PASSWORD": (self.username, self.password),
+            "NACOS_ACCESS_KEY and NACOS_SECRET_KEY": (self.access_key, self.secret_key),
+            "NACOS_TLS_CERT and NACOS_TLS_KEY": (self.tls_cert, self.tls_key),
+        }
+        for names, (one, other) in pairs.items():
+            if (one is None) != (other is None):
+                raise ValueError(f"{names} belong together: one is set, the other is not")
+        return self

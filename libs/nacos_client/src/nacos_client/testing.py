@@ -1,0 +1,349 @@
+"""An in-memory Nacos for tests: `FakeNacos().client()` is a `Nacos` that needs no server.
+
+It passes the contract suite that the real server passes, and can do on command what the real one
+does on bad days: stop, forget registrations, lose notices.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from failover import Instance
+
+from nacos_client.client import Nacos
+from nacos_client.errors import Conflict, Unreachable
+from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
+from nacos_client.settings import NacosSettings
+
+Place = tuple[str, Any]
+"""A namespace, and a key in it."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """What one live connection carries; gone with it."""
+
+    registered: dict[Place, Instance] = field(default_factory=dict)
+    subscribed: dict[Place, Callable[[], None]] = field(default_factory=dict)
+    listening: dict[Place, Callable[[], None]] = field(default_factory=dict)
+
+
+class FakeNacos:
+    """The server. Its methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._carried: dict[str, Carried] = {}
+        self._sessions: set[FakeSession] = set()
+        self._static: dict[Place, dict[str, Instance]] = {}
+        self._overrides: dict[tuple[Place, str], dict[str, Any]] = {}
+        self._documents: dict[Place, Document] = {}
+        self._running = True
+        self._cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
+        weakref.finalize(self, shutil.rmtree, self._cache_dir, ignore_errors=True)
+
+    def client(self, settings: NacosSettings | None = None) -> Nacos:
+        """Make a `Nacos` whose server this is; clients of one fake share a disk cache."""
+        given = settings or NacosSettings()
+        cache = given.cache_dir or self._cache_dir
+        return Nacos(given.model_copy(update={"cache_dir": cache}), connect=self.connect)
+
+    def connect(self, settings: NacosSettings, label: str) -> "FakeSession":
+        """Make a session; pass this method as `Nacos(settings, connect=fake.connect)`."""
+        return FakeSession(self, settings.namespace, label)
+
+    def stop(self) -> None:
+        """Go down: connections break, registrations are lost, documents stay."""
+        with self._lock:
+            self._running = False
+            self._carried.clear()
+        self._tell_sessions()
+
+    def start(self) -> None:
+        """Come back."""
+        with self._lock:
+            self._running = True
+        self._tell_sessions()
+
+    def forget(self) -> None:
+        """Lose every registration and subscription while the connections seem to live."""
+        with self._lock:
+            for carried in self._carried.values():
+                carried.registered.clear()
+                carried.subscribed.clear()
+                carried.listening.clear()
+
+    def instances(
+        self, service: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public"
+    ) -> tuple[Instance, ...]:
+        """List every instance, disabled ones too."""
+        with self._lock:
+            return self._all((namespace, ServiceKey(service, group)))
+
+    def put_instance(
+        self,
+        service: str,
+        instance: Instance,
+        *,
+        group: str = "DEFAULT_GROUP",
+        namespace: str = "public",
+    ) -> None:
+        """Add or replace an instance that some other process announced."""
+        place = (namespace, ServiceKey(service, group))
+        with self._lock:
+            self._static.setdefault(place, {})[instance.address] = instance
+        self.push(place)
+
+    def remove_instance(
+        self,
+        service: str,
+        address: str,
+        *,
+        group: str = "DEFAULT_GROUP",
+        namespace: str = "public",
+    ) -> None:
+        """Take out an instance that was put in."""
+        place = (namespace, ServiceKey(service, group))
+        with self._lock:
+            self._static.get(place, {}).pop(address, None)
+        self.push(place)
+
+    def override(
+        self,
+        service: str,
+        address: str,
+        *,
+        group: str = "DEFAULT_GROUP",
+        namespace: str = "public",
+        **fields: Any,
+    ) -> None:
+        """Change fields of an instance by hand, as in the console; it outlives registrations."""
+        place = (namespace, ServiceKey(service, group))
+        with self._lock:
+            self._overrides[place, address] = fields
+        self.push(place)
+
+    def publish(
+        self,
+        data_id: str,
+        content: str,
+        *,
+        group: str = "DEFAULT_GROUP",
+        namespace: str = "public",
+        kind: str = "yaml",
+    ) -> None:
+        """Write a document, as in the console."""
+        self.write((namespace, DocumentKey(data_id, group)), _document(content, kind))
+
+    def remove(
+        self, data_id: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public"
+    ) -> None:
+        """Delete a document, as in the console."""
+        self.write((namespace, DocumentKey(data_id, group)), None)
+
+    # What follows is for sessions.
+
+    def open(self, session: "FakeSession") -> str | None:
+        """Give a session a connection; None while the server is down."""
+        with self._lock:
+            self._sessions.add(session)
+            if not self._running:
+                return None
+            connection = f"fake-{next(self._numbers)}"
+            self._carried[connection] = Carried()
+            return connection
+
+    def close(self, session: "FakeSession") -> None:
+        """Forget a session and what it carried."""
+        with self._lock:
+            self._sessions.discard(session)
+            carried = self._carried.pop(session.connection or "", Carried())
+        for place in carried.registered:
+            self.push(place)
+
+    def carried(self, connection: str | None) -> Carried:
+        """Find what a live connection carries.
+
+        Raises:
+            Unreachable: it is not alive.
+        """
+        with self._lock:
+            if connection not in self._carried:
+                raise Unreachable("the fake server is down")
+            return self._carried[connection]
+
+    def document(self, place: Place) -> Document | None:
+        """Read a document."""
+        with self._lock:
+            return self._documents.get(place)
+
+    def write(self, place: Place, document: Document | None) -> None:
+        """Write or delete a document and tell who listens."""
+        with self._lock:
+            if document is None:
+                self._documents.pop(place, None)
+            else:
+                self._documents[place] = document
+            calls = [c.listening[place] for c in self._carried.values() if place in c.listening]
+        for call in calls:
+            call()
+
+    def listing(self, place: Place) -> Listing:
+        """Answer what callers are told: enabled instances."""
+        with self._lock:
+            return Listing(tuple(i for i in self._all(place) if i.enabled))
+
+    def push(self, place: Place) -> None:
+        """Tell who subscribed."""
+        with self._lock:
+            calls = [c.subscribed[place] for c in self._carried.values() if place in c.subscribed]
+        for call in calls:
+            call()
+
+    def lift(self, place: Place, address: str) -> None:
+        """Undo what was changed by hand."""
+        with self._lock:
+            self._overrides.pop((place, address), None)
+
+    def _all(self, place: Place) -> tuple[Instance, ...]:
+        found = dict(self._static.get(place, {}))
+        for carried in self._carried.values():
+            if place in carried.registered:
+                found[carried.registered[place].address] = carried.registered[place]
+        return tuple(
+            replace(instance, **self._overrides.get((place, address), {}))
+            for address, instance in sorted(found.items())
+        )
+
+    def _tell_sessions(self) -> None:
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.reconnect()
+
+
+class FakeSession:
+    """A session with the server in memory; made by `FakeNacos.connect`."""
+
+    def __init__(self, server: FakeNacos, namespace: str, label: str) -> None:
+        self.label = label
+        self.connection: str | None = None
+        self.trouble: str | None = "not connected yet"
+        self._server = server
+        self._namespace = namespace
+        self._pokes: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to connect, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._connect()
+
+    async def close(self) -> None:
+        """End the connection; what it had registered is gone with it."""
+        self._server.close(self)
+        self.connection = None
+
+    def reconnect(self) -> None:
+        """Notice, on the session's own loop, that the server went or came."""
+        self._soon(self._connect)
+
+    def _connect(self) -> None:
+        self.connection = self._server.open(self)
+        self.trouble = None if self.connection else "the fake server is down"
+        for poke in list(self._pokes):
+            poke()
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
+        """Have `poke` called whenever `connection` changes."""
+        self._pokes.append(poke)
+        return lambda: self._pokes.remove(poke)
+
+    def _place(self, key: ServiceKey | DocumentKey) -> Place:
+        return self._namespace, key
+
+    async def register(self, service: ServiceKey, instance: Instance) -> None:
+        """Publish the instance."""
+        place = self._place(service)
+        self._server.carried(self.connection).registered[place] = instance
+        self._server.push(place)
+
+    async def deregister(self, service: ServiceKey, instance: Instance) -> None:
+        """Take the instance out."""
+        place = self._place(service)
+        registered = self._server.carried(self.connection).registered
+        if place in registered and registered[place].address == instance.address:
+            del registered[place]
+        self._server.push(place)
+
+    async def override(self, service: ServiceKey, instance: Instance) -> None:
+        """Undo what somebody set for this instance by hand."""
+        self._server.carried(self.connection)
+        self._server.lift(self._place(service), instance.address)
+
+    async def instances(self, service: ServiceKey) -> Listing:
+        """Ask the server now."""
+        self._server.carried(self.connection)
+        return self._server.listing(self._place(service))
+
+    async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
+        """Have `push` called on every change while the connection lives."""
+        place = self._place(service)
+
+        def tell() -> None:
+            listing = self._server.listing(place)
+            self._soon(lambda: push(listing))
+
+        self._server.carried(self.connection).subscribed[place] = tell
+        return self._server.listing(place)
+
+    async def unsubscribe(self, service: ServiceKey) -> None:
+        """Stop the pushes."""
+        self._server.carried(self.connection).subscribed.pop(self._place(service), None)
+
+    async def fetch(self, key: DocumentKey) -> Document | None:
+        """Read the document."""
+        self._server.carried(self.connection)
+        return self._server.document(self._place(key))
+
+    async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
+        """Have `changed` called on every change while the connection lives."""
+        place = self._place(key)
+        self._server.carried(self.connection).listening[place] = lambda: self._soon(changed)
+        document = self._server.document(place)
+        return (document.md5 if document else "") != md5
+
+    async def unlisten(self, key: DocumentKey) -> None:
+        """Stop the calls."""
+        self._server.carried(self.connection).listening.pop(self._place(key), None)
+
+    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+        """Write the document."""
+        self._server.carried(self.connection)
+        place = self._place(key)
+        present = self._server.document(place)
+        if cas_md5 is not None and (present is None or present.md5 != cas_md5):
+            raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}")
+        self._server.write(place, _document(content, kind))
+
+    async def remove(self, key: DocumentKey) -> None:
+        """Delete the document."""
+        self._server.carried(self.connection)
+        self._server.write(self._place(key), None)
+
+
+def _document(content: str, kind: str) -> Document:
+    return Document(content, hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), kind)

@@ -1,0 +1,271 @@
+"""A configuration document as a live value: checked before it counts, kept when the next is bad.
+
+The Nacos thread brings text; a task on the application's loop parses, validates, builds, checks
+and then swaps one reference. What fails on the way leaves everything as it was, and says why.
+"""
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from pydantic import BaseModel
+
+from nacos_client.documents import validated
+from nacos_client.errors import BadDocument, NacosError
+from nacos_client.follow import Follower, Found
+from nacos_client.ports import Document, DocumentKey, Documents
+from nacos_client.runtime import Runtime
+from nacos_client.store import Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Source = Literal["default", "nacos", "last_good"]
+Absent = Literal["default", "last_good"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A document that was kept out: its version, why, and when (Unix time, seconds)."""
+
+    version: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """Which configuration is in force.
+
+    Attributes:
+        version: MD5 of the document (of all layers together, if several); "" for the defaults.
+        source: the model's defaults, Nacos, or a last good document: one that Nacos no longer
+            has, or that an earlier process left on disk while Nacos cannot be asked.
+        applied_at: Unix time in seconds since when it is in force; 0 before the start.
+        rejection: the newest document, if it was kept out.
+    """
+
+    version: str = ""
+    source: Source = "default"
+    applied_at: float = 0.0
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Generic[T]):
+    """How a value comes from documents.
+
+    Attributes:
+        model: the pydantic model of the (layered) document.
+        build: makes the value from the model; plain functions run in a worker thread.
+        check: raises if the built value must not be used.
+        absent: what is in force when there is no document: the defaults, or the last good one.
+    """
+
+    model: type[BaseModel]
+    build: Callable[[Any], T | Awaitable[T]] | None
+    check: Callable[[T], object] | None
+    absent: Absent
+
+
+def version_of(found: Found) -> str:
+    """Name a set of documents: the MD5 if it is one, an MD5 over all if several, "" if none."""
+    if len(found) == 1 or not any(found):
+        return next((document.md5 for document in found if document), "")
+    spelled = ",".join(document.md5 if document else "" for document in found)
+    return hashlib.md5(spelled.encode(), usedforsecurity=False).hexdigest()
+
+
+class Watched(Generic[T]):
+    """A live value, made by `Nacos.watch`; `await start()` before the first read."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        documents: Documents,
+        keys: Sequence[DocumentKey],
+        store: Store,
+        recipe: Recipe[T],
+    ) -> None:
+        self.keys = tuple(keys)
+        self._runtime = runtime
+        self._store = store
+        self._recipe = recipe
+        self._follower = Follower(documents, self.keys, self._deliver)
+        self._following: Future[None] | None = None
+        self._applying: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._newest: Found | None = None
+        self._news = asyncio.Event()
+        self._state = WatchState()
+        self._value: T | None = None
+        self._subscribers: list[Callable[[T], object]] = []
+
+    @property
+    def value(self) -> T:
+        """What is in force. A plain read.
+
+        Raises:
+            NacosError: not started.
+        """
+        if not self._state.applied_at:
+            raise NacosError(f"{self._name} is not started: await start() first")
+        return cast("T", self._value)
+
+    @property
+    def state(self) -> WatchState:
+        """Which version is in force, from where, and why the newest one is not, if so."""
+        return self._state
+
+    @property
+    def trouble(self) -> str | None:
+        """Why Nacos could not be asked at the last attempt, or None."""
+        return self._follower.trouble
+
+    @property
+    def _name(self) -> str:
+        return ", ".join(key.data_id for key in self.keys)
+
+    def subscribe(self, callback: Callable[[T], object]) -> Callable[[], None]:
+        """Have `callback` called on the application's loop with every new value, once in force.
+
+        A callback that raises is logged and harms nobody else.
+
+        Returns:
+            the way to stop it.
+        """
+        self._subscribers.append(callback)
+
+        def stop() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return stop
+
+    async def start(self, wait: float = 3.0) -> None:
+        """Put the first value in force, and follow the document from then on.
+
+        Nacos is given `wait` seconds to answer; then, or if its document is bad, the last good
+        one on disk counts, else the defaults. Nacos' answer is still applied when it comes.
+
+        Raises:
+            BadDocument: nothing acceptable anywhere, and the model has no defaults.
+        """
+        if self._following is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._following = self._runtime.submit(self._follower.run())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._news.wait()
+        if self._news.is_set():
+            await self._apply_newest()
+        if not self._state.applied_at:
+            await self._fall_back()
+        self._applying = asyncio.create_task(self._apply_for_ever(), name=f"watch {self._name}")
+
+    async def close(self) -> None:
+        """Stop following; the value stays readable."""
+        if self._following is not None:
+            self._following.cancel()
+        if self._applying is not None:
+            self._applying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._applying
+
+    def _deliver(self, found: Found) -> None:
+        """Take what the Nacos thread found to the application's loop: the newest only."""
+        self._newest = found
+        if self._loop is not None:
+            with suppress(RuntimeError):  # that loop is closed: nobody wants it any more
+                self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _apply_for_ever(self) -> None:
+        while True:
+            await self._news.wait()
+            await self._apply_newest()
+
+    async def _apply_newest(self) -> None:
+        self._news.clear()
+        if self._newest is not None:
+            await self._apply(self._newest)
+
+    async def _apply(self, found: Found) -> None:
+        version = version_of(found)
+        state = self._state
+        if not any(found) and self._recipe.absent == "last_good":
+            if state.applied_at:
+                self._state = replace(state, source="last_good", rejection=None)
+            return
+        if state.applied_at and version == state.version:
+            source: Source = "nacos" if any(found) else "default"
+            self._state = replace(state, source=source, rejection=None)
+            return
+        try:
+            value = await self._made(found)
+        except BadDocument as error:
+            log.warning("%s kept out: %s", self._name, error, extra={"version": version})
+            self._state = replace(state, rejection=Rejection(version, str(error), time.time()))
+            return
+        self._swap(value, version, "nacos" if any(found) else "default")
+        if any(found):
+            saved = [asdict(document) if document else None for document in found]
+            await asyncio.to_thread(self._store.save, "document", self._key, saved)
+
+    async def _made(self, found: Found) -> T:
+        """Parse, validate, build and check.
+
+        Raises:
+            BadDocument: any of these failed.
+        """
+        documents = zip(self.keys, found, strict=True)
+        model = validated(self._recipe.model, [(k.data_id, d) for k, d in documents if d])
+        build, check = self._recipe.build, self._recipe.check
+        try:
+            if build is None:
+                value = cast("T", model)
+            elif inspect.iscoroutinefunction(build):
+                value = await build(model)
+            else:
+                value = cast("T", await asyncio.to_thread(build, model))
+            if check is not None:
+                check(value)
+        except Exception as error:  # the consumer's code: whatever it raises is its refusal
+            reason = f"{type(error).__name__}: {error}"
+            raise BadDocument(f"cannot be put in force: {reason}") from error
+        return value
+
+    def _swap(self, value: T, version: str, source: Source) -> None:
+        rejection = None if source == "nacos" else self._state.rejection
+        self._value = value
+        self._state = WatchState(version, source, time.time(), rejection)
+        log.info("%s in force", self._name, extra={"version": version, "source": source})
+        for callback in list(self._subscribers):
+            try:
+                callback(value)
+            except Exception:  # one consumer's failure must not reach the others
+                log.exception("a subscriber of %s raised", self._name)
+
+    async def _fall_back(self) -> None:
+        """Put the last good documents of an earlier process in force, else the defaults."""
+        stored = await asyncio.to_thread(self._store.load, "document", self._key)
+        if stored is not None:
+            try:
+                found = tuple(Document(**document) if document else None for document in stored[0])
+                self._swap(await self._made(found), version_of(found), "last_good")
+            except (BadDocument, TypeError, ValueError) as error:
+                log.warning("the last good %s on disk is no longer good: %s", self._name, error)
+        if not self._state.applied_at:
+            nothing: Found = (None,) * len(self.keys)
+            self._swap(await self._made(nothing), "", "default")
+
+    @property
+    def _key(self) -> str:
+        return " ".join(map(str, self.keys))

@@ -1,1 +1,26 @@
-"""The car-evaluation model as a versioned package."""
+"""The car-evaluation model, packaged: `load()` for services, `make_prediction` for scripts."""
+
+from car_evaluation_model.config.core import Field
+from car_evaluation_model.errors import InvalidRowsError, ModelError
+from car_evaluation_model.explain import Explanation, Improvement, explain
+from car_evaluation_model.model import Model, Prediction, load
+from car_evaluation_model.predict import make_prediction
+from car_evaluation_model.processing.features import every_input, rank
+from car_evaluation_model.processing.validation import RowError, encode
+
+__all__ = [
+    "Explanation",
+    "Field",
+    "Improvement",
+    "InvalidRowsError",
+    "Model",
+    "ModelError",
+    "Prediction",
+    "RowError",
+    "encode",
+    "every_input",
+    "explain",
+    "load",
+    "make_prediction",
+    "rank",
+]

@@ -1,0 +1,1 @@
+"""The configuration of the model: `config.yml`, parsed."""

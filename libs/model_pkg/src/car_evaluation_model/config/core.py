@@ -1,0 +1,128 @@
+"""`config.yml` as frozen values: the only source of field names and vocabularies."""
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field as Constrained, ValidationError
+
+from car_evaluation_model.errors import ConfigError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class Frozen(BaseModel):
+    """Base of configuration and artefact types: immutable, nothing unknown, nothing coerced."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Field(Frozen):
+    """One categorical feature.
+
+    Attributes:
+        values: the vocabulary, worst to best; a value's code is its index.
+        or_more: numbers from here up mean the last value (5 doors or more: "5more").
+    """
+
+    name: str
+    values: list[str]
+    or_more: int | None = None
+
+    @cached_property
+    def codes(self) -> Mapping[str | int, int]:
+        """Accepted spellings up to `or_more`: the values and, where they are numerals, numbers."""
+        codes: dict[str | int, int] = {value: code for code, value in enumerate(self.values)}
+        if self.or_more is not None:
+            codes |= {int(value): codes[value] for value in self.values if value.isdigit()}
+            codes[self.or_more] = len(self.values) - 1
+        return codes
+
+    def code(self, value: object) -> int | None:
+        """The code of a value, or None if the field has no such value."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return None
+        known = self.codes.get(value)  # type: ignore[arg-type]  # 4.0 finds 4, as in JSON
+        if known is None and self.or_more is not None and not isinstance(value, str):
+            whole = value > self.or_more and value == value // 1
+            return len(self.values) - 1 if whole else None
+        return known
+
+
+class SupportVectorRecipe(Frozen):
+    """One-hot features and scikit-learn's `SVC`, polynomial kernel, a vote per pair of classes."""
+
+    family: Literal["support_vectors"]
+    degree: int
+    gamma: float
+    coef0: float
+    C: float
+
+
+class BoostedTreesRecipe(Frozen):
+    """Value codes and scikit-learn's `HistGradientBoostingClassifier`."""
+
+    family: Literal["boosted_trees"]
+    iterations: int
+    learning_rate: float
+    leaves: int
+
+
+Recipe = Annotated[SupportVectorRecipe | BoostedTreesRecipe, Constrained(discriminator="family")]
+
+
+class Training(Frozen):
+    """How a release is trained and what it must reach."""
+
+    random_state: int
+    folds: int
+    repeats: int
+    least_accuracy: float
+    scikit_learn: str
+
+
+class Config(Frozen):
+    """All of `config.yml`."""
+
+    data: str
+    features: list[Field]
+    target: str
+    classes: list[str]
+    training: Training
+    releases: dict[str, Recipe]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Values per feature; their product is the number of different inputs."""
+        return tuple(len(field.values) for field in self.features)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in the order of the columns of a code array."""
+        return tuple(field.name for field in self.features)
+
+
+@cache
+def read_config() -> Config:
+    """Parse the packaged `config.yml`.
+
+    Raises:
+        ConfigError: it is missing, not YAML, or not a `Config`.
+    """
+    path = PACKAGE / "config.yml"
+    try:
+        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+@cache
+def read_version() -> str:
+    """The version this package carries, from the file `VERSION`."""
+    path = PACKAGE / "VERSION"
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,38 @@
+"""`make_prediction`: plain values in, plain values out."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from car_evaluation_model.model import Model, load
+from car_evaluation_model.processing.validation import Frame, encode
+
+
+@cache
+def model() -> Model:
+    """The released model, loaded at first use."""
+    return load()
+
+
+def make_prediction(input_data: Iterable[Mapping[str, object]] | Frame) -> dict[str, object]:
+    """Classify cars.
+
+    Args:
+        input_data: dicts, or a pandas DataFrame, with the six fields of `config.yml`. `doors` and
+            `persons` may also be numbers.
+
+    Returns:
+        `predictions` (class numbers), `labels`, `version`, `errors`. With a bad row the first two
+        are None and `errors` lists row, field, value, allowed and reason; else `errors` is None.
+    """
+    released = model()
+    rows = input_data if isinstance(input_data, Iterable) else input_data.to_dict(orient="records")
+    if hasattr(input_data, "to_dict"):
+        rows = input_data.to_dict(orient="records")
+    codes, errors = encode(rows, released.features)
+    if errors:
+        answer: dict[str, object] = {"predictions": None, "labels": None}
+    else:
+        numbers = released.look_up(codes).classes.tolist()
+        answer = {"predictions": numbers, "labels": [released.classes[n] for n in numbers]}
+    found = [error.as_dict() for error in errors] or None
+    return answer | {"version": released.version, "errors": found}

@@ -23,12 +23,14 @@ class Usage:
 
     Attributes:
         cpu_seconds: user and system time, children that have ended included.
+        system_seconds: the part of it spent in the kernel.
         rss_bytes: resident memory of all of them.
         largest_rss_bytes: resident memory of the largest one (the worker, where there is a master).
         open_files: file descriptors of all of them.
     """
 
     cpu_seconds: float
+    system_seconds: float
     rss_bytes: int
     largest_rss_bytes: int
     open_files: int
@@ -48,7 +50,7 @@ def family(pid: int) -> Iterator[int]:
 
 def usage(pid: int) -> Usage:
     """Read the cost of a process tree; members that end meanwhile are left out."""
-    cpu_ticks, resident, open_files = 0, [0], 0
+    user_ticks, system_ticks, resident, open_files = 0, 0, [0], 0
     for member in family(pid):
         proc = Path(f"/proc/{member}")
         try:
@@ -57,8 +59,17 @@ def usage(pid: int) -> Usage:
             open_files += sum(1 for _ in (proc / "fd").iterdir())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        cpu_ticks += sum(map(int, stat[CPU_FIELDS]))
-    return Usage(cpu_ticks / TICKS_PER_SECOND, sum(resident), max(resident), open_files)
+        user, system, ended_user, ended_system = map(int, stat[CPU_FIELDS])
+        user_ticks += user + ended_user
+        system_ticks += system + ended_system
+    system_seconds = system_ticks / TICKS_PER_SECOND
+    return Usage(
+        cpu_seconds=user_ticks / TICKS_PER_SECOND + system_seconds,
+        system_seconds=system_seconds,
+        rss_bytes=sum(resident),
+        largest_rss_bytes=max(resident),
+        open_files=open_files,
+    )
 
 
 class Process:

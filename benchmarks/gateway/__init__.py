@@ -1,0 +1,1 @@
+"""The gateway beside its peers: cost of a request, latency, memory."""

@@ -1,0 +1,151 @@
+"""Compares gateways. `make bench-gateway` prepares the peers, then runs this."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+from stack.ports import free_port
+from stack.waiting import wait_until
+
+from benchmarks.gateway import peers
+from benchmarks.gateway.peers import GATEWAY, SERVICE, START, Site
+from benchmarks.gateway.profile import where_time_goes
+from benchmarks.gateway.study import (
+    LOADS,
+    MAIN,
+    PREFIX,
+    HalfLoad,
+    Run,
+    Runner,
+    half_load,
+    median_runs,
+    rounds,
+    warm_up,
+)
+from benchmarks.gateway.text import Results, markdown
+from benchmarks.measure import chart, report
+from benchmarks.measure.nacos import own_or_given
+
+PROXY_CORE, LOAD_CORE = 0, 1
+READY_SECONDS = 90.0
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of one run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="gateways, comma-separated; default all")
+    parser.add_argument(
+        "--short", action="store_true", help="one load, results printed and not kept"
+    )
+    return parser.parse_args()
+
+
+@contextmanager
+def site(work: Path) -> Iterator[Site]:
+    """The backend and a Nacos that knows it."""
+    servers = [("127.0.0.1", free_port()) for _ in range(3)]
+    with own_or_given(work / "nacos", "bench-gateway") as nacos:
+        place = Site(work, servers, nacos, core=PROXY_CORE)
+        backend = peers.start_backend(Site(work, servers, nacos, core=LOAD_CORE))
+        with backend:
+            backend.listening(*servers[-1], timeout=10)
+            nacos.clear(SERVICE)
+            for host, port in servers:
+                nacos.register(SERVICE, host, port, peers.METADATA)
+            wait_until(
+                lambda: nacos.healthy(SERVICE) >= len(servers),
+                seconds=READY_SECONDS,
+                what="Nacos finds the backend healthy",
+            )
+            yield place
+
+
+@contextmanager
+def runner(name: str, place: Site) -> Iterator[Runner]:
+    """A gateway that answers."""
+    port = free_port()
+    with START[name](place, port) as process:
+        process.listening("127.0.0.1", port, READY_SECONDS)
+        started = Runner(name, process, port)
+        wait_until(
+            lambda: _answers(started),
+            seconds=READY_SECONDS,
+            what=f"{name} answers; its log: {process.log_tail()}",
+        )
+        yield started
+
+
+def _answers(started: Runner) -> bool:
+    url = started.url + PREFIX + peers.DECLARED
+    try:
+        return len(httpx.post(url, json={}, trust_env=False, timeout=5).content) == 130
+    except httpx.HTTPError:
+        return False
+
+
+def at_half_load(
+    runners: Sequence[Runner], place: Site, runs: Sequence[Run], *, count: int, seconds: float
+) -> Iterator[HalfLoad]:
+    """Every gateway, and the backend without one, at half of what our gateway carries."""
+    carried = {
+        name: run.rps for (name, load), run in median_runs(runs).items() if load == MAIN.name
+    }
+    half = carried.get(GATEWAY, min(carried.values())) / 2
+    through = PREFIX + peers.DECLARED
+    paths = [("none", place.servers[0][1], peers.DECLARED, half)]
+    paths += [(one.name, one.port, through, min(half, carried[one.name] / 2)) for one in runners]
+    for _ in range(count):
+        for name, port, path, rate in paths:
+            run = half_load(name, port, path=path, rate=round(rate), seconds=seconds)
+            print(f"half load  {name:26} {run.rate:.0f}/s  p99 {run.p99_ms:.2f} ms", flush=True)
+            yield run
+
+
+def run_all(options: argparse.Namespace, work: Path) -> Results:
+    """Start everything, measure everything."""
+    names = options.only.split(",") if options.only else list(START)
+    about, versions = report.machine(), peers.versions()
+    os.sched_setaffinity(0, {LOAD_CORE})
+    with ExitStack() as stack:
+        place = stack.enter_context(site(work))
+        runners = [stack.enter_context(runner(name, place)) for name in names]
+        for one in runners:
+            took = warm_up(one, window=min(options.seconds, 4.0), core=LOAD_CORE)
+            print(f"{one.name}: steady after {took:.0f} s", flush=True)
+        extent = {"count": options.rounds, "seconds": options.seconds}
+        loads = (MAIN,) if options.short else LOADS
+        runs = list(rounds(runners, **extent, core=LOAD_CORE, loads=loads))
+        half = [] if options.short else list(at_half_load(runners, place, runs, **extent))
+        mine = [one for one in runners if one.name == GATEWAY and not options.short]
+        profile = where_time_goes(mine[0], core=LOAD_CORE) if mine else ""
+    return Results(about, versions, tuple(runs), tuple(half), profile)
+
+
+def main() -> int:
+    """Write the report, or print it in the short form; 1 if a goal was missed."""
+    options = arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        results = run_all(options, Path(folder))
+    text = markdown(results)
+    if options.short:
+        print(text)
+    else:
+        costs = sorted(
+            (run.cpu_us, name) for (name, load), run in results.medians.items() if load == MAIN.name
+        )
+        bars = [(name, cost) for cost, name in costs]
+        title = f"CPU per request, {MAIN.name}"
+        svg = chart.bars(title, "microseconds", bars, ours=GATEWAY, logarithmic=True)
+        report.write("gateway", markdown=text, data=results.as_json(), charts={"gateway": svg})
+    return 0 if all(goal.met for goal in results.goals) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The measurements: every gateway in turn under every load, several rounds, one machine."""
+
+import asyncio
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.gateway.peers import DECLARED, SERVICE
+from benchmarks.measure import wrk
+from benchmarks.measure.load import OpenLoop, percentile, post
+from benchmarks.measure.process import Process
+from benchmarks.measure.wrk import Load
+
+PREFIX = f"/{SERVICE}"
+LOADS = (
+    Load("200 B, 1 connection", 1, PREFIX + DECLARED),
+    Load("200 B, 32 connections", 32, PREFIX + DECLARED),
+    Load("200 B, 256 connections", 256, PREFIX + DECLARED),
+    Load("200 B, 1,024 connections", 1024, PREFIX + DECLARED),
+    Load("64 KiB up, 32 connections", 32, f"{PREFIX}/upload", body_bytes=65536),
+    Load("1 MiB down, 8 connections", 8, f"{PREFIX}/large", method="GET", body_bytes=0),
+)
+MAIN = LOADS[1]
+"""The load whose cost per request the goals are about."""
+
+STEADY_SHARE = 0.05
+WARM_UP_LIMIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A gateway that runs: its name, process and address."""
+
+    name: str
+    process: Process
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One gateway under one closed-loop load, once.
+
+    Attributes:
+        cpu_us: CPU microseconds of the gateway's processes per answered request.
+        system_us: the part of them spent in the kernel.
+        core_busy: share of one core the gateway used; well below 1, something else was the limit.
+        rss_mb: resident memory of all its processes after the run, in 10^6 bytes.
+        largest_rss_mb: that of the largest process.
+    """
+
+    gateway: str
+    load: str
+    cpu_us: float
+    system_us: float
+    core_busy: float
+    rps: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    errors: int
+    requests: int
+    rss_mb: float
+    largest_rss_mb: float
+
+
+def measure(runner: Runner, load: Load, *, seconds: float, core: int) -> Run:
+    """Run one load against one gateway, with the load generator on `core`."""
+    before = runner.process.usage()
+    seen = wrk.run(runner.url, load, seconds=seconds, core=core)
+    after = runner.process.usage()
+    cpu = after.cpu_seconds - before.cpu_seconds
+    answered = max(seen.requests, 1)
+    return Run(
+        gateway=runner.name,
+        load=load.name,
+        cpu_us=cpu / answered * 1e6,
+        system_us=(after.system_seconds - before.system_seconds) / answered * 1e6,
+        core_busy=cpu / seen.seconds,
+        rps=seen.rps,
+        p50_ms=seen.p50_ms,
+        p99_ms=seen.p99_ms,
+        p999_ms=seen.p999_ms,
+        errors=seen.errors,
+        requests=seen.requests,
+        rss_mb=after.rss_bytes / 1e6,
+        largest_rss_mb=after.largest_rss_bytes / 1e6,
+    )
+
+
+def warm_up(runner: Runner, *, window: float, core: int) -> float:
+    """Load a gateway until three windows in a row cost the same within 5 %.
+
+    Returns the seconds it took; gives up waiting after two minutes.
+    """
+    costs: list[float] = []
+    while len(costs) * window < WARM_UP_LIMIT_SECONDS:
+        costs.append(measure(runner, MAIN, seconds=window, core=core).cpu_us)
+        last = costs[-3:]
+        if len(last) == 3 and max(last) - min(last) <= STEADY_SHARE * min(last):
+            break
+    return len(costs) * window
+
+
+def rounds(
+    runners: Sequence[Runner], *, count: int, seconds: float, core: int, loads: Sequence[Load]
+) -> Iterator[Run]:
+    """Yield every run; each round starts with another gateway, so that drift hits all alike."""
+    for number in range(count):
+        shift = number % len(runners)
+        for load in loads:
+            for runner in (*runners[shift:], *runners[:shift]):
+                run = measure(runner, load, seconds=seconds, core=core)
+                print(
+                    f"round {number + 1}  {load.name:26} {runner.name:26} {run.cpu_us:8.1f} us"
+                    f" {run.rps:8.0f}/s  p99 {run.p99_ms:8.2f} ms  errors {run.errors}",
+                    flush=True,
+                )
+                yield run
+
+
+def median_runs(runs: Sequence[Run]) -> dict[tuple[str, str], Run]:
+    """The median of every figure by (gateway, load); errors and requests are summed."""
+    grouped: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault((run.gateway, run.load), []).append(run)
+    return {key: _median(group) for key, group in grouped.items()}
+
+
+def _median(group: Sequence[Run]) -> Run:
+    facts: dict[str, Any] = {"gateway": group[0].gateway, "load": group[0].load}
+    for name in asdict(group[0]).keys() - facts.keys():
+        figures = [getattr(run, name) for run in group]
+        facts[name] = (sum if name in {"errors", "requests"} else statistics.median)(figures)
+    return Run(**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class HalfLoad:
+    """Latency at a constant rate, counted from when each request was due."""
+
+    gateway: str
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    errors: int
+
+
+def half_load(name: str, port: int, *, path: str, rate: float, seconds: float) -> HalfLoad:
+    """Offer a constant rate of small requests."""
+    body = b'"' + b"x" * 198 + b'"'
+    wire = post(path, "half-load", kind="", body=body)
+    loop = OpenLoop("127.0.0.1", port, rate, seconds, lambda _: wire)
+    samples = asyncio.run(loop.run())
+    latencies = [sample.latency * 1e3 for sample in samples[len(samples) // 10 :]]
+    return HalfLoad(
+        gateway=name,
+        rate=rate,
+        p50_ms=percentile(latencies, 0.5),
+        p99_ms=percentile(latencies, 0.99),
+        p999_ms=percentile(latencies, 0.999),
+        errors=sum(sample.failed for sample in samples),
+    )
+
+
+def median_half_loads(runs: Sequence[HalfLoad]) -> dict[str, HalfLoad]:
+    """The median of every latency by gateway."""
+    grouped: dict[str, list[HalfLoad]] = {}
+    for run in runs:
+        grouped.setdefault(run.gateway, []).append(run)
+    return {
+        name: HalfLoad(
+            gateway=name,
+            rate=group[0].rate,
+            p50_ms=statistics.median(run.p50_ms for run in group),
+            p99_ms=statistics.median(run.p99_ms for run in group),
+            p999_ms=statistics.median(run.p999_ms for run in group),
+            errors=sum(run.errors for run in group),
+        )
+        for name, group in grouped.items()
+    }

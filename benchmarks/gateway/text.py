@@ -1,0 +1,136 @@
+"""The report on the gateway's speed as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from benchmarks.gateway.goals import Goal, judge
+from benchmarks.gateway.peers import GATEWAY, GATEWAY_LOGGING
+from benchmarks.gateway.study import (
+    LOADS,
+    MAIN,
+    HalfLoad,
+    Run,
+    median_half_loads,
+    median_runs,
+)
+from benchmarks.measure.report import facts, table
+
+INTRODUCTION = """# The gateway beside its peers
+
+One machine, one run. Gateways on one core, load generator and backend (nginx, 130 bytes of JSON)
+on the other; one worker each; every gateway strips a path prefix, sets a request id and
+`X-Forwarded-For`, balances over three addresses and may retry (`peers/` holds the configurations).
+"This gateway" has metrics, retries, ejection, budgets and deadlines on. CPU is user and system time
+of all its processes divided by answered requests, from `/proc`; where "core busy" is well below 1
+the load side was the limit, and requests per second say little. Each figure is the median of the
+rounds. Absolute figures drift from machine to machine; the ratios are what to quote.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything one run found."""
+
+    about: Mapping[str, str]
+    versions: Mapping[str, str]
+    runs: Sequence[Run]
+    half_loads: Sequence[HalfLoad]
+    profile: str
+
+    @property
+    def medians(self) -> dict[tuple[str, str], Run]:
+        """By (gateway, load)."""
+        return median_runs(self.runs)
+
+    @property
+    def goals(self) -> list[Goal]:
+        """The goals of our gateway with and without its access log, if it took part."""
+        half = median_half_loads(self.half_loads)
+        mine = [name for name in (GATEWAY, GATEWAY_LOGGING) if (name, MAIN.name) in self.medians]
+        return [goal for name in mine for goal in judge(name, self.medians, half)]
+
+    def as_json(self) -> dict[str, object]:
+        """Every figure of every round, and what was made of them."""
+        return {
+            "machine": self.about,
+            "versions": self.versions,
+            "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals],
+            "medians": [asdict(run) for run in self.medians.values()],
+            "runs": [asdict(run) for run in self.runs],
+            "half load": [asdict(run) for run in self.half_loads],
+        }
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    parts = [INTRODUCTION, facts({**results.about, **results.versions})]
+    parts += ["![CPU per request](gateway.svg)", "## Goals", _goals(results.goals)]
+    for load in LOADS:
+        chosen = [run for (_, name), run in results.medians.items() if name == load.name]
+        if chosen:
+            parts += [f"## {load.name}", _runs(chosen)]
+    if results.half_loads:
+        half = median_half_loads(results.half_loads)
+        parts += ["## Latency at half load", HALF_LOAD, _half(list(half.values()))]
+    if results.profile:
+        parts += ["## Where this gateway's microseconds go", results.profile]
+    return "\n\n".join(parts)
+
+
+HALF_LOAD = """Constant rate, half of what this gateway carries at 32 connections (a gateway that
+cannot carry that gets half of its own); latency counts from the moment a request was due. "none" is
+the load generator straight at the backend: the floor of this method."""
+
+
+def _goals(goals: Sequence[Goal]) -> str:
+    return table(
+        ("goal", "figure", "limit", "met"),
+        [
+            (
+                f"{goal.gateway}: {goal.what}",
+                f"{goal.figure:.3g}",
+                f"{goal.limit:.3g}",
+                "yes" if goal.met else "**no**",
+            )
+            for goal in goals
+        ],
+    )
+
+
+def _runs(runs: Sequence[Run]) -> str:
+    headers = ("gateway", "CPU us/request", "of it kernel", "core busy", "requests/s")
+    return table(
+        (*headers, "p50 ms", "p99 ms", "p99.9 ms", "RSS MB", "errors"),
+        [
+            (
+                run.gateway,
+                f"{run.cpu_us:.1f}",
+                f"{run.system_us:.1f}",
+                f"{run.core_busy:.2f}",
+                f"{run.rps:,.0f}",
+                f"{run.p50_ms:.2f}",
+                f"{run.p99_ms:.2f}",
+                f"{run.p999_ms:.2f}",
+                f"{run.rss_mb:.0f}",
+                run.errors,
+            )
+            for run in sorted(runs, key=lambda run: run.cpu_us)
+        ],
+    )
+
+
+def _half(runs: Sequence[HalfLoad]) -> str:
+    return table(
+        ("gateway", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "errors"),
+        [
+            (
+                run.gateway,
+                f"{run.rate:,.0f}",
+                f"{run.p50_ms:.2f}",
+                f"{run.p99_ms:.2f}",
+                f"{run.p999_ms:.2f}",
+                run.errors,
+            )
+            for run in sorted(runs, key=lambda run: run.p99_ms)
+        ],
+    )

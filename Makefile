@@ -37,3 +37,5 @@ lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	  --no-emit-index-url --no-emit-find-links --quiet \
 	  $$(awk -F'"' '/^name/{print "--no-emit-package " $$2}' $(MEMBERS:%=%/pyproject.toml)) \
 	  $(MEMBERS:%=%/pyproject.toml) pyproject.toml --group dev -o requirements.lock
+
+include $(wildcard benchmarks/*/bench.mk)

@@ -30,10 +30,18 @@ CALL_SECONDS = 5.0
 CLOSE_SECONDS = 4.0
 
 
-def _vendor(settings: NacosSettings, label: str) -> Session:
-    from nacos_client._sdk.session import SdkSession  # noqa: PLC0415  (0.2 s: when first used)
+class _Vendor:
+    """Makes sessions with a real Nacos; one login for all. Loads the protocol when first used."""
 
-    return SdkSession(settings, label)
+    def __init__(self) -> None:
+        self._credentials: Any = None
+
+    def __call__(self, settings: NacosSettings, label: str) -> Session:
+        from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
+        from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
+
+        self._credentials = self._credentials or Credentials(settings)
+        return SdkSession(settings, label, self._credentials)
 
 
 class Nacos:
@@ -44,9 +52,9 @@ class Nacos:
     makes its own.
     """
 
-    def __init__(self, settings: NacosSettings, *, connect: Connect = _vendor) -> None:
+    def __init__(self, settings: NacosSettings, *, connect: Connect | None = None) -> None:
         self.settings = settings
-        self._connect = connect
+        self._connect = connect or _Vendor()
         self._runtime = Runtime()
         self._store = Store(settings)
         self._session: Session | None = None
@@ -290,7 +298,7 @@ class Nacos:
         connection = session.connection if session else None
         states: dict[str, dict[str, Any]] = {
             "nacos": {
-                "ok": connection is not None,
+                "ok": session is not None and session.trouble is None,
                 "connection": connection,
                 "trouble": session.trouble if session else "not started",
                 "disk": self._store.trouble,

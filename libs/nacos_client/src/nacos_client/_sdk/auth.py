@@ -1,0 +1,175 @@
+"""Who we are: an access token for a password, or a signature for each request.
+
+Credentials travel in bodies and headers, never in a URL, and are never logged.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from nacos_client.errors import Denied, NacosError, Refused, Unreachable
+from nacos_client.settings import NacosSettings
+
+log = logging.getLogger(__name__)
+
+LOGIN_SECONDS = 3.0
+LOGIN_PATHS = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login")
+"""Since 3.0, and before; servers of 3.x answer both."""
+RENEW_AT = 0.8
+"""Part of a token's life after which a new one is fetched."""
+RELOGIN_SECONDS = (0.5, 15.0)
+"""Pause before the next login after one that failed, doubling up to the second."""
+HTTP_DENIED = (401, 403)
+HTTP_MISSING = (404, 410, 501)
+
+
+def ssl_context(settings: NacosSettings) -> ssl.SSLContext | bool:
+    """Trust for HTTPS to Nacos, from the same files as for gRPC."""
+    if not settings.tls:
+        return False
+    context = ssl.create_default_context(cafile=settings.tls_ca)
+    if settings.tls_cert:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+class Credentials:
+    """Headers that make a request ours; one login serves every connection of a client.
+
+    Attributes:
+        trouble: why there is no token, or None.
+    """
+
+    def __init__(self, settings: NacosSettings) -> None:
+        self.trouble: NacosError | None = None
+        self._settings = settings
+        self._token = ""
+        self._renew_at = 0.0
+        self._next_try = 0.0
+        self._pause = RELOGIN_SECONDS[0]
+        self._lock = asyncio.Lock()
+
+    async def headers(
+        self, *, naming: str | None = None, config: str | None = None
+    ) -> dict[str, str]:
+        """Make the headers of one request.
+
+        Args:
+            naming: `group@@service` of a naming request.
+            config: group of a configuration request.
+
+        Raises:
+            Denied: the user or the password is wrong.
+            Unreachable: no server answered the login.
+        """
+        settings = self._settings
+        headers: dict[str, str] = {}
+        if settings.username is not None:
+            headers["accessToken"] = await self._access_token()
+        if settings.access_key is not None and settings.secret_key is not None:
+            headers |= sign(
+                settings.access_key,
+                settings.secret_key.get_secret_value(),
+                namespace=settings.namespace,
+                naming=naming,
+                config=config,
+                millis=int(time.time() * 1000),
+            )
+        return headers
+
+    def refused(self, headers: Mapping[str, str]) -> None:
+        """Take note that the server refused these headers: their token is not used again."""
+        if headers.get("accessToken") == self._token:
+            self._token = ""
+
+    async def _access_token(self) -> str:
+        async with self._lock:
+            now = time.monotonic()
+            if (not self._token or now >= self._renew_at) and now >= self._next_try:
+                await self._renew()
+            if self._token:
+                return self._token
+            raise self.trouble or Unreachable("not logged in")
+
+    async def _renew(self) -> None:
+        try:
+            answer = await self._login()
+        except NacosError as error:
+            log.warning("login failed: %s", error)
+            self.trouble = error
+            self._next_try = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, RELOGIN_SECONDS[1])
+        else:
+            self.trouble = None
+            self._pause, self._next_try = RELOGIN_SECONDS[0], 0.0
+            self._token = str(answer["accessToken"])
+            self._renew_at = time.monotonic() + RENEW_AT * float(answer.get("tokenTtl", 18_000))
+
+    async def _login(self) -> dict[str, Any]:
+        trouble: NacosError = Unreachable("no Nacos server is named")
+        for server in self._settings.servers:
+            try:
+                return await self._login_at(*server)
+            except (Unreachable, Refused) as error:
+                trouble = error
+        raise trouble
+
+    async def _login_at(self, host: str, port: int) -> dict[str, Any]:
+        settings = self._settings
+        password = settings.password.get_secret_value() if settings.password else ""
+        form = {"username": settings.username or "", "password": password}
+        scheme = "https" if settings.tls else "http"
+        async with httpx.AsyncClient(verify=ssl_context(settings), timeout=LOGIN_SECONDS) as client:
+            for path in LOGIN_PATHS:
+                try:
+                    answer = await client.post(f"{scheme}://{host}:{port}{path}", data=form)
+                except httpx.HTTPError as error:
+                    raise Unreachable(f"login at {host}:{port}: {error!r}") from error
+                if answer.status_code in HTTP_MISSING:
+                    continue
+                if answer.status_code in HTTP_DENIED:
+                    raise Denied(f"Nacos refused the user {settings.username!r}: wrong password?")
+                if not answer.is_success:
+                    raise Refused(
+                        f"login at {host}:{port}: {answer.status_code}", answer.status_code
+                    )
+                body = answer.json()
+                data = body.get("data", body) if isinstance(body, dict) else {}
+                if isinstance(data, dict) and data.get("accessToken"):
+                    return data
+                raise Denied(f"Nacos gave the user {settings.username!r} no token")
+        raise Refused(f"{host}:{port} knows no login")
+
+
+def sign(
+    access_key: str,
+    secret_key: str,
+    *,
+    namespace: str,
+    naming: str | None,
+    config: str | None,
+    millis: int,
+) -> dict[str, str]:
+    """Sign a request as hosted Nacos expects it: HMAC-SHA1 over its time and its resource."""
+
+    def signature(text: str) -> str:
+        digest = hmac.digest(secret_key.encode(), text.encode(), hashlib.sha1)
+        return base64.b64encode(digest).decode()
+
+    if config is not None:
+        resource = f"{namespace}+{config}" if namespace else config
+        return {
+            "Spas-AccessKey": access_key,
+            "Spas-Signature": signature(f"{resource}+{millis}"),
+            "Timestamp": str(millis),
+        }
+    data = f"{millis}@@{naming}" if naming else str(millis)
+    return {"ak": access_key, "data": data, "signature": signature(data)}

@@ -1,0 +1,292 @@
+"""One connection to Nacos that mends itself: connect, set up, listen, beat, and start again.
+
+The server's view decides whether it lives: an answer that the connection is not registered, the
+end of the stream, or silence ends it here, at once, and the next attempt begins.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+
+from nacos_client._sdk import wire
+from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.wire import Message
+from nacos_client.errors import Denied, Refused, Unreachable
+from nacos_client.settings import NacosSettings
+
+log = logging.getLogger(__name__)
+
+CALL_SECONDS = 3.0
+CONNECT_SECONDS = 3.0
+BEAT_SECONDS = 3.0
+SILENT_BEATS = 2
+"""Beats in a row without an answer that end a connection."""
+RETRY_SECONDS = (0.1, 1.0)
+"""First and longest pause between attempts; a server that returns is found within a second."""
+GRPC_OFFSET = 1000
+MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+LABELS = {"source": "sdk", "module": "naming"}
+"""The server keeps registrations only for connections of this module; documents it gives to all."""
+ANSWERS = {
+    "NotifySubscriberRequest": "NotifySubscriberResponse",
+    "ConfigChangeNotifyRequest": "ConfigChangeNotifyResponse",
+    "ClientDetectionRequest": "ClientDetectionResponse",
+    "ConnectResetRequest": "ConnectResetResponse",
+}
+"""The requests of the server that wait for an answer."""
+
+REQUEST = "/Request/request"
+STREAM = "/BiRequestStream/requestBiStream"
+
+Stream = Any
+"""`grpc.aio.StreamStreamCall`; grpcio ships no types."""
+Handler = Callable[[Message], None]
+
+
+class _BrokenError(Exception):
+    """The connection is over; the message says why."""
+
+
+class Link:
+    """The connection; `start` and `close` on the event loop where it is used.
+
+    Attributes:
+        connection: id of the present connection, as the server names it; None while there is none.
+        trouble: why there is none.
+    """
+
+    def __init__(
+        self, settings: NacosSettings, label: str, credentials: Credentials, handler: Handler
+    ) -> None:
+        self.connection: str | None = None
+        self.trouble: str | None = "not connected yet"
+        self._settings = settings
+        self._label = label
+        self._credentials = credentials
+        self._handler = handler
+        servers = list(settings.servers)
+        random.shuffle(servers)
+        self._servers = itertools.cycle(servers)
+        self._channel: grpc.aio.Channel | None = None
+        self._up = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._pokes: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._live(), name=f"link {self._label}")
+
+    async def close(self) -> None:
+        """End the connection; the server drops what it carried."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
+        """Have `poke` called whenever `connection` changes; returns the way to detach it."""
+        self._pokes.append(poke)
+        return lambda: self._pokes.remove(poke)
+
+    async def call(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        *,
+        naming: str | None = None,
+        config: str | None = None,
+    ) -> Mapping[str, Any]:
+        """Ask the server; waits for a connection, and logs in anew once if the token is refused.
+
+        Raises:
+            Unreachable: no connection or no answer within three seconds.
+            Denied: the server refuses the user.
+            Refused: the server answered with another error.
+        """
+        headers = await self._credentials.headers(naming=naming, config=config)
+        try:
+            return await self._exchange(Message(kind, body, headers))
+        except Denied:
+            self._credentials.refused(headers)
+            headers = await self._credentials.headers(naming=naming, config=config)
+            return await self._exchange(Message(kind, body, headers))
+
+    async def _exchange(self, message: Message) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._up.wait()
+        except TimeoutError as error:
+            raise Unreachable(f"not connected to Nacos: {self.trouble}") from error
+        if self._channel is None:
+            raise Unreachable(f"not connected to Nacos: {self.trouble}")
+        try:
+            answer = await _ask(self._channel, message)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                self._break(_in_words(error))
+            raise Unreachable(f"{message.kind}: {_in_words(error)}") from error
+        return self._judged(message.kind, answer.body)
+
+    def _judged(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if body.get("resultCode") == wire.OK:
+            return body
+        code = int(body.get("errorCode") or 0)
+        text = f"{kind}: {body.get('message') or 'no reason given'} (code {code})"
+        if code == wire.UN_REGISTER:
+            self._break("Nacos no longer knows this connection")
+            raise Unreachable(text)
+        if code == wire.FORBIDDEN:
+            raise Denied(text)
+        raise Refused(text, code)
+
+    def _break(self, reason: str) -> None:
+        self.trouble = reason
+        self._broken.set()
+
+    async def _live(self) -> None:
+        """Connect, stay connected, begin again; until cancelled."""
+        pause, longest = RETRY_SECONDS
+        for host, port in self._servers:
+            channel = self._open(host, port)
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    stream, connection = await self._set_up(channel)
+                pause = RETRY_SECONDS[0]
+                self._gained(channel, connection, f"{host}:{port}")
+                await self._stay(channel, stream)
+            except (_BrokenError, TimeoutError, grpc.aio.AioRpcError, ValueError) as error:
+                self._lost(f"{host}:{port}: {_in_words(error)}")
+            except Exception as error:  # the link must not end: whatever it was, begin again
+                log.exception("the link to %s:%s failed", host, port)
+                self._lost(f"{host}:{port}: {error!r}")
+            finally:
+                self._channel = None
+                await channel.close()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
+            pause = min(2 * pause, longest)
+
+    def _open(self, host: str, port: int) -> grpc.aio.Channel:
+        settings = self._settings
+        target = f"{host}:{port + GRPC_OFFSET}"
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        if not settings.tls:
+            return grpc.aio.insecure_channel(target, options=options)
+        if settings.tls_server_name:
+            options.append(("grpc.ssl_target_name_override", settings.tls_server_name))
+        trust, certificate, key = (
+            path.read_bytes() if path else None
+            for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)
+        )
+        credentials = grpc.ssl_channel_credentials(trust, key, certificate)
+        return grpc.aio.secure_channel(target, credentials, options=options)
+
+    async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
+        """Introduce ourselves; returns the stream of pushes and the connection's id."""
+        check = (await _ask(channel, Message("ServerCheckRequest", {}, {}))).body
+        stream: Stream = channel.stream_stream(STREAM)()
+        hello = {
+            "clientVersion": wire.CLIENT_VERSION,
+            "tenant": self._settings.namespace,
+            "labels": LABELS,
+            "abilityTable": {},
+        }
+        await stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {})))
+        acknowledged = not check.get("supportAbilityNegotiation")
+        while not acknowledged:
+            acknowledged = (await self._receive(stream)).kind == "SetupAckRequest"
+        return stream, str(check["connectionId"])
+
+    def _gained(self, channel: grpc.aio.Channel, connection: str, server: str) -> None:
+        log.info("connected to Nacos %s", server, extra={"link": self._label})
+        self._broken.clear()
+        self._channel, self.connection, self.trouble = channel, connection, None
+        self._up.set()
+        self._poke()
+
+    def _lost(self, reason: str) -> None:
+        if self.connection is not None or self.trouble is None:
+            log.warning("lost Nacos: %s", reason, extra={"link": self._label})
+        self._up.clear()
+        self._channel, self.connection, self.trouble = None, None, reason
+        self._poke()
+
+    def _poke(self) -> None:
+        for poke in list(self._pokes):
+            poke()
+
+    async def _stay(self, channel: grpc.aio.Channel, stream: Stream) -> None:
+        """Take pushes and beat until the connection is over."""
+        tasks = {
+            asyncio.create_task(self._take_pushes(stream)),
+            asyncio.create_task(self._beat(channel)),
+            asyncio.create_task(self._broken.wait()),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+            raise _BrokenError(self.trouble or "ended")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_pushes(self, stream: Stream) -> None:
+        while True:
+            message = await self._receive(stream)
+            self._handler(message)
+
+    async def _receive(self, stream: Stream) -> Message:
+        """Read and acknowledge the next message of the server."""
+        data = await stream.read()
+        if not isinstance(data, bytes):
+            raise _BrokenError("Nacos ended the stream")
+        message = wire.decode(data)
+        answer = ANSWERS.get(message.kind)
+        if answer is not None:
+            body = {
+                "resultCode": wire.OK,
+                "errorCode": 0,
+                "requestId": message.body.get("requestId"),
+            }
+            await stream.write(wire.encode(Message(answer, body, {})))
+        if message.kind == "ConnectResetRequest":
+            raise _BrokenError("Nacos asked for a connection to another server")
+        return message
+
+    async def _beat(self, channel: grpc.aio.Channel) -> None:
+        silent = 0
+        while silent < SILENT_BEATS:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                body = (await _ask(channel, Message("HealthCheckRequest", {}, {}))).body
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise
+                silent += 1
+            else:
+                silent = 0
+                if body.get("errorCode") == wire.UN_REGISTER:
+                    raise _BrokenError("Nacos no longer knows this connection")
+        raise _BrokenError(f"no answer to {silent} beats")
+
+
+async def _ask(channel: grpc.aio.Channel, message: Message) -> Message:
+    answer = await channel.unary_unary(REQUEST)(wire.encode(message), timeout=CALL_SECONDS)
+    return wire.decode(answer)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or "no answer in time"

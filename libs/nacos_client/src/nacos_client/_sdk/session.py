@@ -1,0 +1,185 @@
+"""The ports of `nacos_client.ports`, spoken in Nacos' protocol over one link."""
+
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from failover import Instance
+
+from nacos_client._sdk import wire
+from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.link import Link
+from nacos_client._sdk.wire import Message
+from nacos_client.errors import Conflict, Refused
+from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
+from nacos_client.settings import NacosSettings
+
+log = logging.getLogger(__name__)
+
+
+class SdkSession:
+    """One connection to a real Nacos."""
+
+    def __init__(self, settings: NacosSettings, label: str, credentials: Credentials) -> None:
+        self._settings = settings
+        self._namespace = settings.namespace
+        self._credentials = credentials
+        self._link = Link(settings, label, credentials, self._received)
+        self._pushes: dict[str, Callable[[Listing], None]] = {}
+        self._changes: dict[DocumentKey, Callable[[], None]] = {}
+
+    @property
+    def connection(self) -> str | None:
+        """Id of the present connection."""
+        return self._link.connection
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection, or no permission."""
+        denied = self._credentials.trouble
+        return self._link.trouble or (str(denied) if denied else None)
+
+    def start(self) -> None:
+        """Begin to connect, on the running event loop."""
+        self._link.start()
+
+    async def close(self) -> None:
+        """End the connection; what it had registered is gone with it."""
+        await self._link.close()
+
+    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
+        """Have `poke` called whenever `connection` changes."""
+        return self._link.attach(poke)
+
+    async def register(self, service: ServiceKey, instance: Instance) -> None:
+        """Publish the instance, or replace what this session published for the service."""
+        await self._instance("registerInstance", service, instance)
+
+    async def deregister(self, service: ServiceKey, instance: Instance) -> None:
+        """Take the instance out."""
+        await self._instance("deregisterInstance", service, instance)
+
+    async def _instance(self, what: str, service: ServiceKey, instance: Instance) -> None:
+        published = {
+            "ip": instance.ip,
+            "port": instance.port,
+            "weight": instance.weight,
+            "healthy": instance.healthy,
+            "enabled": instance.enabled,
+            "ephemeral": True,
+            "clusterName": instance.cluster,
+            "serviceName": service.name,
+            "metadata": dict(instance.metadata),
+        }
+        await self._naming("InstanceRequest", service, {"type": what, "instance": published})
+
+    async def instances(self, service: ServiceKey) -> Listing:
+        """Ask the server now."""
+        question = {"cluster": "", "healthyOnly": False, "udpPort": 0}
+        return _listing(await self._naming("ServiceQueryRequest", service, question))
+
+    async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
+        """Have `push` called on every change while the connection lives."""
+        self._pushes[str(service)] = push
+        wish = {"subscribe": True, "clusters": ""}
+        return _listing(await self._naming("SubscribeServiceRequest", service, wish))
+
+    async def unsubscribe(self, service: ServiceKey) -> None:
+        """Stop the pushes."""
+        self._pushes.pop(str(service), None)
+        await self._naming("SubscribeServiceRequest", service, {"subscribe": False, "clusters": ""})
+
+    async def _naming(
+        self, kind: str, service: ServiceKey, body: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        place = {
+            "namespace": self._namespace,
+            "serviceName": service.name,
+            "groupName": service.group,
+        }
+        return await self._link.call(kind, {**place, **body}, naming=str(service))
+
+    async def fetch(self, key: DocumentKey) -> Document | None:
+        """Read the document."""
+        try:
+            answer = await self._config("ConfigQueryRequest", key, {})
+        except Refused as error:
+            if error.code == wire.NOT_FOUND:
+                return None
+            raise
+        kind = str(answer.get("contentType") or "yaml")
+        return Document(str(answer["content"]), str(answer["md5"]), kind)
+
+    async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
+        """Have `changed` called on every change while the connection lives."""
+        self._changes[key] = changed
+        answer = await self._listen(key, md5, listen=True)
+        return bool(answer.get("changedConfigs"))
+
+    async def unlisten(self, key: DocumentKey) -> None:
+        """Stop the calls."""
+        self._changes.pop(key, None)
+        await self._listen(key, "", listen=False)
+
+    async def _listen(self, key: DocumentKey, md5: str, *, listen: bool) -> Mapping[str, Any]:
+        context = {**self._place(key), "md5": md5}
+        body = {"listen": listen, "configListenContexts": [context]}
+        return await self._link.call("ConfigBatchListenRequest", body, config=key.group)
+
+    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+        """Write the document; with `cas_md5`, only over the document with that MD5."""
+        body = {"content": content, "casMd5": cas_md5, "additionMap": {"type": kind}}
+        try:
+            await self._config("ConfigPublishRequest", key, body)
+        except Refused as error:
+            if cas_md5 is not None and "md5" in str(error).lower():
+                raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}") from error
+            raise
+
+    async def remove(self, key: DocumentKey) -> None:
+        """Delete the document."""
+        await self._config("ConfigRemoveRequest", key, {})
+
+    def _place(self, key: DocumentKey) -> dict[str, str]:
+        return {"dataId": key.data_id, "group": key.group, "tenant": self._namespace}
+
+    async def _config(
+        self, kind: str, key: DocumentKey, body: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        return await self._link.call(kind, {**self._place(key), **body}, config=key.group)
+
+    async def override(self, service: ServiceKey, instance: Instance) -> None:
+        """Undo what somebody set for this instance by hand."""
+
+    def _received(self, message: Message) -> None:
+        """Hand a push to whoever asked for it; called on the link's loop."""
+        if message.kind == "NotifySubscriberRequest":
+            info = message.body.get("serviceInfo") or {}
+            push = self._pushes.get(f"{info.get('groupName')}@@{info.get('name')}")
+            if push is not None:
+                push(_listing(message.body))
+        elif message.kind == "ConfigChangeNotifyRequest":
+            key = DocumentKey(str(message.body["dataId"]), str(message.body["group"]))
+            changed = self._changes.get(key)
+            if changed is not None:
+                changed()
+
+
+def _listing(body: Mapping[str, Any]) -> Listing:
+    info = body.get("serviceInfo") or {}
+    hosts = info.get("hosts") or ()
+    protected = bool(info.get("reachProtectionThreshold"))
+    return Listing(tuple(map(_instance, hosts)), protected)
+
+
+def _instance(host: Mapping[str, Any]) -> Instance:
+    return Instance(
+        ip=str(host["ip"]),
+        port=int(host["port"]),
+        weight=float(host.get("weight", 1.0)),
+        healthy=bool(host.get("healthy", True)),
+        enabled=bool(host.get("enabled", True)),
+        cluster=str(host.get("clusterName") or "DEFAULT"),
+        metadata=MappingProxyType(dict(host.get("metadata") or {})),
+    )

@@ -1,31 +1,43 @@
 """What every service shares: runner, health, problems, request edge, workers, logs, settings."""
 
+from service_kit.bodies import json_body, require_json
 from service_kit.edge import MAX_BODY_BYTES, Edge
 from service_kit.health import Check, Health, State, install
+from service_kit.inference import ModelSpec, Tensor, TensorSpec, add_inference
 from service_kit.logs import configure_logs
-from service_kit.problem import PROBLEMS, Problem, ProblemDocument, invalid, shown
+from service_kit.page import add_page
+from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
-from service_kit.settings import ProcessSettings, read_env
+from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
 from service_kit.workers import FOREVER, Workers
 
 __all__ = [
     "FOREVER",
     "MAX_BODY_BYTES",
-    "PROBLEMS",
     "Check",
     "Edge",
     "Health",
     "Listener",
+    "ModelSpec",
+    "Port",
     "Presence",
     "Problem",
     "ProblemDocument",
     "ProcessSettings",
+    "ServiceName",
     "State",
+    "Tensor",
+    "TensorSpec",
     "Workers",
+    "add_inference",
+    "add_page",
     "configure_logs",
     "install",
     "invalid",
+    "json_body",
+    "problems",
     "read_env",
+    "require_json",
     "run",
     "serve",
     "shown",

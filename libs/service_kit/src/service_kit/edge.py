@@ -37,7 +37,11 @@ requests = Histogram(
 
 
 class Edge:
-    """Wraps a service's application; `scope` gains `body`, `request_id` and `deadline`."""
+    """Wraps a service's application; `scope` gains what it read of the request.
+
+    `body` and `content_type` are bytes, `request_id` too; `deadline` is a moment on the clock of
+    `time.monotonic`, infinite if the caller named none.
+    """
 
     def __init__(
         self,
@@ -139,6 +143,7 @@ def _read_head(scope: Scope) -> int | None:
     logs.request_id.set(request_id.decode())
     if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", b"")):
         logs.trace_id.set(trace[1].decode())
+    scope["content_type"] = headers.get(b"content-type", b"")
     scope["deadline"] = _deadline(headers.get(b"x-request-timeout-ms"))
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(

@@ -1,11 +1,18 @@
 """What a service says of itself: alive, ready and why not, metrics, and Spring Boot's two paths."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
 
 from service_kit.problem import install_problems
 
@@ -13,12 +20,9 @@ State = dict[str, Any]
 """One check's answer: `ok` says whether it allows traffic, the other keys say why."""
 Check = Callable[[], State]
 
-ready = Gauge("service_ready", "1 while every readiness check passes")
-check_ok = Gauge("service_check_ok", "1 while this readiness check passes", ["check"])
-
 
 class Health:
-    """Named readiness checks and what the service is.
+    """What the service is, whether it wants traffic, and the state of its parts.
 
     A check is a plain read of a state that somebody else keeps: it neither waits nor calls anybody.
     """
@@ -29,19 +33,45 @@ class Health:
         self.draining = False
         """True from SIGTERM on: no longer ready, still serving."""
         self._checks: dict[str, Check] = {}
-        ready.set_function(lambda: self.report()[0])
+        self._parts: list[Callable[[], Mapping[str, State]]] = []
 
     def add(self, name: str, check: Check) -> None:
         """Make readiness depend on one more check."""
         self._checks[name] = check
-        check_ok.labels(name).set_function(lambda: _run(check)["ok"])
+
+    def show(self, states: Callable[[], Mapping[str, State]]) -> None:
+        """Show the states of parts without which the service still serves, such as Nacos."""
+        self._parts.append(states)
 
     def report(self) -> tuple[bool, dict[str, State]]:
-        """Return whether the service wants traffic, and the state of each check."""
+        """Return whether the service wants traffic, and the state of each check and part."""
         states = {name: _run(check) for name, check in self._checks.items()}
         if self.draining:
             states["draining"] = {"ok": False, "reason": "the process was told to stop"}
-        return all(state["ok"] for state in states.values()), states
+        is_ready = all(state["ok"] for state in states.values())
+        for part in self._parts:
+            states.update(part())
+        return is_ready, states
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the same report as metrics."""
+        is_ready, states = self.report()
+        yield GaugeMetricFamily("service_ready", "1 while the service wants traffic", is_ready)
+        ok = GaugeMetricFamily("service_state_ok", "1 while this part is well", labels=["part"])
+        config = GaugeMetricFamily(
+            "config_info",
+            "1 for the configuration in force: its version is the MD5 of the document",
+            labels=["part", "version", "source"],
+        )
+        rejected = GaugeMetricFamily(
+            "config_rejected", "1 while the newest document is kept out", labels=["part"]
+        )
+        for name, state in states.items():
+            ok.add_metric([name], state["ok"])
+            if "rejected" in state:
+                config.add_metric([name, state["version"], state["source"]], 1)
+                rejected.add_metric([name], state["rejected"] is not None)
+        yield from (ok, config, rejected)
 
 
 def _run(check: Check) -> State:
@@ -56,6 +86,8 @@ def install(app: FastAPI, health: Health) -> None:
     """Add the routes of health, metrics and actuator, and make every error a problem document."""
     install_problems(app)
     router = APIRouter(tags=["operations"])
+    own = CollectorRegistry()
+    own.register(health)
 
     @router.get("/livez")
     async def alive() -> dict[str, str]:
@@ -71,7 +103,8 @@ def install(app: FastAPI, health: Health) -> None:
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Serve the process's metrics in Prometheus's text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        text = generate_latest(REGISTRY) + generate_latest(own)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/actuator/health", responses={503: {"description": "Not ready"}})
     async def actuator_health() -> Response:

@@ -59,6 +59,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
+            # Where clients of the Open Inference Protocol look.
+            "error": self.detail,
         }
         return orjson.dumps(standard | self.extra, default=str)
 
@@ -75,14 +77,16 @@ class ProblemDocument(BaseModel):
     request_id: str | None
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": HTTPStatus(status).phrase,
-        "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}},
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return `responses=` of a route that reads a body; `statuses` are those beside the usual."""
+    schema = ProblemDocument.model_json_schema()
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in (400, 408, 413, 415, 422, 503, 504, *statuses)
     }
-    for status in (400, 413, 415, 422, 503, 504)
-}
-"""`responses=` of a route that reads a body."""
 
 
 def install_problems(app: FastAPI) -> None:

@@ -19,17 +19,21 @@ BAD_ENVIRONMENT = 2
 """Exit code of a process whose environment cannot be used."""
 
 
+ServiceName = Annotated[
+    str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+]
+"""A valid host name label: Java clients put it into URLs."""
+Port = Annotated[int, Field(validation_alias="PORT", ge=1, le=65535)]
+
+
 class ProcessSettings(BaseModel):
-    """The part of the environment that every service shares."""
+    """The part of the environment that every service shares; a service's own are a subclass."""
 
     model_config = ConfigDict(frozen=True)
 
-    service_name: Annotated[
-        str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    ]
-    """A valid host name label: Java clients put it into URLs."""
-    host: Annotated[str, Field(validation_alias="HOST", min_length=1)] = "0.0.0.0"  # noqa: S104 - other hosts call it
-    port: Annotated[int, Field(validation_alias="PORT", ge=1, le=65535)]
+    service_name: ServiceName
+    port: Port
+    host: Annotated[str, Field(validation_alias="HOST", min_length=1)] = "0.0.0.0"  # noqa: S104 - for other hosts
     drain_seconds: Annotated[float, Field(validation_alias="DRAIN_SECONDS", ge=0, le=600)] = 2.0
     """How long to serve on after Nacos shows the instance gone; 40 for Spring's 35 s cache."""
     log_level: Annotated[

@@ -33,10 +33,20 @@ depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["poo
 
 
 class Workers:
-    """Runs blocking functions, at most `threads` at a time with `queue_limit` more waiting."""
+    """Runs blocking functions, at most `threads` at a time with `queue_limit` more waiting.
 
-    def __init__(self, name: str, *, threads: int, queue_limit: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    `prepare` runs first in each thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        queue_limit: int,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        self._pool = ThreadPoolExecutor(threads, name, prepare)
         self._threads = threads
         self._limit = threads + queue_limit
         self._inside = 0

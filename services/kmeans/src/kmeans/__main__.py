@@ -1,0 +1,64 @@
+"""Starts the clusterer: `python -m kmeans`."""
+
+import logging
+
+from nacos_client import Nacos, NacosSettings
+from service_kit import (
+    Health,
+    Workers,
+    configure_logs,
+    read_env,
+    run,
+    serve,
+)
+
+from kmeans.app import VERSION, create_app
+from kmeans.clustering import InForce, self_check, use_one_thread
+from kmeans.settings import DATA_ID, ClusterConfig, Settings
+
+_log = logging.getLogger(__name__)
+
+METADATA = {
+    "version": VERSION,
+    "protocol": "http",
+    "preserved.register.source": "PYTHON",
+    "gateway.idempotent": "POST /api/skl-kmeans",
+}
+WRONG_LIBRARIES = 4
+"""Exit code when this machine's libraries do not reproduce the published clusters."""
+
+
+async def main() -> None:
+    """Build everything and serve until told to stop."""
+    settings, nacos_settings = read_env(Settings, NacosSettings)
+    configure_logs(settings)
+    workers = Workers(
+        "fit",
+        threads=settings.fit_workers,
+        queue_limit=settings.fit_queue,
+        prepare=use_one_thread,
+    )
+    try:
+        await workers.run(self_check)
+    except RuntimeError as error:
+        _log.critical("self_check_failed", extra={"reason": str(error)})
+        raise SystemExit(WRONG_LIBRARIES) from error
+    health = Health(settings.service_name, VERSION)
+    async with Nacos(nacos_settings) as nacos:
+        watched = nacos.watch(DATA_ID, ClusterConfig)
+        await watched.start()
+        health.show(lambda: nacos.states)
+        announcement = nacos.announcement(
+            settings.service_name, port=settings.port, metadata=METADATA
+        )
+
+        def in_force() -> InForce:
+            return InForce(watched.value, watched.state.version or "default")
+
+        app = create_app(in_force, health, workers)
+        await serve(app, settings, health=health, presence=announcement)
+    workers.close()
+
+
+if __name__ == "__main__":
+    run(main())

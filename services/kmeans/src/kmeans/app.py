@@ -1,0 +1,106 @@
+"""The clusterer's HTTP face."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Annotated
+
+import orjson
+from fastapi import FastAPI, Header, Request, Response
+from service_kit import (
+    Edge,
+    Health,
+    Problem,
+    Workers,
+    add_inference,
+    add_page,
+    install,
+    json_body,
+    problems,
+    require_json,
+)
+from starlette.types import ASGIApp
+
+from kmeans.clustering import Clustering, InForce, fit
+from kmeans.inference import Inference
+from kmeans.picture import draw
+from kmeans.schemas import Array, Clusters, Points, read_points
+
+VERSION = version("modelserve-kmeans")
+SVG = "image/svg+xml"
+
+
+def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers) -> ASGIApp:
+    """Return the service's application.
+
+    Args:
+        in_force: read once by each request, which keeps to it until its answer.
+        health: what /readyz and the actuator routes tell.
+        workers: where fits run.
+    """
+    app = FastAPI(title="KMeans clusterer", version=VERSION, description=__doc__)
+    install(app, health)
+
+    @app.post(
+        "/api/skl-kmeans",
+        tags=["clustering"],
+        responses={
+            **problems(),
+            200: {"model": Clusters, "content": {SVG: {"schema": {"type": "string"}}}},
+        },
+        openapi_extra=json_body(Points),
+    )
+    async def cluster(
+        request: Request,
+        *,
+        detail: bool = False,
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        """Put points into clusters.
+
+        The number of clusters comes from the live configuration. `detail` adds centres, inertia and
+        sizes. `Accept: image/svg+xml` answers points of two dimensions with a picture.
+        """
+        scope = request.scope
+        require_json(scope)
+        now = in_force()
+        wants_picture = SVG in accept
+
+        def work() -> bytes:
+            points = read_points(scope["body"], now.config)
+            if wants_picture:
+                _check_plane(points)
+            clustering = fit(points, now.config)
+            if wants_picture:
+                return draw(points, clustering).encode()
+            return _document(clustering, now, scope["request_id"].decode(), detail=detail)
+
+        body = await workers.run(work, deadline=scope["deadline"])
+        return Response(body, media_type=SVG if wants_picture else "application/json")
+
+    add_inference(app, Inference(VERSION, in_force, workers), health)
+    page = files("kmeans").joinpath("page.html").read_text("utf-8")
+    add_page(app, page, {"version": VERSION})
+    return Edge(app)
+
+
+def _check_plane(points: Array) -> None:
+    if points.shape[1] != 2:  # noqa: PLR2004 - the plane
+        detail = f"A picture needs points of 2 dimensions, these have {points.shape[1]}."
+        raise Problem(422, detail, type="invalid-points")
+
+
+def _document(clustering: Clustering, now: InForce, request_id: str, *, detail: bool) -> bytes:
+    answer = {
+        "results": clustering.labels,
+        "clusters": now.config.clusters,
+        "config_version": now.version,
+        "request_id": request_id,
+    }
+    if detail:
+        answer |= {
+            "centres": clustering.centres,
+            "inertia": clustering.inertia,
+            "sizes": clustering.sizes,
+        }
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

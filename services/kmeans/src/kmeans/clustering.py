@@ -1,0 +1,72 @@
+"""KMeans, pinned so that the same points and configuration give the same clusters everywhere.
+
+Labels depend on the random state, on the number of starts and, through the order of sums, on the
+number of threads (scikit-learn issue 27518): all three are fixed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
+
+from kmeans.schemas import EXAMPLE, Array
+from kmeans.settings import ClusterConfig
+
+GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
+"""Labels of the example points by number of clusters, as published with the original service."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The configuration that counts now, and its version."""
+
+    config: ClusterConfig
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """The outcome of one fit.
+
+    Attributes:
+        labels: (n,) int32, the cluster of each point.
+        centres: (clusters, d) float64.
+        inertia: sum of squared distances to the nearest centre.
+    """
+
+    labels: NDArray[np.int32]
+    centres: Array
+    inertia: float
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of points in each cluster."""
+        counts: list[int] = np.bincount(self.labels, minlength=len(self.centres)).tolist()
+        return counts
+
+
+def fit(points: Array, config: ClusterConfig) -> Clustering:
+    """Cluster points, (n, d) float64; blocks for as long as it takes."""
+    model = KMeans(config.clusters, n_init=config.n_init, random_state=config.random_state)
+    labels = model.fit_predict(points)
+    return Clustering(labels, model.cluster_centers_, float(model.inertia_))
+
+
+def use_one_thread() -> None:
+    """Make the calling thread's numerical libraries use no further threads."""
+    threadpool_limits(1)
+
+
+def self_check() -> None:
+    """Reproduce the published labels.
+
+    Raises:
+        RuntimeError: this machine's libraries cluster differently.
+    """
+    points = np.array(EXAMPLE, dtype=np.float64)
+    for clusters, expected in GOLDEN.items():
+        labels = fit(points, ClusterConfig(clusters=clusters)).labels.tolist()
+        if labels != expected:
+            raise RuntimeError(f"{clusters} clusters of the example: {labels}, not {expected}")

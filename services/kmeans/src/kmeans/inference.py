@@ -1,0 +1,50 @@
+"""The clusterer as a model of the Open Inference Protocol."""
+
+from collections.abc import Callable, Mapping
+
+from service_kit import ModelSpec, Tensor, TensorSpec, Workers
+
+from kmeans.clustering import Clustering, InForce, fit
+from kmeans.schemas import check_points
+from kmeans.settings import DATA_ID
+
+
+class Inference:
+    """Takes points (n, d); gives the cluster of each, the centres (k, d) and the inertia."""
+
+    def __init__(self, version: str, in_force: Callable[[], InForce], workers: Workers) -> None:
+        self.spec = ModelSpec(
+            name=DATA_ID,
+            version=version,
+            platform="sklearn_kmeans",
+            inputs=(TensorSpec("points", "FP64", (-1, -1), accepts=("FP32", "INT64", "INT32")),),
+            outputs=(
+                TensorSpec("labels", "INT64", (-1,)),
+                TensorSpec("centres", "FP64", (-1, -1)),
+                TensorSpec("inertia", "FP64", (1,)),
+            ),
+        )
+        self._in_force = in_force
+        self._workers = workers
+
+    async def infer(
+        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
+    ) -> Mapping[str, Tensor]:
+        """Fit the points with the configuration in force."""
+        config = self._in_force().config
+        points = inputs["points"]
+        width = points.shape[1]
+
+        def work() -> Clustering:
+            cells = points.data
+            rows = [list(cells[at : at + width]) for at in range(0, len(cells), max(width, 1))]
+            return fit(check_points(rows, config), config)
+
+        clustering = await self._workers.run(work, deadline=deadline)
+        every = {
+            "labels": clustering.labels.tolist(),
+            "centres": clustering.centres.ravel().tolist(),
+            "inertia": [clustering.inertia],
+        }
+        shapes = {"labels": clustering.labels.shape, "centres": clustering.centres.shape}
+        return {name: Tensor(shapes.get(name, (1,)), every[name]) for name in outputs}

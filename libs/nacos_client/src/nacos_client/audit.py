@@ -94,6 +94,8 @@ class Keeper:
         self._claim: tuple[str, Instance | None] | None = None
         self._claimed_at = 0.0
         self._claims_in_vain = 0
+        self._by_hand = False
+        self._refusal = ""
 
     def want(self, wanted: Instance) -> None:
         """Change what should be published; ring the bell afterwards."""
@@ -140,14 +142,16 @@ class Keeper:
             await self._make_claim(wanted)
             self._claim, self._claimed_at = (connection, wanted), time.monotonic()
         state = observe(wanted, self._wanted.address, await self._session.instances(self._service))
-        self._note(replace(state, detail=reason or state.detail))
         if state.shown is Shown.AS_WANTED:
-            self._claims_in_vain = 0
+            self._claims_in_vain, self._refusal = 0, ""
+        self._note(replace(state, detail=reason or self._refusal or state.detail))
+        if state.shown is Shown.AS_WANTED:
             return AUDIT_SECONDS
         if time.monotonic() - self._claimed_at < SETTLE_SECONDS:
             return LOOK_SECONDS
         self._claim = None
         self._claims_in_vain += 1
+        self._by_hand |= state.shown is Shown.DIFFERENT or self._claims_in_vain > 1
         self.state = replace(self.state, healed=self.state.healed + 1)
         return 0.0
 
@@ -155,9 +159,12 @@ class Keeper:
         if wanted is None:
             await self._session.deregister(self._service, self._wanted)
             return
-        if self._claims_in_vain > 1:
-            await self._session.override(self._service, wanted)
         await self._session.register(self._service, wanted)
+        if self._by_hand:
+            try:
+                await self._session.override(self._service, wanted)
+            except NacosError as error:
+                self._refusal = str(error)
 
     def _note(self, seen: AnnouncementState) -> None:
         before = self.state

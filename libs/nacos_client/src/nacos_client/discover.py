@@ -5,6 +5,7 @@ Pushes make it quick; a question every ten seconds makes it right, whatever was 
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Discovery:
         self._pushed: Listing | None = None
         self._doubt: Doubt | None = None
         self._connection: str | None = None
-        self._connected_at = 0.0
+        self._reconnected_at = -math.inf
         self._subscribers: list[_Subscriber] = []
         self._task: asyncio.Task[None] | None = None
         self._snapshot: Snapshot = self._from_disk()
@@ -113,7 +114,7 @@ class Discovery:
             self._put(aged(self._snapshot, now))
             return patience
         snapshot, self._doubt = judge(
-            self._snapshot, listing, self._doubt, now=now, connected_at=self._connected_at
+            self._snapshot, listing, self._doubt, now=now, reconnected_at=self._reconnected_at
         )
         self._put(snapshot)
         if self._doubt is not None:
@@ -126,7 +127,9 @@ class Discovery:
             return None
         if connection != self._connection:
             listing = await self._feed.subscribe(self.service, self._push)
-            self._connection, self._connected_at = connection, time.monotonic()
+            if self._connection is not None or isinstance(self._snapshot, Known):
+                self._reconnected_at = time.monotonic()
+            self._connection = connection
             return listing
         return pushed or await self._feed.instances(self.service)
 

@@ -16,7 +16,7 @@ STALE_SECONDS = 35.0
 HOLD_SECONDS = 3.0
 """How long an instance that vanished in a crowd is kept, to be confirmed by asking again."""
 REJOIN_SECONDS = 35.0
-"""How long after a connect a shrunken list may only mean that providers are not back yet: Nacos
+"""How long after a reconnect a shrunken list may only mean that providers are not back yet: Nacos
 forgets ephemeral instances when it restarts, and SDK clients register again up to 30 s later."""
 
 
@@ -70,7 +70,7 @@ def suspicious(known: tuple[Instance, ...], listed: tuple[Instance, ...]) -> boo
 
 
 def judge(
-    current: Snapshot, listing: Listing, doubt: Doubt | None, *, now: float, connected_at: float
+    current: Snapshot, listing: Listing, doubt: Doubt | None, *, now: float, reconnected_at: float
 ) -> tuple[Known, Doubt | None]:
     """Decide what is known after an answer of Nacos.
 
@@ -82,14 +82,14 @@ def judge(
         listing: the answer.
         doubt: what the previous call returned.
         now: monotonic time of the answer.
-        connected_at: monotonic time at which the connection that carried it was made.
+        reconnected_at: monotonic time at which Nacos was last found again; -inf for never.
     """
     truth = Known(listing.instances, "nacos", now, protected=listing.protected)
     if isinstance(current, Unknown) or not suspicious(current.instances, listing.instances):
         return truth, None
     if doubt is None:
-        rejoining = now - connected_at < REJOIN_SECONDS
-        doubt = Doubt(now, connected_at + REJOIN_SECONDS if rejoining else now + HOLD_SECONDS)
+        rejoining = now - reconnected_at < REJOIN_SECONDS
+        doubt = Doubt(now, reconnected_at + REJOIN_SECONDS if rejoining else now + HOLD_SECONDS)
     if now >= doubt.until:
         return truth, None
     listed = {instance.address for instance in listing.instances}

@@ -8,37 +8,22 @@ import base64
 import hashlib
 import hmac
 import logging
-import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
+from nacos_client._sdk import http
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
 
-LOGIN_SECONDS = 3.0
-LOGIN_PATHS = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login")
+LOGIN_PATHS = ("/v3/auth/user/login", "/v1/auth/users/login")
 """Since 3.0, and before; servers of 3.x answer both."""
 RENEW_AT = 0.8
 """Part of a token's life after which a new one is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
 """Pause before the next login after one that failed, doubling up to the second."""
-HTTP_DENIED = (401, 403)
-HTTP_MISSING = (404, 410, 501)
-
-
-def ssl_context(settings: NacosSettings) -> ssl.SSLContext | bool:
-    """Trust for HTTPS to Nacos, from the same files as for gRPC."""
-    if not settings.tls:
-        return False
-    context = ssl.create_default_context(cafile=settings.tls_ca)
-    if settings.tls_cert:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    return context
 
 
 class Credentials:
@@ -117,36 +102,28 @@ class Credentials:
         trouble: NacosError = Unreachable("no Nacos server is named")
         for server in self._settings.servers:
             try:
-                return await self._login_at(*server)
+                return await self._login_at(server)
             except (Unreachable, Refused) as error:
                 trouble = error
         raise trouble
 
-    async def _login_at(self, host: str, port: int) -> dict[str, Any]:
+    async def _login_at(self, server: tuple[str, int]) -> dict[str, Any]:
         settings = self._settings
         password = settings.password.get_secret_value() if settings.password else ""
         form = {"username": settings.username or "", "password": password}
-        scheme = "https" if settings.tls else "http"
-        async with httpx.AsyncClient(verify=ssl_context(settings), timeout=LOGIN_SECONDS) as client:
-            for path in LOGIN_PATHS:
-                try:
-                    answer = await client.post(f"{scheme}://{host}:{port}{path}", data=form)
-                except httpx.HTTPError as error:
-                    raise Unreachable(f"login at {host}:{port}: {error!r}") from error
-                if answer.status_code in HTTP_MISSING:
-                    continue
-                if answer.status_code in HTTP_DENIED:
-                    raise Denied(f"Nacos refused the user {settings.username!r}: wrong password?")
-                if not answer.is_success:
-                    raise Refused(
-                        f"login at {host}:{port}: {answer.status_code}", answer.status_code
-                    )
+        status = 0
+        for path in LOGIN_PATHS:
+            answer = await http.send(settings, server, "POST", path, form=form)
+            status = answer.status_code
+            if status in http.DENIED:
+                raise Denied(f"Nacos refused the user {settings.username!r} or the password")
+            if answer.is_success:
                 body = answer.json()
-                data = body.get("data", body) if isinstance(body, dict) else {}
-                if isinstance(data, dict) and data.get("accessToken"):
-                    return data
-                raise Denied(f"Nacos gave the user {settings.username!r} no token")
-        raise Refused(f"{host}:{port} knows no login")
+                found: dict[str, Any] = body if "accessToken" in body else body["data"]
+                return found
+            if status not in http.MISSING:
+                break
+        raise Refused(f"login at {server[0]}:{server[1]}: HTTP {status}", status)
 
 
 def sign(

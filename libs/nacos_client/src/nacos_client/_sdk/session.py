@@ -1,21 +1,21 @@
 """The ports of `nacos_client.ports`, spoken in Nacos' protocol over one link."""
 
-import logging
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from failover import Instance
 
-from nacos_client._sdk import wire
+from nacos_client._sdk import http, wire
 from nacos_client._sdk.auth import Credentials
 from nacos_client._sdk.link import Link
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import Conflict, Refused
+from nacos_client.errors import Conflict, Denied, Refused, Unreachable
 from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
 from nacos_client.settings import NacosSettings
 
-log = logging.getLogger(__name__)
+ADMIN_PATH = "/v3/admin/ns/instance"
 
 
 class SdkSession:
@@ -150,7 +150,35 @@ class SdkSession:
         return await self._link.call(kind, {**self._place(key), **body}, config=key.group)
 
     async def override(self, service: ServiceKey, instance: Instance) -> None:
-        """Undo what somebody set for this instance by hand."""
+        """Undo what somebody set for this instance by hand, through the administration's API.
+
+        Raises:
+            Denied: this user may not administer the service.
+        """
+        wanted = {
+            "namespaceId": self._namespace,
+            "groupName": service.group,
+            "serviceName": service.name,
+            "ip": instance.ip,
+            "port": str(instance.port),
+            "clusterName": instance.cluster,
+            "weight": str(instance.weight),
+            "enabled": str(instance.enabled).lower(),
+            "metadata": json.dumps(dict(instance.metadata)),
+        }
+        headers = await self._credentials.headers(naming=str(service))
+        for server in self._settings.servers:
+            try:
+                answer = await http.send(
+                    self._settings, server, "PUT", ADMIN_PATH, form=wanted, headers=headers
+                )
+            except Unreachable:
+                continue
+            if answer.status_code in http.DENIED:
+                raise Denied("changed by hand in Nacos, and this user may not undo it")
+            if answer.is_success:
+                return
+        raise Refused("changed by hand in Nacos, and not undone by its administration API")
 
     def _received(self, message: Message) -> None:
         """Hand a push to whoever asked for it; called on the link's loop."""

@@ -13,6 +13,20 @@ def model() -> Model:
     return load()
 
 
+def rows_of(input_data: Iterable[Mapping[str, object]] | Frame) -> Iterable[object]:
+    """The rows of either kind of input.
+
+    Raises:
+        TypeError: neither kind; a single dict is not a list of one.
+    """
+    if isinstance(input_data, Frame):
+        return input_data.to_dict(orient="records")
+    if isinstance(input_data, Mapping) or not isinstance(input_data, Iterable):
+        kind = type(input_data).__name__
+        raise TypeError(f"input_data is a {kind}; give a list of dicts or a DataFrame")
+    return input_data
+
+
 def make_prediction(input_data: Iterable[Mapping[str, object]] | Frame) -> dict[str, object]:
     """Classify cars.
 
@@ -25,10 +39,7 @@ def make_prediction(input_data: Iterable[Mapping[str, object]] | Frame) -> dict[
         are None and `errors` lists row, field, value, allowed and reason; else `errors` is None.
     """
     released = model()
-    rows = input_data if isinstance(input_data, Iterable) else input_data.to_dict(orient="records")
-    if hasattr(input_data, "to_dict"):
-        rows = input_data.to_dict(orient="records")
-    codes, errors = encode(rows, released.features)
+    codes, errors = encode(rows_of(input_data), released.features)
     if errors:
         answer: dict[str, object] = {"predictions": None, "labels": None}
     else:

@@ -7,6 +7,7 @@ from importlib.metadata import version as installed
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from car_evaluation_model.card import write as write_card
 from car_evaluation_model.config.core import Config, Recipe, read_config
 from car_evaluation_model.errors import ModelError, TrainingError
 from car_evaluation_model.estimators import softmax
@@ -125,6 +126,7 @@ def main(arguments: list[str]) -> int:
         except ModelError as error:
             sys.stderr.write(f"training refused: {error}\n")
             return 1
+        write_card(config, version)
         sys.stdout.write(report(config, version, metrics))
     return 0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from car_evaluation_model.processing.features import Codes
 LONGEST_SHOWN = 80  # characters of a caller's value that an error repeats
 
 
+@runtime_checkable
 class Frame(Protocol):
     """The part of a pandas DataFrame that is used; pandas itself is never imported."""
 

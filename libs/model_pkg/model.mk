@@ -1,0 +1,23 @@
+# The model package: train, build, publish. Included by the Makefile.
+MODEL := libs/model_pkg
+MODEL_VERSIONS := 1.0.0 1.1.0
+INDEX_PORT ?= 8081
+# Sums are made in one order only with one thread.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: train-model
+train-model: $(READY)  ## evaluate, gate and train every released model version, write cards
+	$(ONE_THREAD) $(PY) -m car_evaluation_model.train_pipeline $(MODEL_VERSIONS)
+
+.PHONY: model-wheels
+model-wheels: $(READY)  ## build the wheel of every model version into libs/model_pkg/dist
+	$(PY) $(MODEL)/release.py $(MODEL_VERSIONS)
+
+.PHONY: index
+index: $(READY)  ## private package index (login: INDEX_USERNAME, INDEX_PASSWORD)
+	$(PY) $(MODEL)/index.py .local/index --port $(INDEX_PORT)
+
+.PHONY: release-model
+release-model: train-model  ## train, gate, build, publish to INDEX_URL (same login)
+	UV_PUBLISH_USERNAME="$$INDEX_USERNAME" UV_PUBLISH_PASSWORD="$$INDEX_PASSWORD" \
+	  $(PY) $(MODEL)/release.py --publish $(MODEL_VERSIONS)

@@ -10,19 +10,17 @@ from pathlib import Path
 
 import httpx
 
+from stack import ROOT
 from stack.access import NacosAccess
 from stack.jars import LAUNCHER, class_path
 from stack.ports import NacosPorts, is_free
 from stack.process import Process, clean_environment
 from stack.waiting import wait_until
 
+SETTINGS = ROOT / "deploy" / "nacos"
+"""The folder of application.properties."""
 READY_SECONDS = 120.0
 STOP_SECONDS = 20.0
-IGNORED_PATHS = (
-    "/,/error,/**/*.css,/**/*.js,/**/*.html,/**/*.map,/**/*.svg,/**/*.png,/**/*.ico,"
-    "/console-ui/public/**,/v1/auth/**,/v1/console/health/**,/actuator/**,/v1/console/server/**"
-)
-"""What the server shows without a login: the console's own files and its health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +94,23 @@ class NacosServer:
 
     def start(self) -> Process:
         """Start the process; it serves once `wait_ready` has returned."""
-        jars = class_path()
-        self._write_configuration()
+        (self.home / "conf").mkdir(parents=True, exist_ok=True)
         argv = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        argv += ["-DembeddedStorage=true" if self._peers else "-Dnacos.standalone=true"]
-        argv += [f"-Dnacos.server.ip={self._address}", f"-Dnacos.home={self.home}"]
-        argv += [f"-Dnacos.logs.path={self.home}/logs"]
+        argv += [f"-Dnacos.server.ip={self._address}", *self._mode()]
+        argv += [f"-Dnacos.home={self.home}", f"-Dnacos.logs.path={self.home}/logs"]
         argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
-        argv += [f"-Dspring.config.additional-location=file:{self.home}/conf/"]
-        argv += ["-cp", jars, str(LAUNCHER)]
-        self.process = Process.start("nacos", argv, env=clean_environment(), log=self.log)
+        argv += [f"-Dspring.config.additional-location=file:{SETTINGS}/"]
+        argv += ["-cp", class_path(), str(LAUNCHER)]
+        # Secrets go by the environment, which only the owner can read, never on the command line.
+        env = {
+            **clean_environment(),
+            "NACOS_APPLICATION_PORT": str(self.ports.http),
+            "NACOS_CONSOLE_PORT": str(self.ports.console),
+            "NACOS_AUTH_IDENTITY_KEY": "stack",
+            "NACOS_AUTH_IDENTITY_VALUE": self._secrets.identity,
+            "NACOS_AUTH_TOKEN": self._secrets.token_key,
+        }
+        self.process = Process.start("nacos", argv, env=env, log=self.log)
         return self.process
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
@@ -183,30 +188,12 @@ class NacosServer:
         write_private(file, json.dumps(asdict(made)))
         return made
 
-    def _write_configuration(self) -> None:
-        properties: dict[str, str | int] = {
-            "nacos.server.main.port": self.ports.http,
-            "nacos.server.contextPath": "/nacos",
-            "nacos.console.port": self.ports.console,
-            "nacos.console.contextPath": "",
-            "nacos.deployment.type": "merged",
-            "nacos.core.auth.system.type": "nacos",
-            "nacos.core.auth.enabled": "true",
-            "nacos.core.auth.admin.enabled": "true",
-            "nacos.core.auth.console.enabled": "true",
-            "nacos.core.auth.caching.enabled": "true",
-            "nacos.core.auth.server.identity.key": "stack",
-            "nacos.core.auth.server.identity.value": self._secrets.identity,
-            "nacos.core.auth.plugin.nacos.token.expire.seconds": 18000,
-            "nacos.core.auth.plugin.nacos.token.secret.key": self._secrets.token_key,
-            "nacos.security.ignore.urls": IGNORED_PATHS,
-        }
-        if self._peers:
-            # Without it a cluster with empty storage fails to start.
-            properties["nacos.config.namespace.compatible.mode"] = "false"
-            write_private(self.home / "conf" / "cluster.conf", "\n".join(self._peers) + "\n")
-        lines = "".join(f"{name}={value}\n" for name, value in properties.items())
-        write_private(self.home / "conf" / "application.properties", lines)
+    def _mode(self) -> list[str]:
+        if not self._peers:
+            return ["-Dnacos.standalone=true"]
+        (self.home / "conf" / "cluster.conf").write_text("\n".join(self._peers) + "\n")
+        # Without the second a cluster with empty storage fails to start.
+        return ["-DembeddedStorage=true", "-Dnacos.config.namespace.compatible.mode=false"]
 
 
 def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:

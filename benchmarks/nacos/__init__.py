@@ -1,0 +1,1 @@
+"""Nacos clients side by side on a real server; `make bench-nacos`."""

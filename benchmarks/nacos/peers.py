@@ -1,0 +1,72 @@
+"""The libraries that are measured, and what each cannot be asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OURS = "nacos_client"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One library.
+
+    Attributes:
+        name: distribution name, also that of its requirements and of its program in `subjects`.
+        version: what is measured.
+        transport: how it talks to Nacos.
+        python: the Python it needs, as uv takes it.
+        cannot: measurements it has no way to take part in, with the reason.
+        notes: how it was used, where there was a choice.
+    """
+
+    name: str
+    version: str
+    transport: str
+    python: str = "3.11"
+    cannot: Mapping[str, str] = field(default_factory=dict, hash=False)
+    notes: str = ""
+
+    @property
+    def program(self) -> Path:
+        """The script that drives it."""
+        return HERE / "subjects" / f"with_{self.name.replace('-', '_')}.py"
+
+    @property
+    def requirements(self) -> Path:
+        """Its pinned requirements; ours has none, it is measured where it is developed."""
+        return HERE / "requirements" / f"{self.name}.txt"
+
+
+REGISTERS_ONLY = {
+    "config": "reads a document when asked and has no listener",
+    "push": "asks the server at each lookup and has no subscription",
+    "scale": "has no subscription",
+}
+PEERS = (
+    Peer(OURS, "this repository", "gRPC (vendor SDK, own thread)"),
+    Peer("nacos-sdk-python", "3.2.0", "gRPC", notes="the bare vendor SDK, all settings default"),
+    Peer("nacos-sdk-rust-binding-py", "0.8.0", "gRPC (Rust)"),
+    Peer(
+        "fastapi-nacos",
+        "0.0.7",
+        "gRPC (vendor SDK 2.0)",
+        python="3.12",
+        cannot={"scale": "has no callback; looking at 500 services would be measured with it"},
+        notes="no callbacks: its present value was read every 5 ms",
+    ),
+    Peer("fastapi-nacos-extension", "0.1.1", "HTTP v1 heartbeats", cannot=REGISTERS_ONLY),
+    Peer(
+        "nacosx",
+        "0.1.0",
+        "HTTP v1 heartbeats",
+        cannot={
+            "config": "registers only",
+            "push": "registers only",
+            "scale": "registers only",
+        },
+        notes="manual API (its decorator waits 5 s more before it registers); registers in a "
+        "cluster called None, where callers that ask for cluster DEFAULT do not find it",
+    ),
+)

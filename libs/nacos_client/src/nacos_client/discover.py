@@ -79,6 +79,9 @@ class Discovery:
         Raises:
             Unreachable: nothing is, after `deadline` seconds.
         """
+        snapshot = self._snapshot
+        if isinstance(snapshot, Known):
+            return snapshot
         found: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
 
         def look(snapshot: Snapshot) -> None:
@@ -90,9 +93,20 @@ class Discovery:
             async with asyncio.timeout(deadline):
                 return await found
         except TimeoutError as error:
-            raise Unreachable(f"{self.service} is not known: {self._feed.trouble}") from error
+            raise Unreachable(f"{self.service} is not known yet: {self._feed.trouble}") from error
         finally:
             stop()
+
+    def wait(self, deadline: float = 3.0) -> Known:
+        """Do as `known` does, for code without an event loop.
+
+        Raises:
+            Unreachable: nothing is known after `deadline` seconds.
+        """
+        snapshot = self._snapshot
+        if isinstance(snapshot, Known):
+            return snapshot
+        return self._runtime.submit(self.known(deadline)).result()
 
     async def follow(self) -> None:
         """Follow the service until cancelled; runs on the Nacos thread."""

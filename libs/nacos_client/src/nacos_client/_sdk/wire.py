@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from v2.nacos.transport.grpcauto.nacos_grpc_service_pb2 import Payload
 
 CLIENT_VERSION = "Nacos-Python-Client:v3.2.0"
 """The server chooses dialects by the vendor's client version; this is the one spoken here."""
@@ -55,7 +58,7 @@ _messages = _generated()
 
 def encode(message: Message) -> bytes:
     """Serialize a message."""
-    payload = _messages.Payload()
+    payload: Payload = _messages.Payload()
     payload.metadata.type = message.kind
     payload.metadata.headers.update(message.headers)
     payload.body.value = json.dumps(message.body, separators=(",", ":")).encode()
@@ -70,7 +73,7 @@ def decode(data: bytes) -> Message:
         ValueError: it is not one.
     """
     try:
-        payload = _messages.Payload.FromString(data)
+        payload: Payload = _messages.Payload.FromString(data)
         body = json.loads(payload.body.value or b"{}")
     except Exception as error:  # protobuf's DecodeError derives from Exception only
         raise ValueError(f"not a Nacos message: {error}") from error

@@ -1,0 +1,164 @@
+"""httpx transports that call services by their Nacos name.
+
+    client = httpx.AsyncClient(transport=AsyncNacosTransport(nacos))
+    await client.post("http://skl-kmeans/api/skl-kmeans", json={"points": [[1, 2], [8, 9]]})
+
+The Python twin of Spring's `@LoadBalanced RestTemplate`: own cluster first, weights, ejection,
+retries within a budget, a deadline over all. For some hosts only, use httpx's `mounts`.
+"""
+
+import asyncio
+import threading
+
+import httpx
+
+from nacos_client.balanced import Balancer, CallPolicy
+from nacos_client.client import Nacos
+from nacos_client.discover import Discovery
+from nacos_client.errors import NacosError
+from nacos_client.settings import NacosSettings
+
+DISCOVERY_SECONDS = 3.0
+"""How long the first call of a service waits for its instances."""
+
+
+class _Directory:
+    """Discovery and what was learnt, for each service that was called."""
+
+    def __init__(self, nacos: Nacos | NacosSettings, group: str | None) -> None:
+        self.owned = isinstance(nacos, NacosSettings)
+        self.nacos = Nacos(nacos) if isinstance(nacos, NacosSettings) else nacos
+        self._group = group
+        self._balancers: dict[str, Balancer] = {}
+
+    def find(self, service: str) -> tuple[Discovery, Balancer]:
+        discovery = self.nacos.discover(service, group=self._group)
+        balancer = self._balancers.get(service)
+        if balancer is None:
+            made = Balancer(service, self.nacos.settings.cluster)
+            balancer = self._balancers.setdefault(service, made)
+        return discovery, balancer
+
+
+class AsyncNacosTransport(httpx.AsyncBaseTransport):
+    """For `httpx.AsyncClient`.
+
+    A `Nacos` that is given stays the caller's; one made here from settings ends with the client.
+    Answers carry `extensions["nacos_instance"]` and `["nacos_attempts"]`. A request may run twice
+    if its method allows it, if its service declares it in the metadata `gateway.idempotent`, or if
+    the caller says `extensions={"idempotent": True}`.
+    """
+
+    def __init__(
+        self,
+        nacos: Nacos | NacosSettings,
+        *,
+        group: str | None = None,
+        policy: CallPolicy | None = None,
+        inner: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._directory = _Directory(nacos, group)
+        self._policy = policy or CallPolicy()
+        self._inner = inner or httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request to an instance, and to another one where that is right.
+
+        Raises:
+            httpx.ConnectError: Nacos knows no instance, or none is left to try.
+            httpx.TransportError: the failure of the last attempt.
+        """
+        discovery, balancer = self._directory.find(request.url.host)
+        try:
+            await discovery.known(DISCOVERY_SECONDS)
+        except NacosError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        call = balancer.call(request, lambda: discovery.snapshot, self._policy)
+        while True:
+            attempt, seconds = call.attempt()
+            try:
+                async with asyncio.timeout(seconds):
+                    response = await self._inner.handle_async_request(attempt)
+            except (httpx.TransportError, TimeoutError) as error:
+                pause = call.failed(error)
+                if pause is None:
+                    raise _told(error, request) from error
+            except BaseException:
+                call.abandoned()
+                raise
+            else:
+                pause = call.answered(response)
+                if pause is None:
+                    return response
+                await response.aclose()
+            await asyncio.sleep(pause)
+
+    async def aclose(self) -> None:
+        """Close the connections, and the `Nacos` if it was made here."""
+        await self._inner.aclose()
+        if self._directory.owned:
+            await self._directory.nacos.close()
+
+
+class NacosTransport(httpx.BaseTransport):
+    """For `httpx.Client`, and for many threads; all else as in `AsyncNacosTransport`.
+
+    The deadline of an attempt is that of its longest silence: synchronous httpx has no other.
+    """
+
+    def __init__(
+        self,
+        nacos: Nacos | NacosSettings,
+        *,
+        group: str | None = None,
+        policy: CallPolicy | None = None,
+        inner: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._directory = _Directory(nacos, group)
+        self._policy = policy or CallPolicy()
+        self._inner = inner or httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request to an instance, and to another one where that is right.
+
+        Raises:
+            httpx.ConnectError: Nacos knows no instance, or none is left to try.
+            httpx.TransportError: the failure of the last attempt.
+        """
+        discovery, balancer = self._directory.find(request.url.host)
+        try:
+            discovery.wait(DISCOVERY_SECONDS)
+        except NacosError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        call = balancer.call(request, lambda: discovery.snapshot, self._policy)
+        while True:
+            attempt, _ = call.attempt()
+            try:
+                response = self._inner.handle_request(attempt)
+            except httpx.TransportError as error:
+                pause = call.failed(error)
+                if pause is None:
+                    raise _told(error, request) from error
+            except BaseException:
+                call.abandoned()
+                raise
+            else:
+                pause = call.answered(response)
+                if pause is None:
+                    return response
+                response.close()
+            threading.Event().wait(pause)
+
+    def close(self) -> None:
+        """Close the connections, and the `Nacos` if it was made here."""
+        self._inner.close()
+        if self._directory.owned:
+            self._directory.nacos.stop()
+
+
+def _told(error: Exception, request: httpx.Request) -> httpx.TransportError:
+    """Return the last failure as httpx's own, with the request that the caller made."""
+    if isinstance(error, httpx.TransportError):
+        error.request = request
+        return error
+    return httpx.ReadTimeout("the attempt's time is up", request=request)

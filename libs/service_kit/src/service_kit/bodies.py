@@ -32,7 +32,7 @@ def require_json(scope: Scope) -> None:
     Raises:
         Problem: 415.
     """
-    declared: bytes = scope["content_type"]
+    declared: bytes = scope["fields"].get(b"content-type", b"")
     kind = declared.partition(b";")[0].strip().lower()
     if kind not in {b"", b"application/json"} and not kind.endswith(b"+json"):
         raise Problem(415, "Send the body as application/json.", type="not-json")

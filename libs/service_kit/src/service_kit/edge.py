@@ -39,8 +39,8 @@ requests = Histogram(
 class Edge:
     """Wraps a service's application; `scope` gains what it read of the request.
 
-    `body` and `content_type` are bytes, `request_id` too; `deadline` is a moment on the clock of
-    `time.monotonic`, infinite if the caller named none.
+    `fields` is the head as a dict of bytes, `body` and `request_id` are bytes; `deadline` is a
+    moment on the clock of `time.monotonic`, infinite if the caller named none.
     """
 
     def __init__(
@@ -136,6 +136,7 @@ def _read_head(scope: Scope) -> int | None:
         Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
     """
     headers: dict[bytes, bytes] = dict(scope["headers"])
+    scope["fields"] = headers
     request_id = headers.get(b"x-request-id", b"")
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = secrets.token_hex(16).encode()
@@ -143,7 +144,6 @@ def _read_head(scope: Scope) -> int | None:
     logs.request_id.set(request_id.decode())
     if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", b"")):
         logs.trace_id.set(trace[1].decode())
-    scope["content_type"] = headers.get(b"content-type", b"")
     scope["deadline"] = _deadline(headers.get(b"x-request-timeout-ms"))
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(

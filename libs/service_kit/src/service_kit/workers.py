@@ -71,10 +71,10 @@ class Workers:
             detail = f"{self._inside} calls run or wait already; retry in {seconds} s."
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
         asked = time.monotonic()
+        loop = asyncio.get_running_loop()
         self._inside += 1
         future = self._pool.submit(self._call, work, asked, deadline)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None if deadline == FOREVER else deadline - asked):
                 return await asyncio.wrap_future(future)

@@ -1,5 +1,6 @@
 """Starts the clusterer: `python -m kmeans`."""
 
+import asyncio
 import logging
 
 from nacos_client import Nacos, NacosSettings
@@ -18,12 +19,6 @@ from kmeans.settings import DATA_ID, ClusterConfig, Settings
 
 _log = logging.getLogger(__name__)
 
-METADATA = {
-    "version": VERSION,
-    "protocol": "http",
-    "preserved.register.source": "PYTHON",
-    "gateway.idempotent": "POST /api/skl-kmeans",
-}
 WRONG_LIBRARIES = 4
 """Exit code when this machine's libraries do not reproduce the published clusters."""
 
@@ -44,20 +39,35 @@ async def main() -> None:
         _log.critical("self_check_failed", extra={"reason": str(error)})
         raise SystemExit(WRONG_LIBRARIES) from error
     health = Health(settings.service_name, VERSION)
-    async with Nacos(nacos_settings) as nacos:
+    async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
         watched = nacos.watch(DATA_ID, ClusterConfig)
         await watched.start()
-        health.show(lambda: nacos.states)
-        announcement = nacos.announcement(
-            settings.service_name, port=settings.port, metadata=METADATA
-        )
 
         def in_force() -> InForce:
             return InForce(watched.value, watched.state.version or "default")
 
+        announcement = nacos.announcement(
+            settings.service_name, port=settings.port, metadata=metadata(in_force())
+        )
+        watched.subscribe(
+            lambda _: tasks.create_task(announcement.update(metadata=metadata(in_force())))
+        )
+        health.show(lambda: nacos.states)
         app = create_app(in_force, health, workers)
         await serve(app, settings, health=health, presence=announcement)
     workers.close()
+
+
+def metadata(now: InForce) -> dict[str, str]:
+    """Return what the instance says of itself in Nacos."""
+    return {
+        "version": VERSION,
+        "model_version": VERSION,
+        "config": now.version,
+        "protocol": "http",
+        "preserved.register.source": "PYTHON",
+        "gateway.idempotent": "POST /api/skl-kmeans",
+    }
 
 
 if __name__ == "__main__":

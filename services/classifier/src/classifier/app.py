@@ -1,0 +1,128 @@
+"""The classifier's HTTP face."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from service_kit import (
+    Edge,
+    Health,
+    Workers,
+    add_inference,
+    add_page,
+    install,
+    json_body,
+    problems,
+    require_json,
+)
+from starlette.types import ASGIApp
+
+from classifier import schemas
+from classifier.engine import Engine
+from classifier.explain import Explainer
+from classifier.hot import HotRoute
+from classifier.inference import Inference
+from classifier.schemas import RowReader
+from classifier.settings import ServingConfig
+
+VERSION = version("modelserve-classifier")
+API = "/api/v1"
+MAX_EXPLAINED = 100
+MAX_BODY_BYTES = 2 * 1024 * 1024
+"""10,000 rows are 1.1 MB, indented ones 1.7 MB."""
+
+
+def create_app(
+    engine: Engine,
+    config: Callable[[], ServingConfig],
+    health: Health,
+    workers: Workers,
+    *,
+    cors_origins: Sequence[str] = (),
+) -> ASGIApp:
+    """Return the service's application.
+
+    Args:
+        engine: what answers.
+        config: the configuration in force, read by each request.
+        health: what /readyz and the actuator routes tell.
+        workers: where large bodies and explanations are worked on.
+        cors_origins: whose pages may call.
+    """
+    app = FastAPI(
+        title="Car evaluation",
+        version=VERSION,
+        description=__doc__,
+        openapi_url=f"{API}/openapi.json",
+    )
+    install(app, health)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    reader = RowReader(engine.model)
+    app.include_router(_routes(engine, reader, config, workers))
+    add_inference(app, Inference(engine, reader, config, workers), health)
+    page = files("classifier").joinpath("page.html").read_text("utf-8")
+    add_page(app, page, {"version": engine.model.version})
+    return Edge(HotRoute(app, engine, config, workers), max_body_bytes=MAX_BODY_BYTES)
+
+
+def _routes(
+    engine: Engine, reader: RowReader, config: Callable[[], ServingConfig], workers: Workers
+) -> APIRouter:
+    router = APIRouter(prefix=API, tags=["car evaluation"])
+    model = engine.model
+
+    @router.get("/health")
+    async def health() -> schemas.Health:
+        """Say what answers, and with which model."""
+        return schemas.Health(
+            name="car-evaluation", api_version=VERSION, model_version=model.version
+        )
+
+    @router.post(
+        "/predict",
+        responses={**problems(), 200: {"model": schemas.Predictions}},
+        openapi_extra=json_body(reader.schema),
+    )
+    async def predict(request: Request, *, probabilities: bool = False) -> Response:
+        """Tell the class of each car: unacc 0, acc 1, good 2, vgood 3."""
+        ranks = await ranks_of(request, config().max_rows)
+        deadline = request.scope["deadline"]
+        answers = await engine.answer(ranks, probabilities=probabilities, deadline=deadline)
+        body = engine.document(answers, request.scope["request_id"])
+        return Response(body, media_type="application/json")
+
+    @router.post(
+        "/explain",
+        responses={**problems(), 200: {"model": schemas.Explanations}},
+        openapi_extra=json_body(reader.schema),
+    )
+    async def explain(request: Request) -> Response:
+        """Tell why each car has its class, and what would make it better; at most 100 cars."""
+        ranks = await ranks_of(request, MAX_EXPLAINED)
+        work = partial(_explain, explainer, engine, ranks)
+        explanations = await workers.run(work, deadline=request.scope["deadline"])
+        content = {
+            "explanations": explanations,
+            "version": model.version,
+            "request_id": request.scope["request_id"].decode(),
+        }
+        return Response(orjson.dumps(content), media_type="application/json")
+
+    async def ranks_of(request: Request, most: int) -> list[int]:
+        require_json(request.scope)
+        read = partial(reader.read, request.scope["body"], most)
+        return await workers.run(read, deadline=request.scope["deadline"])
+
+    explainer = Explainer(model)
+    return router
+
+
+def _explain(explainer: Explainer, engine: Engine, ranks: Sequence[int]) -> list[object]:
+    return [explainer.explain(engine.codes(rank)) for rank in ranks]

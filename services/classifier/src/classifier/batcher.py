@@ -1,0 +1,130 @@
+"""A work-conserving micro-batcher: an idle model runs at once, what queues meanwhile is next.
+
+There is no timer. A lone request never waits for company, and under load the batches grow by
+themselves to what arrived during the last run. (A batcher that waits for its window to fill adds
+that window to every lone request.)
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from car_evaluation_model import Prediction
+from numpy.typing import NDArray
+from prometheus_client import Gauge, Histogram
+from service_kit import Problem
+
+from classifier.settings import Batching
+
+Codes = NDArray[np.int64]
+
+batch_rows = Histogram(
+    "model_batch_rows", "Rows of one run of the estimator", buckets=(1, 4, 16, 64, 256, 1024, 4096)
+)
+batch_seconds = Histogram("model_batch_seconds", "Time of one run of the estimator")
+queued_rows = Gauge("model_queued_rows", "Rows that wait for the estimator")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    codes: Codes
+    deadline: float
+    answer: asyncio.Future[Prediction]
+
+
+class Batcher:
+    """Answers codes by `predict` in one thread, many callers' rows at a time."""
+
+    def __init__(
+        self, predict: Callable[[Codes], Prediction], limits: Callable[[], Batching]
+    ) -> None:
+        self._predict = predict
+        self._limits = limits
+        self._thread = ThreadPoolExecutor(1, "estimator")
+        self._calls: deque[_Call] = deque()
+        self._rows = 0
+        self._busy = False
+        self._seconds_per_row = 1e-5
+        queued_rows.set_function(lambda: self._rows)
+
+    async def predict(self, codes: Codes, deadline: float) -> Prediction:
+        """Answer value codes, (n, 6).
+
+        Raises:
+            Problem: 503 with `Retry-After` when too many rows wait; 504 when the deadline passed
+                before the rows' turn came, and nothing was computed.
+        """
+        if self._calls and self._rows + len(codes) > self._limits().queue_rows:
+            seconds = max(1, math.ceil(self._rows * self._seconds_per_row))
+            detail = f"{self._rows} rows wait already; retry in {seconds} s."
+            raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
+        loop = asyncio.get_running_loop()
+        call = _Call(codes, deadline, loop.create_future())
+        self._calls.append(call)
+        self._rows += len(codes)
+        if not self._busy:
+            self._run_next(loop)
+        return await call.answer
+
+    def _run_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._take()
+        self._busy = bool(batch)
+        if batch:
+            codes = np.concatenate([call.codes for call in batch])
+            run = self._thread.submit(self._timed, codes)
+            run.add_done_callback(
+                lambda done: loop.call_soon_threadsafe(self._finish, loop, batch, done)
+            )
+
+    def _take(self) -> list[_Call]:
+        """Remove the next batch from the queue; calls that came too late are answered so."""
+        batch: list[_Call] = []
+        rows, most, now = 0, self._limits().max_rows, time.monotonic()
+        while self._calls and (not batch or rows + len(self._calls[0].codes) <= most):
+            call = self._calls.popleft()
+            self._rows -= len(call.codes)
+            if call.answer.done():
+                continue
+            if call.deadline <= now:
+                detail = "The caller's deadline passed before the model was free."
+                call.answer.set_exception(Problem(504, detail, type="deadline"))
+                continue
+            batch.append(call)
+            rows += len(call.codes)
+        return batch
+
+    def _timed(self, codes: Codes) -> Prediction:
+        started = time.perf_counter()
+        prediction = self._predict(codes)
+        seconds = time.perf_counter() - started
+        batch_rows.observe(len(codes))
+        batch_seconds.observe(seconds)
+        self._seconds_per_row += 0.1 * (seconds / len(codes) - self._seconds_per_row)
+        return prediction
+
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Call], done: Future[Prediction]
+    ) -> None:
+        error = done.exception()
+        start = 0
+        for call in batch:
+            end = start + len(call.codes)
+            if call.answer.done():
+                pass
+            elif error is not None:
+                call.answer.set_exception(error)
+            else:
+                every = done.result()
+                part = Prediction(every.classes[start:end], every.probabilities[start:end])
+                call.answer.set_result(part)
+            start = end
+        self._run_next(loop)
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

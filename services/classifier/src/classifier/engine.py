@@ -1,0 +1,114 @@
+"""The model in service: its verified table, its estimator behind the batcher, and its answers."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import orjson
+from car_evaluation_model import Model, ModelError
+from numpy.typing import NDArray
+
+from classifier.batcher import Batcher
+from classifier.drift import Drift
+from classifier.settings import ServingConfig
+
+_log = logging.getLogger("classifier.audit")
+
+Answers = tuple[list[int], list[list[float]] | None]
+"""Class number of each row, and its probabilities if they were asked for."""
+
+
+class Engine:
+    """Answers inputs given as ranks: the place of an input among all the model knows.
+
+    The table holds the estimator's answer to every input. It is used only after a second run over
+    the inputs in another order, and so in other batches, gave the same.
+    """
+
+    def __init__(self, model: Model, config: Callable[[], ServingConfig]) -> None:
+        self.model = model
+        self.drift = Drift(model)
+        self._config = config
+        self._codes = np.stack(
+            np.unravel_index(np.arange(np.prod(model.shape)), model.shape), axis=1
+        )
+        self._check_table()
+        self._classes: list[int] = model.table.classes.tolist()
+        self._probabilities: list[list[float]] = model.table.probabilities.tolist()
+        self._batcher = Batcher(model.predict_codes, lambda: config().batching)
+        self._audited = 0.0
+
+    def _check_table(self) -> None:
+        again = self.model.predict_codes(self._codes[::-1])
+        table = self.model.table
+        same = np.array_equal(again.classes[::-1], table.classes) and np.array_equal(
+            again.probabilities[::-1], table.probabilities
+        )
+        if not same:
+            version = self.model.version
+            raise ModelError(f"model {version}: an answer depends on the batch it came in")
+
+    async def answer(
+        self, ranks: Sequence[int], *, probabilities: bool, deadline: float
+    ) -> Answers:
+        """Answer inputs by the engine in force; count them, and log them if that is wanted.
+
+        Raises:
+            Problem: 503 or 504, from the estimator's queue.
+        """
+        config = self._config()
+        answers: Answers
+        if config.engine == "table":
+            shares = [self._probabilities[rank] for rank in ranks] if probabilities else None
+            answers = [self._classes[rank] for rank in ranks], shares
+        else:
+            prediction = await self._batcher.predict(self._codes[ranks], deadline)
+            shares = prediction.probabilities.tolist() if probabilities else None
+            answers = prediction.classes.tolist(), shares
+        self.drift.count(ranks, len(ranks))
+        if config.audit.enabled:
+            self._audit(ranks, answers[0], config)
+        return answers
+
+    def document(self, answers: Answers, request_id: bytes) -> bytes:
+        """Return the answers as the JSON document of /api/v1/predict."""
+        classes, shares = answers
+        labels = self.model.classes
+        content: dict[str, object] = {
+            "predictions": classes,
+            "labels": [labels[number] for number in classes],
+            "version": self.model.version,
+            "errors": None,
+            "model_sha256": self.model.sha256,
+            "request_id": request_id.decode(),
+        }
+        if shares is not None:
+            content["probabilities"] = shares
+        return orjson.dumps(content)
+
+    def codes(self, rank: int) -> tuple[int, ...]:
+        """Return the value codes of an input."""
+        return tuple(self._codes[rank].tolist())
+
+    def _audit(self, ranks: Sequence[int], classes: list[int], config: ServingConfig) -> None:
+        self._audited += config.audit.sample
+        if self._audited < 1:
+            return
+        self._audited -= 1
+        shown = ranks[: config.audit.max_rows]
+        event = {
+            "rows": len(ranks),
+            "inputs": [self._values(self._codes[rank]) for rank in shown],
+            "predictions": classes[: len(shown)],
+            "model_version": self.model.version,
+            "engine": config.engine,
+        }
+        _log.info("prediction", extra=event)
+
+    def _values(self, codes: NDArray[np.int64]) -> dict[str, str]:
+        fields = zip(self.model.features, codes.tolist(), strict=True)
+        return {field.name: field.values[code] for field, code in fields}
+
+    def close(self) -> None:
+        """Let go of the estimator's thread."""
+        self._batcher.close()

@@ -1,0 +1,96 @@
+"""The classifier as a model of the Open Inference Protocol: a tensor for each attribute."""
+
+from collections.abc import Callable, Mapping
+
+from service_kit import ModelSpec, Problem, Tensor, TensorSpec, Workers, shown
+
+from classifier.engine import Engine
+from classifier.schemas import SHOWN_ERRORS, RowReader
+from classifier.settings import DATA_ID, ServingConfig
+
+
+class Inference:
+    """Takes a BYTES tensor [n] for each attribute; gives class numbers, labels, probabilities."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        reader: RowReader,
+        config: Callable[[], ServingConfig],
+        workers: Workers,
+    ) -> None:
+        model = engine.model
+        self.spec = ModelSpec(
+            name=DATA_ID,
+            version=model.version,
+            platform="car_evaluation_model",
+            inputs=tuple(
+                TensorSpec(field.name, "BYTES", (-1,), parameters={"enum": field.values})
+                for field in model.features
+            ),
+            outputs=(
+                TensorSpec("predictions", "INT64", (-1,)),
+                TensorSpec("labels", "BYTES", (-1,), parameters={"enum": list(model.classes)}),
+                TensorSpec("probabilities", "FP64", (-1, len(model.classes))),
+            ),
+        )
+        self._engine = engine
+        self._reader = reader
+        self._config = config
+        self._workers = workers
+
+    async def infer(
+        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
+    ) -> Mapping[str, Tensor]:
+        """Answer the rows that the tensors make up."""
+        ranks = await self._workers.run(lambda: self._ranks(inputs), deadline=deadline)
+        wants_shares = "probabilities" in outputs
+        classes, shares = await self._engine.answer(
+            ranks, probabilities=wants_shares, deadline=deadline
+        )
+        labels = self._engine.model.classes
+        given = {"predictions": Tensor((len(ranks),), classes)}
+        given["labels"] = Tensor((len(ranks),), [labels[number] for number in classes])
+        if shares is not None:
+            flat = [share for row in shares for share in row]
+            given["probabilities"] = Tensor((len(ranks), len(labels)), flat)
+        return {name: given[name] for name in outputs}
+
+    def _ranks(self, inputs: Mapping[str, Tensor]) -> list[int]:
+        sizes = {tensor.shape[0] for tensor in inputs.values()}
+        if len(sizes) != 1:
+            raise _refused(f"the inputs have different sizes: {sorted(sizes)}")
+        rows = sizes.pop()
+        most = self._config().max_rows
+        if not 1 <= rows <= most:
+            raise _refused(f"{rows} rows, allowed are 1 to {most}")
+        columns = []
+        errors: list[dict[str, object]] = []
+        for field in self._engine.model.features:
+            column = [field.code(value) for value in inputs[field.name].data]
+            columns.append(column)
+            errors.extend(
+                {
+                    "row": row,
+                    "field": field.name,
+                    "value": shown(inputs[field.name].data[row]),
+                    "allowed": field.values,
+                    "reason": "unknown value",
+                }
+                for row, code in enumerate(column)
+                if code is None
+            )
+        if errors:
+            detail = "row {row}, {field}: {reason} {value!r}".format_map(errors[0])
+            raise Problem(
+                422,
+                detail,
+                type="invalid-rows",
+                errors=errors[:SHOWN_ERRORS],
+                error_count=len(errors),
+            )
+        return [self._reader.rank(row) for row in zip(*columns, strict=True)]
+
+
+def _refused(detail: str) -> Problem:
+    return Problem(422, detail, type="invalid-tensor")

@@ -1,0 +1,183 @@
+"""The shapes of requests and answers; fields and vocabularies come from the model package.
+
+Requests are validated by pydantic into the model's own codes, so a value means here what it means
+there.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from car_evaluation_model import Model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+from service_kit import Problem, invalid, shown
+
+EXAMPLE: dict[str, Any] = {
+    "buying": "med",
+    "maint": "high",
+    "doors": "4",
+    "persons": "more",
+    "lug_boot": "big",
+    "safety": "high",
+}
+MAX_ROWS = 10_000
+SHOWN_ERRORS = 100
+LISTABLE_ERRORS = 5_000
+"""Past this many, errors are counted only: a list of all would be larger than the request."""
+
+
+class Health(BaseModel):
+    """What answers."""
+
+    name: str
+    api_version: str
+    model_version: str
+
+
+class Predictions(BaseModel):
+    """The class of each row, by number and by name."""
+
+    predictions: list[int]
+    labels: list[str]
+    version: Annotated[str, Field(description="version of the model")]
+    errors: None
+    model_sha256: str
+    request_id: str
+    probabilities: list[list[float]] | None = None
+
+
+class Change(BaseModel):
+    """New values for some attributes, and the class that results."""
+
+    values: dict[str, str]
+    label: str
+
+
+class Explanation(BaseModel):
+    """Why a row has its class."""
+
+    label: str
+    decisive: Annotated[
+        list[list[str]], Field(description="smallest sets of attributes that alone fix the class")
+    ]
+    shares: Annotated[dict[str, float], Field(description="Shapley value of each attribute")]
+    improvements: Annotated[
+        list[Change], Field(description="changes of the fewest attributes to a better class")
+    ]
+
+
+class Explanations(BaseModel):
+    """An explanation of each row."""
+
+    explanations: list[Explanation]
+    version: str
+    request_id: str
+
+
+class RowReader:
+    """Reads bodies into ranks: the place of each row among all inputs the model knows."""
+
+    def __init__(self, model: Model) -> None:
+        self._fields = {field.name: field for field in model.features}
+        self._strides = _strides(model.shape)
+        rows: Any = list[_row_model(model)]  # type: ignore[misc] # a class made from the vocabulary
+        self.schema: type[Any] = create_model(
+            "Inputs",
+            __config__=ConfigDict(
+                extra="forbid", json_schema_extra={"examples": [{"inputs": [EXAMPLE]}]}
+            ),
+            inputs=(Annotated[rows, Field(min_length=1, max_length=MAX_ROWS)], ...),
+        )
+
+    def read(self, body: bytes, max_rows: int) -> list[int]:
+        """Return the rank of each row of a JSON body.
+
+        Raises:
+            Problem: 400 for what is no JSON, 422 for the rest; its `errors` list row, field, value,
+                allowed values and the reason.
+        """
+        try:
+            rows: list[Any] = self.schema.model_validate_json(body).inputs
+        except ValidationError as error:
+            raise self._explained(error) from error
+        if len(rows) > max_rows:
+            raise Problem(
+                422, f"inputs: {len(rows)} rows, allowed are {max_rows}", type="too-many-rows"
+            )
+        return [self.rank(list(row.__dict__.values())) for row in rows]
+
+    def rank(self, codes: Sequence[int]) -> int:
+        """Return the place of an input among all."""
+        return sum(code * stride for code, stride in zip(codes, self._strides, strict=True))
+
+    def _explained(self, error: ValidationError) -> Problem:
+        count = error.error_count()
+        if count > LISTABLE_ERRORS:
+            return Problem(422, f"{count} errors", type="invalid-rows", error_count=count)
+        found = error.errors(include_url=False, include_context=False)
+        if any(len(each["loc"]) < 2 for each in found):  # noqa: PLR2004 - ("inputs", row) at least
+            return invalid(found)
+        errors = [self._row_error(each) for each in found]
+        first = errors[0]
+        where = f"row {first['row']}" + (f", {first['field']}" if first["field"] else "")
+        return Problem(
+            422,
+            f"{where}: {first['reason']}",
+            type="invalid-rows",
+            errors=errors[:SHOWN_ERRORS],
+            error_count=count,
+        )
+
+    def _row_error(self, error: Any) -> dict[str, Any]:
+        _, row, *rest = error["loc"]
+        field = shown(rest[0]) if rest else None
+        reason = {
+            "missing": "missing field",
+            "extra_forbidden": "unknown field",
+            "model_type": "not an object",
+        }.get(error["type"], "unknown value")
+        known = self._fields.get(rest[0]) if rest else None
+        return {
+            "row": row,
+            "field": field,
+            "value": None if error["type"] == "missing" else shown(error["input"]),
+            "allowed": list(self._fields) if known is None else known.values,
+            "reason": reason,
+        }
+
+
+def _strides(shape: Sequence[int]) -> list[int]:
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * size)
+    return strides
+
+
+def _row_model(model: Model) -> type[BaseModel]:
+    columns: dict[str, Any] = {}
+    for field in model.features:
+        values: dict[str, Any] = {"type": "string", "enum": field.values}
+        numbers = [int(value) for value in field.values if value.isdigit()]
+        if field.or_more is not None:
+            number = {"type": "integer", "minimum": min(numbers)}
+            values = {"anyOf": [values, number]}
+        column = Annotated[Any, PlainValidator(_coder(field.code)), WithJsonSchema(values)]
+        columns[field.name] = (column, ...)
+    return create_model("Car", __config__=ConfigDict(extra="forbid"), **columns)
+
+
+def _coder(code: Callable[[object], int | None]) -> Callable[[object], int]:
+    def validate(value: object) -> int:
+        found = code(value)
+        if found is None:
+            raise ValueError("unknown value")
+        return found
+
+    return validate

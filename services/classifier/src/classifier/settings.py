@@ -1,0 +1,73 @@
+"""What the classifier is told: at its start by the environment, while it runs by Nacos."""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from service_kit import Port, ProcessSettings, ServiceName
+
+DATA_ID = "car-evaluation"
+
+
+def _origins(value: object) -> object:
+    """Take a JSON list or names with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        return json.loads(value)
+    return [origin.strip() for origin in value.split(",")]
+
+
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/*\s]+)$")]
+
+
+class Settings(ProcessSettings):
+    """Environment of the classifier."""
+
+    service_name: ServiceName = "car-evaluation"
+    port: Port = 8001
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        BeforeValidator(_origins),
+        Field(validation_alias="BACKEND_CORS_ORIGINS"),
+    ] = ()
+    """Origins whose pages may call, such as `https://cars.example`; `*` is all."""
+    model_version: Annotated[
+        str, Field(validation_alias="MODEL_VERSION", pattern=r"^\d+\.\d+\.\d+$")
+    ] = ""
+    """Which of the package's models to serve; empty for the one it was released as."""
+
+
+class Batching(BaseModel):
+    """Bounds of the estimator engine's batches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 4096
+    """Rows of one run of the estimator, unless one request alone has more."""
+    queue_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
+    """Rows that may wait; past it a caller is told to come back."""
+
+
+class Audit(BaseModel):
+    """The audit log of inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    enabled: bool = False
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of requests that are logged, evenly spread."""
+    max_rows: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Rows that one event repeats."""
+
+
+class ServingConfig(BaseModel):
+    """The Nacos document `car-evaluation`; an absent one means these defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    engine: Literal["table", "estimator"] = "table"
+    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    """Rows of one request."""
+    batching: Batching = Batching()
+    audit: Audit = Audit()

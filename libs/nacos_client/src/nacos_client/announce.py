@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from failover import Instance
 
@@ -14,6 +15,11 @@ from nacos_client.runtime import Runtime
 from nacos_client.watchdog import Watchdog
 
 WITHDRAW_SECONDS = 5.0
+
+
+def labels(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the metadata of an instance: the caller's, and who registered it."""
+    return MappingProxyType({"preserved.register.source": "PYTHON", **metadata})
 
 
 class Announcement:
@@ -51,6 +57,17 @@ class Announcement:
             return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
         return keeper.state
 
+    @property
+    def plain_state(self) -> dict[str, Any]:
+        """The state in plain values, for a readiness answer."""
+        state = self.state
+        return {
+            "ok": state.shown is Shown.AS_WANTED,
+            "shown": state.shown.value,
+            "detail": state.detail,
+            "healed": state.healed,
+        }
+
     async def announce(self) -> None:
         """Publish the instance and keep it published; returns at once, whatever Nacos does.
 
@@ -73,13 +90,15 @@ class Announcement:
 
         Before `announce`, it changes what `announce` will publish.
 
+        Metadata is replaced as a whole, but for `preserved.register.source`.
+
         Raises:
             BadAddress: this host has no address to announce.
         """
         now = self._wanted or self._make()
         self._wanted = replace(
             now,
-            metadata=now.metadata if metadata is None else MappingProxyType(dict(metadata)),
+            metadata=now.metadata if metadata is None else labels(metadata),
             weight=now.weight if weight is None else weight,
             enabled=now.enabled if enabled is None else enabled,
         )

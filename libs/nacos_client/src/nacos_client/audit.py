@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.2
 SETTLE_SECONDS = 2.0
 """Nacos publishes a change about half a second after it took it; sooner looks prove little."""
 RETRY_SECONDS = 0.5
-LEAVE_SECONDS = 4.0
+LEAVE_SECONDS = 3.5
 
 
 class Shown(enum.StrEnum):
@@ -108,6 +108,9 @@ class Keeper:
     async def leave(self) -> None:
         """Take the instance out and wait until Nacos no longer shows it; never raises."""
         address = self._wanted.address
+        if self._session.connection is None:
+            log.info("withdrawn: %s %s had no connection to lose", self._service, address)
+            return
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._session.deregister(self._service, self._wanted)

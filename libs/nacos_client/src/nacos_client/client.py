@@ -4,22 +4,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from types import MappingProxyType, TracebackType
+from contextlib import suppress
+from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from failover import Instance
 from pydantic import BaseModel
 
 from nacos_client.address import advertised_ip
-from nacos_client.announce import Announcement
-from nacos_client.audit import Shown
+from nacos_client.announce import Announcement, labels
 from nacos_client.discover import Discovery
 from nacos_client.documents import kind_of
 from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.settings import NacosSettings
-from nacos_client.snapshot import Known
 from nacos_client.store import Store
+from nacos_client.vendor import Vendor
 from nacos_client.watch import Absent, Recipe, Watched
 
 log = logging.getLogger(__name__)
@@ -27,21 +27,7 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 CALL_SECONDS = 5.0
-CLOSE_SECONDS = 4.0
-
-
-class _Vendor:
-    """Makes sessions with a real Nacos; one login for all. Loads the protocol when first used."""
-
-    def __init__(self) -> None:
-        self._credentials: Any = None
-
-    def __call__(self, settings: NacosSettings, label: str) -> Session:
-        from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
-        from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
-
-        self._credentials = self._credentials or Credentials(settings)
-        return SdkSession(settings, label, self._credentials)
+CLOSE_SECONDS = 1.0
 
 
 class Nacos:
@@ -54,7 +40,7 @@ class Nacos:
 
     def __init__(self, settings: NacosSettings, *, connect: Connect | None = None) -> None:
         self.settings = settings
-        self._connect = connect or _Vendor()
+        self._connect = connect or Vendor()
         self._runtime = Runtime()
         self._store = Store(settings)
         self._session: Session | None = None
@@ -63,7 +49,7 @@ class Nacos:
         self._discoveries: dict[ServiceKey, tuple[Discovery, Future[None]]] = {}
 
     async def __aenter__(self) -> Self:
-        self.start()
+        await asyncio.to_thread(self.start)
         return self
 
     async def __aexit__(
@@ -89,9 +75,10 @@ class Nacos:
             await asyncio.to_thread(self.stop)
 
     def stop(self) -> None:
-        """End the connection and the thread from code without a loop; announces are not awaited."""
+        """End the connection and the thread, from code without a loop; withdraw before."""
         if self._runtime.running:
-            self._runtime.submit(self._shut()).result(CLOSE_SECONDS)
+            with suppress(TimeoutError):
+                self._runtime.submit(self._shut()).result(CLOSE_SECONDS)
             self._runtime.stop()
             self._session = None
             self._discoveries.clear()
@@ -135,7 +122,6 @@ class Nacos:
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
-        labels = {"preserved.register.source": "PYTHON", **(metadata or {})}
 
         def instance() -> Instance:
             return Instance(
@@ -143,7 +129,7 @@ class Nacos:
                 port=port,
                 weight=self.settings.service_weight if weight is None else weight,
                 cluster=cluster or self.settings.cluster,
-                metadata=MappingProxyType(labels),
+                metadata=labels(metadata or {}),
             )
 
         announcement = Announcement(
@@ -291,42 +277,23 @@ class Nacos:
     def states(self) -> dict[str, dict[str, Any]]:
         """What to show in a readiness answer and in metrics: a name and plain values for each part.
 
-        Each has `ok`. A missing Nacos is not `ok` for `nacos` and the announcements only: cached
+        Each has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`: cached
         instances and configuration go on working.
         """
-        session = self._session
-        connection = session.connection if session else None
-        states: dict[str, dict[str, Any]] = {
-            "nacos": {
-                "ok": session is not None and session.trouble is None,
-                "connection": connection,
-                "trouble": session.trouble if session else "not started",
-                "disk": self._store.trouble,
-            }
+        return {
+            "nacos": state_of_session(self._session, self._store.trouble),
+            **{f"announcement {a.service.name}": a.plain_state for a in self._announcements},
+            **{f"config {w.keys[-1].data_id}": w.plain_state for w in self._watches},
+            **{f"discovery {k.name}": d.plain_state for k, (d, _) in self._discoveries.items()},
         }
-        for announcement in self._announcements:
-            seen = announcement.state
-            states[f"announcement {announcement.service.name}"] = {
-                "ok": seen.shown is Shown.AS_WANTED,
-                "shown": seen.shown.value,
-                "detail": seen.detail,
-                "healed": seen.healed,
-            }
-        for watched in self._watches:
-            state = watched.state
-            states[f"config {watched.keys[-1].data_id}"] = {
-                "ok": state.applied_at > 0,
-                "version": state.version,
-                "source": state.source,
-                "rejected": state.rejection.reason if state.rejection else None,
-            }
-        for key, (discovery, _) in self._discoveries.items():
-            snapshot = discovery.snapshot
-            known = isinstance(snapshot, Known)
-            states[f"discovery {key.name}"] = {
-                "ok": known,
-                "instances": len(snapshot.instances) if isinstance(snapshot, Known) else None,
-                "stale": snapshot.stale if isinstance(snapshot, Known) else True,
-                "source": snapshot.source if isinstance(snapshot, Known) else None,
-            }
-        return states
+
+
+def state_of_session(session: Session | None, disk: str | None) -> dict[str, Any]:
+    """Say whether there is a connection, and what is wrong if not."""
+    trouble = session.trouble if session else "not started"
+    return {
+        "ok": trouble is None,
+        "connection": session.connection if session else None,
+        "trouble": trouble,
+        "disk": disk,
+    }

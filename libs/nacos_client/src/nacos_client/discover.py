@@ -55,6 +55,19 @@ class Discovery:
         """What is known now. A plain read, from any thread."""
         return self._snapshot
 
+    @property
+    def plain_state(self) -> dict[str, Any]:
+        """The state in plain values, for a readiness answer."""
+        snapshot = self._snapshot
+        if isinstance(snapshot, Unknown):
+            return {"ok": False, "instances": None, "stale": True, "source": None}
+        return {
+            "ok": True,
+            "instances": len(snapshot.instances),
+            "stale": snapshot.stale,
+            "source": snapshot.source,
+        }
+
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Have `callback` called on this event loop: soon with the present, then on each change.
 

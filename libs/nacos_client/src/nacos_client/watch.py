@@ -125,6 +125,17 @@ class Watched(Generic[T]):
         return self._state
 
     @property
+    def plain_state(self) -> dict[str, Any]:
+        """The state in plain values, for a readiness answer."""
+        rejection = self._state.rejection
+        return {
+            "ok": self._state.applied_at > 0,
+            "version": self._state.version,
+            "source": self._state.source,
+            "rejected": rejection.reason if rejection else None,
+        }
+
+    @property
     def trouble(self) -> str | None:
         """Why Nacos could not be asked at the last attempt, or None."""
         return self._follower.trouble

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 3.0
 CONNECT_SECONDS = 3.0
+CLOSE_SECONDS = 0.5
 BEAT_SECONDS = 3.0
 SILENT_BEATS = 2
 """Beats in a row without an answer that end a connection."""
@@ -87,7 +88,7 @@ class Link:
         """End the connection; the server drops what it carried."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
         """Have `poke` called whenever `connection` changes; returns the way to detach it."""

@@ -1,0 +1,110 @@
+"""Spring Cloud Alibaba calls the Python services by name, with nothing configured for it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stack.access import NacosAccess
+from stack.waiting import wait_until
+
+pytestmark = [pytest.mark.interop, pytest.mark.nacos]
+
+SERVICES = ("car-evaluation", "skl-kmeans")
+CLIENTS = ("feign", "rest-template")
+BALANCERS = {
+    "spring default": (),
+    "nacos": ("--spring.cloud.loadbalancer.nacos.enabled=true",),
+}
+TURNS = 12
+"""Each client asks so often; a random balancer leaves an instance out once in 8 million runs."""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("properties", BALANCERS.values(), ids=BALANCERS)
+def test_spring_calls_the_models_by_name(
+    models: Callable[..., Any],
+    spring: Callable[..., Any],
+    nacos: NacosAccess,
+    answers: dict[str, Any],
+    properties: tuple[str, ...],
+) -> None:
+    """OpenFeign and a @LoadBalanced RestTemplate reach every instance, under both balancers."""
+    running = models()
+    caller = spring(nacos, *properties)
+
+    for name in SERVICES:
+        for client in CLIENTS * TURNS:
+            given = caller.ask(client, name)
+
+            assert answers[name].items() <= given.items()
+        assert min(running.answered(name)) > 0, running.answered(name)
+
+
+@pytest.mark.timeout(240)
+def test_spring_sees_what_it_needs_of_an_instance(
+    models: Callable[..., Any], spring: Callable[..., Any], nacos: NacosAccess
+) -> None:
+    """An instance has an IPv4 literal, says it speaks plain HTTP, and which versions it runs."""
+    models()
+    caller = spring(nacos)
+
+    for name in SERVICES:
+        caller.wait_knows(name, 2)
+        for instance in caller.knows(name):
+            assert instance["uri"].startswith("http://127.0.0.1:")
+            assert instance["metadata"]["protocol"] == "http"
+            assert instance["metadata"]["preserved.register.source"] == "PYTHON"
+            assert instance["metadata"].keys() >= {"version", "model_version"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_a_rolling_restart_loses_no_call_from_spring(
+    models: Callable[..., Any],
+    spring: Callable[..., Any],
+    nacos: NacosAccess,
+    steady_calls: Callable[..., Any],
+    questions: dict[str, Any],
+) -> None:
+    """With DRAIN_SECONDS=40 a caller that caches instances for 35 s notices nothing of a deploy.
+
+    One instance of both services after the other is ended, and started again once it has gone,
+    while Spring, all its settings at their defaults, calls 20 times a second.
+    """
+    running = models(DRAIN_SECONDS="40")
+    caller = spring(nacos)
+    targets = [
+        (caller.route(client, name), questions[name]) for client in CLIENTS for name in SERVICES
+    ]
+    for client in CLIENTS:
+        for name in SERVICES:
+            caller.ask(client, name)  # classes are loaded, connections are open
+
+    before = time.monotonic()
+    with steady_calls(targets, 0.05) as calls:
+        for number in range(2):
+            turn = [instances[number] for instances in running.instances.values()]
+            for one in turn:
+                one.terminate()
+            for one in turn:
+                assert one.process.wait(60), "ends by itself, after its drain"
+                one.start()
+            for one in turn:
+                one.wait_ready()
+            for name in SERVICES:
+                wait_until(
+                    lambda name=name: len(nacos.instances(name)) == 2,
+                    seconds=20,
+                    what=f"both instances of {name} are back",
+                )
+        for name in SERVICES:
+            wait_until(
+                lambda name=name: min(running.answered(name)) > 0,
+                seconds=45,
+                what=f"Spring calls the restarted instances of {name} again",
+            )
+        made = (time.monotonic() - before) / 0.05
+
+    assert calls.lost == []
+    assert calls.answered > 0.95 * made

@@ -29,7 +29,10 @@ HTTPX = "FastAPI + httpx"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all gateways share: the servers behind them, Nacos, a folder to write in, a core."""
+    """What all gateways share: the servers behind them, Nacos, a folder to write in, a core.
+
+    `environment` wins over what a program's own start sets.
+    """
 
     work: Path
     servers: Sequence[tuple[str, int]]
@@ -40,7 +43,7 @@ class Site:
     def start(self, name: str, argv: Sequence[str | Path], **environment: str) -> Process:
         """Start a program on the site's core; its output goes to a log named after it."""
         log = self.work / (re.sub(r"[^a-z]+", "-", name.lower()) + ".log")
-        env = {**self.environment, **environment}
+        env = {**environment, **self.environment}
         return Process(argv, log=log, core=self.core, env=env, cwd=self.work)
 
     def render(self, template: Path, server_line: str, **values: object) -> Path:

@@ -12,7 +12,7 @@ import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -86,8 +86,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class is not one by name
 
     def send(self, sample: Sample, wire: bytes) -> None:
         self.sample = sample
@@ -136,7 +135,7 @@ class OpenLoop:
 
     Args:
         rate: requests per second.
-        seconds: how long new requests become due.
+        seconds: how long new requests become due, unless `stop` comes first.
         make: builds the request of a given number.
         timeout: seconds from due after which a request counts as failed.
     """
@@ -151,6 +150,11 @@ class OpenLoop:
     _idle: list[_Connection] = field(default_factory=list)
     _busy: set[_Connection] = field(default_factory=set)
     _opening: set[asyncio.Task[None]] = field(default_factory=set)
+    _stopping: bool = False
+
+    def stop(self) -> None:
+        """Let no further request become due."""
+        self._stopping = True
 
     def release(self, connection: _Connection) -> None:
         """Take back a connection whose answer is complete."""
@@ -189,7 +193,7 @@ class OpenLoop:
             while issued < due:
                 self._issue(self.make(issued), start + issued / self.rate)
                 issued += 1
-            if issued == total:
+            if issued == total or self._stopping:
                 finished.set()
 
         timer = _periodic_timer(1 / self.rate)

@@ -65,9 +65,13 @@ class Account:
             content=content,
         )
 
+    def addresses(self, service: str) -> set[str]:
+        """IP addresses of the instances of the service that Nacos holds for healthy."""
+        return {one["ip"] for one in self._instances(service) if one["healthy"]}
+
     def healthy(self, service: str) -> int:
         """How many instances of the service Nacos would hand out."""
-        return sum(instance["healthy"] for instance in self._instances(service))
+        return sum(one["healthy"] for one in self._instances(service))
 
     def _instances(self, service: str) -> list[dict[str, Any]]:
         found = self._call("GET", "/v3/client/ns/instance/list", serviceName=service)

@@ -1,0 +1,1 @@
+"""Faults under constant load: which requests fail, which run twice, how soon traffic moves on."""

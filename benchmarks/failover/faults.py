@@ -1,0 +1,108 @@
+"""The faults: how each is brought about and undone, and which gateways it can happen to."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.failover import backend
+from benchmarks.failover.network import cut, mend
+from benchmarks.failover.world import HOSTS, World, roll
+from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, NGINX, SPRING
+
+EVERYONE = (GATEWAY, SPRING, NGINX, HAPROXY, ENVOY)
+DISCOVERING = (GATEWAY, SPRING)
+RELOAD = {GATEWAY: signal.SIGHUP, NGINX: signal.SIGHUP, HAPROXY: signal.SIGUSR2}
+"""The signal by which a gateway replaces its workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        begin: brings it about; the fault counts from the call.
+        end: undoes it.
+        gateways: whom it concerns.
+        bad: hosts that traffic should leave.
+        seconds: how long it lasts; None: as long as `begin` takes.
+    """
+
+    name: str
+    begin: Callable[[World], None]
+    end: Callable[[World], None] = lambda _: None
+    gateways: tuple[str, ...] = EVERYONE
+    bad: tuple[str, ...] = ()
+    seconds: float | None = 8.0
+
+
+def _one(number: signal.Signals) -> Callable[[World], None]:
+    return lambda world: world.instances[0].signal(number)
+
+
+def _mode(mode: str) -> Callable[[World], None]:
+    return lambda world: world.instances[0].behave(mode)
+
+
+def _restart_one(world: World) -> None:
+    world.instances[0].process.wait(30)
+    world.instances[0].start()
+
+
+def _partition(world: World) -> None:
+    for instance in world.instances[:2]:
+        cut(instance.host)
+
+
+def _mend(world: World) -> None:
+    for instance in world.instances[:2]:
+        mend(instance.host)
+
+
+def _restart_nacos(world: World) -> None:
+    world.nacos.kill()
+    world.nacos.start()
+    world.nacos.wait_ready()
+
+
+def _flap(world: World) -> None:
+    """All instances vanish from Nacos for a moment while they serve: a push of an empty list."""
+    for instance in world.instances:
+        instance.behave(backend.WITHDRAWN)
+    time.sleep(1.0)
+    for instance in world.instances:
+        instance.behave(backend.ANNOUNCED)
+
+
+def _reload(world: World) -> None:
+    world.gateway.signal(RELOAD[world.gateway_name])
+
+
+ONE = HOSTS[:1]
+KILLED = Fault("instance killed (SIGKILL)", _one(signal.SIGKILL), _restart_one, bad=ONE)
+FROZEN = Fault("instance frozen (SIGSTOP)", _one(signal.SIGSTOP), _one(signal.SIGCONT), bad=ONE)
+STOPPED = Fault("instance stopped (SIGTERM)", _one(signal.SIGTERM), _restart_one, bad=ONE)
+ROLLED = Fault("all instances restarted in turn", lambda world: roll(world.instances), seconds=None)
+UNAVAILABLE = Fault(
+    "one instance answers 503", _mode(backend.UNAVAILABLE), _mode(backend.WELL), bad=ONE
+)
+SLOW = Fault("one instance slow (1 s)", _mode(backend.SLOW), _mode(backend.WELL), bad=ONE)
+RESETTING = Fault(
+    "one instance executes, then resets", _mode(backend.RESETTING), _mode(backend.WELL), bad=ONE
+)
+PARTITIONED = Fault("two of three cut off", _partition, _mend, bad=HOSTS[:2])
+NACOS_RESTARTED = Fault(
+    "Nacos killed and restarted", _restart_nacos, gateways=DISCOVERING, seconds=None
+)
+NACOS_FROZEN = Fault(
+    "Nacos frozen (SIGSTOP)",
+    lambda world: world.nacos.pause(),
+    lambda world: world.nacos.resume(),
+    DISCOVERING,
+)
+EMPTY_PUSH = Fault("Nacos pushes an empty list", _flap, gateways=DISCOVERING)
+GATEWAY_ROLLED = Fault("gateway's workers replaced", _reload, gateways=tuple(RELOAD))
+
+ALL = (KILLED, FROZEN, STOPPED, ROLLED, UNAVAILABLE, SLOW, RESETTING, PARTITIONED,
+       NACOS_RESTARTED, NACOS_FROZEN, EMPTY_PUSH, GATEWAY_ROLLED)  # fmt: skip
+SHORT = (KILLED, FROZEN, STOPPED, UNAVAILABLE, RESETTING, EMPTY_PUSH)

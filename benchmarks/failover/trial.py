@@ -1,0 +1,165 @@
+"""One fault before one gateway: what happened, and what is made of it."""
+
+import collections
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.failover.client import Client, Plan
+from benchmarks.failover.faults import Fault
+from benchmarks.failover.network import Traffic
+from benchmarks.failover.world import GATEWAY_PORT, World, journal
+from benchmarks.gateway.peers import DECLARED, UNDECLARED
+from benchmarks.measure.load import Sample, percentile
+
+LEFT_SHARE = 0.1
+"""Traffic has left an instance when less than this share of what it had before still goes there."""
+WINDOW_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of load before and after a fault, and the rate in requests per second."""
+
+    before: float = 3.0
+    after: float = 4.0
+    rate: float = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What became of the requests of one kind.
+
+    Attributes:
+        failures: no answer, or a status of 500 and above.
+        lost: answered well but never executed: must not happen, whoever the gateway is.
+        repeated: executed more than once.
+    """
+
+    requests: int
+    failures: int
+    lost: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a trial.
+
+    Attributes:
+        p99_ms: of all requests that became due while the fault lasted.
+        left_after: seconds until traffic had left the bad instances; None: it had not by the end;
+            -1: no instance is bad.
+        recovered_after: seconds from the end of the load until all instances were used again.
+        errors: how often each error was seen, declared requests only.
+        examples: a few failures, with seconds since the fault began.
+    """
+
+    gateway: str
+    fault: str
+    declared: Kind
+    undeclared: Kind
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    left_after: float | None
+    recovered_after: float
+    errors: Mapping[str, int] = field(default_factory=dict)
+    examples: Sequence[str] = ()
+
+    @property
+    def good(self) -> bool:
+        """No declared request failed or got lost, no undeclared one ran twice."""
+        kinds = (self.declared, self.undeclared)
+        return not (
+            self.declared.failures or self.undeclared.repeated or any(kind.lost for kind in kinds)
+        )
+
+
+def run(world: World, fault: Fault, timing: Timing) -> Verdict:
+    """Bring the fault about under load, undo it, and wait until all is as before."""
+    label = f"{world.gateway_name}-{fault.name}-{time.monotonic_ns()}".replace(" ", "-")
+    client = Client(Plan(GATEWAY_PORT, timing.rate, "".join(filter(_harmless, label))))
+    with Traffic() as traffic:
+        client.start()
+        time.sleep(timing.before)
+        begun = time.monotonic()
+        fault.begin(world)
+        if fault.seconds is not None:
+            time.sleep(max(0.0, begun + fault.seconds - time.monotonic()))
+        ended = time.monotonic()
+        fault.end(world)
+        time.sleep(timing.after)
+        samples = client.stop()
+    stopped = time.monotonic()
+    world.wait_recovered()
+    recovered_after = time.monotonic() - stopped
+    ran = executions(world.site.work)
+    latencies = [one.latency * 1e3 for one in samples if begun <= one.due <= ended]
+    failed = [one for one in samples if one.failed]
+    return Verdict(
+        gateway=world.gateway_name,
+        fault=fault.name,
+        declared=_kind(samples, DECLARED, ran),
+        undeclared=_kind(samples, UNDECLARED, ran),
+        p50_ms=percentile(latencies, 0.5),
+        p99_ms=percentile(latencies, 0.99),
+        max_ms=max(latencies),
+        left_after=left_after(traffic.readings, fault.bad, begun, ended),
+        recovered_after=recovered_after,
+        errors=collections.Counter(_error(one) for one in failed if one.kind == DECLARED),
+        examples=[
+            f"{one.kind} {one.due - begun:+.3f} s, {one.latency:.3f} s: {_error(one)}"
+            for one in failed[:8]
+        ],
+    )
+
+
+def executions(work: Path) -> Mapping[str, int]:
+    """How often each request was executed, by its id, from the instances' journal."""
+    return collections.Counter(line.split()[2] for line in journal(work).read_text().splitlines())
+
+
+def left_after(
+    readings: Sequence[tuple[float, Mapping[str, int]]],
+    bad: Sequence[str],
+    begun: float,
+    ended: float,
+) -> float | None:
+    """Seconds from `begun` until the packets to the bad hosts had nearly ceased.
+
+    That is the first moment after which, for a whole second, they come at less than a tenth of the
+    rate they had before. None if there is none before `ended`, -1 if no host is bad.
+    """
+    if not bad:
+        return -1.0
+    totals = [(when, sum(counts.get(host, 0) for host in bad)) for when, counts in readings]
+    before = [(when, count) for when, count in totals if when < begun]
+    usual = (before[-1][1] - before[0][1]) / (before[-1][0] - before[0][0])
+    during = [(when, count) for when, count in totals if begun <= when <= ended]
+    for when, count in during:
+        later = next((point for point in during if point[0] >= when + WINDOW_SECONDS), None)
+        if later is None:
+            return None
+        if (later[1] - count) / (later[0] - when) < LEFT_SHARE * usual:
+            return when - begun
+    return None
+
+
+def _kind(samples: Sequence[Sample], kind: str, ran: Mapping[str, int]) -> Kind:
+    mine = [one for one in samples if one.kind == kind]
+    return Kind(
+        requests=len(mine),
+        failures=sum(one.failed for one in mine),
+        lost=sum(not one.failed and not ran.get(one.identity) for one in mine),
+        repeated=sum(ran.get(one.identity, 0) > 1 for one in mine),
+    )
+
+
+def _error(sample: Sample) -> str:
+    return sample.error or f"status {sample.status}"
+
+
+def _harmless(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "-.")

@@ -40,7 +40,7 @@ class Nacos:
 
     def __init__(self, settings: NacosSettings, *, connect: Connect | None = None) -> None:
         self.settings = settings
-        self._connect = connect or Vendor()
+        self.connect = connect or Vendor()
         self._runtime = Runtime()
         self._store = Store(settings)
         self._session: Session | None = None
@@ -84,7 +84,7 @@ class Nacos:
             self._discoveries.clear()
 
     async def _open(self) -> None:
-        self._session = self._connect(self.settings, "main")
+        self._session = self.connect(self.settings, "main")
         self._session.start()
 
     async def _shut(self) -> None:
@@ -134,7 +134,7 @@ class Nacos:
 
         announcement = Announcement(
             self._runtime,
-            lambda: self._connect(self.settings, f"{service}:{port}"),
+            lambda: self.connect(self.settings, f"{service}:{port}"),
             ServiceKey(service, group or self.settings.group),
             instance,
             blocked_limit,
@@ -228,6 +228,13 @@ class Nacos:
             discovery = Discovery(self._runtime, self._main(), key, self._store)
             self._discoveries[key] = discovery, self._runtime.submit(discovery.follow())
         return self._discoveries[key][0]
+
+    def forget(self, service: str, *, group: str | None = None) -> None:
+        """Stop following a service that `discover` follows; its last snapshot stays readable."""
+        key = ServiceKey(service, group or self.settings.group)
+        if key in self._discoveries:
+            self._discoveries.pop(key)[1].cancel()
+            self._runtime.submit(self._main().unsubscribe(key))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
         """Read a document once; None: there is none.

@@ -1,0 +1,109 @@
+"""Whether a request may go on, and under which terms: route, keys, limits, service, deadline."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from failover import IDEMPOTENT_METHODS, Tries, deadline_of, parse_millis
+
+from gateway import problems
+from gateway.core import Core
+from gateway.http1 import Head
+from gateway.ledger import Record
+from gateway.problems import Refusal
+from gateway.request import check_loop, upgrade_of
+from gateway.routes import Route, Split
+from gateway.service import Service
+
+_IDEMPOTENT = frozenset(method.encode() for method in IDEMPOTENT_METHODS)
+
+
+@dataclass(slots=True)
+class Terms:
+    """What was granted to a request.
+
+    Attributes:
+        route: the route's own terms.
+        service: where it goes.
+        target: path and query as the instance gets them.
+        tries: its attempts; the deadline is set when the first one starts.
+        limit: seconds it may take from then on.
+        upgrade: the protocol it may switch to, b"" for none.
+        prefix: leading part of the path that the instance does not see.
+    """
+
+    route: Route
+    service: Service
+    target: bytes
+    tries: Tries
+    limit: float
+    upgrade: bytes = b""
+
+    @property
+    def prefix(self) -> bytes:
+        """What the route strips from the path."""
+        return self.route.path.encode() if self.route.strip else b"/" + self.service.name.encode()
+
+    def leave(self) -> None:
+        """Give back the place on the route."""
+        if self.route.gate is not None:
+            self.route.gate.leave()
+
+
+def admit(core: Core, head: Head, record: Record, now: float) -> Terms:
+    """Grant a request its terms.
+
+    Raises:
+        Refusal: it may not go on.
+    """
+    check_loop(head, core.name)
+    route, name, target = core.table.match(head)
+    record.route = route.name
+    if route.keys is not None:
+        route.keys.check(head.lines)
+    if head.length is not None and head.length > route.max_body:
+        raise problems.too_large(route.max_body)
+    upgrade = upgrade_of(head, allowed=route.upgrade)
+    service = core.directory.find(name, now)
+    if service is None or service.absent:
+        raise problems.not_found()
+    record.service = name
+    _enter(route, now)
+    asked = head.handled.get(b"x-request-timeout-ms")
+    seconds = parse_millis(asked.decode("latin-1")) if asked else None
+    tries = Tries(_repeatable(route, service, head.method, target), 0.0, route.retry)
+    if route.split is not None:
+        tries.subset = route.split.choose(_draw(route.split, head, core.draw))
+    return Terms(route, service, target, tries, deadline_of(0.0, route.timeout, seconds), upgrade)
+
+
+def _enter(route: Route, now: float) -> None:
+    """Take a place on the route."""
+    if route.rate is not None:
+        wait = route.rate.take(now)
+        if wait:
+            raise Refusal(429, "http_request_denied", "The route's rate limit is reached.",
+                          retry_after=max(1, round(wait)))  # fmt: skip
+    if route.gate is not None and not route.gate.enter():
+        raise Refusal(503, "connection_limit_reached", "The route has all the requests it may.",
+                      retry_after=1)  # fmt: skip
+
+
+def _repeatable(route: Route, service: Service, method: bytes, target: bytes) -> bool:
+    """Whether the request may run twice: by its method, its route, or its service's word."""
+    if method in _IDEMPOTENT:
+        return True
+    if route.idempotent is not None:
+        return method in route.idempotent
+    return service.declares(method, target.partition(b"?")[0])
+
+
+def _draw(split: Split, head: Head, draw: Callable[[], float]) -> float:
+    """Chance, or the hash of the sticky field, so that one value always meets one subset."""
+    if split.sticky:
+        for line in head.lines:
+            name, _, value = line.partition(b":")
+            if name.lower() == split.sticky:
+                digest = hashlib.blake2b(value.strip(), digest_size=4).digest()
+                return int.from_bytes(digest) / 2**32
+    return draw()

@@ -1,0 +1,341 @@
+"""A client's connection: llhttp, the limits and deadlines of the edge, one exchange at a time.
+
+Requests that were sent ahead (pipelined) wait for their turn, and their client is held meanwhile.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Protocol, cast
+
+import httptools
+
+from gateway.admission import admit
+from gateway.answer import Answer
+from gateway.core import Core
+from gateway.exchange import Exchange
+from gateway.http1 import HANDLED, MAX_HEAD_BYTES, MAX_TARGET_BYTES, SINGLE, Head, check_head
+from gateway.problems import Refusal
+from gateway.refused import Refused
+from gateway.request import Forwarded
+
+MAX_AHEAD = 16
+LINGER = 2.0
+"""Seconds a refused client has to read its answer before the connection is cut."""
+HIGH_WATER = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Turn:
+    """A request that was sent ahead and waits."""
+
+    __slots__ = ("chunks", "complete", "head")
+
+    def __init__(self, head: Head | Refusal) -> None:
+        self.head = head
+        self.chunks: list[bytes] = []
+        self.complete = False
+
+
+class Port(Protocol):
+    """The data port, as far as its connections use it."""
+
+    def joined(self, connection: "ClientConnection") -> bool:
+        """Count a connection; False if there are too many."""
+
+    def left(self, connection: "ClientConnection") -> None:
+        """Forget a connection."""
+
+    def describe(self, transport: asyncio.Transport) -> Forwarded:
+        """Say who the client is."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection of a client.
+
+    Attributes:
+        forwarded: who the client is.
+        due: clock time at which the sweep calls `expire`; infinite while an exchange has its own.
+    """
+
+    __slots__ = (
+        "_body_follows", "_core", "_current", "_handled", "_head", "_head_bytes", "_held",
+        "_in_head", "_lines", "_lingering", "_parser", "_port", "_resuming", "_transport", "_turns",
+        "_url", "due", "forwarded",
+    )  # fmt: skip
+
+    def __init__(self, core: Core, port: Port) -> None:
+        self._core = core
+        self._port = port
+        self._parser = httptools.HttpRequestParser(self)
+        self._current: Exchange | Refused | None = None
+        self._turns: deque[Turn] = deque()
+        self._url = b""
+        self._lines: list[bytes] = []
+        self._handled: dict[bytes, bytes] = {}
+        self._head: Head | None = None
+        self._head_bytes = 0
+        self._in_head = False
+        self._body_follows = False
+        self._resuming = False
+        self._lingering = False
+        self._held = False
+        self._transport: asyncio.Transport
+        self.forwarded: Forwarded
+        self.due = core.clock() + core.edge.idle
+
+    @property
+    def idle(self) -> bool:
+        """Between two requests."""
+        return self._current is None and not self._in_head
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.forwarded = self._port.describe(self._transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        if not self._port.joined(self):
+            busy = Refusal(503, "connection_limit_reached", "Too many connections.", retry_after=1)
+            self._take(busy)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, or pass on in a tunnel."""
+        if self._lingering or (self._current is not None and self._current.tunnel(data)):
+            return
+        waited = self._in_head or self._current is None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._malformed(error)
+        if self._in_head and not self._lingering:
+            self._wait_for_head(len(data) if waited else 0)
+
+    def eof_received(self) -> None:
+        """Let the transport close: a client that stops sending has gone."""
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """End what is under way."""
+        self._lingering = True
+        self._port.left(self)
+        if self._current is not None:
+            self._current.client_lost()
+
+    def pause_writing(self) -> None:
+        """Pass the pressure on."""
+        if self._current is not None:
+            self._current.client_paused(paused=True)
+
+    def resume_writing(self) -> None:
+        """Take the pressure off."""
+        if self._current is not None:
+            self._current.client_paused(paused=False)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Start a head."""
+        if not self._resuming:
+            self._url = b""
+            self._lines = []
+            self._handled = {}
+            self._head_bytes = 0
+            self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """Take (a part of) the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Render a field that passes, keep the others; trailers are dropped."""
+        if not self._in_head:
+            return
+        key = name.lower()
+        if key not in HANDLED:
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+        elif key not in self._handled:
+            self._handled[key] = value
+        elif key in SINGLE:
+            self._handled[key] += b"\0" + value
+        else:
+            self._handled[key] += b", " + value
+
+    def on_headers_complete(self) -> None:
+        """Check the head and begin, or let it wait for its turn."""
+        if self._resuming:
+            return
+        self._in_head = False
+        parser = self._parser
+        head: Head | Refusal
+        try:
+            head = self._head = check_head(
+                parser.get_method(), self._url, parser.get_http_version(), self._lines,
+                self._handled, keep_alive=parser.should_keep_alive(),
+            )  # fmt: skip
+            self._body_follows = head.length != 0 and bool(parser.should_upgrade())
+        except Refusal as refusal:
+            head = refusal
+        self._take(head)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass bytes of a body on."""
+        if self._turns:
+            self._turns[-1].chunks.append(data)
+        elif self._current is not None:
+            self._current.body(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of a request."""
+        if self._body_follows:
+            return
+        if self._turns:
+            self._turns[-1].complete = True
+        elif self._current is not None:
+            self._current.body_end(self._core.clock())
+
+    # What the exchange calls.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self._transport.write(data)
+
+    def hold(self, *, held: bool) -> None:
+        """Stop or resume reading."""
+        held = held or bool(self._turns)
+        if held is not self._held and not self._transport.is_closing():
+            self._held = held
+            if held:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def answered(self, *, close: bool) -> None:
+        """Go on with the next request, or close."""
+        self._current = None
+        if close:
+            self._linger()
+        elif self._turns:
+            asyncio.get_running_loop().call_soon(self._next)
+        else:
+            self.due = self._core.clock() + self._core.edge.idle
+
+    def abort(self) -> None:
+        """Cut the connection once what was written is sent."""
+        self._lingering = True
+        self._transport.close()
+
+    def cut(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def expire(self, now: float) -> None:
+        """Close what is idle or lingers; answer a slow head."""
+        if self._in_head and self._current is None and not self._lingering:
+            self.due = now + LINGER
+            self._take(Refusal(408, "http_request_error", "The head took too long to arrive."))
+        elif self._lingering:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    # Inside.
+
+    def _take(self, head: Head | Refusal) -> None:
+        if self._current is None and not self._turns:
+            self._begin(head)
+        elif len(self._turns) < MAX_AHEAD:
+            self._turns.append(Turn(head))
+            self.hold(held=True)
+        else:
+            self.abort()
+
+    def _begin(self, head: Head | Refusal) -> Exchange | Refused:
+        core, client = self._core, self.forwarded.address
+        now = core.clock()
+        self.due = float("inf")
+        current: Exchange | Refused
+        if isinstance(head, Refusal):
+            record = core.ledger.open(Head.unreadable(), client, now)
+            current = Refused(core, self, record, Answer(self, close=True, old=False), head)
+        else:
+            record = core.ledger.open(head, client, now)
+            answer = Answer(self, close=head.close or core.draining, old=head.old)
+            try:
+                terms = admit(core, head, record, now)
+            except Refusal as refusal:
+                current = Refused(core, self, record, answer, refusal)
+            else:
+                current = Exchange(core, self, record, terms, answer)
+        self._current = current
+        current.begin()
+        return current
+
+    def _next(self) -> None:
+        """Begin the request that has waited."""
+        if self._current is not None or not self._turns or self._lingering:
+            return
+        turn = self._turns.popleft()
+        current = self._begin(turn.head)
+        for chunk in turn.chunks:
+            current.body(chunk)
+        if turn.complete:
+            current.body_end(self._core.clock())
+        if not self._turns:
+            self.hold(held=False)
+
+    def _wait_for_head(self, received: int) -> None:
+        """Bound an incomplete head in time and size."""
+        if not self._head_bytes and self._current is None:
+            self.due = self._core.clock() + self._core.edge.head
+        self._head_bytes += received
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._in_head = False
+            if len(self._url) > MAX_TARGET_BYTES:
+                self._take(Refusal(414, "uri_too_long", "The target is longer than 8 KiB."))
+            else:
+                self._take(Refusal(431, "head_too_large", "The head is larger than 32 KiB."))
+
+    def _malformed(self, error: httptools.HttpParserError) -> None:
+        if isinstance(error, httptools.HttpParserCallbackError):
+            _log.error("request_failed", exc_info=error)
+            refusal = Refusal(500, "proxy_internal_error", "The gateway failed; its log says why.")
+        else:
+            refusal = Refusal(400, "http_request_error", "This is not a valid HTTP/1.1 request.")
+        if self._in_head or self._current is None or self._turns:
+            self._in_head = False
+            self._take(refusal)
+        else:
+            self._current.reject(refusal)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on after a head that offered an upgrade, which llhttp takes for the end of HTTP.
+
+        The body, if any, is read by a parser that was told its framing.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._body_follows and self._head is not None:
+            self._body_follows = False
+            length = self._head.length
+            framing = (
+                b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+            )
+            self._resuming = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%b\r\n\r\n" % framing)
+            self._resuming = False
+        if rest and not (self._current is not None and self._current.tunnel(rest)):
+            self.data_received(rest)
+
+    def _linger(self) -> None:
+        """Stop listening to the client, and close when it had time to read the answer."""
+        self._lingering = True
+        self._turns.clear()
+        self.due = self._core.clock() + LINGER
+        self._held = False
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()

@@ -1,0 +1,86 @@
+"""The directory behind which Nacos is: services are followed once asked for, reads never wait.
+
+A stranger who asks for names that do not exist must not fill memory or Nacos: a name is looked up
+only if it could be one, at most `MAX_FOLLOWED` are followed, and one that turns out to be absent is
+answered from memory for a while and then forgotten.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from nacos_client import Discovery, Known, Snapshot
+
+from gateway.service import Limits, Service
+
+MAX_FOLLOWED = 256
+FORGET_ABSENT = 10.0
+"""Seconds for which a name is known to be absent."""
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+class Registry(Protocol):
+    """What is needed of Nacos."""
+
+    def discover(self, service: str) -> Discovery:
+        """Follow a service."""
+
+    def forget(self, service: str) -> None:
+        """Stop following it."""
+
+
+class NacosDirectory:
+    """Services by name, each fed by its discovery."""
+
+    def __init__(self, registry: Registry, limits: Limits, clock: Callable[[], float]) -> None:
+        self.services: dict[str, Service] = {}
+        self._registry = registry
+        self._limits = limits
+        self._clock = clock
+        self._followed: dict[str, tuple[Discovery, float]] = {}
+        self._stops: dict[str, Callable[[], None]] = {}
+
+    def find(self, name: str, now: float) -> Service | None:
+        """The service, or None if it cannot exist or too many were asked for."""
+        service = self.services.get(name)
+        if service is None and _NAME.fullmatch(name) and len(self.services) < MAX_FOLLOWED:
+            service = self._follow(name, now)
+        return service
+
+    def expect(self, names: Iterable[str], now: float) -> None:
+        """Follow services that routes name; without an instance they are down, not absent."""
+        for name in names:
+            service = self.services.get(name) or self._follow(name, now)
+            service.expected = True
+
+    def prune(self, now: float) -> None:
+        """Close idle connections and forget what is absent."""
+        for name, service in list(self.services.items()):
+            service.prune(now)
+            if service.absent and now - self._followed[name][1] > FORGET_ABSENT:
+                self._forget(name)
+
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since Nacos last vouched for each service's instances."""
+        return {
+            name: discovery.snapshot.age
+            for name, (discovery, _) in self._followed.items()
+            if isinstance(discovery.snapshot, Known)
+        }
+
+    def _follow(self, name: str, now: float) -> Service:
+        service = self.services[name] = Service(name, self._limits)
+        discovery = self._registry.discover(name)
+        self._followed[name] = discovery, now
+
+        def take(snapshot: Snapshot) -> None:
+            if isinstance(snapshot, Known):
+                service.sync(snapshot.instances, self._clock())
+
+        self._stops[name] = discovery.subscribe(take)
+        return service
+
+    def _forget(self, name: str) -> None:
+        self._stops.pop(name)()
+        del self.services[name], self._followed[name]
+        self._registry.forget(name)

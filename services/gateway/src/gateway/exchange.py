@@ -1,0 +1,393 @@
+"""One request from its head to its answer.
+
+    RECEIVING   the body arrives; up to the replay size it is kept whole
+    WAITING     for discovery to answer, or for an instance to have room
+    PAUSED      between two attempts
+    CONNECTING  to the chosen instance
+    SENT        the request is (being) sent, no response head yet
+    ANSWERING   the head has been passed on: nothing can be retried any more
+    TUNNEL      after a 101
+
+Everything is a callback of a connection or of the sweep; there is no task per request. Which
+failures are retried is `failover.TABLE`; the one place that asks is `_fail`.
+"""
+
+from enum import Enum
+
+from failover import Again, Nobody, Outcome, attempt_deadline, classify_status
+
+from gateway import problems, request
+from gateway.admission import Terms
+from gateway.answer import Answer
+from gateway.core import Client, Core
+from gateway.http1 import ResponseHead
+from gateway.ledger import Record
+from gateway.problems import Refusal
+from gateway.service import QUEUE_SECONDS
+from gateway.upload import LAST_CHUNK, Upload
+from gateway.upstream import Connection
+
+FRESH_ONLY = 1.0
+"""Seconds a connection may have been idle to carry a request that must not run twice."""
+
+
+class Phase(Enum):
+    """Where an exchange is."""
+
+    RECEIVING = "receiving"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    CONNECTING = "connecting"
+    SENT = "sent"
+    ANSWERING = "answering"
+    TUNNEL = "tunnel"
+    DONE = "done"
+
+
+class Exchange:
+    """The state machine of one request.
+
+    Attributes:
+        due: clock time at which `expire` is called.
+        upload: the request's body.
+        answer: the response.
+    """
+
+    __slots__ = (
+        "_client", "_common", "_connection", "_core", "_head", "_phase", "_record", "_terms",
+        "answer", "due", "upload",
+    )  # fmt: skip
+
+    def __init__(
+        self, core: Core, client: Client, record: Record, terms: Terms, answer: Answer
+    ) -> None:
+        head = record.head
+        self.due = record.started + core.edge.body
+        self.upload = Upload(head.length, stated=b"content-length" in head.handled)
+        self.answer = answer
+        self._core = core
+        self._client = client
+        self._head = head
+        self._record = record
+        self._terms = terms
+        self._phase = Phase.RECEIVING
+        self._connection: Connection | None = None
+        self._common = b""
+        core.active.add(self)
+
+    # The request arrives.
+
+    def begin(self) -> None:
+        """Ask for the body, and go ahead without it if it is too large to be kept."""
+        if self._head.expects_continue:
+            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if (self._head.length or 0) > self._terms.route.replay:
+            self._stream(self._record.started)
+
+    def body(self, data: bytes) -> None:
+        """Take bytes of the body: keep them, or send them on."""
+        if self._phase is Phase.DONE:
+            return
+        upload = self.upload
+        upload.size += len(data)
+        if upload.size > self._terms.route.max_body:
+            self.refuse(problems.too_large(self._terms.route.max_body))
+        elif self._connection is not None:
+            self._connection.transport.write(upload.framed(data))
+        else:
+            upload.keep(data)
+            if upload.size > self._terms.route.replay and self._phase is Phase.RECEIVING:
+                self._stream(self._core.clock())
+
+    def body_end(self, now: float) -> None:
+        """Take notice that the request is complete."""
+        self.upload.complete = True
+        if self._phase is Phase.RECEIVING:
+            self._start(now)
+        elif self._connection is not None:
+            if self.upload.length is None:
+                self._connection.transport.write(LAST_CHUNK)
+            self._connection.whole = True
+            if self._phase is Phase.SENT:
+                self.due = self._attempt_due(now)
+
+    def client_lost(self) -> None:
+        """The client went away: stop, and learn nothing about the instance."""
+        if self._phase is not Phase.DONE:
+            self._drop_connection()
+            self._learn(Outcome.ABANDONED, self._core.clock())
+            self._finish(499, "client_gone")
+
+    def _stream(self, now: float) -> None:
+        """Send the body while it arrives; hold the client until there is where to."""
+        self.upload.streaming = True
+        self._client.hold(held=True)
+        self._start(now)
+
+    # Attempts.
+
+    def _start(self, now: float) -> None:
+        terms = self._terms
+        terms.tries.deadline = now + terms.limit
+        terms.service.pool.admit(now)
+        self._common = request.common_lines(
+            self._head, self._client.forwarded, id_line=self._record.id_line, via=self._core.name,
+            upgrade=terms.upgrade, prefix=terms.prefix,
+        )  # fmt: skip
+        self._seek(now)
+
+    def _seek(self, now: float) -> None:
+        """Choose an instance, or wait for one, or give up."""
+        service, tries = self._terms.service, self._terms.tries
+        if not service.known:
+            self._wait(now)
+            return
+        member = service.pool.pick(tries, now, self._core.draw())
+        if not isinstance(member, Nobody):
+            self._connect(now, fresh=False)
+        elif member is Nobody.FULL and service.has_room:
+            self._wait(now)
+        elif tries.outcomes:
+            self.refuse(problems.failed(tries.outcomes[-1]))
+        else:
+            self.refuse(problems.nobody(member))
+
+    def _wait(self, now: float) -> None:
+        if self._phase is not Phase.WAITING:
+            self._phase = Phase.WAITING
+            self.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
+        self._terms.service.queue.append(self)
+
+    def wake(self) -> bool:
+        """Try again; False if it was no longer waiting."""
+        if self._phase is not Phase.WAITING:
+            return False
+        self._seek(self._core.clock())
+        return True
+
+    def _connect(self, now: float, *, fresh: bool) -> None:
+        """Take an idle connection of the chosen instance, or dial."""
+        tries = self._terms.tries
+        upstream = self._terms.service.upstream(tries.current)
+        if upstream is None:
+            self._fail(Outcome.REFUSED, now)
+            return
+        self._phase = Phase.CONNECTING
+        idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
+        connection = upstream.take(now, idle)
+        if connection is not None:
+            self.connected(connection)
+            return
+        self.due = tries.deadline
+        upstream.dial(self, min(self._core.limits.connect, max(0.001, tries.deadline - now)))
+
+    def connected(self, connection: Connection) -> None:
+        """Send what there is of the request."""
+        if self._phase is not Phase.CONNECTING:
+            connection.pool.put(connection)
+            return
+        now = self._core.clock()
+        tries, upload, method = self._terms.tries, self.upload, self._head.method
+        self._phase = Phase.SENT
+        self._connection = connection
+        parts = request.opening(method, self._terms.target, tries, now)
+        parts += (connection.pool.host_line, self._common)
+        parts += upload.opening()
+        if upload.streaming:
+            tries.replayable = False
+            upload.forget()
+            self._client.hold(held=False)
+        self.due = self._attempt_due(now) if upload.complete else now + self._core.edge.body
+        connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=upload.complete)
+
+    def refused(self) -> None:
+        """Go elsewhere: nothing was sent."""
+        if self._phase is Phase.CONNECTING:
+            self._fail(Outcome.REFUSED, self._core.clock())
+
+    def _fail(self, outcome: Outcome, now: float, asked: float | None = None) -> bool:
+        """An attempt ended without an answer of the service: learn, decide, act.
+
+        Returns:
+            False if there is no further attempt and the instance's response is to be passed on.
+        """
+        tries, pool = self._terms.tries, self._terms.service.pool
+        member = tries.current
+        self._learn(outcome, now, asked)
+        decision = pool.decide(tries, outcome, now, self._core.draw())
+        if isinstance(decision, Again):
+            self._drop_connection()
+            if decision.fresh and member is not None:
+                pool.again(tries, member, now)
+                self._connect(now, fresh=True)
+            elif decision.delay:
+                self._phase, self.due = Phase.PAUSED, now + decision.delay
+            else:
+                self._seek(now)
+            return True
+        self._record.stopped = decision.reason
+        if outcome in problems.STATUS_OF:
+            self.refuse(problems.failed(outcome))
+            return True
+        return False
+
+    def _learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
+        if self._phase is Phase.RECEIVING:
+            return
+        tries, record = self._terms.tries, self._record
+        if tries.current is not None:
+            took = (record.head_at or now) - tries.started
+            address = tries.current.instance.address
+            self._core.ledger.attempt(record, address, outcome, took)
+            self._terms.service.pool.record(
+                tries, outcome, now, self._core.draw(), asked=asked, took=took
+            )
+            self._terms.service.released()
+
+    # The response arrives.
+
+    def response_head(self, head: ResponseHead) -> None:
+        """Retry what the table lets be retried; pass everything else on."""
+        now = self._core.clock()
+        if head.status >= 502:  # noqa: PLR2004 - below, it is an answer
+            asked = head.retry_after
+            outcome = classify_status(
+                head.status, retry_after=asked is not None, not_processed=head.not_processed
+            )
+            if outcome is not Outcome.ANSWERED and self._fail(outcome, now, asked):
+                return
+        self._record.head_at = now
+        self._phase = Phase.ANSWERING
+        self.due = now + self._core.edge.response_idle
+        self.upload.forget()
+        self.answer.close = self.answer.close or not self.upload.complete
+        self.answer.head(head, self._record.lines(now))
+
+    def response_body(self, data: bytes) -> None:
+        """Pass bytes of the body on."""
+        if self._phase is Phase.TUNNEL:
+            self._client.write(data)
+        else:
+            self.answer.body(data)
+
+    def flush(self) -> None:
+        """More is to come, later: send what there is, and expect it in time."""
+        if self._phase is Phase.ANSWERING:
+            self.answer.flush()
+            self.due = self._core.clock() + self._core.edge.response_idle
+
+    def response_end(self) -> None:
+        """Complete the answer."""
+        self._connection = None
+        self.answer.end()
+        self._learn(Outcome.ANSWERED, self._core.clock())
+        self._finish(self.answer.status, "answered")
+
+    def response_lost(self, outcome: Outcome) -> None:
+        """Retry; once the head was passed on, make the truncation visible instead."""
+        self._connection = None
+        if self._phase is Phase.SENT:
+            self._fail(outcome, self._core.clock())
+            return
+        self._learn(Outcome.CUT, self._core.clock())
+        self.answer.flush()
+        self._client.abort()
+        self._finish(self.answer.status, "cut")
+
+    # Tunnels and backpressure.
+
+    def upgraded(self, head: ResponseHead, data: bytes) -> None:
+        """Become a tunnel, if the client asked for one."""
+        now = self._core.clock()
+        if not self._terms.upgrade:
+            self._drop_connection()
+            self._fail(Outcome.GARBLED, now)
+            return
+        self._record.head_at = now
+        self._phase = Phase.TUNNEL
+        self.due = now + self._core.edge.tunnel_idle
+        self.answer.switched(head, self._record.lines(now), data)
+
+    def tunnel(self, data: bytes) -> bool:
+        """Pass a client's bytes on; False if this is no tunnel."""
+        if self._phase is not Phase.TUNNEL or self._connection is None:
+            return False
+        self.due = self._core.clock() + self._core.edge.tunnel_idle
+        self._connection.transport.write(data)
+        return True
+
+    def upstream_paused(self, *, paused: bool) -> None:
+        """Pass the instance's backpressure on to the client."""
+        self._client.hold(held=paused)
+
+    def client_paused(self, *, paused: bool) -> None:
+        """Pass the client's backpressure on to the instance."""
+        if self._connection is not None:
+            self._connection.hold(held=paused)
+
+    # Time and ends.
+
+    def expire(self, now: float) -> None:
+        """Act on `due` having passed."""
+        match self._phase:
+            case Phase.RECEIVING:
+                self.refuse(problems.slow_body())
+            case Phase.PAUSED:
+                self._seek(now)
+            case Phase.WAITING:
+                known = self._terms.service.known
+                self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
+            case Phase.CONNECTING:
+                self._fail(Outcome.REFUSED, now)
+            case Phase.SENT if self.upload.complete:
+                self._drop_connection()
+                self._fail(Outcome.TIMED_OUT, now)
+            case Phase.SENT:
+                self._drop_connection()
+                self._learn(Outcome.ABANDONED, now)
+                self.refuse(problems.slow_body())
+            case Phase.ANSWERING | Phase.TUNNEL:
+                self._drop_connection()
+                self.response_lost(Outcome.CUT)
+            case Phase.DONE:
+                pass
+
+    def _attempt_due(self, now: float) -> float:
+        """When this attempt is given up; the time a streamed body took does not count."""
+        route, tries = self._terms.route, self._terms.tries
+        if self.upload.streaming:
+            tries.deadline = max(tries.deadline, now + route.per_try)
+        return attempt_deadline(now, tries.deadline, route.per_try)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with a problem document."""
+        self._drop_connection()
+        self._leave()
+        self.answer.close = self.answer.close or not self.upload.complete
+        self._core.refuse(refusal, self._record, self.answer, self._client)
+
+    def reject(self, refusal: Refusal) -> None:
+        """The client's bytes stopped being HTTP."""
+        if self._phase in (Phase.ANSWERING, Phase.TUNNEL):
+            self.client_lost()
+            self._client.abort()
+        elif self._phase is not Phase.DONE:
+            self._drop_connection()
+            self._learn(Outcome.ABANDONED, self._core.clock())
+            self.refuse(refusal)
+
+    def _finish(self, status: int, result: str) -> None:
+        self._leave()
+        now = self._core.clock()
+        self._core.ledger.close(self._record, status, self.answer.sent, result, now)
+        self._client.answered(close=self.answer.close)
+
+    def _leave(self) -> None:
+        self._phase = Phase.DONE
+        self._core.active.discard(self)
+        self._terms.leave()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.drop()

@@ -1,0 +1,142 @@
+"""What is kept of each request for metrics and the access log. Labels are bounded.
+
+Services and instances come from discovery, routes from the document, outcomes from an enum; a name
+a stranger invented is counted as `unknown`.
+"""
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable
+
+from failover import Outcome, Stopped
+
+from gateway.http1 import REQUEST_ID, Head
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+"""Upper ends of the duration histogram, in seconds."""
+
+
+class Record:
+    """One request.
+
+    Attributes:
+        client: its address.
+        id: the request's id, taken from the client if well-formed, else made.
+        id_line: the same, rendered as a field.
+        started: clock time of the complete head.
+        head_at: clock time of the response head, 0 before.
+        attempts: instance, outcome and seconds of each attempt that ended.
+        stopped: why no further attempt was made, if one was considered.
+    """
+
+    __slots__ = ("attempts", "client", "head", "head_at", "id", "id_line", "route", "service",
+                 "started", "stopped")  # fmt: skip
+
+    def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
+        self.head = head
+        self.client = client
+        self.id = request_id
+        self.id_line = b"X-Request-Id: %b\r\n" % request_id
+        self.started = now
+        self.head_at = 0.0
+        self.attempts: list[tuple[str, Outcome, float]] = []
+        self.stopped: Stopped | None = None
+        self.route = "none"
+        self.service = "unknown"
+
+    def lines(self, now: float) -> list[bytes]:
+        """The response fields that tell about the way of the request, rendered."""
+        attempts = len(self.attempts) + (self.head_at > 0)
+        took = (now - self.started) * 1000
+        lines = [
+            self.id_line,
+            b"X-Gateway-Attempts: %d\r\nServer-Timing: gw;dur=%.1f\r\n" % (attempts, took),
+        ]
+        if self.stopped is Stopped.BUDGET:
+            lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
+        return lines
+
+    def describe(self) -> list[dict[str, object]]:
+        """The attempts for an error document, without addresses."""
+        return [
+            {"error": outcome.value, "ms": round(seconds * 1000, 1)}
+            for _, outcome, seconds in self.attempts
+        ]
+
+
+class RequestIds:
+    """Makes UUIDs of version 7: time, a counter, and bits that are random per process."""
+
+    __slots__ = ("_clock", "_count", "_tail")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Take the wall clock, in seconds."""
+        tail = os.urandom(8)
+        self._clock = clock
+        self._count = 0
+        self._tail = f"{0x80 | tail[0] & 0x3F:02x}{tail[1]:02x}-{tail[2:].hex()}".encode()
+
+    def __call__(self) -> bytes:
+        """Make one."""
+        millis = int(self._clock() * 1000)
+        self._count = (self._count + 1) & 0xFFF
+        return b"%08x-%04x-7%03x-%b" % (millis >> 16, millis & 0xFFFF, self._count, self._tail)
+
+
+class Ledger:
+    """Counters of everything that was answered, and where each record goes.
+
+    Attributes:
+        requests: count by route, service, status class and result.
+        seconds: histogram (a count for each bucket, then the sum) by route and service.
+        attempts: count by service, instance and outcome.
+        stops: count by service and reason for not trying again.
+    """
+
+    def __init__(
+        self, ids: Callable[[], bytes], log: Callable[[Record, int, int, str, float], None] | None
+    ) -> None:
+        """Start at zero.
+
+        Args:
+            ids: makes request ids.
+            log: takes each record with status, bytes sent, result and end; None for no access log.
+        """
+        self._ids = ids
+        self._log = log
+        self.requests: dict[tuple[str, str, int, str], int] = defaultdict(int)
+        self.seconds: dict[tuple[str, str], list[float]] = defaultdict(
+            lambda: [0] * (len(BUCKETS) + 2)
+        )
+        self.attempts: dict[tuple[str, str, Outcome], int] = defaultdict(int)
+        self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
+
+    def open(self, head: Head, client: bytes, now: float) -> Record:
+        """Begin the record of a request."""
+        given = head.handled.get(b"x-request-id")
+        if given is None or not REQUEST_ID.fullmatch(given):
+            given = self._ids()
+        return Record(head, client, given, now)
+
+    def attempt(self, record: Record, instance: str, outcome: Outcome, seconds: float) -> None:
+        """Note the end of an attempt."""
+        record.attempts.append((instance, outcome, seconds))
+        self.attempts[record.service, instance, outcome] += 1
+
+    def close(self, record: Record, status: int, sent: int, result: str, now: float) -> None:
+        """Count the request and log it."""
+        self.requests[record.route, record.service, status // 100, result] += 1
+        took = now - record.started
+        histogram = self.seconds[record.route, record.service]
+        histogram[bisect_left(BUCKETS, took)] += 1
+        histogram[-1] += took
+        if record.stopped is not None:
+            self.stops[record.service, record.stopped] += 1
+        if self._log is not None:
+            self._log(record, status, sent, result, now)
+
+    def forget(self, service: str, instance: str) -> None:
+        """Drop the counters of an instance that is gone, so that labels stay bounded."""
+        for key in [key for key in self.attempts if key[:2] == (service, instance)]:
+            del self.attempts[key]

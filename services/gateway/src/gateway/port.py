@@ -1,0 +1,139 @@
+"""The data port: listens, counts connections, sweeps for what is overdue, drains.
+
+One coarse timer looks after all deadlines: a timer per request would cost more than the request.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+from gateway.client import ClientConnection
+from gateway.core import Core
+from gateway.request import Forwarded
+
+TICK = 0.025
+"""Seconds between two looks at the exchanges."""
+SLOW_TICKS = 40
+"""Ticks between two looks at the connections: one second."""
+FINISH = 30.0
+"""Seconds that requests under way have when the port closes."""
+NOTICE = 0.5
+"""Seconds in which busy clients learn from an answer that the connection closes, before idle ones
+are closed under them."""
+BACKLOG = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class DataPort:
+    """Where clients connect. A `Listener` of the process runner."""
+
+    def __init__(
+        self,
+        core: Core,
+        sock: socket.socket,
+        *,
+        tls: ssl.SSLContext | None = None,
+        trusted: Iterable[IPv4Network | IPv6Network] = (),
+    ) -> None:
+        """Take a bound socket.
+
+        Args:
+            core: what all exchanges share.
+            sock: bound, not yet listening.
+            tls: certificate and key, for HTTPS.
+            trusted: networks of proxies whose `X-Forwarded-*` are believed.
+        """
+        self.connections: set[ClientConnection] = set()
+        self.refused = 0
+        self._core = core
+        self._sock = sock
+        self._tls = tls
+        self._trusted = tuple(trusted)
+        self._described: dict[str, Forwarded] = {}
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._ticks = 0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it is bound to."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
+
+    async def open(self) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self._core, self), sock=self._sock, ssl=self._tls,
+            backlog=BACKLOG,
+        )  # fmt: skip
+        self._tick()
+
+    async def drain(self) -> None:
+        """Stop accepting, let every answer close its connection, close what is idle."""
+        self._core.draining = True
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH):
+                await asyncio.sleep(NOTICE)
+                while self.connections:
+                    for connection in [one for one in self.connections if one.idle]:
+                        connection.abort()
+                    await asyncio.sleep(TICK)
+        for connection in list(self.connections):
+            connection.cut()
+
+    async def close(self) -> None:
+        """Stop the sweep."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def joined(self, connection: ClientConnection) -> bool:
+        """Count a connection; False if there are too many."""
+        self.connections.add(connection)
+        if len(self.connections) > self._core.edge.connections:
+            self.refused += 1
+            return False
+        return True
+
+    def left(self, connection: ClientConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+
+    def describe(self, transport: asyncio.Transport) -> Forwarded:
+        """Say who the client is; kept for the next connection of the same address."""
+        peer: Any = transport.get_extra_info("peername")
+        host = str(peer[0]) if peer else ""
+        known = self._described.get(host)
+        if known is None:
+            if len(self._described) > self._core.edge.connections:
+                self._described.clear()
+            known = self._described[host] = Forwarded(
+                address=host.encode(),
+                scheme=b"https" if self._tls else b"http",
+                port=self.address[1],
+                trusted=bool(host) and any(ip_address(host) in net for net in self._trusted),
+            )
+        return known
+
+    def _tick(self) -> None:
+        """Call `expire` on whatever is overdue."""
+        try:
+            now = self._core.clock()
+            for exchange in [one for one in self._core.active if one.due <= now]:
+                exchange.expire(now)
+            self._ticks += 1
+            if self._ticks % SLOW_TICKS == 0:
+                for connection in [one for one in self.connections if one.due <= now]:
+                    connection.expire(now)
+                self._core.directory.prune(now)
+        except Exception:  # noqa: BLE001 - the sweep looks after all deadlines: it logs and goes on
+            _log.exception("sweep_failed")
+        self._sweep = asyncio.get_running_loop().call_later(TICK, self._tick)

@@ -1,0 +1,193 @@
+"""Where a request goes and under which terms: the table that is swapped whole.
+
+A route is found by path and method; the longest path wins. Without one, `/{service}/{path}` is
+`/{path}` of that Nacos service. What a route may say is `document.py`; this is its compiled form.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from failover import EVERYBODY, RetryPolicy, Subset
+
+from gateway.auth import Keys
+from gateway.http1 import Head
+from gateway.limits import Gate, Rate
+from gateway.problems import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A weighted choice between subsets of the instances.
+
+    Attributes:
+        subsets: each with its share's upper end, ascending, the last one 1.0.
+        sticky: lower-case name of the request field whose value decides, b"" for chance.
+    """
+
+    subsets: tuple[tuple[float, Subset], ...] = ()
+    sticky: bytes = b""
+
+    def choose(self, draw: float) -> Subset:
+        """The subset into whose share a draw in [0, 1) falls."""
+        for upper, subset in self.subsets:
+            if draw < upper:
+                return subset
+        return EVERYBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Copies of a share of the requests go to a subset too; its answers are only compared."""
+
+    subset: Subset
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The terms of a group of requests; times in seconds, sizes in bytes.
+
+    Attributes:
+        name: bounded label for metrics and logs.
+        service: Nacos service.
+        strip: leading path segments that are removed.
+        prefix: what is put in their place.
+        methods: allowed methods, empty for all.
+        exact: the path matches as a whole only.
+        idempotent: methods that may run twice whatever they are; None: as the service declares.
+        timeout: until the response head, everything included.
+        per_try: of one attempt.
+        retry: attempts and pauses.
+        replay: a body up to this size is kept to be sent again.
+        max_body: a larger body is refused.
+        split: canary.
+        shadow: mirrored traffic.
+        rate: requests per second.
+        gate: requests at a time.
+        keys: who may.
+        upgrade: WebSocket and other upgrades are tunnelled.
+    """
+
+    name: str
+    service: str
+    path: str = "/"
+    strip: int = 0
+    prefix: bytes = b""
+    methods: frozenset[bytes] = frozenset()
+    exact: bool = False
+    idempotent: frozenset[bytes] | None = None
+    timeout: float = 15.0
+    per_try: float = 5.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    replay: int = 64 * 1024
+    max_body: int = 10 * 1024 * 1024
+    split: Split | None = None
+    shadow: Shadow | None = None
+    rate: Rate | None = None
+    gate: Gate | None = None
+    keys: Keys | None = None
+    upgrade: bool = False
+
+    def matches(self, path: bytes) -> bool:
+        """Whether a decoded path is this route's or lies below it."""
+        own = self.path.encode()
+        if path == own or (own == b"/" and not self.exact):
+            return True
+        return not self.exact and path.startswith(own.rstrip(b"/") + b"/")
+
+    def rewrite(self, target: bytes) -> bytes:
+        """The target as the service gets it: bytes as sent, apart from its first segments."""
+        if not self.strip and not self.prefix:
+            return target
+        path, mark, query = target.partition(b"?")
+        parts = path.split(b"/", self.strip + 1)
+        rest = b"/" + parts[-1] if len(parts) == self.strip + 2 else b""
+        return (self.prefix + rest or b"/") + mark + query
+
+
+class Table:
+    """All routes in force."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route] = (),
+        *,
+        by_name: bool | frozenset[str] = True,
+        base: Route | None = None,
+    ) -> None:
+        """Index the routes.
+
+        Args:
+            routes: in any order; the longest path wins, then the first.
+            by_name: whether (or which) services are reachable as `/{service}/{path}`.
+            base: the terms of those.
+        """
+        self.routes = tuple(sorted(routes, key=lambda route: -len(route.path)))
+        self.by_name = by_name
+        self._base = base or Route("by-name", "")
+        self._first: dict[bytes, list[Route]] = {}
+        for route in self.routes:
+            self._first.setdefault(route.path.encode().split(b"/", 2)[1], []).append(route)
+        self._anywhere = self._first.get(b"", [])
+
+    def match(self, head: Head) -> tuple[Route, str, bytes]:
+        """The route of a request, its service, and the target to send there.
+
+        Raises:
+            Refusal: nothing is there (404), or not for this method (405).
+        """
+        path = head.path
+        if self.routes:
+            route = self._declared(path, head.method)
+            if route is not None:
+                return route, route.service, route.rewrite(head.target)
+        target = head.target
+        end = target.find(b"/", 1)
+        if end > 0:
+            segment, rest = target[1:end], target[end:]
+        else:
+            segment, mark, query = target[1:].partition(b"?")
+            rest = b"/" + mark + query
+        name = segment.decode("latin-1")
+        if not self.by_name or (self.by_name is not True and name not in self.by_name):
+            raise Refusal(404, "destination_not_found", "No route matches this path.")
+        return self._base, name, rest
+
+    def _declared(self, path: bytes, method: bytes) -> Route | None:
+        segment = path.split(b"/", 2)[1] if path.count(b"/") else b""
+        allowed: set[bytes] = set()
+        candidates = self._first.get(segment, []) + (self._anywhere if segment else [])
+        for route in candidates:
+            if route.matches(path):
+                if not route.methods or method in route.methods:
+                    return route
+                allowed |= route.methods
+        if allowed:
+            names = b", ".join(sorted(allowed))
+            raise Refusal(405, "http_request_denied", "The route does not allow this method.",
+                          lines=[b"Allow: " + names + b"\r\n"])  # fmt: skip
+        return None
+
+    def services(self) -> frozenset[str]:
+        """Services that routes name."""
+        return frozenset(route.service for route in self.routes)
+
+    def describe(self) -> list[Mapping[str, object]]:
+        """The routes for a reader."""
+        return [
+            {
+                "name": route.name,
+                "path": route.path,
+                "exact": route.exact,
+                "service": route.service,
+                "methods": sorted(method.decode() for method in route.methods),
+                "timeout": route.timeout,
+                "per_try_timeout": route.per_try,
+                "attempts": route.retry.attempts,
+                "protected": route.keys is not None,
+                "split": route.split is not None,
+                "shadow": route.shadow is not None,
+                "upgrade": route.upgrade,
+            }
+            for route in self.routes
+        ]

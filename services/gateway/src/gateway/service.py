@@ -1,0 +1,162 @@
+"""One Nacos service as the data path sees it: its pool, its connections, who waits for a place.
+
+And the port to discovery: `Directory`. The data path only reads; nothing here calls Nacos.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from failover import EjectionPolicy, Instance, Member, Pool
+
+from gateway.upstream import Upstream
+
+IDEMPOTENT = "gateway.idempotent"
+"""Instance metadata: `METHOD /path` of requests that may run twice, comma-separated; `*` stands for
+one path segment."""
+MAX_QUEUE = 64
+QUEUE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gateway grants one instance or connection; seconds.
+
+    Attributes:
+        max_in_flight: requests one instance may have under way.
+        connect: time to open a connection.
+        upstream_idle: time after which an idle connection to an instance is not used again.
+        cluster: Nacos cluster of this gateway.
+    """
+
+    max_in_flight: int = 1024
+    connect: float = 0.5
+    upstream_idle: float = 4.0
+    cluster: str = "DEFAULT"
+
+
+class Waiting(Protocol):
+    """A request that waits for an instance to have room."""
+
+    def wake(self) -> bool:
+        """Try again now; False if it no longer waits."""
+
+
+class Service:
+    """A service: instances, connections, queue, counters."""
+
+    __slots__ = ("_declared", "_limits", "_patterns", "expected", "known", "name", "pool", "queue",
+                 "upstreams")  # fmt: skip
+
+    def __init__(self, name: str, limits: Limits, ejection: EjectionPolicy | None = None) -> None:
+        self.name = name
+        self.known = False
+        """True once discovery has answered for it, in this life or from its snapshot."""
+        self.expected = False
+        """A route names it, or it had an instance before: without one, it is down, not absent."""
+        self.pool = Pool(
+            cluster=limits.cluster, max_in_flight=limits.max_in_flight, ejection=ejection
+        )
+        self.upstreams: dict[Member, Upstream] = {}
+        self.queue: deque[Waiting] = deque()
+        self._limits = limits
+        self._declared: frozenset[str] = frozenset()
+        self._patterns: tuple[re.Pattern[str], ...] = ()
+
+    def sync(self, instances: Iterable[Instance], now: float) -> None:
+        """Take over what discovery says and let the queue try again."""
+        for gone in self.pool.sync(instances, now):
+            upstream = self.upstreams.pop(gone, None)
+            if upstream is not None:
+                upstream.close()
+        for member in self.pool.members.values():
+            if member not in self.upstreams:
+                self.upstreams[member] = Upstream(
+                    member.instance, max_idle=self._limits.upstream_idle
+                )
+        metadata = [member.instance.metadata for member in self.pool.members.values()]
+        declared = {entry for labels in metadata for entry in declared_in(labels)}
+        self._declared = frozenset(entry for entry in declared if "*" not in entry)
+        self._patterns = tuple(map(_pattern, sorted(declared - self._declared)))
+        self.known = True
+        self.expected = self.expected or bool(metadata)
+        waiting, self.queue = self.queue, deque()
+        for one in waiting:
+            one.wake()
+
+    def declares(self, method: bytes, path: bytes) -> bool:
+        """Whether the service's owner declared that such a request may run twice."""
+        if not self._declared and not self._patterns:
+            return False
+        entry = f"{method.decode()} {path.decode('latin-1')}"
+        return entry in self._declared or any(p.fullmatch(entry) for p in self._patterns)
+
+    @property
+    def absent(self) -> bool:
+        """Nacos knows no such service."""
+        return self.known and not self.expected and not self.pool.members
+
+    @property
+    def has_room(self) -> bool:
+        """Another request may wait."""
+        return len(self.queue) < MAX_QUEUE
+
+    def upstream(self, member: Member | None) -> Upstream | None:
+        """The connections of a member; None if it is gone."""
+        return None if member is None else self.upstreams.get(member)
+
+    def prune(self, now: float) -> None:
+        """Close connections that were idle for too long."""
+        for upstream in self.upstreams.values():
+            upstream.prune(now)
+
+    def released(self) -> None:
+        """Let the request that has waited longest try, now that an attempt has ended."""
+        while self.queue and not self.queue.popleft().wake():
+            pass
+
+
+def declared_in(metadata: Mapping[str, str]) -> list[str]:
+    """The entries of one instance's declaration, in a normal form."""
+    entries = metadata.get(IDEMPOTENT, "").replace(";", ",").split(",")
+    return [" ".join(entry.split()) for entry in entries if entry.strip()]
+
+
+def _pattern(entry: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(map(re.escape, entry.split("*"))))
+
+
+class Directory(Protocol):
+    """Where services are found; a read, never a wait."""
+
+    def find(self, name: str, now: float) -> Service | None:
+        """The service, None if there can be none of this name.
+
+        One that was not asked for before is looked up; until then its `known` is False.
+        """
+
+    def prune(self, now: float) -> None:
+        """Close idle connections, forget services nobody asks for; called every second."""
+
+
+class StaticDirectory:
+    """A directory of fixed services, for tests and for a gateway without Nacos."""
+
+    def __init__(
+        self, services: Mapping[str, Iterable[Instance]], limits: Limits, clock: Callable[[], float]
+    ) -> None:
+        self.services: dict[str, Service] = {}
+        for name, instances in services.items():
+            self.services[name] = Service(name, limits)
+            self.services[name].sync(instances, clock())
+
+    def find(self, name: str, now: float) -> Service | None:  # noqa: ARG002 - the port's signature
+        """Look the service up."""
+        return self.services.get(name)
+
+    def prune(self, now: float) -> None:
+        """Close idle connections."""
+        for service in self.services.values():
+            service.prune(now)

@@ -1,0 +1,83 @@
+"""What the gateway is told at its start; what may change while it runs is `document.py`."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from service_kit import Port, ProcessSettings, ServiceName
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+class Settings(ProcessSettings):
+    """Environment of the gateway; times in seconds.
+
+    Attributes:
+        service_name: also our name in `Via` and `Proxy-Status`; unique in a chain of gateways.
+        port: of the data port.
+        admin_host: address of the admin port; loopback unless said otherwise.
+        admin_port: health, metrics, services, routes.
+        admin_token: bearer token that the admin port's `/api` asks for; required beyond loopback.
+        workers: processes on the data port, one for each core that it may use.
+        access_log: one JSON line for each request.
+        trusted_proxies: networks whose `X-Forwarded-*` are believed.
+        tls_cert: PEM certificate chain; the data port speaks HTTPS.
+        tls_key: PEM key.
+        max_connections: clients at a time, for each worker.
+        max_in_flight: requests one instance may have under way, for each worker.
+        connect_timeout: time to open a connection to an instance.
+        upstream_idle: time after which an idle connection to an instance is not used again; keep it
+            under the time after which the services close theirs.
+        header_timeout: until a request head is complete.
+        body_timeout: until a request body is complete.
+        idle_timeout: between two requests of a connection.
+    """
+
+    service_name: ServiceName = "gateway"
+    port: Port = 8000
+    admin_host: Annotated[str, Field(validation_alias="GATEWAY_ADMIN_HOST")] = "127.0.0.1"
+    admin_port: Annotated[int, Field(validation_alias="GATEWAY_ADMIN_PORT", ge=1, le=65535)] = 8010
+    admin_token: Annotated[
+        SecretStr | None, Field(validation_alias="GATEWAY_ADMIN_TOKEN", min_length=16)
+    ] = None
+    workers: Annotated[int, Field(validation_alias="GATEWAY_WORKERS", ge=1, le=64)] = 1
+    access_log: Annotated[bool, Field(validation_alias="GATEWAY_ACCESS_LOG")] = True
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        BeforeValidator(_networks),
+        Field(validation_alias="GATEWAY_TRUSTED_PROXIES"),
+    ] = ()
+    tls_cert: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_CERT")] = None
+    tls_key: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_KEY")] = None
+    max_connections: Annotated[
+        int, Field(validation_alias="GATEWAY_MAX_CONNECTIONS", ge=1, le=1_000_000)
+    ] = 10_000
+    max_in_flight: Annotated[
+        int, Field(validation_alias="GATEWAY_MAX_IN_FLIGHT", ge=1, le=1_000_000)
+    ] = 1024
+    connect_timeout: Annotated[
+        float, Field(validation_alias="GATEWAY_CONNECT_TIMEOUT", gt=0, le=60)
+    ] = 0.5
+    upstream_idle: Annotated[
+        float, Field(validation_alias="GATEWAY_UPSTREAM_IDLE", gt=0, le=600)
+    ] = 4.0
+    header_timeout: Annotated[
+        float, Field(validation_alias="GATEWAY_HEADER_TIMEOUT", gt=0, le=600)
+    ] = 10.0
+    body_timeout: Annotated[
+        float, Field(validation_alias="GATEWAY_BODY_TIMEOUT", gt=0, le=3600)
+    ] = 30.0
+    idle_timeout: Annotated[
+        float, Field(validation_alias="GATEWAY_IDLE_TIMEOUT", gt=0, le=3600)
+    ] = 75.0
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: one is set, the other is not")
+        return self

@@ -1,0 +1,335 @@
+"""Connections to one instance: a protocol that reads responses, and the pool that keeps them alive.
+
+The pool is last in, first out: a small set stays warm and the rest grows old and is closed. An idle
+connection is given up well before a service would close it (uvicorn: 5 s), because a request sent
+into that moment is lost: the keep-alive race.
+"""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Protocol, cast
+
+import httptools
+from failover import Instance, Outcome, classify_loss
+
+from gateway.http1 import RESPONSE_HANDLED, SINGLE, ResponseHead, check_response
+
+MAX_RESPONSE_HEAD = 64 * 1024
+RAW_FROM = 64 * 1024
+"""A body with at least this many bytes left skips the parser."""
+ENDLESS = 1 << 62
+
+_log = logging.getLogger(__name__)
+
+
+class Consumer(Protocol):
+    """Who sent a request on a connection and takes the response."""
+
+    def connected(self, connection: "Connection") -> None:
+        """Take the connection that was dialled."""
+
+    def refused(self) -> None:
+        """Take notice that it could not be."""
+
+    def response_head(self, head: ResponseHead) -> None:
+        """Take a final response head; the connection may be dropped from here."""
+
+    def response_body(self, data: bytes) -> None:
+        """Take bytes of the body."""
+
+    def flush(self) -> None:
+        """Take notice that all bytes at hand were given, and more will come."""
+
+    def response_end(self) -> None:
+        """Take notice that the response is complete; the connection is no longer yours."""
+
+    def response_lost(self, outcome: Outcome) -> None:
+        """Take notice that no (further) response comes; the connection is no longer yours."""
+
+    def upstream_paused(self, *, paused: bool) -> None:
+        """Stop or resume sending: the instance does not read as fast."""
+
+    def upgraded(self, head: ResponseHead, data: bytes) -> None:
+        """Take a 101 and the first bytes after it."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection to an instance; carries one request at a time."""
+
+    __slots__ = (
+        "_dirty", "_ended", "_handled", "_head", "_lines", "_parser", "_raw_left", "_size",
+        "_to_head", "consumer", "idle_since", "pool", "reused", "seen", "transport", "whole",
+    )  # fmt: skip
+
+    def __init__(self, pool: "Upstream") -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport
+        self.consumer: Consumer | None = None
+        self.idle_since = 0.0
+        self.reused = False
+        self.whole = True
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset(to_head=False)
+
+    def _reset(self, *, to_head: bool) -> None:
+        self.seen = False
+        self._lines: list[bytes] = []
+        self._handled: dict[bytes, bytes] = {}
+        self._head: ResponseHead | None = None
+        self._ended = self._dirty = False
+        self._raw_left = 0
+        self._size = 0
+        self._to_head = to_head
+
+    def send(self, consumer: Consumer, data: bytes, *, to_head: bool, whole: bool) -> None:
+        """Send a request (or, not `whole`, its first part); the consumer gets what comes back."""
+        self._reset(to_head=to_head)
+        self.consumer = consumer
+        self.whole = whole
+        self.transport.write(data)
+
+    def hold(self, *, held: bool) -> None:
+        """Stop or resume reading."""
+        if not self.transport.is_closing():
+            if held:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def drop(self) -> None:
+        """Close at once; the consumer hears nothing more."""
+        self.consumer = None
+        self.transport.abort()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.pool.open += 1
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes of a response; large bodies pass by the parser."""
+        consumer = self.consumer
+        if consumer is None:
+            self.transport.abort()
+            return
+        self.seen = True
+        if self._raw_left:
+            self._pass_raw(consumer, data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                _log.error("response_failed", exc_info=error)
+            self._lose(Outcome.GARBLED)
+            return
+        if self._ended:
+            self._finish()
+        elif self._head is not None:
+            consumer.flush()
+        else:
+            self._size += len(data)
+            if self._size > MAX_RESPONSE_HEAD:
+                self._lose(Outcome.GARBLED)
+
+    def pause_writing(self) -> None:
+        """Pass the pressure on."""
+        if self.consumer is not None:
+            self.consumer.upstream_paused(paused=True)
+
+    def resume_writing(self) -> None:
+        """Take the pressure off."""
+        if self.consumer is not None:
+            self.consumer.upstream_paused(paused=False)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the response if the end of the connection is its end; else report the loss."""
+        self.pool.open -= 1
+        consumer, self.consumer = self.consumer, None
+        if consumer is None:
+            self.pool.forget(self)
+        elif self._head is None:
+            loss = classify_loss(sent=True, seen=self.seen, reused=self.reused)
+            consumer.response_lost(loss)
+        elif error is None and self._head.length is None and not self._head.chunked:
+            consumer.response_end()
+        else:
+            consumer.response_lost(Outcome.CUT)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Notice bytes after the end of the response."""
+        self._dirty = self._ended
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field; trailers are dropped."""
+        if self._head is not None:
+            return
+        key = name.lower()
+        if key not in RESPONSE_HANDLED:
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+        elif key in self._handled and key not in SINGLE:
+            self._handled[key] += b"," + value
+        else:
+            self._handled[key] = value
+
+    def on_headers_complete(self) -> None:
+        """Give the consumer the head; interim responses are not passed on."""
+        status = self._parser.get_status_code()
+        if self._ended or self.consumer is None:
+            return
+        if status < 200 and status != 101:  # noqa: PLR2004 - 1xx is interim
+            self._lines, self._handled = [], {}
+            return
+        head = self._head = check_response(
+            status, self._lines, self._handled,
+            keep_alive=self._parser.should_keep_alive(), to_head=self._to_head,
+        )  # fmt: skip
+        if status == 101:  # noqa: PLR2004 - continues after the parser stopped
+            return
+        if head.bodyless:
+            self._ended = True
+        elif head.length is not None and head.length >= RAW_FROM:
+            self._raw_left = head.length
+        self.consumer.response_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass bytes of the body on."""
+        if self._raw_left:
+            self._raw_left -= len(data)
+        if self.consumer is not None:
+            self.consumer.response_body(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end; the consumer hears of it when all bytes at hand were looked at."""
+        if self._head is not None:
+            self._ended = True
+
+    def _pass_raw(self, consumer: Consumer, data: bytes) -> None:
+        if len(data) > self._raw_left:
+            data, self._dirty = data[: self._raw_left], True
+        self._raw_left -= len(data)
+        consumer.response_body(data)
+        if not self._raw_left:
+            self._parser = httptools.HttpResponseParser(self)
+            self._finish()
+        else:
+            consumer.flush()
+
+    def _upgrade(self, rest: bytes) -> None:
+        consumer, head = self.consumer, self._head
+        if consumer is None or head is None:
+            self._lose(Outcome.GARBLED)
+        else:
+            self._raw_left = ENDLESS
+            consumer.upgraded(head, rest)
+
+    def _finish(self) -> None:
+        consumer, self.consumer = self.consumer, None
+        if consumer is None:
+            return
+        if self._to_head:
+            self._parser = httptools.HttpResponseParser(self)
+        if self._head is not None and self._head.reusable and self.whole and not self._dirty:
+            self.pool.put(self)
+        else:
+            self.transport.close()
+        consumer.response_end()
+
+    def _lose(self, outcome: Outcome) -> None:
+        consumer, self.consumer = self.consumer, None
+        self.transport.abort()
+        if consumer is not None:
+            consumer.response_lost(Outcome.CUT if self._head is not None else outcome)
+
+
+class Upstream:
+    """All connections to one instance."""
+
+    __slots__ = ("_closed", "_dials", "_idle", "_instance", "dialled", "host_line", "max_idle",
+                 "open", "reused")  # fmt: skip
+
+    def __init__(self, instance: Instance, *, max_idle: float) -> None:
+        """Start without a connection.
+
+        Args:
+            instance: where to.
+            max_idle: seconds after which an idle connection is not used again.
+        """
+        self._instance = instance
+        self._idle: list[Connection] = []
+        self._dials: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.max_idle = max_idle
+        self.host_line = f"Host: {instance.address}\r\n".encode()
+        self.open = 0
+        self.dialled = 0
+        self.reused = 0
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._idle)
+
+    def take(self, now: float, max_idle: float) -> Connection | None:
+        """An idle connection that is likely to be alive, if there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.transport.is_closing():
+                continue
+            if now - connection.idle_since <= max_idle:
+                connection.reused = True
+                self.reused += 1
+                return connection
+            connection.transport.close()
+        return None
+
+    def put(self, connection: Connection) -> None:
+        """Keep a connection for the next request."""
+        if self._closed:
+            connection.transport.close()
+            return
+        connection.idle_since = monotonic()
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Take a closed connection out."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def prune(self, now: float) -> None:
+        """Close what has been idle for too long: the oldest are at the front."""
+        while self._idle and now - self._idle[0].idle_since > self.max_idle:
+            self._idle.pop(0).transport.close()
+
+    def close(self) -> None:
+        """Close what is idle now, and what becomes idle later."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().transport.close()
+
+    def dial(self, consumer: Consumer, seconds: float) -> None:
+        """Open a connection for the consumer within a time."""
+        self.dialled += 1
+        task = asyncio.get_running_loop().create_task(self._dial(consumer, seconds))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, consumer: Consumer, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), self._instance.ip, self._instance.port
+                )
+        except (OSError, TimeoutError):
+            consumer.refused()
+        else:
+            consumer.connected(connection)

@@ -31,6 +31,46 @@ check: $(READY)  ## formatting, lint, types, import rules
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+.PHONY: up
+up: $(READY)  ## start everything and wait until it works: containers where an engine has images, else processes
+	@$(PY) -m stack up
+
+.PHONY: up-docker
+up-docker: $(READY)  ## start everything in containers
+	@$(PY) -m stack up --mode docker
+
+.PHONY: up-local
+up-local: $(READY)  ## start everything as processes of this machine
+	@$(PY) -m stack up --mode local
+
+.PHONY: down
+down: $(READY)  ## stop everything
+	@$(PY) -m stack down
+
+.PHONY: logs
+logs: $(READY)  ## show what every part printed last, and follow
+	@$(PY) -m stack logs
+
+.PHONY: status
+status: $(READY)  ## show what runs
+	@$(PY) -m stack status
+
+.PHONY: test
+test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
+	$(PY) -m pytest $(TEST_ARGS)
+
+.PHONY: test-unit
+test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network
+	$(PY) -m pytest libs services deploy tests/architecture $(TEST_ARGS)
+
+.PHONY: test-interop
+test-interop: $(READY)  ## callers in Java and Node against the whole stack
+	$(PY) -m pytest tests/interop $(TEST_ARGS)
+
+.PHONY: engine
+engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)
+	@bash deploy/engine.sh
+
 .PHONY: lock
 lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	$(UV) pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -1,11 +1,11 @@
-"""The secrets of one checkout: random, made once, kept in `.env`, never in git."""
+"""The secrets of one checkout: random, made once, kept in `deploy/.env`, never in git."""
 
 from pathlib import Path
 
 from stack import ROOT
 from stack.nacos import NacosSecrets, write_private
 
-FILE = ROOT / ".env"
+FILE = ROOT / "deploy" / ".env"
 NAMES = {
     "password": "NACOS_PASSWORD",
     "identity": "NACOS_AUTH_IDENTITY_VALUE",

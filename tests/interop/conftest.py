@@ -160,7 +160,7 @@ def spring(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSpri
         argv += [str(HERE / "java" / "target" / "java-interop.jar"), *properties]
         env = {**clean_environment(), **nacos.environment, "PORT": str(port)}
         log = home / "output.log"
-        process = Process.start("java-echo", argv, env=env, log=log, cwd=ROOT)
+        process = Process.start("java-echo", argv, env=env, log=log)
         one = Spring(f"http://127.0.0.1:{port}", log, process)
         running.append(one)
         wait_until(

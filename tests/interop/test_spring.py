@@ -29,25 +29,12 @@ def test_spring_calls_the_models_by_name(
     answers: dict[str, Any],
     properties: tuple[str, ...],
 ) -> None:
-    """OpenFeign and a @LoadBalanced RestTemplate reach every instance, under both balancers."""
+    """OpenFeign and a @LoadBalanced RestTemplate reach every instance, under both balancers.
+
+    They are shown an IPv4 literal (Nacos's balancer drops other hosts), the protocol, the versions.
+    """
     running = models()
     caller = spring(nacos, *properties)
-
-    for name in SERVICES:
-        for client in CLIENTS * TURNS:
-            given = caller.ask(client, name)
-
-            assert answers[name].items() <= given.items()
-        assert min(running.answered(name)) > 0, running.answered(name)
-
-
-@pytest.mark.timeout(240)
-def test_spring_sees_what_it_needs_of_an_instance(
-    models: Callable[..., Any], spring: Callable[..., Any], nacos: NacosAccess
-) -> None:
-    """An instance has an IPv4 literal, says it speaks plain HTTP, and which versions it runs."""
-    models()
-    caller = spring(nacos)
 
     for name in SERVICES:
         caller.wait_knows(name, 2)
@@ -56,6 +43,11 @@ def test_spring_sees_what_it_needs_of_an_instance(
             assert instance["metadata"]["protocol"] == "http"
             assert instance["metadata"]["preserved.register.source"] == "PYTHON"
             assert instance["metadata"].keys() >= {"version", "model_version"}
+        for client in CLIENTS * TURNS:
+            given = caller.ask(client, name)
+
+            assert answers[name].items() <= given.items()
+        assert min(running.answered(name)) > 0, running.answered(name)
 
 
 @pytest.mark.slow

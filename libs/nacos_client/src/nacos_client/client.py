@@ -40,7 +40,7 @@ class Nacos:
 
     def __init__(self, settings: NacosSettings, *, connect: Connect | None = None) -> None:
         self.settings = settings
-        self.connect = connect or Vendor()
+        self._connect = connect or Vendor()
         self._runtime = Runtime()
         self._store = Store(settings)
         self._session: Session | None = None
@@ -84,7 +84,7 @@ class Nacos:
             self._discoveries.clear()
 
     async def _open(self) -> None:
-        self._session = self.connect(self.settings, "main")
+        self._session = self._connect(self.settings, "main")
         self._session.start()
 
     async def _shut(self) -> None:
@@ -134,7 +134,7 @@ class Nacos:
 
         announcement = Announcement(
             self._runtime,
-            lambda: self.connect(self.settings, f"{service}:{port}"),
+            lambda: self._connect(self.settings, f"{service}:{port}"),
             ServiceKey(service, group or self.settings.group),
             instance,
             blocked_limit,
@@ -253,13 +253,7 @@ class Nacos:
         group: str | None = None,
         cas_md5: str | None = None,
     ) -> None:
-        """Write a document.
-
-        Args:
-            data_id: the document.
-            content: its text.
-            group: default: the settings'.
-            cas_md5: write only over the document with this MD5 (compare and set).
+        """Write a document; with `cas_md5` only over the one with that MD5 (compare and set).
 
         Raises:
             Conflict: the document has another MD5 than `cas_md5`.

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from failover import Instance
@@ -105,13 +106,11 @@ class FakeSession:
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
         """Have `changed` called on every change while the connection lives."""
         place = self._place(key)
-        self._server.carried(self.connection).listening[place] = lambda: self._soon(changed)
+        self._server.carried(self.connection).listening.setdefault(place, {})[changed] = partial(
+            self._soon, changed
+        )
         document = self._server.document(place)
         return (document.md5 if document else "") != md5
-
-    async def unlisten(self, key: DocumentKey) -> None:
-        """Stop the calls."""
-        self._server.carried(self.connection).listening.pop(self._place(key), None)
 
     async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
         """Write the document."""

@@ -38,6 +38,7 @@ class Follower:
         self._documents = documents
         self._keys = keys
         self._deliver = deliver
+        self._notices = {key: partial(self._notice, key) for key in keys}
         self._found: dict[DocumentKey, Document | None] = {}
         self._changed: set[DocumentKey] = set()
         self._delivered: Found | None = None
@@ -72,7 +73,7 @@ class Follower:
         if not changed:
             known = self._found.get(key)
             md5 = known.md5 if known else ""
-            differs = await self._documents.listen(key, md5, partial(self._notice, key))
+            differs = await self._documents.listen(key, md5, self._notices[key])
             if key in self._found and not differs:
                 return
         self._found[key] = await self._documents.fetch(key)

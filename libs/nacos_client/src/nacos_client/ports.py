@@ -127,10 +127,6 @@ class Documents(Connected, Protocol):
         """
         ...
 
-    async def unlisten(self, key: DocumentKey) -> None:
-        """Stop the calls."""
-        ...
-
     async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
         """Write the document; with `cas_md5`, only over the document with that MD5."""
         ...

@@ -32,7 +32,7 @@ class Carried:
 
     registered: dict[Place, Instance] = field(default_factory=dict)
     subscribed: dict[Place, Callable[[], None]] = field(default_factory=dict)
-    listening: dict[Place, Callable[[], None]] = field(default_factory=dict)
+    listening: dict[Place, dict[Any, Callable[[], None]]] = field(default_factory=dict)
 
 
 class FakeNacos:
@@ -192,7 +192,11 @@ class FakeNacos:
                 self._documents.pop(place, None)
             else:
                 self._documents[place] = document
-            calls = [c.listening[place] for c in self._carried.values() if place in c.listening]
+            calls = [
+                call
+                for carried in self._carried.values()
+                for call in carried.listening.get(place, {}).values()
+            ]
         for call in calls:
             call()
 

@@ -27,7 +27,7 @@ class SdkSession:
         self._credentials = credentials
         self._link = Link(settings, label, credentials, self._received)
         self._pushes: dict[str, Callable[[Listing], None]] = {}
-        self._changes: dict[DocumentKey, Callable[[], None]] = {}
+        self._changes: dict[DocumentKey, set[Callable[[], None]]] = {}
 
     @property
     def connection(self) -> str | None:
@@ -113,19 +113,11 @@ class SdkSession:
 
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
         """Have `changed` called on every change while the connection lives."""
-        self._changes[key] = changed
-        answer = await self._listen(key, md5, listen=True)
-        return bool(answer.get("changedConfigs"))
-
-    async def unlisten(self, key: DocumentKey) -> None:
-        """Stop the calls."""
-        self._changes.pop(key, None)
-        await self._listen(key, "", listen=False)
-
-    async def _listen(self, key: DocumentKey, md5: str, *, listen: bool) -> Mapping[str, Any]:
+        self._changes.setdefault(key, set()).add(changed)
         context = {**self._place(key), "md5": md5}
-        body = {"listen": listen, "configListenContexts": [context]}
-        return await self._link.call("ConfigBatchListenRequest", body, config=key.group)
+        body = {"listen": True, "configListenContexts": [context]}
+        answer = await self._link.call("ConfigBatchListenRequest", body, config=key.group)
+        return bool(answer.get("changedConfigs"))
 
     async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
         """Write the document; with `cas_md5`, only over the document with that MD5."""
@@ -189,8 +181,7 @@ class SdkSession:
                 push(_listing(message.body))
         elif message.kind == "ConfigChangeNotifyRequest":
             key = DocumentKey(str(message.body["dataId"]), str(message.body["group"]))
-            changed = self._changes.get(key)
-            if changed is not None:
+            for changed in self._changes.get(key, ()):
                 changed()
 
 

@@ -1,0 +1,132 @@
+# ruff: noqa: D102  (the methods of both worlds are described once, in `World`)
+"""The same questions for two Nacos servers: the one in memory and a real one."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from failover import Instance
+from nacos_client import Nacos, NacosSettings
+from nacos_client.testing import FakeNacos
+from stack.access import NacosAccess
+
+
+class World(Protocol):
+    """A Nacos server, with what its operator can do by hand."""
+
+    def client(self, namespace: str | None = None) -> Nacos:
+        """Make a client that is not started, in the test's namespace if no other is named."""
+
+    def publish(self, data_id: str, content: str) -> None:
+        """Write a document."""
+
+    def remove(self, data_id: str) -> None:
+        """Delete a document."""
+
+    def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
+        """List address, weight, enabled and metadata of every instance."""
+
+    def change(self, service: str, instance: Instance) -> None:
+        """Set weight, enabled and metadata of an instance by hand."""
+
+
+class FakeWorld:
+    """The server in memory."""
+
+    def __init__(self, cache: Path) -> None:
+        self._fake = FakeNacos()
+        self._settings = NacosSettings(cache_dir=cache)
+
+    def client(self, namespace: str | None = None) -> Nacos:
+        return self._fake.client(_within(self._settings, namespace))
+
+    def publish(self, data_id: str, content: str) -> None:
+        self._fake.publish(data_id, content)
+
+    def remove(self, data_id: str) -> None:
+        self._fake.remove(data_id)
+
+    def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
+        found = self._fake.instances(service)
+        return [(i.address, i.weight, i.enabled, dict(i.metadata)) for i in found]
+
+    def change(self, service: str, instance: Instance) -> None:
+        self._fake.override(
+            service,
+            instance.address,
+            weight=instance.weight,
+            enabled=instance.enabled,
+            metadata=instance.metadata,
+        )
+
+
+class RealWorld:
+    """A real server, in a namespace of the test's own."""
+
+    def __init__(self, access: NacosAccess, cache: Path) -> None:
+        self._access = access
+        self._settings = NacosSettings(
+            server_addr=access.server_addr,
+            username=access.username,
+            password=access.password,
+            namespace=access.namespace,
+            cache_dir=cache,
+        )
+
+    def client(self, namespace: str | None = None) -> Nacos:
+        return Nacos(_within(self._settings, namespace))
+
+    def publish(self, data_id: str, content: str) -> None:
+        self._access.publish(data_id, content)
+
+    def remove(self, data_id: str) -> None:
+        self._access.withdraw(data_id)
+
+    def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
+        return [
+            (f"{i['ip']}:{i['port']}", i["weight"], i["enabled"], i["metadata"])
+            for i in self._access.instances(service)
+        ]
+
+    def change(self, service: str, instance: Instance) -> None:
+        form: dict[str, Any] = {
+            "namespaceId": self._access.namespace,
+            "groupName": "DEFAULT_GROUP",
+            "serviceName": service,
+            "ip": instance.ip,
+            "port": instance.port,
+            "clusterName": instance.cluster,
+            "weight": instance.weight,
+            "enabled": str(instance.enabled).lower(),
+            "metadata": json.dumps(dict(instance.metadata)),
+        }
+        url = f"http://{self._access.server_addr}/nacos"
+        with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+            login = {"username": self._access.username, "password": self._access.password}
+            token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
+            answer = http.put("/v3/admin/ns/instance", data=form, headers={"accessToken": token})
+            answer.raise_for_status()
+
+
+def _within(settings: NacosSettings, namespace: str | None) -> NacosSettings:
+    return settings.model_copy(update={"namespace": namespace}) if namespace else settings
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.nacos)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """Both servers, one after the other."""
+    if request.param == "fake":
+        yield FakeWorld(tmp_path)
+        return
+    access: NacosAccess = request.getfixturevalue("nacos_server")
+    yield RealWorld(access.new_namespace(f"contract-{os.urandom(6).hex()}"), tmp_path)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio."""
+    return "asyncio"

@@ -1,0 +1,337 @@
+"""What a client may rely on, whether Nacos is real or in memory."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from nacos_client import (
+    Announcement,
+    Conflict,
+    Known,
+    Shown,
+    Unknown,
+)
+from pydantic import BaseModel, Field
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = {"preserved.register.source": "PYTHON"}
+
+
+class Settings(BaseModel):
+    """A document of a clustering service."""
+
+    clusters: int = Field(default=3, ge=1)
+    n_init: int = 10
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> float:
+    """Wait until the condition holds; returns how long that took, in seconds."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in a server)
+            await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def announced(announcement: Announcement) -> None:
+    await announcement.announce()
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+
+
+async def test_an_instance_is_shown_only_between_announce_and_withdraw(world: Any) -> None:
+    """Nothing is registered before `announce`; `withdraw` returns when Nacos shows nothing more."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001, metadata={"version": "1"})
+        assert world.shown("models") == []
+
+        await announced(announcement)
+        assert world.shown("models") == [("127.0.0.1:8001", 1.0, True, {"version": "1", **SOURCE})]
+
+        began = time.monotonic()
+        await announcement.withdraw()
+        assert world.shown("models") == []
+        assert time.monotonic() - began < 5
+
+
+async def test_closing_the_client_withdraws(world: Any) -> None:
+    """An application that forgets `withdraw` leaves nothing behind."""
+    async with world.client() as nacos:
+        await announced(nacos.announcement("models", port=8001))
+
+    await eventually(lambda: world.shown("models") == [])
+
+
+async def test_announcing_twice_is_announcing_once(world: Any) -> None:
+    """A second `announce` changes nothing, a second `withdraw` neither."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001)
+        await announced(announcement)
+        await announced(announcement)
+        assert len(world.shown("models")) == 1
+        await announcement.withdraw()
+        await announcement.withdraw()
+        assert world.shown("models") == []
+
+
+async def test_an_instance_can_be_announced_again(world: Any) -> None:
+    """After `withdraw`, `announce` brings the same instance back."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001)
+        await announced(announcement)
+        await announcement.withdraw()
+        await announced(announcement)
+        assert len(world.shown("models")) == 1
+
+
+async def test_two_instances_of_one_service_in_one_process(world: Any) -> None:
+    """Each announcement is an instance of its own; one's end is not the other's."""
+    async with world.client() as nacos:
+        first = nacos.announcement("models", port=8001)
+        second = nacos.announcement("models", port=8002)
+        await announced(first)
+        await announced(second)
+        await eventually(lambda: len(world.shown("models")) == 2)
+
+        await first.withdraw()
+        await eventually(lambda: [row[0] for row in world.shown("models")] == ["127.0.0.1:8002"])
+
+
+async def test_metadata_and_weight_change_in_place(world: Any) -> None:
+    """`update` replaces what is named and keeps the rest, without taking the instance out."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001, metadata={"version": "1"})
+        await announced(announcement)
+        seen: list[int] = []
+        discovery = nacos.discover("models")
+        await eventually(lambda: _count(discovery.snapshot) == 1)
+        discovery.subscribe(lambda snapshot: seen.append(_count(snapshot)))
+
+        await announcement.update(metadata={"version": "2"}, weight=2.5)
+
+        expected = ("127.0.0.1:8001", 2.5, True, {"version": "2", **SOURCE})
+        await eventually(lambda: world.shown("models") == [expected])
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert set(seen) == {1}
+
+
+async def test_a_disabled_instance_gets_no_calls(world: Any) -> None:
+    """`update(enabled=False)` takes it out of what callers see, `True` brings it back."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001)
+        await announced(announcement)
+        discovery = nacos.discover("models")
+        await eventually(lambda: _count(discovery.snapshot) == 1)
+
+        await announcement.update(enabled=False)
+        await eventually(lambda: _count(discovery.snapshot) == 0)
+        assert announcement.state.shown is Shown.AS_WANTED
+
+        await announcement.update(enabled=True)
+        await eventually(lambda: _count(discovery.snapshot) == 1)
+
+
+async def test_what_is_changed_by_hand_is_set_right(world: Any) -> None:
+    """Another weight, other metadata or a disabling in the console are found and undone."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("models", port=8001, metadata={"version": "1"})
+        await announced(announcement)
+        wanted = announcement.state.wanted
+
+        world.change("models", replace(wanted, weight=9.0, metadata={"version": "x"}))
+        await eventually(lambda: world.shown("models")[0][1] == 9.0)
+        await eventually(lambda: world.shown("models")[0][1:] == (1.0, True, dict(wanted.metadata)))
+
+        world.change("models", replace(wanted, enabled=False))
+        await eventually(lambda: not world.shown("models")[0][2])
+        await eventually(lambda: world.shown("models")[0][2], seconds=12)
+        assert announcement.state.healed >= 2
+
+
+async def test_nobody_is_known_to_be_nobody(world: Any) -> None:
+    """A service without instances is known to have none, by Nacos' own word."""
+    async with world.client() as nacos:
+        known = await nacos.discover("nobody").known()
+        assert isinstance(known, Known)
+        assert known.instances == ()
+        assert (known.source, known.stale) == ("nacos", False)
+
+
+async def test_a_change_of_instances_is_pushed(world: Any) -> None:
+    """A snapshot follows in well under a reconcile period, with weight, cluster and metadata."""
+    async with world.client() as provider, world.client() as caller:
+        discovery = caller.discover("models")
+        await discovery.known()
+        announcement = provider.announcement(
+            "models", port=8001, metadata={"version": "1"}, weight=2.0, cluster="east"
+        )
+        await announcement.announce()
+        took = await eventually(lambda: _count(discovery.snapshot) == 1)
+        assert took < 3
+
+        [instance] = discovery.snapshot.instances
+        assert (instance.address, instance.weight) == ("127.0.0.1:8001", 2.0)
+        assert (instance.cluster, instance.healthy) == ("east", True)
+        assert instance.metadata == {"version": "1", **SOURCE}
+
+
+async def test_the_last_instance_disappears(world: Any) -> None:
+    """An empty list is believed once it is confirmed, after three seconds, and not at once."""
+    async with world.client() as provider, world.client() as caller:
+        announcement = provider.announcement("models", port=8001)
+        await announced(announcement)
+        discovery = caller.discover("models")
+        await eventually(lambda: _count(discovery.snapshot) == 1)
+
+        await announcement.withdraw()
+        took = await eventually(lambda: _count(discovery.snapshot) == 0)
+        assert 2 < took < 6
+
+
+async def test_groups_are_apart(world: Any) -> None:
+    """A service of another group is another service."""
+    async with world.client() as nacos:
+        await announced(nacos.announcement("models", port=8001, group="BLUE"))
+        green, blue = (
+            nacos.discover("models", group="GREEN"),
+            nacos.discover("models", group="BLUE"),
+        )
+        await eventually(lambda: _count(blue.snapshot) == 1)
+        assert _count(await green.known()) == 0
+
+
+async def test_a_document_is_read_as_it_was_written(world: Any) -> None:
+    """Content and MD5 come back, also beyond ASCII; an absent document is None, not empty."""
+    async with world.client() as nacos:
+        assert await nacos.fetch("models") is None
+
+        text = "grüße: 你好\n"
+        await nacos.publish("models", text)
+        await _settled(nacos, "models", text)
+        document = await nacos.fetch("models")
+        assert (document.md5, document.content) == (
+            hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+            text,
+        )
+
+        await nacos.remove("models")
+        await _settled(nacos, "models", None)
+
+
+async def test_compare_and_set(world: Any) -> None:
+    """A write over another version than the one read is refused and changes nothing."""
+    async with world.client() as nacos:
+        await nacos.publish("models", "clusters: 4")
+        await _settled(nacos, "models", "clusters: 4")
+        read = await nacos.fetch("models")
+
+        await nacos.publish("models", "clusters: 5", cas_md5=read.md5)
+        await _settled(nacos, "models", "clusters: 5")
+        with pytest.raises(Conflict):
+            await nacos.publish("models", "clusters: 6", cas_md5=read.md5)
+        assert (await nacos.fetch("models")).content == "clusters: 5"
+
+
+async def test_the_first_value_is_there_after_start(world: Any) -> None:
+    """A document that exists is in force when `start` returns; without one it is the defaults."""
+    world.publish("models", "clusters: 4")
+    async with world.client() as nacos:
+        await _settled(nacos, "models", "clusters: 4")
+        there, absent = nacos.watch("models", Settings), nacos.watch("nothing", Settings)
+        await there.start()
+        await absent.start()
+        assert (there.value.clusters, there.state.source) == (4, "nacos")
+        assert (absent.value.clusters, absent.state.source) == (3, "default")
+
+
+async def test_a_change_is_applied_and_told(world: Any) -> None:
+    """A published document is in force at once, and subscribers get the new value."""
+    async with world.client() as nacos:
+        watched = nacos.watch("models", Settings)
+        await watched.start()
+        told: list[Settings] = []
+        watched.subscribe(told.append)
+
+        world.publish("models", "clusters: 4")
+        took = await eventually(lambda: watched.value.clusters == 4)
+        assert took < 2
+        assert told == [Settings(clusters=4)]
+
+
+async def test_a_bad_document_is_kept_out(world: Any) -> None:
+    """The last good value stays; the reason names the key and the nearest known one."""
+    async with world.client() as nacos:
+        watched = nacos.watch("models", Settings)
+        await watched.start()
+        world.publish("models", "clusters: 4")
+        await eventually(lambda: watched.value.clusters == 4)
+
+        world.publish("models", "clustres: 5")
+        await eventually(lambda: watched.state.rejection is not None)
+        assert watched.state.rejection.reason == "clustres: unknown key; did you mean clusters?"
+        assert watched.value.clusters == 4
+
+        world.publish("models", "clusters: 6")
+        await eventually(lambda: watched.value.clusters == 6)
+        assert watched.state.rejection is None
+
+
+async def test_a_deleted_document_means_what_was_chosen(world: Any) -> None:
+    """Its deletion brings the defaults back or, by choice, changes nothing; the state says so."""
+    async with world.client() as nacos:
+        default = nacos.watch("models", Settings)
+        last_good = nacos.watch("models", Settings, absent="last_good")
+        await default.start()
+        await last_good.start()
+        world.publish("models", "clusters: 4")
+        await eventually(lambda: default.value.clusters == 4 == last_good.value.clusters)
+
+        world.remove("models")
+        await eventually(lambda: default.value.clusters == 3)
+        await eventually(lambda: last_good.state.source == "last_good")
+        assert last_good.value.clusters == 4
+        assert default.state.source == "default"
+
+
+async def test_layers_go_over_each_other(world: Any) -> None:
+    """Shared documents are weaker than the application's, its profile is the strongest."""
+    world.publish("shared.yaml", "clusters: 1\nn_init: 1")
+    world.publish("models.yaml", "clusters: 2")
+    world.publish("models-prod.yaml", "clusters: 5")
+    async with world.client() as nacos:
+        await _settled(nacos, "models-prod.yaml", "clusters: 5")
+        watched = nacos.watch("models.yaml", Settings, shared=["shared.yaml"], profile="prod")
+        await watched.start()
+        assert watched.value == Settings(clusters=5, n_init=1)
+
+        world.remove("models-prod.yaml")
+        await eventually(lambda: watched.value == Settings(clusters=2, n_init=1))
+
+
+async def test_namespaces_are_apart(world: Any) -> None:
+    """Another namespace shows neither the documents nor the instances of this one."""
+    async with world.client() as nacos:
+        await nacos.publish("models", "clusters: 4")
+        await announced(nacos.announcement("models", port=8001))
+        async with world.client(namespace="elsewhere") as elsewhere:
+            assert await elsewhere.fetch("models") is None
+            assert _count(await elsewhere.discover("models").known()) == 0
+
+
+async def _settled(nacos: Any, data_id: str, content: str | None) -> None:
+    """Wait until a document that was written can be read: Nacos answers from a cache."""
+    async with asyncio.timeout(5):
+        while True:
+            document = await nacos.fetch(data_id)
+            if (document.content if document else None) == content:
+                return
+            await asyncio.sleep(0.02)
+
+
+def _count(snapshot: Known | Unknown) -> int:
+    """Return how many instances are known; -1 while nothing is."""
+    return len(snapshot.instances) if isinstance(snapshot, Known) else -1

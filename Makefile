@@ -32,7 +32,7 @@ check: $(READY)  ## formatting, lint, types, import rules
 	$(VENV)/bin/lint-imports
 
 .PHONY: up
-up: $(READY)  ## start everything and wait until it works: containers where an engine has images, else processes
+up: $(READY)  ## start everything, in containers where they can be had, else as processes
 	@$(PY) -m stack up
 
 .PHONY: up-docker
@@ -62,10 +62,6 @@ test: $(READY)  ## unit, contract, integration and, where a Docker engine answer
 .PHONY: test-unit
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network
 	$(PY) -m pytest libs services deploy tests/architecture $(TEST_ARGS)
-
-.PHONY: test-interop
-test-interop: $(READY)  ## callers in Java and Node against the whole stack
-	$(PY) -m pytest tests/interop $(TEST_ARGS)
 
 .PHONY: engine
 engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)

@@ -152,7 +152,7 @@ def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSer
             "ADVERTISE_IP": "127.0.0.1",
             "PORT": str(data_port),
             "DRAIN_SECONDS": "0.5",
-            **({"ADMIN_PORT": str(port)} if package == "gateway" else {}),
+            **({"GATEWAY_ADMIN_PORT": str(port)} if package == "gateway" else {}),
             **(env or {}),
         }
         log = tmp_path / f"{package}-{len(running)}.log"

@@ -70,7 +70,7 @@ def _up(mode: str, local: LocalStack) -> None:
         why = "as asked" if mode == "local" else f"because {reason}"
         print(f"up: local processes, {why}", flush=True)
         local.up()
-    _print_addresses(Plan() if reason is None else local.plan)
+    _print_addresses(Plan() if reason is None else local.plan, in_containers=reason is None)
 
 
 def _down(local: LocalStack) -> None:
@@ -101,26 +101,29 @@ def _status(local: LocalStack) -> None:
         print("status: nothing runs")
 
 
-def _print_addresses(plan: Plan) -> None:
+def _print_addresses(plan: Plan, *, in_containers: bool) -> None:
+    kept = read_or_make()
     gateway, admin = (
         f"http://{HOST}:{plan.gateway.port}",
         f"http://{HOST}:{plan.gateway.admin_port}",
     )
     rows = {
         "gateway": gateway,
-        "gateway admin": f"{admin}/docs",
         "classifier docs": f"{gateway}/car-evaluation/docs",
         "kmeans docs": f"{gateway}/skl-kmeans/docs",
-        "Nacos console": f"http://{HOST}:{plan.console_port}/  login nacos, "
-        f"password {read_or_make().password}",
+        "gateway admin": f"{admin}/docs",
+        "Nacos console": f"http://{HOST}:{plan.console_port}/",
+        "  login": f"nacos, password {kept.nacos.password}",
     }
+    if in_containers:
+        rows["  admin token"] = kept.admin_token
     print()
     for name, address in rows.items():
         print(f"  {name:<16} {address}")
     print("\nTry:\n")
     for path, body in plan.calls:
         print(f"  curl -s {gateway}{path} -H 'content-type: application/json' -d '{body}'")
-    print(f"  curl -s {admin}/api/services\n")
+    print(f"  curl -s {gateway}/car-evaluation/api/v1/health\n")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,46 @@
 """The secrets of one checkout: random, made once, kept in `deploy/.env`, never in git."""
 
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from stack import ROOT
 from stack.nacos import NacosSecrets, write_private
 
 FILE = ROOT / "deploy" / ".env"
-NAMES = {
-    "password": "NACOS_PASSWORD",
-    "identity": "NACOS_AUTH_IDENTITY_VALUE",
-    "token_key": "NACOS_AUTH_TOKEN",
-}
-"""Field of `NacosSecrets`, and the variable that Compose reads."""
+"""Where Compose looks for it: beside its file."""
 
 
-def read_or_make(file: Path = FILE) -> NacosSecrets:
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the stack's parts share; each field is a variable of the file."""
+
+    nacos: NacosSecrets
+    admin_token: str
+
+
+def read_or_make(file: Path = FILE) -> Credentials:
     """Return the secrets in `file`; what is missing there is made and added.
 
     The file is readable by its owner only; its other lines stay.
     """
     lines = file.read_text().splitlines() if file.exists() else []
     found = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
-    known = {field: found[name] for field, name in NAMES.items() if found.get(name)}
-    secrets = NacosSecrets(**known)
-    if len(known) < len(NAMES):
-        lines += [f"{name}={getattr(secrets, field)}" for field, name in NAMES.items()]
+    made = NacosSecrets()
+    random = {
+        "NACOS_PASSWORD": made.password,
+        "NACOS_AUTH_IDENTITY_VALUE": made.identity,
+        "NACOS_AUTH_TOKEN": made.token_key,
+        "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24),
+    }
+    missing = {name: value for name, value in random.items() if not found.get(name)}
+    if missing:
+        lines += [f"{name}={value}" for name, value in missing.items()]
         write_private(file, "\n".join(lines) + "\n")
-    return secrets
+    kept = {**found, **missing}
+    return Credentials(
+        NacosSecrets(
+            kept["NACOS_PASSWORD"], kept["NACOS_AUTH_IDENTITY_VALUE"], kept["NACOS_AUTH_TOKEN"]
+        ),
+        kept["GATEWAY_ADMIN_TOKEN"],
+    )

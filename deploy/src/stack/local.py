@@ -38,7 +38,7 @@ class LocalStack:
             self.home / "nacos",
             port=plan.nacos_port,
             console_port=plan.console_port,
-            shared=read_or_make(),
+            shared=read_or_make().nacos,
         )
 
     @property

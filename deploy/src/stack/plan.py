@@ -45,7 +45,7 @@ class Part:
             "PORT": str(self.port),
         }
         if self.port != self.admin_port:
-            told["ADMIN_PORT"] = str(self.admin_port)
+            told["GATEWAY_ADMIN_PORT"] = str(self.admin_port)
         return told
 
 

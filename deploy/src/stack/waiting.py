@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
-INTERVAL = 0.1
+INTERVAL = 0.2
 """Seconds between two looks."""
 
 

@@ -1,70 +1,111 @@
 """Starts the gateway: `python -m gateway`."""
 
+import asyncio
 import logging
-import random
+import os
+import signal
 import socket
-import time
+from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import FastAPI
 from nacos_client import Nacos, NacosSettings
-from service_kit import Health, configure_logs, install, read_env, run, serve
+from prometheus_client import REGISTRY
+from service_kit import Health, Listener, configure_logs, read_env, run, serve
 
-from gateway.access_log import AccessLog
-from gateway.core import Core, Edge
-from gateway.discovery import NacosDirectory
-from gateway.ledger import Ledger, RequestIds
-from gateway.port import DataPort
-from gateway.service import Limits
+from gateway.admin import Workers, create_app
+from gateway.datapath import bind, data_path
+from gateway.metrics import GatewayMetrics
 from gateway.settings import Settings
+from gateway.state import Worker
+from gateway.supervisor import FDS, Supervisor, answer_supervisor
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
+CANNOT_LISTEN = 3
+
+
+class Alone:
+    """The one worker of this process, for the admin port."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def ask(self, command: Mapping[str, Any]) -> list[Any]:
+        """Ask it."""
+        return [self._worker.ask(command)]
 
 
 async def main() -> None:
     """Build everything and serve until told to stop."""
     settings, nacos_settings = read_env(Settings, NacosSettings)
     configure_logs(settings)
-    health = Health(settings.service_name, VERSION)
     async with Nacos(nacos_settings) as nacos:
-        limits = Limits(
-            settings.max_in_flight,
-            settings.connect_timeout,
-            settings.upstream_idle,
-            nacos_settings.cluster,
-        )
-        directory = NacosDirectory(nacos, limits, time.monotonic)
-        log = AccessLog(time.time) if settings.access_log else None
-        core = Core(
-            directory,
-            Ledger(RequestIds(time.time), log),
-            time.monotonic,
-            random.random,
-            name=settings.service_name.encode(),
-            edge=Edge(
-                settings.max_connections,
-                settings.header_timeout,
-                settings.body_timeout,
-                settings.idle_timeout,
-            ),
-            limits=limits,
-        )
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((settings.host, settings.port))
-        port = DataPort(core, sock)
-        announcement = nacos.announcement(settings.service_name, port=settings.port)
-        health.show(lambda: nacos.states)
-        app = FastAPI()
-        install(app, health)
-        await serve(
-            app,
-            settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
-            health=health,
-            presence=announcement,
-            listeners=[port],
-        )
+        if FDS in os.environ:
+            await work(settings, nacos)
+        elif settings.workers == 1:
+            (sock,) = listening(settings)
+            async with data_path(settings, nacos, sock) as (port, worker):
+                metrics = GatewayMetrics(lambda: [worker.describe()])
+                await administer(settings, nacos, port, Alone(worker), metrics)
+        else:
+            supervisor = Supervisor(listening(settings))
+            metrics = GatewayMetrics(lambda: supervisor.states)
+            await administer(settings, nacos, supervisor, supervisor, metrics)
+
+
+def listening(settings: Settings) -> list[socket.socket]:
+    """Bind the data port, or end the process with a line that says why not."""
+    try:
+        return bind(settings, settings.workers)
+    except OSError as error:
+        place = {"host": settings.host, "port": settings.port}
+        _log.error("cannot_listen", extra={**place, "reason": error.strerror})
+        raise SystemExit(CANNOT_LISTEN) from error
+
+
+async def work(settings: Settings, nacos: Nacos) -> None:
+    """Serve one of several data paths until SIGTERM or the supervisor's end."""
+    listen, line = (socket.socket(fileno=int(fd)) for fd in os.environ[FDS].split(","))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # A Ctrl-C reaches the whole group; the supervisor decides when its workers end.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    async with data_path(settings, nacos, listen) as (port, worker):
+        await port.open()
+        serving = asyncio.create_task(answer_supervisor(line, worker.ask))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await port.drain()
+        await port.close()
+        for task in (serving, stopping):
+            task.cancel()
+
+
+async def administer(
+    settings: Settings, nacos: Nacos, listener: Listener, workers: Workers, metrics: GatewayMetrics
+) -> None:
+    """Serve the admin port, and through the listener the data port."""
+    health = Health(settings.service_name, VERSION)
+    health.show(lambda: nacos.states)
+
+    def known() -> dict[str, Any]:
+        unknown = sorted({name for state in metrics.states() for name in state["unknown"]})
+        return {"ok": not unknown, "unknown": unknown}
+
+    health.add("discovery", known)
+    REGISTRY.register(metrics)
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    labels = {"version": VERSION, "protocol": "https" if settings.tls_cert else "http"}
+    await serve(
+        create_app(workers, health, version=VERSION, token=token),
+        settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
+        health=health,
+        presence=nacos.announcement(settings.service_name, port=settings.port, metadata=labels),
+        listeners=[listener],
+    )
 
 
 if __name__ == "__main__":

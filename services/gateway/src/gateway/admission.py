@@ -67,7 +67,8 @@ def admit(core: Core, head: Head, record: Record, now: float) -> Terms:
     service = core.directory.find(name, now)
     if service is None or service.absent:
         raise problems.not_found()
-    record.service = name
+    if service.expected:
+        record.service = name
     _enter(route, now)
     asked = head.handled.get(b"x-request-timeout-ms")
     seconds = parse_millis(asked.decode("latin-1")) if asked else None

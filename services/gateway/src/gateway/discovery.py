@@ -32,11 +32,27 @@ class Registry(Protocol):
 class NacosDirectory:
     """Services by name, each fed by its discovery."""
 
-    def __init__(self, registry: Registry, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        clock: Callable[[], float],
+        *,
+        gone: Callable[[str, str], None],
+    ) -> None:
+        """Follow nothing yet.
+
+        Args:
+            registry: Nacos.
+            limits: of each service.
+            clock: monotonic seconds.
+            gone: told the service and address of every instance that left.
+        """
         self.services: dict[str, Service] = {}
         self._registry = registry
         self._limits = limits
         self._clock = clock
+        self._gone = gone
         self._followed: dict[str, tuple[Discovery, float]] = {}
         self._stops: dict[str, Callable[[], None]] = {}
 
@@ -75,7 +91,8 @@ class NacosDirectory:
 
         def take(snapshot: Snapshot) -> None:
             if isinstance(snapshot, Known):
-                service.sync(snapshot.instances, self._clock())
+                for address in service.sync(snapshot.instances, self._clock()):
+                    self._gone(name, address)
 
         self._stops[name] = discovery.subscribe(take)
         return service

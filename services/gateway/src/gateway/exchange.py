@@ -147,6 +147,8 @@ class Exchange:
             self._connect(now, fresh=False)
         elif member is Nobody.FULL and service.has_room:
             self._wait(now)
+        elif member is Nobody.EMPTY and service.absent:
+            self.refuse(problems.not_found())
         elif tries.outcomes:
             self.refuse(problems.failed(tries.outcomes[-1]))
         else:
@@ -173,6 +175,7 @@ class Exchange:
             self._fail(Outcome.REFUSED, now)
             return
         self._phase = Phase.CONNECTING
+        self._record.service = self._terms.service.name
         idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
         connection = upstream.take(now, idle)
         if connection is not None:

@@ -4,8 +4,9 @@ A route is found by path and method; the longest path wins. Without one, `/{serv
 `/{path}` of that Nacos service. What a route may say is `document.py`; this is its compiled form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from failover import EVERYBODY, RetryPolicy, Subset
 
@@ -172,22 +173,24 @@ class Table:
         """Services that routes name."""
         return frozenset(route.service for route in self.routes)
 
-    def describe(self) -> list[Mapping[str, object]]:
-        """The routes for a reader."""
-        return [
-            {
-                "name": route.name,
-                "path": route.path,
-                "exact": route.exact,
-                "service": route.service,
-                "methods": sorted(method.decode() for method in route.methods),
-                "timeout": route.timeout,
-                "per_try_timeout": route.per_try,
-                "attempts": route.retry.attempts,
-                "protected": route.keys is not None,
-                "split": route.split is not None,
-                "shadow": route.shadow is not None,
-                "upgrade": route.upgrade,
-            }
-            for route in self.routes
-        ]
+    def describe(self) -> dict[str, Any]:
+        """The routes for a reader, in the order in which they are tried."""
+        by_name = self.by_name if isinstance(self.by_name, bool) else sorted(self.by_name)
+        return {"by_name": by_name, "routes": [_describe(route) for route in self.routes]}
+
+
+def _describe(route: Route) -> dict[str, Any]:
+    return {
+        "name": route.name,
+        "path": route.path,
+        "exact": route.exact,
+        "service": route.service,
+        "methods": sorted(method.decode() for method in route.methods),
+        "timeout": route.timeout,
+        "per_try_timeout": route.per_try,
+        "attempts": route.retry.attempts,
+        "protected": route.keys is not None,
+        "split": route.split is not None,
+        "shadow": route.shadow is not None,
+        "upgrade": route.upgrade,
+    }

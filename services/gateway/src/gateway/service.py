@@ -65,12 +65,11 @@ class Service:
         self._declared: frozenset[str] = frozenset()
         self._patterns: tuple[re.Pattern[str], ...] = ()
 
-    def sync(self, instances: Iterable[Instance], now: float) -> None:
-        """Take over what discovery says and let the queue try again."""
-        for gone in self.pool.sync(instances, now):
-            upstream = self.upstreams.pop(gone, None)
-            if upstream is not None:
-                upstream.close()
+    def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
+        """Take over what discovery says, let the queue try again; return who is gone."""
+        gone = self.pool.sync(instances, now)
+        for member in gone:
+            self.upstreams.pop(member).close()
         for member in self.pool.members.values():
             if member not in self.upstreams:
                 self.upstreams[member] = Upstream(
@@ -85,6 +84,7 @@ class Service:
         waiting, self.queue = self.queue, deque()
         for one in waiting:
             one.wake()
+        return [member.instance.address for member in gone]
 
     def declares(self, method: bytes, path: bytes) -> bool:
         """Whether the service's owner declared that such a request may run twice."""

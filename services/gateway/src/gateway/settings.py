@@ -7,6 +7,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from service_kit import Port, ProcessSettings, ServiceName
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+
 
 def _networks(value: object) -> object:
     if not isinstance(value, str):
@@ -80,4 +82,6 @@ class Settings(ProcessSettings):
     def _belong_together(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: one is set, the other is not")
+        if self.admin_token is None and self.admin_host not in LOOPBACK:
+            raise ValueError("GATEWAY_ADMIN_HOST is not loopback, so GATEWAY_ADMIN_TOKEN is needed")
         return self

@@ -1,0 +1,85 @@
+"""The admin port: services, instances, routes, and what an operator can do to an instance."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Depends, FastAPI, Header
+from service_kit import Health, Problem, install
+
+Command = Mapping[str, Any]
+
+
+class Workers(Protocol):
+    """The data paths behind this port: one in this process, or several in others."""
+
+    async def ask(self, command: Command) -> list[Any]:
+        """Send a command to every worker and return each one's answer."""
+
+
+def create_app(workers: Workers, health: Health, *, version: str, token: str | None) -> FastAPI:
+    """Return the application of the admin port.
+
+    Args:
+        workers: the data paths.
+        health: what /readyz tells.
+        version: of the gateway.
+        token: bearer token for `/api`, None if none is asked for.
+    """
+    app = FastAPI(title="Gateway admin", version=version, description=__doc__)
+    install(app, health)
+
+    def authorised(authorization: Annotated[str, Header()] = "") -> None:
+        expected = f"Bearer {token}".encode()
+        if token is not None and not hmac.compare_digest(authorization.encode(), expected):
+            raise Problem(401, "The admin token is needed.", headers={"WWW-Authenticate": "Bearer"})
+
+    app.include_router(_api(workers), dependencies=[Depends(authorised)])
+    return app
+
+
+def _api(workers: Workers) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["gateway"])
+
+    async def tell(name: str, address: str, **command: Any) -> dict[str, Any]:
+        done = await workers.ask({"service": name, "instance": address, **command})
+        if not any(done):
+            raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
+        return {"service": name, "instance": address, "workers": sum(map(bool, done))}
+
+    @router.get("/services")
+    async def services() -> list[dict[str, Any]]:
+        """List the services with their instances, each worker's view."""
+        views = await workers.ask({"do": "services"})
+        names = sorted({name for view in views for name in view})
+        return [{"name": name, "workers": [view.get(name) for view in views]} for name in names]
+
+    @router.get("/services/{name}")
+    async def service(name: str) -> dict[str, Any]:
+        """Show one service."""
+        views = [view.get(name) for view in await workers.ask({"do": "services"})]
+        if not any(views):
+            raise Problem(404, f"No service {name} is followed: no route names it, nobody asked.")
+        return {"name": name, "workers": views}
+
+    @router.get("/routes")
+    async def routes() -> Any:
+        """Show the routes in force and why the last document was refused, if it was."""
+        return (await workers.ask({"do": "routes"}))[0]
+
+    @router.post("/services/{name}/instances/{address}/drain")
+    async def drain(name: str, address: str) -> dict[str, Any]:
+        """Send nothing new to an instance."""
+        return await tell(name, address, do="drain", drained=True)
+
+    @router.delete("/services/{name}/instances/{address}/drain")
+    async def undrain(name: str, address: str) -> dict[str, Any]:
+        """Let a drained instance serve again."""
+        return await tell(name, address, do="drain", drained=False)
+
+    @router.delete("/services/{name}/instances/{address}/ejection")
+    async def restore(name: str, address: str) -> dict[str, Any]:
+        """End an instance's ejection."""
+        return await tell(name, address, do="restore")
+
+    return router

@@ -1,0 +1,188 @@
+"""The routes document: what an operator may write, and how it becomes a table.
+
+It lives in Nacos under the data id `gateway`. A document with one mistake is refused as a whole,
+with the reason; the routes in force stay.
+"""
+
+from itertools import accumulate
+from typing import Annotated, Literal, Self
+
+from failover import RetryPolicy, Subset
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from gateway.auth import Keys
+from gateway.limits import Gate, Rate
+from gateway.routes import Route, Shadow, Split, Table
+
+DATA_ID = "gateway"
+PERCENT = 100
+
+Path = Annotated[
+    str, StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$", max_length=512)
+]
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+ServiceName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Labels = Annotated[dict[str, str], Field(min_length=1, max_length=8)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitShare(Strict):
+    """A share of the traffic for the instances with these labels."""
+
+    metadata: Labels
+    weight: Annotated[int, Field(ge=0, le=100)]
+
+
+class RateLimit(Strict):
+    """Requests per second on average, and at once."""
+
+    per_second: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+    burst: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ShadowShare(Strict):
+    """A share of the requests is also sent to the instances with these labels."""
+
+    metadata: Labels
+    percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 100.0
+
+
+class RouteEntry(Strict):
+    """One route.
+
+    Attributes:
+        name: for metrics and logs; default: the path.
+        path: the request's path, and everything below it unless `exact`.
+        service: Nacos service.
+        methods: allowed ones; default all.
+        strip_prefix: leading part of `path` that the service does not see.
+        rewrite: what is put in its place.
+        idempotent: methods that may run twice; default: as the service declares.
+        timeout: seconds until the response head, everything included.
+        per_try_timeout: seconds of one attempt.
+        retries: attempts after the first.
+        replay_bytes: a body up to this size is kept to be sent again.
+        max_body_bytes: a larger body is refused.
+        split: weights in percent; the rest goes to all other instances.
+        sticky: name of the request header that decides instead of chance.
+        shadow: mirrored traffic.
+        rate_limit: for each worker.
+        concurrency: requests at a time, for each worker.
+        keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
+        upgrade: WebSockets are let through.
+    """
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    path: Path
+    exact: bool = False
+    service: ServiceName
+    methods: Annotated[list[Method], Field(max_length=7)] = Field(default_factory=list)
+    strip_prefix: Path | None = None
+    rewrite: Path | None = None
+    idempotent: list[Method] | None = None
+    timeout: Seconds = 15.0
+    per_try_timeout: Seconds = 5.0
+    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    replay_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = 64 * 1024
+    max_body_bytes: Annotated[int, Field(ge=0, le=1024 * 1024 * 1024)] = 10 * 1024 * 1024
+    split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
+    sticky: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    shadow: ShadowShare | None = None
+    rate_limit: RateLimit | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    keys: Annotated[list[Sha256], Field(min_length=1, max_length=64)] | None = None
+    upgrade: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        strip = (self.strip_prefix or "/").rstrip("/")
+        if strip and self.path != strip and not self.path.startswith(strip + "/"):
+            raise ValueError(
+                f"strip_prefix {self.strip_prefix} is not the beginning of {self.path}"
+            )
+        if sum(share.weight for share in self.split) > PERCENT:
+            raise ValueError(f"the weights of the split of {self.path} are over 100 percent")
+        if self.sticky is not None and not self.split:
+            raise ValueError(f"{self.path} is sticky, but has no split")
+        if self.per_try_timeout > self.timeout:
+            raise ValueError(f"per_try_timeout of {self.path} is over its timeout")
+        return self
+
+    def compile(self) -> Route:
+        """The route in the form that requests are matched against."""
+        strip = (self.strip_prefix or "").strip("/")
+        return Route(
+            name=self.name or self.path,
+            service=self.service,
+            path=self.path.rstrip("/") or "/",
+            strip=len(strip.split("/")) if strip else 0,
+            prefix=(self.rewrite or "").rstrip("/").encode(),
+            methods=frozenset(method.encode() for method in self.methods),
+            exact=self.exact,
+            idempotent=None
+            if self.idempotent is None
+            else frozenset(method.encode() for method in self.idempotent),
+            timeout=self.timeout,
+            per_try=self.per_try_timeout,
+            retry=RetryPolicy(attempts=1 + self.retries),
+            replay=self.replay_bytes,
+            max_body=self.max_body_bytes,
+            split=self._split(),
+            shadow=Shadow(Subset(_pairs(self.shadow.metadata)), self.shadow.percent / PERCENT)
+            if self.shadow
+            else None,
+            rate=Rate(self.rate_limit.per_second, self.rate_limit.burst)
+            if self.rate_limit
+            else None,
+            gate=Gate(self.concurrency) if self.concurrency else None,
+            keys=Keys(self.keys) if self.keys else None,
+            upgrade=self.upgrade,
+        )
+
+    def _split(self) -> Split | None:
+        if not self.split:
+            return None
+        labels = [_pairs(share.metadata) for share in self.split]
+        uppers = [total / PERCENT for total in accumulate(share.weight for share in self.split)]
+        shares = [(upper, Subset(one)) for upper, one in zip(uppers, labels, strict=True)]
+        rest = Subset(without=tuple(labels))
+        return Split((*shares, (1.0, rest)), (self.sticky or "").lower().encode())
+
+
+class RoutesDocument(Strict):
+    """The whole document; an absent one means this with its defaults.
+
+    Attributes:
+        by_name: whether (or which) services are reachable as `/{service}/{path}`. A route with keys
+            protects its own path only: list services here, or say false, to close the other way.
+        routes: in any order; the longest path wins.
+    """
+
+    by_name: bool | list[ServiceName] = True
+    routes: Annotated[list[RouteEntry], Field(max_length=1000)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        names = [entry.name or entry.path for entry in self.routes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"route names must differ: {', '.join(twice)}")
+        return self
+
+    def compile(self) -> Table:
+        """The table of routes."""
+        by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
+        return Table([entry.compile() for entry in self.routes], by_name=by_name)
+
+
+def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(metadata.items()))

@@ -1,0 +1,138 @@
+"""What one worker tells of itself, and what it can be told: plain values, for the admin port.
+
+The admin port may be in another process than the workers, so everything here survives JSON.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from failover import Member
+from nacos_client import Watched
+
+from gateway.access_log import AccessLog
+from gateway.core import Core
+from gateway.discovery import NacosDirectory
+from gateway.port import DataPort
+from gateway.routes import Table
+from gateway.service import Service
+
+
+class Worker:
+    """One data path, as an operator sees it."""
+
+    def __init__(
+        self,
+        core: Core,
+        directory: NacosDirectory,
+        port: DataPort,
+        watched: Watched[Table],
+        log: AccessLog | None,
+    ) -> None:
+        self._core = core
+        self._watched = watched
+        self._directory = directory
+        self._port = port
+        self._log = log
+
+    def ask(self, command: Mapping[str, Any]) -> Any:
+        """Carry out one command: `state`, `services`, `routes`, `drain`, `restore`."""
+        match command:
+            case {"do": "state"}:
+                return self.describe()
+            case {"do": "services"}:
+                return self.services()
+            case {
+                "do": "drain",
+                "service": str(name),
+                "instance": str(at),
+                "drained": bool(drained),
+            }:
+                service = self._directory.services.get(name)
+                return service is not None and service.pool.drain(at, drained=drained)
+            case {"do": "restore", "service": str(name), "instance": str(at)}:
+                service = self._directory.services.get(name)
+                return service is not None and service.pool.restore(at, self._core.clock())
+            case _:
+                raise ValueError(f"unknown command {command}")
+
+    def services(self) -> dict[str, Any]:
+        """Every followed service with its instances."""
+        now = self._core.clock()
+        ages = self._directory.ages()
+        return {
+            name: {
+                "known": service.known,
+                "age_seconds": round(ages[name], 1) if name in ages else None,
+                "retry_budget": round(service.pool.budget.balance(now), 1),
+                "queued": len(service.queue),
+                "instances": [
+                    _instance(service, member, now) for member in service.pool.members.values()
+                ],
+            }
+            for name, service in self._directory.services.items()
+            if not service.absent
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Counters and gauges: lists of label values followed by the number."""
+        now = self._core.clock()
+        ledger = self._core.ledger
+        present = [s for s in self._directory.services.values() if not s.absent]
+        members = [(s, m) for s in present for m in s.pool.members.values()]
+        where = [(s.name, m.instance.address, m) for s, m in members]
+        pools = [(s.name, m.instance.address, s.upstreams[m]) for s, m in members]
+        return {
+            "unknown": [name for name, one in self._directory.services.items() if not one.known],
+            "requests": [
+                (route, service, f"{status}xx", result, count)
+                for (route, service, status, result), count in ledger.requests.items()
+            ],
+            "seconds": [(*labels, counts) for labels, counts in ledger.seconds.items()],
+            "attempts": [(s, i, o.value, count) for (s, i, o), count in ledger.attempts.items()],
+            "stops": [(s, reason.value, count) for (s, reason), count in ledger.stops.items()],
+            "shadow_answers": [(*labels, count) for labels, count in ledger.shadows.items()],
+            "ejections": [
+                (s.name, c.value, count) for s in present for c, count in s.pool.ejected.items()
+            ],
+            "retry_budget": [(s.name, s.pool.budget.balance(now)) for s in present],
+            "discovery_age_seconds": list(self._directory.ages().items()),
+            "in_flight": [(s, i, m.in_flight) for s, i, m in where],
+            "ewma_seconds": [(s, i, m.cost) for s, i, m in where],
+            "instance_ejected": [(s, i, int(m.conduct.cause is not None)) for s, i, m in where],
+            "pool_connections": [
+                entry
+                for s, i, upstream in pools
+                for entry in (
+                    (s, i, "idle", upstream.idle),
+                    (s, i, "busy", upstream.open - upstream.idle),
+                )
+            ],
+            "client_connections": [(len(self._port.connections),)],
+            "exchanges": [(len(self._core.active),)],
+            "access_log_dropped": [(self._log.dropped if self._log else 0,)],
+        }
+
+
+def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
+    instance, conduct = member.instance, member.conduct
+    upstream = service.upstreams[member]
+    return {
+        "address": instance.address,
+        "cluster": instance.cluster,
+        "weight": instance.weight,
+        "healthy": instance.healthy,
+        "enabled": instance.enabled,
+        "metadata": dict(instance.metadata),
+        "in_flight": member.in_flight,
+        "ewma_ms": round(member.cost * 1000, 2),
+        "connections": {"open": upstream.open, "idle": upstream.idle},
+        "drained": member.drained,
+        "ejected": None
+        if conduct.cause is None
+        else {
+            "reason": conduct.cause.value,
+            "probe_in_seconds": round(max(0.0, conduct.until - now), 1),
+            "times": conduct.ejections,
+        },
+        "warmth": round(conduct.warmth(now), 2),
+    }

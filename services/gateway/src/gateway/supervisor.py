@@ -1,0 +1,174 @@
+"""Several data paths on one port: a process each, started, watched and replaced without a loss.
+
+The kernel spreads connections over one listening socket for each worker (SO_REUSEPORT). The sockets
+belong to the supervisor and outlive the processes: a connection that arrives while a worker is
+being replaced waits in the queue of its socket, and the next worker takes it.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+FDS = "GATEWAY_WORKER_FDS"
+"""Environment of a worker: its listening socket and its line to the supervisor."""
+READY_SECONDS = 30.0
+ANSWER_SECONDS = 2.0
+EXIT_SECONDS = 40.0
+RESPAWN_SECONDS = 0.5
+POLL_SECONDS = 1.0
+LINE_BYTES = 16 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Child:
+    """One worker process and the line to it."""
+
+    def __init__(
+        self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.process = process
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def start(cls, sock: socket.socket) -> "Child":
+        """Start a worker on a listening socket and wait until it serves.
+
+        Raises:
+            TimeoutError: it does not within 30 s, or ended instead.
+        """
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway",
+            pass_fds=(sock.fileno(), theirs.fileno()),
+            env={**os.environ, FDS: f"{sock.fileno()},{theirs.fileno()}"},
+        )  # fmt: skip
+        theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        child = cls(process, reader, writer)
+        async with asyncio.timeout(READY_SECONDS):
+            if not await reader.readline():
+                raise TimeoutError("the worker ended before it was ready")
+        return child
+
+    async def ask(self, command: Mapping[str, Any]) -> Any:
+        """Send a command and return the answer, None if the worker is gone or does not answer."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), self._turn:
+                self._writer.write(json.dumps(command).encode() + b"\n")
+                return json.loads(await self._reader.readline())
+        except (OSError, TimeoutError, ValueError):
+            return None
+
+    async def stop(self) -> None:
+        """Let it drain and end; after 40 s, make it."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+        self._writer.close()
+
+
+class Supervisor:
+    """Keeps a worker on every socket. A `Listener` of the process runner."""
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self.states: list[Mapping[str, Any]] = []
+        """What each worker last told of itself."""
+        self._sockets = sockets
+        self._children: list[Child | None] = [None] * len(sockets)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rolling = asyncio.Lock()
+
+    @property
+    def serving(self) -> int:
+        """Workers that run."""
+        return sum(one is not None and one.process.returncode is None for one in self._children)
+
+    async def ask(self, command: Mapping[str, Any]) -> list[Any]:
+        """Send a command to every worker."""
+        children = [child for child in self._children if child is not None]
+        answers = await asyncio.gather(*(child.ask(command) for child in children))
+        return [answer for answer in answers if answer is not None]
+
+    async def open(self) -> None:
+        """Start every worker; from then on SIGHUP replaces them."""
+        await asyncio.gather(*map(self._fill, range(len(self._sockets))))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.roll))
+        self._spawn(self._watch)
+
+    async def roll(self) -> None:
+        """Replace the workers one after the other: the new one serves before the old one drains."""
+        async with self._rolling:
+            for slot, old in enumerate(self._children):
+                if not await self._refill(slot):
+                    return
+                if old is not None:
+                    await old.stop()
+            _log.info("workers_replaced", extra={"workers": len(self._children)})
+
+    async def drain(self) -> None:
+        """Let every worker drain and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(child.stop() for child in self._children if child is not None))
+
+    async def close(self) -> None:
+        """Close the sockets."""
+        for sock in self._sockets:
+            sock.close()
+
+    async def _fill(self, slot: int) -> None:
+        self._children[slot] = await Child.start(self._sockets[slot])
+
+    def _spawn(self, work: Callable[[], Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self) -> None:
+        """Replace workers that ended by themselves, and keep their states at hand."""
+        while True:
+            for slot, child in enumerate(self._children):
+                if child is not None and child.process.returncode is not None:
+                    _log.error("worker_ended", extra={"code": child.process.returncode})
+                    async with self._rolling:
+                        await self._refill(slot)
+            self.states = await self.ask({"do": "state"})
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _refill(self, slot: int) -> bool:
+        """Put a new worker on a socket; if it does not come up, everything stays as it is."""
+        try:
+            await self._fill(slot)
+        except (OSError, TimeoutError) as error:
+            _log.error("worker_not_started", extra={"slot": slot, "reason": str(error)})
+            await asyncio.sleep(RESPAWN_SECONDS)
+            return False
+        return True
+
+
+async def answer_supervisor(
+    sock: socket.socket, answer: Callable[[Mapping[str, Any]], Any]
+) -> None:
+    """Say that this worker serves, then answer commands until the supervisor is gone."""
+    reader, writer = await asyncio.open_connection(sock=sock)
+    writer.write(b"{}\n")
+    while line := await reader.readline():
+        writer.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+        await writer.drain()
+    writer.close()

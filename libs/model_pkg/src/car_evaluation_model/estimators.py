@@ -131,7 +131,8 @@ class BoostedTrees(Frozen):
                 if np.array_equal(after, node):
                     break
                 node = after
-            scores = values[node].reshape(len(rows), -1, self.classes).sum(axis=1)
+            shape = (len(rows), len(self.starts) // self.classes, self.classes)
+            scores = values[node].reshape(shape).sum(axis=1)
             parts.append(scores + np.array(self.baseline) * UNIT)
         logits = np.concatenate(parts)
         return logits.argmax(axis=1), logits

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache, cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,11 +43,11 @@ class Field(Frozen):
 
     def code(self, value: object) -> int | None:
         """The code of a value, or None if the field has no such value."""
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, str | Real):
             return None
         known = self.codes.get(value)  # type: ignore[arg-type]  # 4.0 finds 4, as in JSON
         if known is None and self.or_more is not None and not isinstance(value, str):
-            whole = value > self.or_more and value == value // 1
+            whole = value // 1 == value and not value <= self.or_more
             return len(self.values) - 1 if whole else None
         return known
 

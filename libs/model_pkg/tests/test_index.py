@@ -1,0 +1,139 @@
+"""Both wheels, published to a private index and installed from it into a fresh environment."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
+
+import pytest
+
+HERE = Path(__file__).resolve().parent.parent
+UV = Path(sys.executable).with_name("uv")
+LOGIN = ("model-reader", "correct-horse-battery")
+CAR = {
+    "buying": "med",
+    "maint": "high",
+    "doors": "4",
+    "persons": "more",
+    "lug_boot": "big",
+    "safety": "high",
+}
+
+
+def script(name: str) -> ModuleType:
+    """The script of the package's folder, as a module."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> list[Path]:
+    """The wheels of both versions."""
+    output = tmp_path_factory.mktemp("wheels")
+    return [script("release").build(version, output) for version in ("1.0.0", "1.1.0")]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Port of a private index that is empty at first."""
+    command = [sys.executable, HERE / "index.py", tmp_path_factory.mktemp("index"), "--port", "0"]
+    login = {"INDEX_USERNAME": LOGIN[0], "INDEX_PASSWORD": LOGIN[1]}
+    with subprocess.Popen(
+        command, env=os.environ | login, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield urlsplit(server.stdout.readline().split()[-1]).port
+        server.send_signal(signal.SIGINT)
+        assert server.wait(10) == 0
+
+
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def publish(wheel: Path, port: int, username: str, password: str):
+    """`release.py --publish` for a wheel that is already built."""
+    code = "import release, pathlib, sys; release.publish(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    return run(
+        *(sys.executable, "-c", code, wheel, f"http://127.0.0.1:{port}/"),
+        PYTHONPATH=str(HERE),
+        UV_PUBLISH_USERNAME=username,
+        UV_PUBLISH_PASSWORD=password,
+    )
+
+
+def test_wheels_are_reproducible(wheels, tmp_path):
+    """Building the same version again gives the same bytes."""
+    again = script("release").build("1.1.0", tmp_path)
+    assert again.read_bytes() == wheels[1].read_bytes()
+
+
+def test_index_lets_nobody_in_without_the_login(index, wheels):
+    """Listing without a login and publishing with a wrong one are refused."""
+    listing = run(
+        "curl", "-s", "-o", os.devnull, "-w", "%{http_code}", f"http://127.0.0.1:{index}/simple/"
+    )
+    assert listing.stdout == "401"
+    refused = publish(wheels[0], index, LOGIN[0], "wrong")
+    assert refused.returncode != 0
+    assert "403" in refused.stderr or "401" in refused.stderr
+
+
+def test_index_without_credentials_in_the_environment_does_not_start(tmp_path):
+    """No login, no index: it ends with status 2 and names both variables."""
+    done = run(*(sys.executable, HERE / "index.py", tmp_path), INDEX_USERNAME="", INDEX_PASSWORD="")
+    assert done.returncode == 2
+    assert "INDEX_USERNAME and INDEX_PASSWORD" in done.stderr
+
+
+@pytest.mark.slow
+def test_publish_install_predict(index, wheels, tmp_path):
+    """A fresh environment gets either version by `--extra-index-url` from its environment."""
+    for wheel in wheels:
+        done = publish(wheel, index, *LOGIN)
+        assert done.returncode == 0, done.stderr
+    url = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{index}/simple/"
+    code = (
+        "import json, sys, car_evaluation_model as model;"
+        "print(json.dumps(model.make_prediction(json.load(sys.stdin))))"
+    )
+    for version in ("1.0.0", "1.1.0"):
+        fresh = tmp_path / version
+        assert run(UV, "venv", "--quiet", fresh).returncode == 0
+        installed = run(
+            *(UV, "pip", "install", "--quiet", "--python", fresh / "bin/python"),
+            f"car-evaluation-model=={version}",
+            UV_EXTRA_INDEX_URL=url,
+        )
+        assert installed.returncode == 0, installed.stderr
+        done = subprocess.run(
+            [fresh / "bin/python", "-I", "-c", code],
+            input=json.dumps([CAR]),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        answer = json.loads(done.stdout)
+        assert (answer["predictions"], answer["labels"]) == ([1], ["acc"])
+        assert answer["version"] == version
+        carried = {
+            path.name for path in fresh.glob("lib/*/site-packages/car_evaluation_model/models/*")
+        }
+        assert carried == {version}

@@ -1,0 +1,140 @@
+"""A package that is not exactly what was released refuses to load and says what is wrong where."""
+
+import json
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from car_evaluation_model import ModelError, load
+from car_evaluation_model.config.core import PACKAGE
+from car_evaluation_model.errors import (
+    InvalidArtefactError,
+    ModelNotFoundError,
+    SelfCheckError,
+    TamperedError,
+)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package's files."""
+    copy = tmp_path / "car_evaluation_model"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def rewrite(package: Path, change) -> None:
+    """Change the artefact and make the manifest agree, as a careless release would."""
+    folder = package / "models" / "1.0.0"
+    artefact = json.loads((folder / "model.json").read_text())
+    change(artefact)
+    content = json.dumps(artefact).encode()
+    (folder / "model.json").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"]["artefact"] = sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_untouched_copy_loads(package: Path):
+    """The copy that the other tests damage is itself sound."""
+    assert load("1.0.0", package).version == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("models/1.0.0/model.json", "artefact"),
+        ("data/car.csv", "data"),
+        ("config.yml", "config"),
+        ("pipeline.py", "code"),
+    ],
+)
+def test_one_changed_byte_is_found(package: Path, file: str, named: str):
+    """Any byte of artefact, data, config or training code that differs is named."""
+    content = bytearray((package / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (package / file).write_bytes(content)
+    with pytest.raises(TamperedError, match=f"{named} of model 1.0.0 in .*sha256 is"):
+        load("1.0.0", package)
+
+
+def test_digest_is_checked_before_parsing(package: Path):
+    """Bytes that no parser could read are reported as tampered: nothing looked inside them."""
+    (package / "models/1.0.0/model.json").write_bytes(b"\x80\x04 not JSON")
+    with pytest.raises(TamperedError, match="artefact"):
+        load("1.0.0", package)
+
+
+def test_missing_version_says_what_there_is(package: Path):
+    """Asking for a version the package does not carry lists those it does."""
+    with pytest.raises(ModelNotFoundError, match=r"no model 9.9.9 .*found: 1.0.0, 1.1.0"):
+        load("9.9.9", package)
+
+
+@pytest.mark.parametrize("name", ["model.json", "manifest.json"])
+def test_missing_file(package: Path, name: str):
+    """A release without one of its two files is no release."""
+    (package / "models/1.0.0" / name).unlink()
+    with pytest.raises(ModelNotFoundError, match=name):
+        load("1.0.0", package)
+
+
+def test_broken_manifest(package: Path):
+    """A manifest that is not one is named with its path."""
+    (package / "models/1.0.0/manifest.json").write_text("{}")
+    with pytest.raises(InvalidArtefactError, match=r"manifest\.json"):
+        load("1.0.0", package)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda artefact: artefact.update(format=2),
+        lambda artefact: artefact.update(estimator={"family": "pickle"}),
+        lambda artefact: artefact.update(extra=1),
+        lambda artefact: artefact.update(version="1.1.0"),
+    ],
+    ids=["another format", "another family", "an unknown key", "another version"],
+)
+def test_artefact_this_code_does_not_know(package: Path, change):
+    """A well-signed artefact of another format, family or version is refused, not guessed at."""
+    rewrite(package, change)
+    with pytest.raises(InvalidArtefactError):
+        load("1.0.0", package)
+
+
+def lose_support_vectors(artefact):
+    artefact["estimator"]["duals"] = [[0] * 6 for _ in artefact["estimator"]["duals"]]
+
+
+def cut_a_list(artefact):
+    artefact["estimator"]["duals"].pop()
+
+
+@pytest.mark.parametrize("change", [lose_support_vectors, cut_a_list])
+def test_model_that_answers_differently_is_refused(package: Path, change):
+    """Golden rows are asked before the model is handed out; a difference names row and answers."""
+    rewrite(package, change)
+    with pytest.raises(SelfCheckError, match=r"model 1\.0\.0"):
+        load("1.0.0", package)
+
+
+def test_all_errors_have_one_base():
+    """A service catches `ModelError` and has caught everything."""
+    leaves = (InvalidArtefactError, ModelNotFoundError, SelfCheckError, TamperedError)
+    assert all(issubclass(leaf, ModelError) for leaf in leaves)
+
+
+def test_serving_imports_neither_training_nor_pandas_nor_pickle_loaders():
+    """Loading and predicting need numpy, pydantic and YAML; nothing that unpickles is imported."""
+    code = (
+        "import sys, car_evaluation_model as m; m.load(); m.make_prediction([]);"
+        "print(*[n for n in ('sklearn', 'scipy', 'pandas', 'joblib') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == []

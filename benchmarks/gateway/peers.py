@@ -21,7 +21,7 @@ DECLARED, UNDECLARED = "/predict", "/order"
 METADATA = {"protocol": "http", "gateway.idempotent": f"POST {DECLARED}, POST /upload"}
 
 GATEWAY = "this gateway"
-GATEWAY_LOGGING = "this gateway, access log"
+GATEWAY_LOGGING = "this gateway + access log"
 NGINX, HAPROXY, ENVOY, TRAEFIK = "nginx", "HAProxy", "Envoy", "Traefik"
 SPRING = "Spring Cloud Gateway"
 HTTPX = "FastAPI + httpx"

@@ -1,11 +1,11 @@
 """The outermost ASGI layer of a service: request id, limits, deadline, metrics, last-resort errors.
 
 One layer, because each wrapped `send` costs microseconds on every request. It reads the body
-before the application runs, bounded in bytes and seconds, and leaves it in `scope["body"]`; the
-application gets it again from `receive`. So no route has to defend itself.
+before the application runs, bounded in bytes (and by `service_kit.http` in seconds), and leaves it
+in `scope["body"]`; the application gets it again from `receive`. So no route has to defend itself.
 """
 
-import asyncio
+import itertools
 import logging
 import re
 import secrets
@@ -18,13 +18,12 @@ from service_kit import logs
 from service_kit.problem import MEDIA_TYPE, Problem, translate
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-BODY_SECONDS = 15.0
-"""A client that needs longer for 4 MB holds a connection on purpose."""
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_FOREVER = float("inf")
 _DISCONNECTED = 499
 """The status nginx logs for a client that went away; it is never sent."""
 
@@ -43,16 +42,11 @@ class Edge:
     moment on the clock of `time.monotonic`, infinite if the caller named none.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        body_seconds: float = BODY_SECONDS,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._body_seconds = body_seconds
+        self._id_prefix = secrets.token_hex(8).encode()
+        self._ids = itertools.count(1)
         self._observers: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +68,7 @@ class Edge:
             await send(message)
 
         try:
-            length = _read_head(scope)
+            length = self._read_head(scope)
             body = await self._read_body(length, receive)
             scope["body"] = body
             await self._app(scope, _replay(body, receive), answer)
@@ -89,28 +83,45 @@ class Edge:
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 
+    def _read_head(self, scope: Scope) -> int | None:
+        """Take what the head says; return the body's length, None if it is chunked.
+
+        Raises:
+            Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
+        """
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        scope["fields"] = fields
+        request_id = fields.get(b"x-request-id")
+        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+            request_id = b"%s%x" % (self._id_prefix, next(self._ids))
+        scope["request_id"] = request_id
+        logs.request_id.set(request_id.decode())
+        if b"traceparent" in fields and (trace := _TRACEPARENT.fullmatch(fields[b"traceparent"])):
+            logs.trace_id.set(trace[1].decode())
+        scope["deadline"] = _FOREVER
+        if b"x-request-timeout-ms" in fields:
+            scope["deadline"] = _deadline(fields[b"x-request-timeout-ms"])
+        if fields.get(b"content-encoding", b"identity") != b"identity":
+            detail = "Compressed bodies are not accepted; send it plain."
+            raise Problem(415, detail, type="encoded-body")
+        return None if b"transfer-encoding" in fields else int(fields.get(b"content-length", 0))
+
     async def _read_body(self, length: int | None, receive: Receive) -> bytes:
         if length == 0:
             return b""
         if length is not None and length > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
         parts: list[bytes] = []
-        size = 0
-        more = True
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _DisconnectedError
-                    parts.append(message["body"])
-                    size += len(message["body"])
-                    more = message["more_body"]
-                    if size > self._max_body_bytes:
-                        raise _too_large(self._max_body_bytes)
-        except TimeoutError as error:
-            detail = f"The body did not arrive within {self._body_seconds:g} s."
-            raise Problem(408, detail, type="slow-body", headers={"Connection": "close"}) from error
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _DisconnectedError
+            parts.append(message["body"])
+            size += len(message["body"])
+            more = message["more_body"]
+            if size > self._max_body_bytes:
+                raise _too_large(self._max_body_bytes)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
@@ -129,35 +140,8 @@ class _DisconnectedError(Exception):
     """The client went away before its body was here."""
 
 
-def _read_head(scope: Scope) -> int | None:
-    """Take what the head says of the request; return the body's length, None if it is chunked.
-
-    Raises:
-        Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
-    """
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    scope["fields"] = headers
-    request_id = headers.get(b"x-request-id", b"")
-    if not _REQUEST_ID.fullmatch(request_id):
-        request_id = secrets.token_hex(16).encode()
-    scope["request_id"] = request_id
-    logs.request_id.set(request_id.decode())
-    if trace := _TRACEPARENT.fullmatch(headers.get(b"traceparent", b"")):
-        logs.trace_id.set(trace[1].decode())
-    scope["deadline"] = _deadline(headers.get(b"x-request-timeout-ms"))
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem(
-            415, "Compressed bodies are not accepted; send it plain.", type="encoded-body"
-        )
-    if b"transfer-encoding" in headers:
-        return None
-    return int(headers.get(b"content-length", 0))
-
-
-def _deadline(milliseconds: bytes | None) -> float:
+def _deadline(milliseconds: bytes) -> float:
     """Return the moment, on `time.monotonic`'s clock, after which nobody waits for the answer."""
-    if milliseconds is None:
-        return float("inf")
     if not milliseconds.isdigit() or len(milliseconds) > len("600000000"):
         raise Problem(
             400, "X-Request-Timeout-Ms must be a whole number of milliseconds.", type="bad-deadline"

@@ -23,7 +23,6 @@ from starlette.types import ASGIApp
 
 from classifier import schemas
 from classifier.engine import Engine
-from classifier.explain import Explainer
 from classifier.hot import HotRoute
 from classifier.inference import Inference
 from classifier.schemas import RowReader
@@ -32,6 +31,8 @@ from classifier.settings import ServingConfig
 VERSION = version("modelserve-classifier")
 API = "/api/v1"
 MAX_EXPLAINED = 100
+MAX_IMPROVEMENTS = 10
+"""Ways to a better class that an explanation lists; there may be dozens of the same size."""
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """10,000 rows are 1.1 MB, indented ones 1.7 MB."""
 
@@ -106,7 +107,10 @@ def _routes(
     async def explain(request: Request) -> Response:
         """Tell why each car has its class, and what would make it better; at most 100 cars."""
         ranks = await ranks_of(request, MAX_EXPLAINED)
-        work = partial(_explain, explainer, engine, ranks)
+
+        def work() -> list[object]:
+            return [_explained(engine, rank) for rank in ranks]
+
         explanations = await workers.run(work, deadline=request.scope["deadline"])
         content = {
             "explanations": explanations,
@@ -120,9 +124,24 @@ def _routes(
         read = partial(reader.read, request.scope["body"], most)
         return await workers.run(read, deadline=request.scope["deadline"])
 
-    explainer = Explainer(model)
     return router
 
 
-def _explain(explainer: Explainer, engine: Engine, ranks: Sequence[int]) -> list[object]:
-    return [explainer.explain(engine.codes(rank)) for rank in ranks]
+def _explained(engine: Engine, rank: int) -> dict[str, object]:
+    found = engine.explain(rank)
+    labels = engine.model.classes
+    return {
+        "prediction": found.predicted,
+        "label": labels[found.predicted],
+        "deciding": found.deciding,
+        "improvements": [
+            {
+                "changes": {
+                    name: {"now": now, "then": then} for name, (now, then) in one.changes.items()
+                },
+                "prediction": one.predicted,
+                "label": labels[one.predicted],
+            }
+            for one in found.improvements[:MAX_IMPROVEMENTS]
+        ],
+    }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import orjson
-from car_evaluation_model import Model, ModelError
+from car_evaluation_model import Explanation, Model, ModelError, every_input, explain
 from numpy.typing import NDArray
 
 from classifier.batcher import Batcher
@@ -29,9 +29,7 @@ class Engine:
         self.model = model
         self.drift = Drift(model)
         self._config = config
-        self._codes = np.stack(
-            np.unravel_index(np.arange(np.prod(model.shape)), model.shape), axis=1
-        )
+        self._codes = every_input(model.shape)
         self._check_table()
         self._classes: list[int] = model.table.classes.tolist()
         self._probabilities: list[list[float]] = model.table.probabilities.tolist()
@@ -86,9 +84,9 @@ class Engine:
             content["probabilities"] = shares
         return orjson.dumps(content)
 
-    def codes(self, rank: int) -> tuple[int, ...]:
-        """Return the value codes of an input."""
-        return tuple(self._codes[rank].tolist())
+    def explain(self, rank: int) -> Explanation:
+        """Return why an input has its class, and what would better it."""
+        return explain(self.model, self._codes[rank])
 
     def _audit(self, ranks: Sequence[int], classes: list[int], config: ServingConfig) -> None:
         self._audited += config.audit.sample

@@ -22,6 +22,7 @@ from classifier.settings import ServingConfig
 PATH = "/api/v1/predict"
 LARGE_BODY_BYTES = 32 * 1024
 """Reading more than this takes over a millisecond, and is left to a worker."""
+_JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _PROBABILITIES = {b"": False, b"probabilities=true": True, b"probabilities=false": False}
 
 
@@ -78,8 +79,16 @@ class HotRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        ranks = await self._try(scope)
-        if ranks is None:
+        if not _is_plain(scope):
+            await self._app(scope, receive, send)
+            return
+        body: bytes = scope["body"]
+        if len(body) > LARGE_BODY_BYTES:
+            read = partial(self._rows.read, body)
+            ranks = await self._workers.run(read, deadline=scope["deadline"])
+        else:
+            ranks = self._rows.read(body)
+        if not ranks or len(ranks) > self._config().max_rows:
             await self._app(scope, receive, send)
             return
         scope["route"] = self
@@ -88,27 +97,21 @@ class HotRoute:
             probabilities=_PROBABILITIES[scope["query_string"]],
             deadline=scope["deadline"],
         )
-        body = self._engine.document(answers, scope["request_id"])
+        document = self._engine.document(answers, scope["request_id"])
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(document)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": document})
 
-    async def _try(self, scope: Scope) -> list[int] | None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
-            return None
-        fields, body = scope["fields"], scope["body"]
-        if (
-            fields.get(b"content-type") != b"application/json"
-            or b"origin" in fields
-            or scope["query_string"] not in _PROBABILITIES
-        ):
-            return None
-        if len(body) > LARGE_BODY_BYTES:
-            read = partial(self._rows.read, body)
-            ranks = await self._workers.run(read, deadline=scope["deadline"])
-        else:
-            ranks = self._rows.read(body)
-        return ranks if ranks and len(ranks) <= self._config().max_rows else None
+
+def _is_plain(scope: Scope) -> bool:
+    """Return whether this is a prediction asked for without ceremony."""
+    return (
+        scope["path"] == PATH
+        and scope["method"] == "POST"
+        and scope["query_string"] in _PROBABILITIES
+        and scope["fields"].get(b"content-type") in _JSON
+        and b"origin" not in scope["fields"]
+    )

@@ -54,22 +54,30 @@ class Predictions(BaseModel):
 
 
 class Change(BaseModel):
-    """New values for some attributes, and the class that results."""
+    """A new value of one attribute."""
 
-    values: dict[str, str]
+    now: str
+    then: str
+
+
+class Improvement(BaseModel):
+    """A smallest change to a better class."""
+
+    changes: dict[str, Change]
+    prediction: int
     label: str
 
 
 class Explanation(BaseModel):
     """Why a row has its class."""
 
+    prediction: int
     label: str
-    decisive: Annotated[
-        list[list[str]], Field(description="smallest sets of attributes that alone fix the class")
+    deciding: Annotated[
+        list[list[str]], Field(description="the smallest sets of attributes that fix the class")
     ]
-    shares: Annotated[dict[str, float], Field(description="Shapley value of each attribute")]
     improvements: Annotated[
-        list[Change], Field(description="changes of the fewest attributes to a better class")
+        list[Improvement], Field(description="changes of fewest attributes, smallest steps first")
     ]
 
 

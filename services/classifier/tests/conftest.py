@@ -1,0 +1,61 @@
+"""The classifier's application without a process around it."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from car_evaluation_model import Model, load
+from classifier.app import create_app
+from classifier.engine import Engine
+from classifier.settings import ServingConfig
+from service_kit import Health, Workers
+
+
+@dataclass
+class Live:
+    """A configuration that a test changes."""
+
+    value: ServingConfig
+
+    def __call__(self) -> ServingConfig:
+        """Return what is in force."""
+        return self.value
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return load()
+
+
+@pytest.fixture
+def live() -> Live:
+    return Live(ServingConfig())
+
+
+@pytest.fixture
+def engine(model: Model, live: Live) -> Iterator[Engine]:
+    engine = Engine(model, live)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def app(engine: Engine, live: Live):
+    workers = Workers("test", threads=1, queue_limit=8)
+    yield create_app(
+        engine, live, Health("car-evaluation", "0"), workers, cors_origins=["https://a.example"]
+    )
+    workers.close()
+
+
+@pytest.fixture
+async def client(app) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client

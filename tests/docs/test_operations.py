@@ -1,0 +1,109 @@
+"""docs/operations.md tells the truth: its commands work, its numbers and names are the code's."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from nacos_client.announce import WITHDRAW_SECONDS
+from service_kit.runner import FINISH_SECONDS
+from stack.access import NacosAccess
+from stack.waiting import wait_until
+
+TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+MODELS_PASSWORD = "models-password-1"  # noqa: S105 - of a server that lives as long as this test
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def watched_metrics() -> set[str]:
+    """The names in the first column of the table of metrics, and in its advice."""
+    table = TEXT.partition("## What to watch")[2].partition("\n## ")[0]
+    return set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?:{[^`]*})?`", table))
+
+
+@pytest.fixture
+def account(nacos: NacosAccess) -> Iterator[NacosAccess]:
+    """The server, left without the user that the document makes."""
+    yield nacos
+    url = f"http://{nacos.server_addr}/nacos"
+    with httpx.Client(base_url=url, trust_env=False) as http:
+        login = {"username": nacos.username, "password": nacos.password}
+        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
+        http.headers["accessToken"] = token
+        http.delete("/v3/auth/role", params={"role": "models", "username": "models"})
+        http.delete("/v3/auth/user", params={"username": "models"})
+
+
+@pytest.mark.nacos
+@pytest.mark.timeout(240)
+def test_the_commands_work_and_make_a_user_that_suffices(
+    service: Callable[..., Any], account: NacosAccess
+) -> None:
+    """All commands run in one shell; a service with the user they make is announced and configured.
+
+    That user cannot write configuration, nor read that of another namespace.
+    """
+    kmeans = service("kmeans", account, ready=False)
+    gateway = service("gateway", account, ready=False)
+    kmeans.wait_ready()
+    gateway.wait_ready()
+
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("bash"))],
+        env={
+            **os.environ,
+            **account.environment,
+            "MODELS_PASSWORD": MODELS_PASSWORD,
+            "KMEANS": kmeans.url,
+            "GATEWAY_ADMIN": gateway.admin_url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    limited = NacosAccess(account.server_addr, "models", MODELS_PASSWORD, account.namespace)
+    ours = service("kmeans", account, env=limited.environment)
+    wait_until(
+        lambda: (
+            all(state["ok"] for state in ours.readyz()[1]["checks"].values())
+            and ours.readyz()[1]["checks"]["config skl-kmeans"]["source"] == "nacos"
+        ),
+        seconds=40,
+        what=f"a service is at home in Nacos with the limited user: {ours.readyz()}",
+    )
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        limited.publish("skl-kmeans", "clusters: 5")
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        NacosAccess(account.server_addr, "models", MODELS_PASSWORD, "public").instances("any")
+
+
+@pytest.mark.nacos
+def test_the_metrics_to_watch_exist(service: Callable[..., Any], nacos: NacosAccess) -> None:
+    """Every metric that the document names is exported by a service or by the gateway."""
+    exported = service("kmeans", nacos).metrics() + service("gateway", nacos).metrics()
+    names = {each.removesuffix("_total") for each in watched_metrics()}
+
+    assert len(names) > 8
+    assert {each for each in names if f"# TYPE {each}" not in exported} == set()
+
+
+def test_the_platform_waits_until_a_service_has_ended() -> None:
+    """The grace period in the manifest covers leaving Nacos, the drain, and what still runs."""
+    (manifest,) = (yaml.safe_load(each) for each in blocks("yaml"))
+    pod = manifest["spec"]["template"]["spec"]
+    env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    needed = WITHDRAW_SECONDS + float(env["DRAIN_SECONDS"]) + FINISH_SECONDS
+
+    assert pod["terminationGracePeriodSeconds"] > needed

@@ -2,12 +2,10 @@
 MODEL := libs/model_pkg
 MODEL_VERSIONS := 1.0.0 1.1.0
 INDEX_PORT ?= 8081
-# Sums are made in one order only with one thread.
-ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .PHONY: train-model
 train-model: $(READY)  ## evaluate, gate and train every released model version, write cards
-	$(ONE_THREAD) $(PY) -m car_evaluation_model.train_pipeline $(MODEL_VERSIONS)
+	$(PY) -m car_evaluation_model.train_pipeline $(MODEL_VERSIONS)
 
 .PHONY: model-wheels
 model-wheels: $(READY)  ## build the wheel of every model version into libs/model_pkg/dist

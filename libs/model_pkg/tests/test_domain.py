@@ -11,9 +11,12 @@ from hypothesis import given, settings, strategies as st
 VERSIONS = ("1.0.0", "1.1.0")
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+MODELS = {version: load(version) for version in VERSIONS}
+
+
+@pytest.fixture(params=VERSIONS)
 def model(request):
-    return load(request.param)
+    return MODELS[request.param]
 
 
 def test_table_is_the_source_data(model: Model):
@@ -78,7 +81,7 @@ def test_probabilities_are_a_distribution_that_agrees_with_the_class(model: Mode
 @given(data=st.data())
 def test_answer_does_not_depend_on_the_batch(data):
     """Estimator and table give one row the same bits, alone or anywhere in any batch."""
-    model = load(data.draw(st.sampled_from(VERSIONS)))
+    model = MODELS[data.draw(st.sampled_from(VERSIONS))]
     inputs = every_input(model.shape)
     rows = data.draw(st.lists(st.integers(0, len(inputs) - 1), min_size=0, max_size=40))
     codes = inputs[rows]

@@ -12,7 +12,7 @@ from car_evaluation_model.config.core import PACKAGE, read_config, read_version
 from car_evaluation_model.errors import TrainingError
 from car_evaluation_model.estimators import SupportVectors, softmax
 from car_evaluation_model.evaluation import calibrate, cross_validate
-from car_evaluation_model.pipeline import build, export
+from car_evaluation_model.pipeline import export, fit
 from car_evaluation_model.processing.data_manager import read_dataset
 from car_evaluation_model.train_pipeline import recipe_of, release, train
 
@@ -43,7 +43,7 @@ def test_export_decides_as_scikit_learn(version):
     """
     data = read_dataset(CONFIG)
     recipe = CONFIG.releases[version]
-    pipeline = build(recipe, CONFIG.shape, 26).fit(data.codes, data.classes)
+    pipeline = fit(CONFIG, recipe, data)
     estimator = export(recipe, pipeline)
     classes, logits = estimator.decide(data.codes)
     mine = estimator.decisions(data.codes) if isinstance(estimator, SupportVectors) else logits
@@ -57,7 +57,7 @@ def test_boosted_trees_have_scikit_learns_probabilities():
     """For the family with native probabilities, ours are scikit-learn's, to six decimals."""
     data = read_dataset(CONFIG)
     recipe = CONFIG.releases["1.1.0"]
-    pipeline = build(recipe, CONFIG.shape, 26).fit(data.codes, data.classes)
+    pipeline = fit(CONFIG, recipe, data)
     ours = softmax(export(recipe, pipeline).decide(data.codes)[1])
     assert np.abs(ours - pipeline.predict_proba(data.codes)).max() < 1.01e-6
 

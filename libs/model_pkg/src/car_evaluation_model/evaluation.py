@@ -17,7 +17,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedShuffleSp
 
 from car_evaluation_model.config.core import Config, Recipe
 from car_evaluation_model.estimators import Estimator, Floats, SupportVectors, softmax
-from car_evaluation_model.pipeline import build, export
+from car_evaluation_model.pipeline import export, fit
 from car_evaluation_model.processing.data_manager import Dataset, Metrics
 from car_evaluation_model.processing.features import Codes
 
@@ -73,8 +73,7 @@ class Unseen:
 
 def fitted(config: Config, recipe: Recipe, data: Dataset) -> Estimator:
     """Fit to these rows and export."""
-    pipeline = build(recipe, config.shape, config.training.random_state)
-    return export(recipe, pipeline.fit(data.codes, data.classes))
+    return export(recipe, fit(config, recipe, data))
 
 
 def sloped(estimator: Estimator, slope: float) -> Estimator:
@@ -90,7 +89,7 @@ def cross_validate(config: Config, recipe: Recipe, data: Dataset) -> Unseen:
     splits = RepeatedStratifiedKFold(
         n_splits=training.folds, n_repeats=training.repeats, random_state=training.random_state
     ).split(data.codes, data.classes)
-    folds = (Fold(fitted(config, recipe, data.at(fit)), data.at(test)) for fit, test in splits)
+    folds = (Fold(fitted(config, recipe, data.at(seen)), data.at(test)) for seen, test in splits)
     return Unseen(tuple(folds), len(data.classes))
 
 
@@ -107,7 +106,9 @@ def learning_curve(config: Config, recipe: Recipe, data: Dataset) -> dict[str, f
         splits = StratifiedShuffleSplit(
             CURVE_REPEATS, train_size=share, random_state=config.training.random_state
         ).split(data.codes, data.classes)
-        folds = (Fold(fitted(config, recipe, data.at(fit)), data.at(test)) for fit, test in splits)
+        folds = (
+            Fold(fitted(config, recipe, data.at(seen)), data.at(test)) for seen, test in splits
+        )
         curve[f"{share:.0%}"] = round(float(np.mean([fold.right.mean() for fold in folds])), 4)
     return curve
 

@@ -5,7 +5,6 @@ import sys
 from importlib.metadata import version as installed
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from car_evaluation_model.card import write as write_card
 from car_evaluation_model.config.core import Config, Recipe, read_config
@@ -19,7 +18,7 @@ from car_evaluation_model.evaluation import (
     sloped,
 )
 from car_evaluation_model.model import Artefact, Distribution, Golden
-from car_evaluation_model.pipeline import build, export
+from car_evaluation_model.pipeline import export, fit
 from car_evaluation_model.processing.data_manager import Metrics, read_dataset, write_release
 from car_evaluation_model.processing.features import counts
 
@@ -53,8 +52,8 @@ def train(config: Config, version: str, slope: float) -> bytes:
     """
     recipe = recipe_of(config, version)
     data = read_dataset(config)
-    pipeline = build(recipe, config.shape, config.training.random_state)
-    predicted = pipeline.fit(data.codes, data.classes).predict(data.codes)
+    pipeline = fit(config, recipe, data)
+    predicted = pipeline.predict(data.codes)
     estimator = sloped(export(recipe, pipeline), slope)
     decided, logits = estimator.decide(data.codes)
     shares = softmax(logits)
@@ -120,9 +119,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("versions", nargs="*", metavar="VERSION", default=list(config.releases))
     for version in parser.parse_args(arguments).versions:
         try:
-            # One thread: every sum is then made in one order.
-            with threadpool_limits(1):
-                metrics = release(config, version)
+            metrics = release(config, version)
         except ModelError as error:
             sys.stderr.write(f"training refused: {error}\n")
             return 1

@@ -45,7 +45,12 @@ REGISTERS_ONLY = {
     "scale": "has no subscription",
 }
 PEERS = (
-    Peer(OURS, "this repository", "gRPC (vendor SDK, own thread)"),
+    Peer(
+        OURS,
+        "this repository",
+        "gRPC, on a thread of its own",
+        notes="its first call also loads gRPC, which the others load when imported",
+    ),
     Peer("nacos-sdk-python", "3.2.0", "gRPC", notes="the bare vendor SDK, all settings default"),
     Peer("nacos-sdk-rust-binding-py", "0.8.0", "gRPC (Rust)"),
     Peer(

@@ -40,7 +40,6 @@ class NacosClient(Library):
         self._client.start()
         discovery = self._client.discover(service)
         discovery.subscribe(changed)
-        changed(discovery.snapshot)
 
     async def watch_config(self, data_id: str, saw: SawConfig) -> None:
         """Watch as a pydantic model; seen is what was validated and put in force."""

@@ -28,6 +28,11 @@ CANNOT_LISTEN = 3
 class Alone:
     """The one worker of this process, for the admin port."""
 
+    @staticmethod
+    def check() -> dict[str, Any]:
+        """It serves whenever this process does."""
+        return {"ok": True, "running": 1}
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
@@ -95,6 +100,7 @@ async def administer(
         unknown = sorted({name for state in metrics.states() for name in state["unknown"]})
         return {"ok": not unknown, "unknown": unknown}
 
+    health.add("workers", workers.check)
     health.add("discovery", known)
     REGISTRY.register(metrics)
     token = settings.admin_token.get_secret_value() if settings.admin_token else None

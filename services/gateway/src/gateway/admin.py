@@ -13,6 +13,9 @@ Command = Mapping[str, Any]
 class Workers(Protocol):
     """The data paths behind this port: one in this process, or several in others."""
 
+    def check(self) -> dict[str, Any]:
+        """Whether every worker serves, for /readyz."""
+
     async def ask(self, command: Command) -> list[Any]:
         """Send a command to every worker and return each one's answer."""
 
@@ -41,12 +44,6 @@ def create_app(workers: Workers, health: Health, *, version: str, token: str | N
 def _api(workers: Workers) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["gateway"])
 
-    async def tell(name: str, address: str, **command: Any) -> dict[str, Any]:
-        done = await workers.ask({"service": name, "instance": address, **command})
-        if not any(done):
-            raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
-        return {"service": name, "instance": address, "workers": sum(map(bool, done))}
-
     @router.get("/services")
     async def services() -> list[dict[str, Any]]:
         """List the services with their instances, each worker's view."""
@@ -65,21 +62,35 @@ def _api(workers: Workers) -> APIRouter:
     @router.get("/routes")
     async def routes() -> Any:
         """Show the routes in force and why the last document was refused, if it was."""
-        return (await workers.ask({"do": "routes"}))[0]
+        answers = await workers.ask({"do": "routes"})
+        if not answers:
+            raise Problem(503, "No worker answers; see /readyz.")
+        return answers[0]
 
-    @router.post("/services/{name}/instances/{address}/drain")
+    _add_orders(router, workers)
+    return router
+
+
+def _add_orders(router: APIRouter, workers: Workers) -> None:
+    path = "/services/{name}/instances/{address}"
+
+    async def tell(name: str, address: str, **command: Any) -> dict[str, Any]:
+        done = await workers.ask({"service": name, "instance": address, **command})
+        if not any(done):
+            raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
+        return {"service": name, "instance": address, "workers": sum(map(bool, done))}
+
+    @router.post(path + "/drain")
     async def drain(name: str, address: str) -> dict[str, Any]:
         """Send nothing new to an instance."""
         return await tell(name, address, do="drain", drained=True)
 
-    @router.delete("/services/{name}/instances/{address}/drain")
+    @router.delete(path + "/drain")
     async def undrain(name: str, address: str) -> dict[str, Any]:
         """Let a drained instance serve again."""
         return await tell(name, address, do="drain", drained=False)
 
-    @router.delete("/services/{name}/instances/{address}/ejection")
+    @router.delete(path + "/ejection")
     async def restore(name: str, address: str) -> dict[str, Any]:
         """End an instance's ejection."""
         return await tell(name, address, do="restore")
-
-    return router

@@ -41,17 +41,15 @@ class Worker:
                 return self.describe()
             case {"do": "services"}:
                 return self.services()
-            case {
-                "do": "drain",
-                "service": str(name),
-                "instance": str(at),
-                "drained": bool(drained),
-            }:
+            case {"do": "routes"}:
+                return {**self._watched.plain_state, **self._core.table.describe()}
+            case {"do": do, "service": str(name), "instance": str(address)}:
                 service = self._directory.services.get(name)
-                return service is not None and service.pool.drain(at, drained=drained)
-            case {"do": "restore", "service": str(name), "instance": str(at)}:
-                service = self._directory.services.get(name)
-                return service is not None and service.pool.restore(at, self._core.clock())
+                if service is None:
+                    return False
+                if do == "drain":
+                    return service.pool.drain(address, drained=bool(command["drained"]))
+                return service.pool.restore(address, self._core.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
 

@@ -63,6 +63,8 @@ class Child:
 
     async def ask(self, command: Mapping[str, Any]) -> Any:
         """Send a command and return the answer, None if the worker is gone or does not answer."""
+        if self._writer.is_closing():
+            return None
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._turn:
                 self._writer.write(json.dumps(command).encode() + b"\n")
@@ -94,10 +96,10 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
 
-    @property
-    def serving(self) -> int:
-        """Workers that run."""
-        return sum(one is not None and one.process.returncode is None for one in self._children)
+    def check(self) -> dict[str, Any]:
+        """Whether every worker serves, for /readyz."""
+        running = sum(one is not None and one.process.returncode is None for one in self._children)
+        return {"ok": running == len(self._children), "running": running}
 
     async def ask(self, command: Mapping[str, Any]) -> list[Any]:
         """Send a command to every worker."""
@@ -107,8 +109,10 @@ class Supervisor:
 
     async def open(self) -> None:
         """Start every worker; from then on SIGHUP replaces them."""
-        await asyncio.gather(*map(self._fill, range(len(self._sockets))))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.roll))
+        loop = asyncio.get_running_loop()
+        async with self._rolling:
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.roll))
+            await asyncio.gather(*map(self._fill, range(len(self._sockets))))
         self._spawn(self._watch)
 
     async def roll(self) -> None:
@@ -169,6 +173,11 @@ async def answer_supervisor(
     reader, writer = await asyncio.open_connection(sock=sock)
     writer.write(b"{}\n")
     while line := await reader.readline():
-        writer.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+        try:
+            told = answer(json.loads(line))
+        except Exception:  # noqa: BLE001 - an operator's question must not end a worker that serves
+            _log.exception("question_failed")
+            told = None
+        writer.write(json.dumps(told).encode() + b"\n")
         await writer.drain()
     writer.close()

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
-from stack import docker
 from stack.credentials import read_or_make
+from stack.docker import DockerStack
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
 from stack.plan import HOST, Plan
@@ -15,16 +15,17 @@ from stack.plan import HOST, Plan
 def main() -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args()
-    local = LocalStack(Plan(arguments.offset))
+    plan = Plan(arguments.offset)
+    local, docker = LocalStack(plan), DockerStack(plan)
     try:
         if arguments.command == "up":
-            _up(arguments.mode, local)
+            _up(arguments.mode, local, docker)
         elif arguments.command == "down":
-            _down(local)
+            _down(local, docker)
         elif arguments.command == "logs":
-            _logs(local)
+            _logs(local, docker)
         else:
-            _status(local)
+            _status(local, docker)
     except (StackError, MissingToolError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--offset",
         type=int,
         default=int(os.environ.get("STACK_OFFSET", "0")),
-        help="move every port of the local stack up by this much (default: $STACK_OFFSET or 0)",
+        help="move every port of the stack up by this much (default: $STACK_OFFSET or 0)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start what does not run yet and wait until all works")
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(mode: str, local: LocalStack) -> None:
+def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
     reason = docker.why_not() if mode != "local" and not local.processes() else "it runs already"
     if mode == "docker" and reason:
         raise StackError(f"no containers: {reason}")
@@ -70,10 +71,10 @@ def _up(mode: str, local: LocalStack) -> None:
         why = "as asked" if mode == "local" else f"because {reason}"
         print(f"up: local processes, {why}", flush=True)
         local.up()
-    _print_addresses(Plan() if reason is None else local.plan, in_containers=reason is None)
+    _print_addresses(local.plan, in_containers=reason is None)
 
 
-def _down(local: LocalStack) -> None:
+def _down(local: LocalStack, docker: DockerStack) -> None:
     stopped = local.down()
     if docker.is_up():
         docker.compose("down")
@@ -81,7 +82,7 @@ def _down(local: LocalStack) -> None:
     print("down: everything is stopped" if stopped else "down: nothing ran")
 
 
-def _logs(local: LocalStack) -> None:
+def _logs(local: LocalStack, docker: DockerStack) -> None:
     running = local.processes()
     if running:
         files = [str(local.log_of(name)) for name in running]
@@ -92,7 +93,7 @@ def _logs(local: LocalStack) -> None:
         print("logs: nothing runs")
 
 
-def _status(local: LocalStack) -> None:
+def _status(local: LocalStack, docker: DockerStack) -> None:
     for name, process in local.processes().items():
         print(f"  {name:<14} pid {process.pid:<8} log {local.log_of(name)}")
     if docker.is_up():

@@ -264,7 +264,8 @@ class Exchange:
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
         self.answer.close = self.answer.close or not self.upload.complete
-        self.answer.head(head, self._record.lines(now))
+        under_way = int(self._terms.tries.current is not None)
+        self.answer.head(head, self._record.lines(now, under_way=under_way))
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
@@ -309,7 +310,7 @@ class Exchange:
         self._record.head_at = now
         self._phase = Phase.TUNNEL
         self.due = now + self._core.edge.tunnel_idle
-        self.answer.switched(head, self._record.lines(now), data)
+        self.answer.switched(head, self._record.lines(now, under_way=1), data)
 
     def tunnel(self, data: bytes) -> bool:
         """Pass a client's bytes on; False if this is no tunnel."""

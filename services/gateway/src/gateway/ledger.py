@@ -45,9 +45,14 @@ class Record:
         self.route = "none"
         self.service = "unknown"
 
-    def lines(self, now: float) -> list[bytes]:
-        """The response fields that tell about the way of the request, rendered."""
-        attempts = len(self.attempts) + (self.head_at > 0)
+    def lines(self, now: float, *, under_way: int = 0) -> list[bytes]:
+        """The response fields that tell about the way of the request, rendered.
+
+        Args:
+            now: the clock.
+            under_way: attempts that have not ended, 0 or 1.
+        """
+        attempts = len(self.attempts) + under_way
         took = (now - self.started) * 1000
         lines = [
             self.id_line,

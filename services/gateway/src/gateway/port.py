@@ -78,8 +78,7 @@ class DataPort:
     async def drain(self) -> None:
         """Stop accepting, let every answer close its connection, close what is idle."""
         self._core.draining = True
-        if self._server is not None:
-            self._server.close()
+        self.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH):
                 await asyncio.sleep(NOTICE)
@@ -89,6 +88,11 @@ class DataPort:
                     await asyncio.sleep(TICK)
         for connection in list(self.connections):
             connection.cut()
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; connections go on."""
+        if self._server is not None:
+            self._server.close()
 
     async def close(self) -> None:
         """Stop the sweep."""

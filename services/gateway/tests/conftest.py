@@ -1,0 +1,304 @@
+"""A gateway on real sockets, clients that say exactly what they are told, instances that misbehave."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from failover import Instance
+from gateway.core import Core, Edge
+from gateway.ledger import Ledger, RequestIds
+from gateway.port import DataPort
+from gateway.routes import Table
+from gateway.service import Limits, StaticDirectory
+
+SERVICE = "car-evaluation"
+DECLARED = {"gateway.idempotent": "POST /declared, POST /v2/*/infer"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+DEADLINE = 10.0
+
+
+@dataclass
+class Request:
+    """What an instance received."""
+
+    line: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    raw: bytes
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def one(self, name: str) -> str:
+        (value,) = self.all(name)
+        return value
+
+
+@dataclass
+class Reply:
+    """What a client received; `cut`: the connection ended before the answer did."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    cut: bool = False
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def one(self, name: str) -> str:
+        (value,) = self.all(name)
+        return value
+
+    @property
+    def attempts(self) -> int:
+        return int(self.one("x-gateway-attempts"))
+
+
+async def read_head(reader: asyncio.StreamReader) -> tuple[str, list[tuple[str, str]], bytes]:
+    raw = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    return first, [tuple(line.split(": ", 1)) for line in lines], raw
+
+
+async def read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
+
+
+async def read_body(reader: asyncio.StreamReader, headers: list[tuple[str, str]]) -> bytes:
+    named = {name.lower(): value for name, value in headers}
+    if "transfer-encoding" in named:
+        return await read_chunks(reader)
+    return await reader.readexactly(int(named.get("content-length", "0")))
+
+
+class Wire:
+    """A client's connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def reply(self, *, to: str = "GET") -> Reply:
+        async with asyncio.timeout(DEADLINE):
+            first, headers, _ = await read_head(self.reader)
+            status = int(first.split(" ")[1])
+            if status == 100:
+                return Reply(status, headers, b"")
+            named = {name.lower(): value for name, value in headers}
+            body, cut = b"", False
+            try:
+                if to == "HEAD" or status in (204, 304):
+                    pass
+                elif "content-length" in named or "transfer-encoding" in named:
+                    body = await read_body(self.reader, headers)
+                else:
+                    body = await self.reader.read()
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                body, cut = getattr(error, "partial", b""), True
+            return Reply(status, headers, body, cut)
+
+    async def ended(self) -> bool:
+        """Whether the gateway closes the connection without another byte."""
+        async with asyncio.timeout(DEADLINE):
+            with contextlib.suppress(ConnectionError):
+                return await self.reader.read(1) == b""
+            return True
+
+    def reset(self) -> None:
+        """Close with an RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+Behaviour = Callable[["FakeInstance", Wire], Awaitable[None]]
+
+
+@dataclass
+class FakeInstance:
+    """An instance that does what its behaviour says, and counts what it executed."""
+
+    behaviour: Behaviour
+    port: int = 0
+    executed: list[Request] = field(default_factory=list)
+    connections: int = 0
+    open: set[Wire] = field(default_factory=set)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = Wire(reader, writer)
+        self.connections += 1
+        self.open.add(wire)
+        try:
+            await self.behaviour(self, wire)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open.discard(wire)
+            wire.close()
+
+    async def take(self, wire: Wire) -> Request:
+        """Read a whole request: from here on it counts as executed."""
+        line, headers, raw = await read_head(wire.reader)
+        body = await read_body(wire.reader, headers)
+        request = Request(line, headers, body, raw)
+        self.executed.append(request)
+        return request
+
+
+async def well(instance: FakeInstance, wire: Wire) -> None:
+    """Answer every request."""
+    while True:
+        await instance.take(wire)
+        wire.send(OK)
+
+
+@dataclass
+class Gateway:
+    """A data port in this process."""
+
+    port: DataPort
+    core: Core
+    directory: StaticDirectory
+
+    async def connect(self) -> Wire:
+        return Wire(*await asyncio.open_connection(*self.port.address))
+
+    async def ask(self, raw: bytes, *, to: str = "GET") -> Reply:
+        """Say it on a connection of its own."""
+        wire = await self.connect()
+        try:
+            wire.send(raw)
+            return await wire.reply(to=to)
+        finally:
+            wire.close()
+
+    async def call(
+        self, path: str = "/declared", method: str = "POST", body: bytes = b"x", **headers: str
+    ) -> Reply:
+        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        head = f"{method} /{SERVICE}{path} HTTP/1.1\r\nHost: h\r\n{lines}"
+        if method != "GET" and method != "HEAD":
+            head += f"Content-Length: {len(body)}\r\n"
+        return await self.ask(f"{head}\r\n".encode() + (body if method not in ("GET", "HEAD") else b""), to=method)
+
+    @property
+    def service(self):
+        return self.directory.services[SERVICE]
+
+
+class World:
+    """What a test builds, and what is torn down after it."""
+
+    well = staticmethod(well)
+    OK = OK
+
+    def __init__(self) -> None:
+        self.stack = contextlib.AsyncExitStack()
+
+    async def instance(self, behaviour: Behaviour = well) -> FakeInstance:
+        instance = FakeInstance(behaviour)
+        server = await asyncio.start_server(instance.serve, "127.0.0.1", 0, limit=2**20)
+        instance.port = server.sockets[0].getsockname()[1]
+
+        async def stop() -> None:
+            server.close()
+            for wire in list(instance.open):
+                wire.close()
+
+        self.stack.push_async_callback(stop)
+        return instance
+
+    def refusing(self) -> FakeInstance:
+        """An address where nobody listens."""
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        self.stack.callback(sock.close)
+        return FakeInstance(well, sock.getsockname()[1])
+
+    def black_hole(self) -> FakeInstance:
+        """An address whose connections are never accepted: its queue is full."""
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        self.stack.callback(sock.close)
+        for _ in range(2):
+            filler = socket.socket()
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(sock.getsockname())
+            self.stack.callback(filler.close)
+        return FakeInstance(well, sock.getsockname()[1])
+
+    async def gateway(
+        self,
+        *instances: FakeInstance,
+        table: Table | None = None,
+        edge: Edge | None = None,
+        limits: Limits | None = None,
+        metadata: dict[str, str] | None = None,
+        draws: Callable[[], float] | None = None,
+        **port_options,
+    ) -> Gateway:
+        limits = limits or Limits()
+        found = [
+            Instance("127.0.0.1", one.port, metadata=DECLARED if metadata is None else metadata)
+            for one in instances
+        ]
+        directory = StaticDirectory({SERVICE: found}, limits, time.monotonic)
+        core = Core(
+            directory, Ledger(RequestIds(time.time), None), time.monotonic,
+            draws or random.Random(5).random, table=table or Table(), edge=edge or Edge(), limits=limits,
+        )  # fmt: skip
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        port = DataPort(core, sock, **port_options)
+        await port.open()
+
+        async def stop() -> None:
+            await port.close()
+            for connection in list(port.connections):
+                connection.cut()
+            for service in directory.services.values():
+                for upstream in service.upstreams.values():
+                    upstream.close()
+            port.stop_accepting()
+
+        self.stack.push_async_callback(stop)
+        return Gateway(port, core, directory)
+
+    @staticmethod
+    async def until(condition: Callable[[], bool], what: str = "condition") -> None:
+        """Wait for a condition, with a deadline."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not become true"
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(name="world")
+async def _world(anyio_backend) -> AsyncIterator[World]:
+    world = World()
+    async with world.stack:
+        yield world

@@ -1,0 +1,317 @@
+"""The fault matrix: one bad instance, one good one, every kind of request.
+
+For each fault and each kind of request: the status the client gets, the attempts made, and how
+often the request was executed on the servers' side.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+LONG = 30.0
+
+
+async def rst_before_read(instance, wire):
+    wire.reset()
+
+
+async def rst_after_read(instance, wire):
+    await instance.take(wire)
+    wire.reset()
+
+
+async def close_after_read(instance, wire):
+    await instance.take(wire)
+
+
+async def half_head(instance, wire):
+    await instance.take(wire)
+    wire.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+    await wire.writer.drain()
+
+
+async def half_body(instance, wire):
+    await instance.take(wire)
+    wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    await wire.writer.drain()
+    wire.writer.close()
+    await wire.writer.wait_closed()
+
+
+async def junk(instance, wire):
+    await instance.take(wire)
+    wire.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    await wire.writer.drain()
+
+
+async def silent(instance, wire):
+    await instance.take(wire)
+    await wire.reader.read()
+
+
+def answering(head: bytes):
+    async def behaviour(instance, wire):
+        while True:
+            await instance.take(wire)
+            wire.send(head + b"Content-Length: 4\r\n\r\nbusy")
+
+    return behaviour
+
+
+unavailable = answering(b"HTTP/1.1 503 Service Unavailable\r\n")
+declining = answering(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n")
+not_processed = answering(b"HTTP/1.1 503 Busy\r\nX-Gateway-Not-Processed: 1\r\n")
+bad_gateway = answering(b"HTTP/1.1 502 Bad Gateway\r\n")
+failing = answering(b"HTTP/1.1 500 Internal Server Error\r\n")
+limiting = answering(b"HTTP/1.1 429 Too Many Requests\r\n")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of request.
+
+    Attributes:
+        again: it may run twice.
+        replayable: its body is small enough to be kept.
+    """
+
+    name: str
+    method: str
+    path: str
+    body: bytes
+    again: bool
+    replayable: bool = True
+
+
+KINDS = [
+    Kind("get", "GET", "/x", b"", again=True),
+    Kind("put", "PUT", "/x", b"small", again=True),
+    Kind("post-declared", "POST", "/declared", b"small", again=True),
+    Kind("post-pattern", "POST", "/v2/m/infer", b"small", again=True),
+    Kind("post-undeclared", "POST", "/x", b"small", again=False),
+    Kind("post-undeclared-empty", "POST", "/x", b"", again=False),
+    Kind("post-declared-64k", "POST", "/declared", b"x" * 64 * 1024, again=True),
+    Kind("post-declared-large", "POST", "/declared", b"x" * 300_000, again=True, replayable=False),
+]
+
+SAFE = "safe"
+"""Nothing was executed: every request goes elsewhere."""
+REPEAT = "repeat"
+"""Only a request that may run twice goes elsewhere."""
+PASS = "pass"
+"""The answer is the service's own."""
+CUT = "cut"
+"""The head was passed on: the truncation must be visible."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    behaviour: object
+    rule: str
+    status: int
+    """What the client gets where there is no second attempt."""
+    executions: int = 1
+    """How often the bad instance executes a request that is sent to it."""
+
+
+FAULTS = [
+    Fault("refuse", "refusing", SAFE, 503, 0),
+    Fault("black-hole", "black_hole", SAFE, 503, 0),
+    Fault("rst-before-read", rst_before_read, REPEAT, 502, 0),
+    Fault("rst-after-read", rst_after_read, REPEAT, 502),
+    Fault("close-after-read", close_after_read, REPEAT, 502),
+    Fault("half-head", half_head, REPEAT, 502),
+    Fault("half-body", half_body, CUT, 200),
+    Fault("junk", junk, REPEAT, 502),
+    Fault("silent", silent, REPEAT, 504),
+    Fault("503", unavailable, REPEAT, 503),
+    Fault("503-retry-after", declining, SAFE, 503),
+    Fault("503-not-processed", not_processed, SAFE, 503),
+    Fault("502", bad_gateway, REPEAT, 502),
+    Fault("500", failing, PASS, 500),
+    Fault("429", limiting, PASS, 429),
+]
+
+
+async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True):
+    """A gateway whose first choice is the bad instance."""
+    from gateway.routes import Route, Table
+    from gateway.service import Limits
+
+    if isinstance(fault.behaviour, str):
+        bad = getattr(world, fault.behaviour)()
+    else:
+        bad = await world.instance(fault.behaviour)
+    fine = await world.instance()
+    gateway = await world.gateway(
+        bad, *([fine] if good else []),
+        table=Table(base=Route("by-name", "", per_try=per_try, timeout=5.0)),
+        limits=Limits(connect=0.15),
+        draws=lambda: 0.0,
+    )  # fmt: skip
+    for member in gateway.service.pool.members.values():
+        member.cost = 0.001 if member.instance.port == bad.port else 1.0
+    return gateway, bad, fine
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_a_fault_is_hidden_where_that_is_safe(world, fault: Fault, kind: Kind):
+    """Table 3.1: retried elsewhere if permitted, else answered truthfully; never executed twice
+    without permission."""
+    gateway, bad, good = await build(world, fault)
+
+    reply = await gateway.call(kind.path, kind.method, kind.body)
+
+    sent = fault.executions == 1 and fault.rule is not SAFE
+    retried = (fault.rule == SAFE or (fault.rule == REPEAT and kind.again)) and (
+        kind.replayable or fault.executions == 0 and fault.rule == SAFE
+    )
+    executed = len(bad.executed) + len(good.executed)
+    if retried:
+        assert (reply.status, reply.body) == (200, b"" if kind.method == "HEAD" else b"ok")
+        assert reply.attempts == 2
+        assert len(good.executed) == 1
+        assert good.executed[0].body == kind.body
+        assert good.executed[0].one("x-gateway-attempt") == "2"
+    else:
+        assert reply.status == fault.status
+        assert reply.attempts == 1
+        assert not good.executed
+        assert reply.cut is (fault.rule == CUT)
+    if not kind.again and sent:
+        assert executed <= 1
+    member = gateway.service.pool.members[f"127.0.0.1:{bad.port}"]
+    assert member.in_flight == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_with_nobody_else_the_client_is_told_the_truth(world, fault: Fault):
+    """One instance only: its own answer passes untouched; ours is a problem with Proxy-Status."""
+    gateway, _, _ = await build(world, fault, good=False)
+
+    reply = await gateway.call()
+
+    assert reply.status == fault.status
+    ours = fault.rule in (SAFE, REPEAT) and not fault.name[0].isdigit()
+    assert bool(reply.all("proxy-status")) is ours
+    if ours:
+        assert reply.one("content-type") == "application/problem+json"
+    elif fault.rule is not CUT:
+        assert reply.body == b"busy"
+
+
+async def test_all_refuse_is_one_quick_pass(world):
+    """Three dead instances: each is asked once, without pauses, and the answer is 503."""
+    gateway = await world.gateway(*[world.refusing() for _ in range(3)])
+    started = asyncio.get_running_loop().time()
+
+    reply = await gateway.call()
+
+    assert reply.status == 503
+    assert reply.attempts == 3
+    assert reply.one("retry-after") == "1"
+    assert asyncio.get_running_loop().time() - started < 1.0
+
+
+async def test_the_keep_alive_race_is_hidden(world):
+    """An instance that closes after each answer without saying so: no client sees it."""
+
+    async def closing(instance, wire):
+        await instance.take(wire)
+        wire.send(world.OK)
+        await instance.take(wire)
+        instance.executed.pop()
+
+    instance = await world.instance(closing)
+    gateway = await world.gateway(instance)
+
+    replies = [await gateway.call() for _ in range(40)]
+
+    assert {reply.status for reply in replies} == {200}
+    assert len(instance.executed) == 40
+    assert gateway.service.pool.members[f"127.0.0.1:{instance.port}"].conduct.cause is None
+
+
+async def test_an_undeclared_post_never_uses_a_connection_that_may_be_dying(world):
+    """After a second of idleness it gets a connection of its own."""
+    import time
+
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    await gateway.call("/x")
+    (upstream,) = gateway.service.upstreams.values()
+    await world.until(lambda: upstream.idle == 1)
+    upstream._idle[0].idle_since = time.monotonic() - 1.5
+
+    assert (await gateway.call("/x")).status == 200
+    assert instance.connections == 2
+
+
+async def test_a_dead_instance_is_asked_once(world):
+    """A refusal ejects at once: of 50 requests, one meets it, and none fails."""
+    dead, good = world.refusing(), await world.instance()
+    gateway = await world.gateway(dead, good)
+
+    replies = [await gateway.call() for _ in range(50)]
+
+    assert {reply.status for reply in replies} == {200}
+    assert sum(reply.attempts for reply in replies) <= 51
+
+
+async def test_the_deadline_is_kept_and_told(world):
+    """504 at the client's own, lower limit; the instance was told how many milliseconds it had."""
+    slow = await world.instance(silent)
+    gateway = await world.gateway(slow)
+    started = asyncio.get_running_loop().time()
+
+    reply = await gateway.call(X_Request_Timeout_Ms="200")
+
+    assert reply.status == 504
+    assert 0.15 <= asyncio.get_running_loop().time() - started < 1.5
+    assert 100 < int(slow.executed[0].one("x-request-timeout-ms")) <= 200
+
+
+async def test_retry_after_takes_the_instance_out(world):
+    """The instance that asked for a pause gets it."""
+    gateway, bad, good = await build(world, FAULTS[10])
+
+    for _ in range(10):
+        assert (await gateway.call()).status == 200
+
+    assert len(bad.executed) == 1
+    assert len(good.executed) == 10
+
+
+async def test_a_client_that_leaves_takes_its_request_along(world):
+    """The instance's connection is closed, nothing is retried, nobody is blamed."""
+    waiting = await world.instance(silent)
+    gateway = await world.gateway(waiting, await world.instance(silent))
+    wire = await gateway.connect()
+    wire.send(b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+    await world.until(lambda: bool(gateway.core.active))
+    members = gateway.service.pool.members.values()
+    await world.until(lambda: sum(member.in_flight for member in members) == 1)
+
+    wire.close()
+
+    await world.until(lambda: not gateway.core.active)
+    assert sum(member.in_flight for member in members) == 0
+    assert all(member.conduct.cause is None for member in members)
+    assert gateway.core.ledger.requests["by-name", "car-evaluation", 4, "client_gone"] == 1
+
+
+async def test_without_budget_the_first_failure_is_the_answer(world):
+    """The header says why there was no second attempt."""
+    from failover import Budget, BudgetPolicy
+
+    gateway, _, _ = await build(world, FAULTS[3])
+    gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=0.0))
+
+    reply = await gateway.call()
+
+    assert reply.status == 502
+    assert reply.one("x-gateway-retry") == "budget-exhausted"

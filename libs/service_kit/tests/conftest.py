@@ -1,0 +1,96 @@
+"""Service processes for the runner's tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROCESS = Path(__file__).with_name("process.py")
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass
+class Running:
+    """A process made by `process.py`."""
+
+    port: int
+    events_file: Path
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def events(self) -> list[str]:
+        """What it noted so far."""
+        return self.events_file.read_text().splitlines() if self.events_file.exists() else []
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        self.popen.send_signal(signal.SIGTERM)
+
+    def end(self) -> int:
+        """Wait for its end; return its exit code."""
+        return self.popen.wait(PATIENCE_SECONDS)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds or the process has ended; fail if neither in time."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition() and self.popen.poll() is None:
+            assert time.monotonic() < deadline, "the condition did not come true in time"
+            time.sleep(0.01)  # noqa: TID251 - the test's own thread, which polls
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start processes with more environment; all are ended with the test."""
+    running: list[Running] = []
+
+    def start_one(*, announced: bool = True, **environment: str) -> Running:
+        port = int(environment.get("PORT") or free_port())
+        events = tmp_path / f"events-{len(running)}"
+        env = {
+            "PATH": os.environ["PATH"],
+            "SERVICE_NAME": "test",
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "DRAIN_SECONDS": "0.3",
+            "EVENTS": str(events),
+            **environment,
+        }
+        popen = subprocess.Popen(
+            [sys.executable, str(PROCESS)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        one = Running(port, events, popen)
+        running.append(one)
+        if announced:
+            one.wait_for(lambda: "announce listening" in one.events)
+        return one
+
+    yield start_one
+    for one in running:
+        one.popen.kill()
+        one.popen.communicate()

@@ -1,0 +1,267 @@
+"""What happens to every request before and after the application."""
+
+import asyncio
+import json
+import logging
+import re
+import time
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from prometheus_client import REGISTRY
+from pydantic import BaseModel
+from service_kit import Edge, Health, Problem, install, require_json
+
+pytestmark = pytest.mark.anyio
+LIMIT = 1000
+
+
+class Number(BaseModel):
+    """A body with one field."""
+
+    number: int
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health("test", "1.2.3")
+
+
+@pytest.fixture
+async def client(health):
+    app = FastAPI()
+    install(app, health)
+
+    @app.post("/echo")
+    async def echo(request: Request) -> dict[str, object]:
+        left = request.scope["deadline"] - time.monotonic()
+        body = await request.body()
+        return {"bytes": len(body), "seconds_left": min(left, 1e9)}
+
+    @app.post("/number")
+    async def number(number: Number) -> int:
+        return number.number
+
+    @app.post("/json")
+    async def only_json(request: Request) -> str:
+        require_json(request.scope)
+        return "ok"
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("secret detail of /srv/app.py")
+
+    @app.get("/busy")
+    async def busy() -> None:
+        raise Problem(503, "later", type="overloaded", headers={"Retry-After": "7"}, extra=1)
+
+    transport = httpx.ASGITransport(Edge(app, max_body_bytes=LIMIT))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+def problem(answer: httpx.Response) -> dict[str, object]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == answer.status_code
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert {"type", "title", "detail"} <= document.keys()
+    assert "Traceback" not in answer.text
+    return document
+
+
+async def test_wellformed_request_id_is_kept(client):
+    """A caller's well-formed X-Request-Id is returned."""
+    answer = await client.get("/livez", headers={"X-Request-Id": "Order-7.a_b"})
+
+    assert answer.headers["x-request-id"] == "Order-7.a_b"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 129, 'x"y', "<script>"])
+async def test_malformed_request_id_is_replaced(client, given):
+    """A malformed id is never returned or logged; a new one is made, different each time."""
+    answers = [await client.get("/livez", headers={"X-Request-Id": given}) for _ in range(2)]
+
+    ids = {answer.headers["x-request-id"] for answer in answers}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{17,}", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("DELETE", "/livez", 405), ("GET", "/bug", 500)],
+)
+async def test_framework_errors_are_problems(client, method, path, status):
+    """Errors of the framework and bugs are problem documents too, and tell no internals."""
+    answer = await client.request(method, path)
+
+    assert answer.status_code == status
+    assert "srv" not in json.dumps(problem(answer))
+
+
+async def test_bug_is_logged_once_with_its_request_id(client, caplog):
+    """The traceback goes to the log, under the id that the caller was given."""
+    with caplog.at_level(logging.ERROR):
+        await client.get("/bug", headers={"X-Request-Id": "find-me"})
+
+    (record,) = caplog.records
+    assert record.exc_info
+    assert record.getMessage() == "request_failed"
+
+
+async def test_invalid_field_is_named(client):
+    """A field of the wrong type is 422 and named, with its value."""
+    document = problem(await client.post("/number", json={"number": "many"}))
+
+    (error,) = document["errors"]
+    assert error["field"] == "body.number"
+    assert error["value"] == "many"
+
+
+async def test_truncated_json_is_400(client):
+    """A body that is no JSON is 400, as its shape cannot be spoken of."""
+    headers = {"content-type": "application/json"}
+    document = problem(await client.post("/number", content=b'{"number": 1', headers=headers))
+
+    assert document["status"] == 400
+
+
+async def test_problem_carries_headers_and_members(client):
+    """A problem's own headers and members reach the caller."""
+    answer = await client.get("/busy")
+
+    assert answer.headers["retry-after"] == "7"
+    assert problem(answer)["extra"] == 1
+
+
+async def test_large_body_is_refused_by_its_length(client):
+    """A declared length past the limit is 413 before a byte of the body is read."""
+    assert problem(await client.post("/echo", content=b"x" * (LIMIT + 1)))["status"] == 413
+    assert (await client.post("/echo", content=b"x" * LIMIT)).json()["bytes"] == LIMIT
+
+
+async def test_large_chunked_body_is_refused(client):
+    """A body without a length is counted as it arrives."""
+
+    async def chunks():
+        for _ in range(1000):
+            yield b"x" * 100
+
+    assert problem(await client.post("/echo", content=chunks()))["status"] == 413
+
+
+async def test_compressed_body_is_refused(client):
+    """A compressed body, which may be a bomb, is 415 and never unpacked."""
+    answer = await client.post("/echo", content=b"x", headers={"Content-Encoding": "gzip"})
+
+    assert problem(answer)["status"] == 415
+
+
+@pytest.mark.parametrize(
+    ("declared", "status"),
+    [("application/json; charset=utf-8", 200), ("application/ld+json", 200), ("text/csv", 415)],
+)
+async def test_declared_content_type_counts(client, declared, status):
+    """A route for JSON refuses what is declared to be something else."""
+    answer = await client.post("/json", content=b"1", headers={"Content-Type": declared})
+
+    assert answer.status_code == status
+
+
+async def test_deadline_reaches_the_application(client):
+    """X-Request-Timeout-Ms becomes a moment; a spent one is 504, a malformed one 400."""
+
+    async def post(milliseconds: str) -> httpx.Response:
+        return await client.post("/echo", headers={"X-Request-Timeout-Ms": milliseconds})
+
+    assert 0 < (await post("5000")).json()["seconds_left"] <= 5
+    assert problem(await post("0"))["status"] == 504
+    assert problem(await post("soon"))["status"] == 400
+    assert problem(await post("9" * 30))["status"] == 400
+
+
+async def test_metrics_have_routes_not_paths(client):
+    """Callers cannot make metric labels: unknown paths and methods share one."""
+    for path in ("/a", "/b", "/c"):
+        await client.get(path)
+    await client.request("BREW", "/livez")
+
+    families = {family.name: family for family in REGISTRY.collect()}
+    samples = families["http_request_duration_seconds"].samples
+    labels = {(s.labels["method"], s.labels["route"]) for s in samples if "route" in s.labels}
+    assert ("GET", "unmatched") in labels
+    assert not {route for _, route in labels} & {"/a", "/b", "/c"}
+    assert "BREW" not in {method for method, _ in labels}
+
+
+async def test_readiness_names_each_check(client, health):
+    """/readyz is 503 while a check fails; parts that are only shown do not count."""
+    health.add("model", lambda: {"ok": True, "version": "1"})
+    health.show(lambda: {"nacos": {"ok": False, "trouble": "down"}})
+    assert (await client.get("/readyz")).json() == {
+        "ready": True,
+        "checks": {
+            "model": {"ok": True, "version": "1"},
+            "nacos": {"ok": False, "trouble": "down"},
+        },
+    }
+
+    def broken() -> dict[str, object]:
+        raise ValueError("no disk")
+
+    health.add("disk", broken)
+    answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["disk"] == {"ok": False, "reason": "ValueError: no disk"}
+
+
+async def test_spring_boot_admin_is_served(client, health):
+    """/actuator/health speaks Spring Boot's words, /actuator/info has the build."""
+    health.add("model", lambda: {"ok": True, "version": "1"})
+    up = await client.get("/actuator/health")
+    assert up.json() == {
+        "status": "UP",
+        "components": {"model": {"status": "UP", "details": {"version": "1"}}},
+    }
+    health.draining = True
+    out = await client.get("/actuator/health")
+    assert out.status_code == 503
+    assert out.json()["status"] == "OUT_OF_SERVICE"
+    info = await client.get("/actuator/info")
+    assert info.json() == {"build": {"name": "test", "version": "1.2.3"}}
+
+
+async def test_configuration_state_is_a_metric(client, health):
+    """The version in force and a refused document are metrics."""
+    state = {"ok": True, "version": "abc", "source": "nacos", "rejected": "clusters: too small"}
+    health.show(lambda: {"config x": state})
+
+    text = (await client.get("/metrics")).text
+
+    assert 'config_info{part="config x",source="nacos",version="abc"} 1.0' in text
+    assert 'config_rejected{part="config x"} 1.0' in text
+    assert "service_ready 1.0" in text
+
+
+async def test_client_that_goes_away_is_no_error(caplog):
+    """A caller that disconnects before its body is here leaves no error in the log."""
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pytest.fail(f"nobody is there to get {message}")
+
+    async def application(*_):
+        pytest.fail("there is nothing to work on")
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [(b"content-length", b"5")],
+    }
+    async with asyncio.timeout(10):
+        await Edge(application)(scope, receive, send)
+    assert not caplog.records

@@ -1,0 +1,64 @@
+"""Events as lines."""
+
+import json
+import logging
+from queue import Queue
+
+from service_kit import logs
+
+RECORD = {"name": "a.b", "levelno": 20, "levelname": "INFO", "msg": "applied", "created": 0.0}
+
+
+def event(**more):
+    return json.loads(logs.JsonFormatter().format(logging.makeLogRecord({**RECORD, **more})))
+
+
+def test_event_is_one_json_line_with_its_keys():
+    """An event is one line: time, level, logger, name, keys."""
+    assert event(version="1", rows=3) == {
+        "time": "1970-01-01T00:00:00.000+00:00",
+        "level": "info",
+        "logger": "a.b",
+        "event": "applied",
+        "version": "1",
+        "rows": 3,
+    }
+
+
+def test_secrets_are_redacted():
+    """Keys that name a secret, and secrets inside texts, never reach the log."""
+    keys = {"nacos_password": "hunter2", "api_key": "k"}
+    message = "login password=hunter2 accessToken: abc.def Authorization: Bearer xyz"
+    found = event(msg=message, **keys)
+
+    text = json.dumps(found)
+    assert not any(secret in text for secret in ("hunter2", "abc.def", "xyz", '"k"'))
+    assert [found[key] for key in ("nacos_password", "api_key")] == ["***", "***"]
+
+
+def test_unprintable_values_still_make_a_line():
+    """A key with a value that JSON does not know is shown as Python would."""
+    assert event(odd={1, 2})["odd"] == "{1, 2}"
+
+
+def test_full_queue_drops_and_counts():
+    """A stuck standard output costs events, never time."""
+    outlet = logs._Outlet(Queue(1))
+    before = logs.dropped._value.get()
+    for _ in range(3):
+        outlet.handle(logging.makeLogRecord(RECORD))
+
+    assert logs.dropped._value.get() == before + 2
+
+
+def test_request_id_and_trace_id_are_on_the_line():
+    """What is logged while a request is served carries its ids."""
+    queue: Queue[logging.LogRecord] = Queue()
+    outlet = logs._Outlet(queue)
+    outlet.setFormatter(logs.TextFormatter())
+    reset = logs.request_id.set("r-1"), logs.trace_id.set("t-1")
+    outlet.handle(logging.makeLogRecord(RECORD))
+    logs.request_id.reset(reset[0])
+    logs.trace_id.reset(reset[1])
+
+    assert queue.get_nowait().msg.endswith("INFO    a.b applied request_id=r-1 trace_id=t-1")

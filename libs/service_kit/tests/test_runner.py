@@ -1,0 +1,126 @@
+"""The life of a process: announced only while it listens, and no request lost at its end."""
+
+import asyncio
+import json
+import signal
+import socket
+
+import httpx
+import pytest
+
+
+def test_announced_while_listening_and_withdrawn_before_closing(start):
+    """The registry's entry appears after the port opens and disappears before it closes."""
+    process = start()
+    process.terminate()
+
+    assert process.end() == 0
+    assert process.events == [
+        "open",
+        "announce listening",
+        "withdraw listening",
+        "withdrawn listening",
+        "drain",
+        "close",
+        "end",
+    ]
+
+
+@pytest.mark.anyio
+async def test_sigterm_loses_no_request(start):
+    """Callers who let go of a withdrawn instance get an answer to every request they sent."""
+    process = start(DRAIN_SECONDS="1")
+    answers = []
+
+    async def call_until_withdrawn(client: httpx.AsyncClient) -> None:
+        while "withdrawn listening" not in process.events:
+            answers.append(await client.get("/slow", params={"seconds": 0.02}))
+
+    async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(8):
+                tasks.create_task(call_until_withdrawn(client))
+            long = tasks.create_task(client.get("/slow", params={"seconds": 3}))
+            await asyncio.to_thread(process.wait_for, lambda: len(answers) > 40)
+            process.terminate()
+        answers.append(long.result())
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert await asyncio.to_thread(process.end) == 0
+
+
+def test_answers_after_withdrawal_ask_callers_to_leave(start):
+    """While draining, each answer says `Connection: close`, and readiness says why not."""
+    process = start(DRAIN_SECONDS="20")
+    process.terminate()
+    process.wait_for(lambda: "withdrawn listening" in process.events)
+    process.wait_for(lambda: httpx.get(process.url + "/livez").headers.get("connection") == "close")
+
+    ready = httpx.get(process.url + "/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["draining"]["ok"] is False
+
+
+def test_second_signal_cuts_the_drain_short(start):
+    """An operator in a hurry sends a second signal and does not wait for the drain."""
+    process = start(DRAIN_SECONDS="600")
+    process.terminate()
+    process.wait_for(lambda: "withdrawn listening" in process.events)
+    process.popen.send_signal(signal.SIGINT)
+
+    assert process.end() == 0
+
+
+def test_taken_port_is_named(start):
+    """A port that is taken ends the start with code 3 and a log line that names it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(announced=False, PORT=str(port))
+        out, _ = process.popen.communicate(timeout=30)
+
+    assert process.popen.returncode == 3
+    event = json.loads(out)
+    assert event["event"] == "cannot_listen"
+    assert event["port"] == port
+
+
+def test_bad_environment_names_every_variable(start):
+    """A bad environment ends the start with code 2 and one line with every bad variable."""
+    process = start(announced=False, PORT="70000", LOG_LEVEL="LOUD", SERVICE_NAME="a_b")
+    _, err = process.popen.communicate(timeout=30)
+
+    assert process.popen.returncode == 2
+    (line,) = err.decode().splitlines()
+    assert all(name in line for name in ("PORT", "LOG_LEVEL", "SERVICE_NAME"))
+
+
+def _exchange(port: int, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(data)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+        return received
+
+
+def test_head_without_end_is_refused(start):
+    """A head that grows past 64 KiB is answered 431 and the connection closed: bounded memory."""
+    process = start()
+
+    answer = _exchange(process.port, b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000)
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+
+
+def test_junk_is_answered_with_a_problem(start):
+    """Bytes that are no HTTP get 400 as a problem document, and a closed connection."""
+    process = start()
+
+    answer = _exchange(process.port, b"\x16\x03\x01\x00junk\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"urn:modelserve:problem:bad-http" in answer

@@ -1,9 +1,15 @@
--- Arguments after "--": method, bytes of the request body. Prints one line of JSON when done.
+-- Arguments after "--": method, bytes of the request body, a file that holds it instead. Prints one line of JSON when done.
 function init(args)
   wrk.method = args[1]
-  if tonumber(args[2]) > 0 then
-    wrk.headers["Content-Type"] = "application/json"
+  if args[3] then
+    local file = assert(io.open(args[3], "rb"))
+    wrk.body = file:read("*a")
+    file:close()
+  elseif tonumber(args[2]) > 0 then
     wrk.body = '"' .. string.rep("x", tonumber(args[2]) - 2) .. '"'
+  end
+  if wrk.body then
+    wrk.headers["Content-Type"] = "application/json"
   end
 end
 

@@ -15,6 +15,8 @@ class Load:
     Attributes:
         path: where the request goes, query included.
         body_bytes: size of the JSON string in the request body; 0 sends none.
+        body_file: the body itself, instead.
+        timeout: seconds after which an answer counts as lost.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Load:
     path: str
     method: str = "POST"
     body_bytes: int = 200
+    body_file: Path | None = None
+    timeout: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,9 @@ def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -
     pinned = () if core is None else ("taskset", "-c", str(core))
     argv = (
         *pinned,
-        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--timeout", "5s"),
+        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--timeout", f"{load.timeout}s"),
         *("-s", str(SCRIPT), base_url + load.path, "--", load.method, str(load.body_bytes)),
+        *(() if load.body_file is None else (str(load.body_file),)),
     )
     done = subprocess.run(argv, check=True, capture_output=True, text=True)
     return Outcome(**json.loads(done.stdout.splitlines()[-1]))

@@ -176,9 +176,12 @@ class Gateway:
     port: DataPort
     core: Core
     directory: StaticDirectory
+    stack: contextlib.AsyncExitStack
 
-    async def connect(self) -> Wire:
-        return Wire(*await asyncio.open_connection(*self.port.address))
+    async def connect(self, **options) -> Wire:
+        wire = Wire(*await asyncio.open_connection(*self.port.address, **options))
+        self.stack.callback(wire.close)
+        return wire
 
     async def ask(self, raw: bytes, *, to: str = "GET") -> Reply:
         """Say it on a connection of its own."""
@@ -281,7 +284,7 @@ class World:
             port.stop_accepting()
 
         self.stack.push_async_callback(stop)
-        return Gateway(port, core, directory)
+        return Gateway(port, core, directory, self.stack)
 
     @staticmethod
     async def until(condition: Callable[[], bool], what: str = "condition") -> None:
@@ -302,3 +305,4 @@ async def _world(anyio_backend) -> AsyncIterator[World]:
     world = World()
     async with world.stack:
         yield world
+    await asyncio.sleep(0)

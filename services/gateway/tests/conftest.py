@@ -199,7 +199,9 @@ class Gateway:
         head = f"{method} /{SERVICE}{path} HTTP/1.1\r\nHost: h\r\n{lines}"
         if method != "GET" and method != "HEAD":
             head += f"Content-Length: {len(body)}\r\n"
-        return await self.ask(f"{head}\r\n".encode() + (body if method not in ("GET", "HEAD") else b""), to=method)
+        return await self.ask(
+            f"{head}\r\n".encode() + (body if method not in ("GET", "HEAD") else b""), to=method
+        )
 
     @property
     def service(self):

@@ -161,14 +161,15 @@ async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_fault_is_hidden_where_that_is_safe(world, fault: Fault, kind: Kind):
     """Table 3.1: retried elsewhere if permitted, else answered truthfully; never executed twice
-    without permission."""
+    without permission.
+    """
     gateway, bad, good = await build(world, fault)
 
     reply = await gateway.call(kind.path, kind.method, kind.body)
 
     sent = fault.executions == 1 and fault.rule is not SAFE
     retried = (fault.rule == SAFE or (fault.rule == REPEAT and kind.again)) and (
-        kind.replayable or fault.executions == 0 and fault.rule == SAFE
+        kind.replayable or (fault.executions == 0 and fault.rule == SAFE)
     )
     executed = len(bad.executed) + len(good.executed)
     if retried:

@@ -1,0 +1,302 @@
+"""Routes: the document, matching, canaries, limits, keys."""
+
+import asyncio
+import hashlib
+from collections import Counter
+
+import pytest
+from failover import Instance
+from gateway.document import RoutesDocument
+from gateway.http1 import check_head
+from gateway.limits import Rate
+from gateway.problems import Refusal
+from hypothesis import given, strategies as st
+from pydantic import ValidationError
+
+pytestmark = pytest.mark.anyio
+
+
+def table(*routes: dict, **more):
+    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
+
+
+def head_of(target: str, method: str = "GET"):
+    return check_head(method.encode(), target.encode(), "1.1", [], {b"host": b"h"}, keep_alive=True)
+
+
+def goes(table, target: str, method: str = "GET") -> tuple[str, str, str]:
+    route, service, sent = table.match(head_of(target, method))
+    return route.name, service, sent.decode()
+
+
+def test_an_absent_document_means_routes_by_name():
+    """`/{service}/{path}` is `/{path}` of that service."""
+    empty = table()
+
+    assert goes(empty, "/car-evaluation/api/v1/predict?a=b") == (
+        "by-name", "car-evaluation", "/api/v1/predict?a=b",
+    )  # fmt: skip
+    assert goes(empty, "/car-evaluation") == ("by-name", "car-evaluation", "/")
+    assert goes(empty, "/car-evaluation?x") == ("by-name", "car-evaluation", "/?x")
+
+
+def test_the_longest_path_wins_and_ends_at_a_segment():
+    """`/a` is not `/ab`; `/a/b` goes before `/a`."""
+    both = table({"path": "/a", "service": "one"}, {"path": "/a/b", "service": "two"})
+
+    assert goes(both, "/a/x")[1] == "one"
+    assert goes(both, "/a/b/x")[1] == "two"
+    assert goes(both, "/a/bc")[1] == "one"
+    assert goes(both, "/ab/x") == ("by-name", "ab", "/x")
+
+
+def test_exact_and_catch_all():
+    """An exact route has nothing below it; `/` has everything."""
+    some = table({"path": "/", "service": "all"}, {"path": "/x", "exact": True, "service": "x"})
+
+    assert goes(some, "/x")[1] == "x"
+    assert goes(some, "/x/y")[1] == "all"
+
+
+@pytest.mark.parametrize(
+    ("entry", "target", "sent"),
+    [
+        ({"strip_prefix": "/a"}, "/a/b/c?q=/a", "/b/c?q=/a"),
+        ({"strip_prefix": "/a"}, "/a/b%2Fc", "/b%2Fc"),
+        ({"strip_prefix": "/a/b"}, "/a/b", "/"),
+        ({"strip_prefix": "/a/b", "rewrite": "/v1"}, "/a/b/c", "/v1/c"),
+        ({"strip_prefix": "/a/b", "rewrite": "/v1"}, "/a/b?q", "/v1?q"),
+        ({"rewrite": "/v1"}, "/a/b/c", "/v1/a/b/c"),
+        ({}, "/a/b/c", "/a/b/c"),
+    ],
+)
+def test_strip_and_rewrite(entry: dict, target: str, sent: str):
+    """Segments are removed and put in front; what remains passes byte for byte."""
+    path = "/a/b" if entry.get("strip_prefix") == "/a/b" else "/a"
+
+    assert goes(table({"path": path, "service": "s", **entry}), target)[2] == sent
+
+
+def test_methods_are_part_of_the_match():
+    """Another method is another route's, or a 405 that names the allowed ones."""
+    some = table(
+        {"path": "/a", "service": "read", "methods": ["GET"], "name": "r"},
+        {"path": "/a", "service": "write", "methods": ["POST"], "name": "w"},
+    )
+
+    assert goes(some, "/a")[1] == "read"
+    assert goes(some, "/a", "POST")[1] == "write"
+    with pytest.raises(Refusal) as refused:
+        goes(some, "/a", "DELETE")
+    assert refused.value.status == 405
+    assert refused.value.lines == (b"Allow: GET, POST\r\n",)
+
+
+def test_the_spelling_of_a_path_does_not_dodge_its_route():
+    """A service decodes escapes, so a protected path is matched decoded."""
+    some = table({"path": "/car-evaluation/secret", "service": "guarded"})
+
+    assert goes(some, "/car-evaluation/%73ecret")[1] == "guarded"
+
+
+def test_routes_by_name_can_be_closed():
+    """Wholly, or but for some services."""
+    for closed in (table(by_name=False), table(by_name=["other"])):
+        with pytest.raises(Refusal) as refused:
+            goes(closed, "/car-evaluation/x")
+        assert refused.value.status == 404
+    assert goes(table(by_name=["other"]), "/other/x")[1] == "other"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"routes": [{"path": "/a", "service": "s", "retires": 1}]},
+        {"routes": [{"path": "a", "service": "s"}]},
+        {"routes": [{"path": "/a", "service": "no_underscores/"}]},
+        {"routes": [{"path": "/a", "service": "s", "timeout": -1}]},
+        {"routes": [{"path": "/a", "service": "s", "timeout": 1, "per_try_timeout": 2}]},
+        {"routes": [{"path": "/a", "service": "s", "strip_prefix": "/b"}]},
+        {"routes": [{"path": "/a", "service": "s", "keys": ["plain-text"]}]},
+        {"routes": [{"path": "/a", "service": "s", "sticky": "X-User"}]},
+        {"routes": [{"path": "/a", "service": "s"}, {"path": "/a", "service": "t"}]},
+        {"routes": [{"path": "/a", "service": "s",
+                     "split": [{"metadata": {"v": "1"}, "weight": 60},
+                               {"metadata": {"v": "2"}, "weight": 60}]}]},
+        {"rotues": []},
+    ],
+)  # fmt: skip
+def test_one_mistake_refuses_the_document(bad: dict):
+    """With the reason, so that the routes in force can stay."""
+    with pytest.raises(ValidationError):
+        RoutesDocument.model_validate(bad)
+
+
+@given(draw=st.floats(0, 1, exclude_max=True))
+def test_a_split_covers_everything(draw: float):
+    """10 % to the canary, the rest to everybody else."""
+    (route,) = table(
+        {"path": "/a", "service": "s", "split": [{"metadata": {"v": "2"}, "weight": 10}]}
+    ).routes
+    subset = route.split.choose(draw)
+    new, old = Instance("10.0.0.1", 1, metadata={"v": "2"}), Instance("10.0.0.1", 2)
+
+    assert (subset.matches(new), subset.matches(old)) == (
+        (True, False) if draw < 0.1 else (False, True)
+    )
+
+
+async def test_a_canary_gets_its_share_and_a_user_its_version(world):
+    """Sticky: the same user always meets the same version, and the share still holds."""
+    new, old = await world.instance(), await world.instance()
+    gateway = await world.gateway(new, old)
+    gateway.service.sync(
+        [Instance("127.0.0.1", new.port, metadata={"v": "2"}), Instance("127.0.0.1", old.port)], 0.0
+    )
+    gateway.core.table = table(
+        {"path": "/car-evaluation", "service": "car-evaluation", "sticky": "X-User",
+         "strip_prefix": "/car-evaluation", "split": [{"metadata": {"v": "2"}, "weight": 25}]}
+    )  # fmt: skip
+    for user in range(60):
+        for _ in range(2):
+            await gateway.call("/x", "GET", X_User=f"user-{user}")
+
+    met = Counter(request.one("x-user") for request in new.executed)
+    assert set(met.values()) == {2}
+    assert 5 <= len(met) <= 25
+
+
+async def test_a_canary_that_is_gone_loses_no_request(world):
+    """The others serve its share."""
+    gateway = await world.gateway(await world.instance())
+    gateway.core.table = table(
+        {"path": "/car-evaluation", "service": "car-evaluation",
+         "split": [{"metadata": {"v": "2"}, "weight": 100}]}
+    )  # fmt: skip
+
+    assert (await gateway.call()).status == 200
+
+
+async def test_a_route_decides_what_may_run_twice(world):
+    """An empty list overrules the service's word; a listed method needs none."""
+
+    async def breaking(instance, wire):
+        await instance.take(wire)
+
+    for idempotent, status in (([], 502), (["POST"], 200)):
+        bad, good = await world.instance(breaking), await world.instance()
+        gateway = await world.gateway(bad, good, draws=lambda: 0.0)
+        gateway.core.table = table(
+            {"path": "/car-evaluation", "service": "car-evaluation", "idempotent": idempotent,
+             "strip_prefix": "/car-evaluation"}
+        )  # fmt: skip
+        for member in gateway.service.pool.members.values():
+            member.cost = 0.001 if member.instance.port == bad.port else 1.0
+
+        assert (await gateway.call("/declared")).status == status
+
+
+def test_a_rate_is_kept_and_a_burst_allowed():
+    """10 a second, 3 at once: over 10 s, 103 of any number."""
+    rate = Rate(10, 3)
+    granted = [rate.take(100 + step / 100) == 0 for step in range(1000)]
+
+    assert granted[:4] == [True, True, True, False]
+    assert 100 <= sum(granted) <= 103
+
+
+async def test_a_rate_limit_says_when_to_come_back(world):
+    """429 with Retry-After."""
+    gateway = await world.gateway(await world.instance())
+    gateway.core.table = table(
+        {"path": "/car-evaluation", "service": "car-evaluation",
+         "rate_limit": {"per_second": 0.2, "burst": 2}}
+    )  # fmt: skip
+
+    replies = [await gateway.call() for _ in range(3)]
+
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert 4 <= int(replies[2].one("retry-after")) <= 5
+
+
+async def test_a_concurrency_limit_frees_its_places(world):
+    """503 beyond it, and the place is given back by an answer and by a client that leaves."""
+    go = asyncio.Event()
+
+    async def waiting(instance, wire):
+        while True:
+            await instance.take(wire)
+            await go.wait()
+            wire.send(world.OK)
+
+    gateway = await world.gateway(await world.instance(waiting))
+    gateway.core.table = table(
+        {"path": "/car-evaluation", "service": "car-evaluation", "concurrency": 2}
+    )
+    (route,) = gateway.core.table.routes
+    calls = [asyncio.create_task(gateway.call()) for _ in range(2)]
+    await world.until(lambda: route.gate.inside == 2)
+
+    assert (await gateway.call()).status == 503
+    calls[0].cancel()
+    await world.until(lambda: route.gate.inside == 1)
+    go.set()
+    assert (await calls[1]).status == 200
+    await world.until(lambda: route.gate.inside == 0)
+
+
+async def test_keys_open_a_route(world):
+    """Bearer token or API key; the document holds digests only."""
+    gateway = await world.gateway(await world.instance())
+    digest = hashlib.sha256(b"right").hexdigest()
+    gateway.core.table = table(
+        {"path": "/car-evaluation", "service": "car-evaluation", "keys": [digest]}
+    )
+
+    assert (await gateway.call(Authorization="Bearer right")).status == 200
+    assert (await gateway.call(X_Api_Key="right")).status == 200
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"X_Api_Key": digest}):
+        refused = await gateway.call(**headers)
+        assert refused.status == 401
+        assert refused.one("www-authenticate").startswith("Bearer")
+
+
+async def test_a_full_instance_has_a_short_queue(world):
+    """Beyond its in-flight limit requests wait their turn; beyond the queue they get a fast 503."""
+    from gateway.service import MAX_QUEUE, Limits
+
+    go = asyncio.Event()
+
+    async def waiting(instance, wire):
+        while True:
+            await instance.take(wire)
+            await go.wait()
+            wire.send(world.OK)
+
+    gateway = await world.gateway(await world.instance(waiting), limits=Limits(max_in_flight=1))
+    calls = [asyncio.create_task(gateway.call()) for _ in range(1 + MAX_QUEUE)]
+    await world.until(lambda: len(gateway.service.queue) == MAX_QUEUE)
+
+    full = await gateway.call()
+
+    assert (full.status, full.one("retry-after")) == (503, "1")
+    go.set()
+    assert {reply.status for reply in await asyncio.gather(*calls)} == {200}
+
+
+async def test_the_queue_is_left_after_a_second(world):
+    """A request that waited in vain is told so, with Retry-After."""
+    from gateway.service import Limits
+
+    async def silent(instance, wire):
+        await instance.take(wire)
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(silent), limits=Limits(max_in_flight=1))
+    first = asyncio.create_task(gateway.call())
+    await world.until(lambda: len(gateway.core.active) == 1)
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.one("retry-after")) == (503, "1")
+    first.cancel()

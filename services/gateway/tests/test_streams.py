@@ -1,0 +1,360 @@
+"""Bodies: streamed both ways with backpressure, re-framed, cut visibly; tunnels; draining."""
+
+import asyncio
+import ssl
+import subprocess
+
+import pytest
+from gateway.core import Edge
+from gateway.routes import Route, Table
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\n"
+GET = b"GET /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n"
+UPGRADE = b"GET /car-evaluation/ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+MIB = 1024 * 1024
+
+
+def answering(data: bytes):
+    async def behaviour(instance, wire):
+        while True:
+            await instance.take(wire)
+            wire.send(data)
+
+    return behaviour
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * MIB])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_uploads_arrive_whole(world, size: int, chunked: bool):
+    """Either framing, on both sides of the replay size; a small chunked one gets a length."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    body = bytes(i % 251 for i in range(size))
+    wire = await gateway.connect()
+    if chunked:
+        wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for start in range(0, size, 50_000):
+            piece = body[start : start + 50_000]
+            wire.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        wire.send(b"0\r\nTrailer: dropped\r\n\r\n")
+    else:
+        wire.send(HEAD + b"Content-Length: %d\r\n\r\n" % size + body)
+
+    assert (await wire.reply()).status == 200
+    (request,) = instance.executed
+    assert request.body == body
+    assert bool(request.all("content-length")) is (not chunked or size <= 64 * 1024)
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 3000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"]
+)
+async def test_downloads_arrive_whole_twice(world, framing: bytes):
+    """And the connections on both sides serve the next request."""
+    body = bytes(i % 251 for i in range(3_000_000))
+    data = body if b"Length" in framing else b"".join(
+        b"%x\r\n%b\r\n" % (len(piece), piece)
+        for piece in (body[at : at + 70_000] for at in range(0, len(body), 70_000))
+    ) + b"0\r\nTrailer: x\r\n\r\n"  # fmt: skip
+    instance = await world.instance(answering(b"HTTP/1.1 200 OK\r\n" + framing + data))
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+
+    for _ in range(2):
+        wire.send(GET)
+        assert (await wire.reply()).body == body
+    assert instance.connections == 1
+
+
+async def test_an_answer_that_ends_with_its_connection_gets_a_frame(world):
+    """HTTP/1.1 clients get chunks, so they can tell an end from a cut."""
+
+    async def old(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
+        wire.writer.close()
+        await wire.writer.wait_closed()
+
+    gateway = await world.gateway(await world.instance(old))
+    wire = await gateway.connect()
+
+    for _ in range(2):
+        wire.send(GET)
+        reply = await wire.reply()
+        assert (reply.body, reply.one("transfer-encoding")) == (b"until the end", "chunked")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "fields", "length"),
+    [
+        ("HEAD", 200, b"Content-Length: 10\r\n", ["10"]),
+        ("GET", 304, b"", []),
+        ("GET", 204, b"", []),
+    ],
+)
+async def test_answers_without_a_body(world, method: str, status: int, fields: bytes, length: list):
+    """HEAD, 304 and 204: no body is waited for, and both connections go on."""
+    head = b"HTTP/1.1 %d X\r\n%b\r\n" % (status, fields)
+    instance = await world.instance(answering(head))
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+
+    for _ in range(2):
+        wire.send(GET.replace(b"GET", method.encode()))
+        reply = await wire.reply(to=method)
+        assert (reply.status, reply.all("content-length")) == (status, length)
+    assert instance.connections == 1
+
+
+async def test_interim_answers_are_not_passed_on(world):
+    """A 100 or 103 of the instance is between it and the gateway."""
+    data = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + world.OK
+    gateway = await world.gateway(await world.instance(answering(data)))
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.body, reply.all("link")) == (200, b"ok", [])
+
+
+async def test_bytes_after_an_answer_poison_the_connection(world):
+    """They are never taken for the answer to the next request."""
+    smuggled = world.OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    instance = await world.instance(answering(smuggled))
+    gateway = await world.gateway(instance)
+
+    assert [(await gateway.call()).body for _ in range(3)] == [b"ok"] * 3
+    assert instance.connections == 3
+
+
+async def test_events_are_passed_on_as_they_happen(world):
+    """A stream's head and pieces do not wait for each other."""
+    more = asyncio.Event()
+
+    async def events(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            await more.wait()
+            more.clear()
+            wire.send(b"2\r\nhi\r\n")
+        wire.send(b"0\r\n\r\n")
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(events))
+    wire = await gateway.connect()
+    wire.send(GET)
+    async with asyncio.timeout(5):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        for _ in range(3):
+            more.set()
+            assert await wire.reader.readexactly(7) == b"2\r\nhi\r\n"
+        assert await wire.reader.readexactly(5) == b"0\r\n\r\n"
+
+
+async def test_a_slow_reader_holds_its_instance_back(world):
+    """Of 64 MiB, a client that does not read lets only buffers' worth leave the instance."""
+    sent = 0
+
+    async def endless(instance, wire):
+        nonlocal sent
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB))
+        for _ in range(64):
+            wire.send(b"x" * MIB)
+            await wire.writer.drain()
+            sent += 1
+
+    gateway = await world.gateway(await world.instance(endless))
+    wire = await gateway.connect()
+    wire.send(GET)
+    await wire.reader.readuntil(b"\r\n\r\n")
+    wire.writer.transport.pause_reading()
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.2)
+
+    assert sent < 32
+    wire.writer.transport.resume_reading()
+    async with asyncio.timeout(10):
+        received = len(await wire.reader.readexactly(64 * MIB))
+    assert received == 64 * MIB
+
+
+async def test_a_slow_instance_holds_its_client_back(world):
+    """The same upwards."""
+    go = asyncio.Event()
+
+    async def lazy(instance, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.writer.transport.pause_reading()
+        await go.wait()
+        wire.writer.transport.resume_reading()
+        await wire.reader.readexactly(64 * MIB)
+        wire.send(world.OK)
+
+    instance = await world.instance(lazy)
+    gateway = await world.gateway(
+        instance, table=Table(base=Route("by-name", "", max_body=100 * MIB))
+    )
+    wire = await gateway.connect()
+    wire.send(HEAD + b"Content-Length: %d\r\n\r\n" % (64 * MIB))
+    sent = 0
+
+    async def upload():
+        nonlocal sent
+        for _ in range(64):
+            wire.send(b"x" * MIB)
+            await wire.writer.drain()
+            sent += 1
+
+    task = asyncio.create_task(upload())
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.2)
+
+    assert sent < 32
+    go.set()
+    await task
+    assert (await wire.reply()).status == 200
+
+
+async def test_an_early_answer_ends_the_upload(world):
+    """The instance refuses while the body comes: its answer is passed on, then the end."""
+
+    async def early(instance, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.send(b"HTTP/1.1 422 No\r\nContent-Length: 2\r\n\r\nno")
+        await wire.reader.read()
+
+    instance = await world.instance(early)
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    wire.send(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000)
+
+    reply = await wire.reply()
+
+    assert (reply.status, reply.body) == (422, b"no")
+    assert await wire.ended()
+    (upstream,) = gateway.service.upstreams.values()
+    await world.until(lambda: upstream.open == 0, "the half-used connection is closed")
+
+
+async def test_a_stalled_download_is_cut(world):
+    """No byte for the idle time: the client sees the truncation."""
+
+    async def stalling(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(stalling), edge=Edge(response_idle=0.05))
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.body, reply.cut) == (200, b"half", True)
+
+
+async def echo(instance, wire):
+    await instance.take(wire)
+    wire.send(
+        b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\nhi"
+    )
+    while data := await wire.reader.read(1000):
+        wire.send(data)
+
+
+async def test_a_declared_route_lets_websockets_through(world):
+    """After the 101, bytes pass both ways until one side ends."""
+    instance = await world.instance(echo)
+    gateway = await world.gateway(instance, table=Table(base=Route("by-name", "", upgrade=True)))
+    wire = await gateway.connect()
+    wire.send(UPGRADE)
+    async with asyncio.timeout(5):
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in head
+        assert b"A: b" in head
+        assert await wire.reader.readexactly(2) == b"hi"
+        wire.send(b"GET / not HTTP")
+        assert await wire.reader.readexactly(14) == b"GET / not HTTP"
+    assert instance.executed[0].one("upgrade") == "websocket"
+    for one in instance.open:
+        one.close()
+    assert await wire.ended()
+    await world.until(lambda: not gateway.core.active)
+
+
+async def test_other_routes_do_not(world):
+    """501, and nothing reaches the instance."""
+    instance = await world.instance(echo)
+    gateway = await world.gateway(instance)
+
+    assert (await gateway.ask(UPGRADE)).status == 501
+    assert not instance.executed
+
+
+async def test_an_upgrade_nobody_asked_for_is_no_answer(world):
+    """A 101 to a plain request is a protocol error."""
+    gateway = await world.gateway(await world.instance(echo))
+
+    assert (await gateway.call()).status == 502
+
+
+async def test_draining_loses_nothing(world):
+    """Busy connections are answered and told to close, idle ones closed, new ones not taken."""
+    go = asyncio.Event()
+
+    async def waiting(instance, wire):
+        await instance.take(wire)
+        await go.wait()
+        wire.send(world.OK)
+
+    gateway = await world.gateway(await world.instance(waiting))
+    busy, idle = await gateway.connect(), await gateway.connect()
+    busy.send(GET)
+    await world.until(lambda: len(gateway.core.active) == 1 and len(gateway.port.connections) == 2)
+
+    address = gateway.port.address
+
+    draining = asyncio.create_task(gateway.port.drain())
+
+    assert await idle.ended()
+    assert not draining.done()
+    go.set()
+    reply = await busy.reply()
+    assert (reply.status, reply.body) == (200, b"ok")
+    assert await busy.ended()
+    async with asyncio.timeout(5):
+        await draining
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*address)
+
+
+@pytest.fixture(scope="session", name="certificate")
+def _certificate(tmp_path_factory):
+    place = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        cwd=place, check=True, capture_output=True,
+    )  # fmt: skip
+    return place / "cert.pem", place / "key.pem"
+
+
+async def test_the_data_port_speaks_tls(world, certificate):
+    """HTTPS, and the instance is told so."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    instance = await world.instance()
+    gateway = await world.gateway(instance, tls=context)
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    wire = await gateway.connect(ssl=trusting, server_hostname="localhost")
+    for _ in range(2):
+        wire.send(GET)
+        assert (await wire.reply()).body == b"ok"
+
+    assert instance.executed[0].one("x-forwarded-proto") == "https"

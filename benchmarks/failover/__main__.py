@@ -14,6 +14,7 @@ from benchmarks.failover.trial import Timing, Verdict, run
 from benchmarks.failover.world import World
 from benchmarks.gateway.peers import GATEWAY, versions
 from benchmarks.measure import report
+from benchmarks.measure.process import end_in_order_on_sigterm
 
 
 def arguments() -> argparse.Namespace:
@@ -63,6 +64,7 @@ def main() -> int:
     options = arguments()
     jars.fetch()  # while the machine's network is still in reach
     network.enter()
+    end_in_order_on_sigterm()
     about = report.machine()
     timing = Timing(before=2.0, after=2.0) if options.short else Timing()
     with tempfile.TemporaryDirectory() as folder:

@@ -60,9 +60,17 @@ def _mend(world: World) -> None:
 
 
 def _restart_nacos(world: World) -> None:
+    """Kill it and start it until it stays: after a crash its database may not open in time."""
     world.nacos.kill()
-    world.nacos.start()
-    world.nacos.wait_ready()
+    for last in (False, False, True):
+        world.nacos.start()
+        try:
+            world.nacos.wait_ready()
+        except RuntimeError:
+            if last:
+                raise
+        else:
+            return
 
 
 def _flap(world: World) -> None:

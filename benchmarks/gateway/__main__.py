@@ -30,6 +30,7 @@ from benchmarks.gateway.study import (
 from benchmarks.gateway.text import Results, markdown
 from benchmarks.measure import chart, report
 from benchmarks.measure.nacos import own_or_given
+from benchmarks.measure.process import end_in_order_on_sigterm
 
 PROXY_CORE, LOAD_CORE = 0, 1
 READY_SECONDS = 90.0
@@ -131,6 +132,7 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
 def main() -> int:
     """Write the report, or print it in the short form; 1 if a goal was missed."""
     options = arguments()
+    end_in_order_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         results = run_all(options, Path(folder))
     text = markdown(results)

@@ -29,7 +29,14 @@ def where_time_goes(runner: Runner, *, core: int) -> str:
 
 def _by_function(runner: Runner, folder: Path, core: int) -> str:
     stacks = folder / "stacks"
-    argv: list[str | Path] = [WHEELS / "py-spy", "record", "--subprocesses", "--rate", "250"]
+    argv: list[str | Path] = [
+        WHEELS / "py-spy",
+        "record",
+        "--subprocesses",
+        "--gil",
+        "--rate",
+        "250",
+    ]
     argv += ["--format", "raw", "--duration", str(SECONDS), "--output", stacks]
     argv += ["--pid", str(runner.process.pid)]
     with Process(argv, log=folder / "py-spy.log", core=core) as sampler:

@@ -16,6 +16,7 @@ from benchmarks.gateway.__main__ import LOAD_CORE, runner, site
 from benchmarks.gateway.peers import GATEWAY_LOGGING
 from benchmarks.gateway.study import LOADS
 from benchmarks.measure import wrk
+from benchmarks.measure.process import end_in_order_on_sigterm
 
 WINDOW_SECONDS = 10.0
 MEMORY_SHARE, MEMORY_BYTES = 0.05, 5_000_000
@@ -52,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
+    end_in_order_on_sigterm()
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = stack.enter_context(site(Path(folder)))

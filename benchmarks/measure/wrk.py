@@ -58,7 +58,8 @@ def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -
     pinned = () if core is None else ("taskset", "-c", str(core))
     argv = (
         *pinned,
-        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--timeout", f"{load.timeout}s"),
+        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s"),
+        *("--timeout", f"{load.timeout}s"),
         *("-s", str(SCRIPT), base_url + load.path, "--", load.method, str(load.body_bytes)),
         *(() if load.body_file is None else (str(load.body_file),)),
     )

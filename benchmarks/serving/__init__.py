@@ -1,0 +1,1 @@
+"""Model services side by side: the same estimator, the same rows, one core."""

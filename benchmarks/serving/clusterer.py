@@ -1,0 +1,53 @@
+"""The clusterer's cost a request, beside the same fits with nothing around them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from benchmarks.serving import bodies
+from benchmarks.serving.goals import Fit
+from benchmarks.serving.peers import CODE, Peer, Site
+from benchmarks.serving.study import started
+
+CLIENTS = (1, 16)
+NAME = "clusterer"
+EXPECTED = [1, 1, 1, 1, 2, 0, 0, 0, 0]  # the source article's answer for its nine points
+
+
+def _start(site: Site, port: int):  # noqa: ANN202 - as Peer.start has it
+    document = "clusters: 3\nn_init: 10\nrandom_state: 9\n"
+    site.nacos.publish("skl-kmeans", document)
+    return site.ours("kmeans", port)
+
+
+PEER = Peer(NAME, "", _start, "/api/skl-kmeans", answer=lambda document: document["results"])
+
+
+def fits(site: Site, rounds: int, seconds: int) -> Iterator[Fit]:
+    """Bare fits and requests in turn; medians over the rounds."""
+    files = {count: bodies.write_points(site.work, count) for count in bodies.POINTS}
+    bare: dict[int, list[float]] = {count: [] for count in files}
+    asked: dict[tuple[int, int], list[float]] = {}
+    first = files[bodies.POINTS[0]].read_bytes()
+    with started(PEER, site, first, EXPECTED) as service:
+        for _ in range(rounds):
+            for count, cost in zip(files, _bare(site, list(files.values()), seconds), strict=True):
+                bare[count].append(cost * 1e6)
+            for count, file in files.items():
+                for clients in CLIENTS:
+                    cell = service.measure(file, count, clients, seconds)
+                    if cell.errors:
+                        raise RuntimeError(f"the clusterer failed: {cell}")
+                    asked.setdefault((count, clients), []).append(cell.cpu_us)
+    for (count, clients), costs in asked.items():
+        yield Fit(count, clients, median(costs), median(bare[count]))
+
+
+def _bare(site: Site, files: list[Path], seconds: int) -> list[float]:
+    argv = ["taskset", "-c", str(site.core), sys.executable, str(CODE / "bare.py"), str(seconds)]
+    done = subprocess.run([*argv, *map(str, files)], check=True, capture_output=True, text=True)
+    costs: list[float] = json.loads(done.stdout)
+    return costs

@@ -1,0 +1,88 @@
+"""What the model services promise about their speed, judged from the figures of one run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.serving.peers import (
+    BENTOML,
+    BENTOML_BATCHED,
+    ESTIMATOR,
+    FLOOR,
+    MLSERVER,
+    TABLE,
+    THEIRS,
+)
+from benchmarks.serving.study import Cell, Life
+
+MANY = 64  # clients
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The clusterer's cost for so many points beside the bare fit's; CPU in microseconds."""
+
+    points: int
+    clients: int
+    service_us: float
+    bare_us: float
+
+    @property
+    def ratio(self) -> float:
+        """How much dearer the service is."""
+        return self.service_us / self.bare_us
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One promise: `figure` is at most, or at least, `limit`."""
+
+    what: str
+    figure: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the promise held."""
+        return self.figure >= self.limit if self.at_least else self.figure <= self.limit
+
+
+def judge(
+    cells: Sequence[Cell], lives: Sequence[Life], fits: Sequence[Fit], image_mb: float | None
+) -> list[Goal]:
+    """Every goal whose parts were measured."""
+    one = {cell.peer: cell for cell in cells if cell.rows == 1 and cell.clients == MANY}
+    goals = []
+    if TABLE in one and FLOOR in one:
+        ratio = one[TABLE].cpu_us / one[FLOOR].cpu_us
+        goals.append(Goal("table, 1 row, 64 clients: CPU per request / floor", ratio, 2.0))
+    for names in ((MLSERVER,), (BENTOML, BENTOML_BATCHED)):
+        rates = [one[name].rps for name in names if name in one]
+        if rates and TABLE in one:
+            ratio = one[TABLE].rps / max(rates)
+            what = f"table, 1 row, 64 clients: requests/s / {names[0]}'s"
+            goals.append(Goal(what, ratio, 30.0, at_least=True))
+    goals += _estimator(one)
+    goals += [
+        Goal(f"clusterer, {fit.points} points: CPU per request / bare fit", fit.ratio, 1.15)
+        for fit in fits
+        if fit.clients == 1
+    ]
+    for life in lives:
+        if life.peer in {TABLE, ESTIMATOR}:
+            goals.append(Goal(f"{life.peer}: seconds until ready", life.ready_seconds, 3.0))
+            goals.append(Goal(f"{life.peer}: RSS, MB", life.rss_mb, 250.0))
+    if image_mb is not None:
+        goals.append(Goal("classifier image, MB", image_mb, 450.0))
+    ours = sum(cell.errors for cell in cells if cell.peer in {TABLE, ESTIMATOR})
+    goals.append(Goal("errors of ours in all cells", ours, 0))
+    return goals
+
+
+def _estimator(one: Mapping[str, Cell]) -> list[Goal]:
+    rates = {name: one[name].rps for name in THEIRS if name in one}
+    if ESTIMATOR not in one or not rates:
+        return []
+    best = max(rates, key=lambda name: rates[name])
+    what = f"estimator, 1 row, 64 clients: requests/s / best peer's ({best})"
+    return [Goal(what, one[ESTIMATOR].rps / rates[best], 10.0, at_least=True)]

@@ -1,15 +1,33 @@
 #!/bin/sh
 # In an image's build stage: installs workspace members and what they need, at the locked versions
-# and hashes, into /opt/venv.   usage: image-install.sh MEMBER...
+# and hashes, into /opt/venv.
+#   usage: image-install.sh libraries MEMBER...   with the pyproject.toml of each member: what they
+#                                                 need, a layer that only a changed lock rebuilds
+#          image-install.sh members MEMBER...     the members themselves
 set -eu
+step=$1; shift
 # A certificate authority of the machine that builds, where it has one of its own.
 if [ -s /run/secrets/ca ]; then
     export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
 fi
-awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' requirements.lock > /tmp/uv.txt
-python -m venv /opt/build
-/opt/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /tmp/uv.txt
-python -m venv --without-pip /opt/venv
 export UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
-/opt/build/bin/uv pip install --quiet --compile-bytecode --no-sources \
-    --constraints requirements.lock --build-constraints requirements.lock "$@"
+
+if [ "$step" = libraries ]; then
+    awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' requirements.lock > /tmp/uv.txt
+    python -m venv /opt/build
+    /opt/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /tmp/uv.txt
+    python -m venv --without-pip /opt/venv
+    # Empty packages stand in for the members: their requirements count here, not their code.
+    for member in "$@"; do
+        package=$(sed -n 's|^packages = \["src/\(.*\)"\]|\1|p' "$member/pyproject.toml")
+        mkdir -p "$member/src/$package"
+        touch "$member/src/$package/__init__.py"
+    done
+    /opt/build/bin/uv pip install --quiet --no-sources \
+        --constraints requirements.lock --build-constraints requirements.lock "$@"
+else
+    /opt/build/bin/uv pip install --quiet --no-deps --reinstall \
+        --build-constraints requirements.lock "$@"
+fi
+# The root file system will be read-only: compile now or at every start.
+/opt/venv/bin/python -m compileall -q -j 0 /opt/venv/lib

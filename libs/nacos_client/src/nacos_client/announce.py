@@ -1,6 +1,7 @@
 """Announcing one instance of a service: what a process runner holds in its hand."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,8 @@ from nacos_client.runtime import Runtime
 from nacos_client.watchdog import Watchdog
 
 WITHDRAW_SECONDS = 5.0
+STALE_SECONDS = 10.0
+"""Three missed audits: what the server showed then is no answer any more."""
 
 
 def labels(metadata: Mapping[str, str]) -> Mapping[str, str]:
@@ -55,7 +58,11 @@ class Announcement:
         keeper = self._keeper
         if keeper is None:
             return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
-        return keeper.state
+        state = keeper.state
+        silent = time.monotonic() - state.checked_at
+        if state.checked_at and silent > STALE_SECONDS:
+            return replace(state, shown=Shown.UNKNOWN, detail=f"not asked for {silent:.0f} s")
+        return state
 
     @property
     def plain_state(self) -> dict[str, Any]:

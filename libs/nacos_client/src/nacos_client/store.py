@@ -29,8 +29,7 @@ class Store:
     def __init__(self, settings: NacosSettings) -> None:
         place = f"{settings.server_addr} {settings.namespace}"
         name = hashlib.sha256(place.encode()).hexdigest()[:16]
-        self._root = settings.cache_dir or Path(tempfile.gettempdir()) / f"nacos-{os.getuid()}"
-        self._dir = self._root / name
+        self._dir = (settings.cache_dir or _private_tmp()) / name
         self.trouble: str | None = None
 
     def _path(self, kind: str, key: str) -> Path:
@@ -78,3 +77,11 @@ class Store:
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._dir.stat().st_uid != os.getuid():
             raise PermissionError(1, "belongs to another user")
+
+
+def _private_tmp() -> Path:
+    """Choose a directory below the system's temporary one; on a read-only root, one that fails."""
+    try:
+        return Path(tempfile.gettempdir(), f"nacos-{os.getuid()}")
+    except FileNotFoundError:
+        return Path("/tmp", f"nacos-{os.getuid()}")  # noqa: S108  (private: see _make_private_dir)

@@ -7,8 +7,9 @@ end of the stream, or silence ends it here, at once, and the next attempt begins
 import asyncio
 import itertools
 import logging
+import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -17,7 +18,7 @@ import grpc.aio  # type: ignore[import-untyped]
 from nacos_client._sdk import wire
 from nacos_client._sdk.auth import Credentials
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import Denied, Refused, Unreachable
+from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ STREAM = "/BiRequestStream/requestBiStream"
 Stream = Any
 """`grpc.aio.StreamStreamCall`; grpcio ships no types."""
 Handler = Callable[[Message], None]
+
+_grpc_pid: int | None = None
 
 
 class _BrokenError(Exception):
@@ -81,7 +84,12 @@ class Link:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Begin to connect.
+
+        Raises:
+            NacosError: gRPC ran in the parent of this forked process, where it cannot run again.
+        """
+        _refuse_forked_grpc()
         self._task = asyncio.create_task(self._live(), name=f"link {self._label}")
 
     async def close(self) -> None:
@@ -128,6 +136,8 @@ class Link:
             raise Unreachable(f"not connected to Nacos: {self.trouble}")
         try:
             answer = await _ask(self._channel, message)
+        except _BrokenError as error:
+            raise Unreachable(f"{message.kind}: {error}") from error
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 self._break(_in_words(error))
@@ -161,7 +171,7 @@ class Link:
                 pause = RETRY_SECONDS[0]
                 self._gained(channel, connection, f"{host}:{port}")
                 await self._stay(channel, stream)
-            except (_BrokenError, TimeoutError, grpc.aio.AioRpcError, ValueError) as error:
+            except LOSSES as error:
                 self._lost(f"{host}:{port}: {_in_words(error)}")
             except Exception as error:  # the link must not end: whatever it was, begin again
                 log.exception("the link to %s:%s failed", host, port)
@@ -201,7 +211,7 @@ class Link:
             "labels": LABELS,
             "abilityTable": {},
         }
-        await stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {})))
+        await _own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
         acknowledged = not check.get("supportAbilityNegotiation")
         while not acknowledged:
             acknowledged = (await self._receive(stream)).kind == "SetupAckRequest"
@@ -249,7 +259,7 @@ class Link:
 
     async def _receive(self, stream: Stream) -> Message:
         """Read and acknowledge the next message of the server."""
-        data = await stream.read()
+        data = await _own(stream.read())
         if not isinstance(data, bytes):
             raise _BrokenError("Nacos ended the stream")
         message = wire.decode(data)
@@ -260,7 +270,7 @@ class Link:
                 "errorCode": 0,
                 "requestId": message.body.get("requestId"),
             }
-            await stream.write(wire.encode(Message(answer, body, {})))
+            await _own(stream.write(wire.encode(Message(answer, body, {}))))
         if message.kind == "ConnectResetRequest":
             raise _BrokenError("Nacos asked for a connection to another server")
         return message
@@ -282,9 +292,41 @@ class Link:
         raise _BrokenError(f"no answer to {silent} beats")
 
 
+LOSSES = (_BrokenError, TimeoutError, ValueError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
+"""What a connection ends with; gRPC reports the use of a stream that has ended as invalid state."""
+
+
 async def _ask(channel: grpc.aio.Channel, message: Message) -> Message:
-    answer = await channel.unary_unary(REQUEST)(wire.encode(message), timeout=CALL_SECONDS)
-    return wire.decode(answer)
+    call = channel.unary_unary(REQUEST)(wire.encode(message), timeout=CALL_SECONDS)
+    return wire.decode(await _own(call))
+
+
+def _refuse_forked_grpc() -> None:
+    global _grpc_pid  # noqa: PLW0603  (a fact of the process, as gRPC itself is)
+    _grpc_pid = _grpc_pid or os.getpid()
+    if _grpc_pid != os.getpid():
+        raise NacosError(
+            "gRPC does not survive a fork: start Nacos after forking, in each worker, or start "
+            "workers by spawn"
+        )
+
+
+async def _own(call: Awaitable[Any]) -> Any:
+    """Await a call of gRPC.
+
+    When its channel is closed, gRPC answers with a `CancelledError` of its own: taken for ours, it
+    would end whatever loop is waiting, and nobody would notice.
+
+    Raises:
+        _BrokenError: the channel was closed.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _BrokenError("the connection was closed") from None
 
 
 def _in_words(error: Exception) -> str:

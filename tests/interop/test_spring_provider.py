@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from nacos_client import NacosSettings, NacosTransport
+from nacos_client import NacosSettings
+from nacos_client.transport import NacosTransport
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 

@@ -1,0 +1,99 @@
+"""The welcome pages as people use them, in a real Chromium."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+pytestmark = pytest.mark.browser
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1000,900"):
+        options.add_argument(f"--{argument}")
+    options.add_argument(f"--user-data-dir={profile}")
+    browser = Chrome(options, ChromeService("/usr/bin/chromedriver"))
+    yield browser
+    browser.quit()
+
+
+def wait_for(browser: Chrome, element: str, text: str) -> None:
+    """Return when the element's text contains `text`."""
+    found = browser.find_element(By.ID, element)
+    WebDriverWait(browser, PATIENCE_SECONDS).until(lambda _: text in found.text, f"no {text!r}")
+
+
+@pytest.fixture(autouse=True)
+def _forget(browser: Chrome) -> None:
+    """Begin each test with an empty browser log."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+
+
+def complaints(browser: Chrome) -> list[str]:
+    """What the browser complained of: blocked scripts, styles, failed loads."""
+    messages = [entry["message"] for entry in browser.get_log("browser")]
+    return [message for message in messages if "favicon" not in message]
+
+
+def picture(browser: Chrome, name: str) -> None:
+    """Keep a screenshot where SCREENSHOTS says, if it says so."""
+    if directory := os.environ.get("SCREENSHOTS"):
+        browser.save_screenshot(str(Path(directory) / f"{name}.png"))
+
+
+def test_classifier_shows_the_class_by_name(browser, classifier):
+    """The form answers with the class's name, the probabilities, and what would make it better."""
+    browser.get(classifier.url)
+    browser.find_element(By.ID, "ask").click()
+    wait_for(browser, "label", "acceptable")
+    wait_for(browser, "advice", "It would be")
+    picture(browser, "classifier")
+
+    Select(browser.find_element(By.NAME, "persons")).select_by_value("2")
+    browser.find_element(By.ID, "ask").click()
+    wait_for(browser, "label", "unacceptable")
+    assert "Persons: 2 \u2192" in browser.find_element(By.ID, "advice").text
+    assert complaints(browser) == []
+
+
+def test_clusterer_clusters_clicked_points(browser, kmeans):
+    """Clicked points are clustered as soon as there are enough; the example gives its clusters."""
+    browser.get(kmeans.url)
+    plane = browser.find_element(By.ID, "plane")
+    ActionChains(browser).move_to_element_with_offset(plane, -200, -50).click().perform()
+    wait_for(browser, "status", "1 different points cannot make 3 clusters")
+    for x, y in ((-190, -60), (0, 100), (210, -80)):
+        ActionChains(browser).move_to_element_with_offset(plane, x, y).click().perform()
+    wait_for(browser, "status", "4 points in 3 clusters")
+
+    browser.find_element(By.ID, "example").click()
+    wait_for(browser, "status", "9 points in 3 clusters of 4, 4, 1")
+    picture(browser, "kmeans")
+    assert [one for one in complaints(browser) if "422" not in one] == []
+
+
+@pytest.mark.parametrize("package", ["classifier", "kmeans"])
+def test_links_lead_somewhere(browser, service, package):
+    """Every link of a welcome page is answered."""
+    browser.get(service(package).url)
+    links = [link.get_attribute("href") for link in browser.find_elements(By.TAG_NAME, "a")]
+
+    assert len(links) == 5
+    for link in links:
+        status = browser.execute_async_script(
+            "fetch(arguments[0]).then((r) => arguments[1](r.status))", link
+        )
+        assert status == 200, link

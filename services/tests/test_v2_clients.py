@@ -1,0 +1,71 @@
+"""The Open Inference Protocol as two public clients understand it, in an environment of theirs."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent / "v2"
+CAR = {"buying": "med", "maint": "high", "doors": "4", "persons": "more", "lug_boot": "big"}
+POINTS = [1, 2, 2, 3, 3, 5, 4, 6, 8, 8, 10, 11, 12, 12, 12, 15, 10, 12]
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """Return the clients' interpreter; made when it is not there."""
+    subprocess.run(["make", "-s", "-f", HERE / "v2.mk", "v2-clients"], cwd=ROOT, check=True)
+    return ROOT / ".venv/v2-clients/bin/python"
+
+
+def ask(python: Path, url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    command = [python, HERE / "client.py", url, model, json.dumps(inputs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.slow
+def test_both_clients_speak_to_the_classifier(python, classifier):
+    """Tritonclient and kserve get class, label and probabilities, and a clear error."""
+    car = CAR | {"safety": "high"}
+    inputs = [
+        {"name": name, "datatype": "BYTES", "shape": [2], "data": [value, value]}
+        for name, value in car.items()
+    ]
+
+    found = ask(python, classifier.url, "car-evaluation", inputs)
+
+    for client in ("triton", "kserve"):
+        outputs = found[client]["outputs"]
+        assert outputs["predictions"] == [1, 1]
+        assert outputs["labels"] == ["acc", "acc"]
+        assert outputs["probabilities"][0][1] > 0.9
+        assert (
+            found[client]["live"] is found[client]["ready"] is found[client]["model_ready"] is True
+        )
+    triton = found["triton"]
+    assert triton["version"] == ["1.0.0"]
+    assert triton["id"] == "t-1"
+    assert triton["other_ready"] is False
+    status, message = triton["refused"]
+    assert status == "422"
+    assert "safety" in message
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.slow
+def test_both_clients_speak_to_the_clusterer(python, kmeans):
+    """Tritonclient and kserve get the published clusters of the example points."""
+    inputs = [{"name": "points", "datatype": "FP64", "shape": [9, 2], "data": POINTS}]
+
+    found = ask(python, kmeans.url, "skl-kmeans", inputs)
+
+    for client in ("triton", "kserve"):
+        assert found[client]["outputs"]["labels"] == [1, 1, 1, 1, 2, 0, 0, 0, 0]
+        assert found[client]["outputs"]["inertia"] == [28.0]
+    assert found["triton"]["refused"][0] == "422"

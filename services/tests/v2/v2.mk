@@ -1,0 +1,11 @@
+# Public clients of the Open Inference Protocol, in an environment of their own: they pin versions
+# of the same libraries that the services use.
+V2_VENV := .venv/v2-clients
+
+.PHONY: v2-clients
+v2-clients: $(V2_VENV)/.ready  ## make the environment of the public V2 clients
+
+$(V2_VENV)/.ready: services/tests/v2/requirements.txt
+	.venv/bin/uv venv --quiet --python .venv/bin/python $(V2_VENV)
+	.venv/bin/uv pip install --quiet --python $(V2_VENV)/bin/python -r $<
+	touch $@

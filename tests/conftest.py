@@ -12,8 +12,10 @@ import httpx
 import pytest
 from stack.access import NacosAccess
 from stack.guard import guarded_session
+from stack.local import LocalStack
 from stack.nacos import NacosServer
-from stack.ports import free_port
+from stack.plan import Plan
+from stack.ports import NacosPorts, free_port, is_free
 from stack.process import Process, clean_environment
 from stack.waiting import wait_until
 
@@ -127,6 +129,29 @@ def own_nacos(tmp_path: Path) -> Iterator[NacosServer]:
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole stack as `make up-local` starts it, on ports of its own, for the whole run.
+
+    A test that ends a process starts it again (`up`) before it ends itself.
+    """
+    stack = LocalStack(Plan(_free_offset()), tmp_path_factory.mktemp("stack"))
+    stack.up()
+    yield stack
+    stack.down()
+
+
+def _free_offset() -> int:
+    """Return an offset at which every port of a plan is free."""
+
+    def all_free(plan: Plan) -> bool:
+        nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
+        services = [port for part in plan.parts for port in part.ports.values()]
+        return all(is_free(port) for port in (*nacos, *services))
+
+    return next(offset for offset in range(10_000, 20_000, 137) if all_free(Plan(offset)))
+
+
 @pytest.fixture
 def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartService]:
     """Start real service processes: `service("kmeans", nacos)`, ready when it returns.
@@ -169,4 +194,4 @@ def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSer
         one.terminate()
     for one in running:
         one.process.stop(grace=STOP_SECONDS)
-        request.node.add_report_section("call", f"log {one.log.name}", one.log.read_text()[-6000:])
+        request.node.add_report_section("teardown", one.log.name, one.log.read_text()[-6000:])

@@ -20,6 +20,14 @@ HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 GATEWAY_PORT = 8000
 READY_SECONDS = 90.0
 RECOVERY_SECONDS = 120.0
+ROUTES = f"""routes:
+- path: /{SERVICE}
+  strip_prefix: /{SERVICE}
+  service: {SERVICE}
+  per_try_timeout: 2.0
+  timeout: 8.0
+"""
+"""Our gateway's routes document: the same time limits as its peers have."""
 WORKERS = {"GATEWAY_WORKERS": "2"}
 
 
@@ -85,15 +93,17 @@ class World:
         account = Account(self.nacos.server_addr, "nacos", self.nacos.password, "public")
         self.site = Site(work, [(host, PORT) for host in HOSTS], account, environment=WORKERS)
         self.instances = [Instance(host, self.site) for host in HOSTS]
-        self.gateway: Process
+        self._gateway: Process | None = None
         self.gateway_name = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         count_packets_to(HOSTS)
         self._stack.callback(self.nacos.stop)
+        self._stack.callback(self.stop_gateway)
         self.nacos.start()
         self.nacos.wait_ready()
+        self.site.nacos.publish("gateway", ROUTES)
         for instance in self.instances:
             instance.start()
             self._stack.callback(instance.stop)
@@ -102,16 +112,23 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def gateway(self) -> Process:
+        """The gateway under trial."""
+        assert self._gateway is not None
+        return self._gateway
+
     def start_gateway(self, name: str) -> None:
         """Start a gateway and wait until it uses every instance."""
         self.gateway_name = name
-        self.gateway = START[name](self.site, GATEWAY_PORT)
+        self._gateway = START[name](self.site, GATEWAY_PORT)
         self.gateway.listening("127.0.0.1", GATEWAY_PORT, READY_SECONDS)
         self.wait_recovered()
 
     def stop_gateway(self) -> None:
-        """End the gateway."""
-        self.gateway.stop()
+        """End the gateway, if there is one."""
+        if self._gateway is not None:
+            self._gateway.stop()
 
     def wait_recovered(self) -> None:
         """Return when the gateway answers well, from every instance, thirty times in a row."""

@@ -1,9 +1,8 @@
 """`nacos-call`: an HTTP request to a service by its Nacos name, from the command line."""
 
 import argparse
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -55,12 +54,6 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("-v", "--verbose", action="store_true", help="say who answered")
     arguments.add_argument("--list", action="store_true", help="list the service's instances")
     return arguments
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    options = parser().parse_args(argv)
-    return run(options, os.environ, sys.stdout, sys.stderr)
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:

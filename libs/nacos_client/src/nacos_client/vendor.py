@@ -1,5 +1,6 @@
 """The way to a real Nacos; the protocol is loaded when the first session is made."""
 
+import os
 from typing import TYPE_CHECKING
 
 from nacos_client.ports import Session
@@ -17,6 +18,9 @@ class Vendor:
 
     def __call__(self, settings: NacosSettings, label: str) -> Session:
         """Make a session that is not started."""
+        # gRPC's own fork handlers can crash or hang the child of a process with live connections;
+        # ours refuses politely (`_sdk.rpc.refuse_forked_grpc`).
+        os.putenv("GRPC_ENABLE_FORK_SUPPORT", "0")
         from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
         from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
 

@@ -7,9 +7,8 @@ end of the stream, or silence ends it here, at once, and the next attempt begins
 import asyncio
 import itertools
 import logging
-import os
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -17,13 +16,24 @@ import grpc.aio  # type: ignore[import-untyped]
 
 from nacos_client._sdk import wire
 from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.rpc import (
+    CALL_SECONDS,
+    LOSSES,
+    STREAM,
+    BrokenError,
+    Stream,
+    ask,
+    in_words,
+    open_channel,
+    own,
+    refuse_forked_grpc,
+)
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import Denied, NacosError, Refused, Unreachable
+from nacos_client.errors import Denied, Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
 
-CALL_SECONDS = 3.0
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 0.5
 BEAT_SECONDS = 3.0
@@ -31,8 +41,6 @@ SILENT_BEATS = 2
 """Beats in a row without an answer that end a connection."""
 RETRY_SECONDS = (0.1, 1.0)
 """First and longest pause between attempts; a server that returns is found within a second."""
-GRPC_OFFSET = 1000
-MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 LABELS = {"source": "sdk", "module": "naming"}
 """The server keeps registrations only for connections of this module; documents it gives to all."""
 ANSWERS = {
@@ -43,18 +51,7 @@ ANSWERS = {
 }
 """The requests of the server that wait for an answer."""
 
-REQUEST = "/Request/request"
-STREAM = "/BiRequestStream/requestBiStream"
-
-Stream = Any
-"""`grpc.aio.StreamStreamCall`; grpcio ships no types."""
 Handler = Callable[[Message], None]
-
-_grpc_pid: int | None = None
-
-
-class _BrokenError(Exception):
-    """The connection is over; the message says why."""
 
 
 class Link:
@@ -89,7 +86,7 @@ class Link:
         Raises:
             NacosError: gRPC ran in the parent of this forked process, where it cannot run again.
         """
-        _refuse_forked_grpc()
+        refuse_forked_grpc()
         self._task = asyncio.create_task(self._live(), name=f"link {self._label}")
 
     async def close(self) -> None:
@@ -135,13 +132,13 @@ class Link:
         if self._channel is None:
             raise Unreachable(f"not connected to Nacos: {self.trouble}")
         try:
-            answer = await _ask(self._channel, message)
-        except _BrokenError as error:
+            answer = await ask(self._channel, message)
+        except BrokenError as error:
             raise Unreachable(f"{message.kind}: {error}") from error
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                self._break(_in_words(error))
-            raise Unreachable(f"{message.kind}: {_in_words(error)}") from error
+                self._break(in_words(error))
+            raise Unreachable(f"{message.kind}: {in_words(error)}") from error
         return self._judged(message.kind, answer.body)
 
     def _judged(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -164,7 +161,7 @@ class Link:
         """Connect, stay connected, begin again; until cancelled."""
         pause, longest = RETRY_SECONDS
         for host, port in self._servers:
-            channel = self._open(host, port)
+            channel = open_channel(self._settings, host, port)
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     stream, connection = await self._set_up(channel)
@@ -172,7 +169,7 @@ class Link:
                 self._gained(channel, connection, f"{host}:{port}")
                 await self._stay(channel, stream)
             except LOSSES as error:
-                self._lost(f"{host}:{port}: {_in_words(error)}")
+                self._lost(f"{host}:{port}: {in_words(error)}")
             except Exception as error:  # the link must not end: whatever it was, begin again
                 log.exception("the link to %s:%s failed", host, port)
                 self._lost(f"{host}:{port}: {error!r}")
@@ -182,28 +179,9 @@ class Link:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
             pause = min(2 * pause, longest)
 
-    def _open(self, host: str, port: int) -> grpc.aio.Channel:
-        settings = self._settings
-        target = f"{host}:{port + GRPC_OFFSET}"
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_http_proxy", 0),
-        ]
-        if not settings.tls:
-            return grpc.aio.insecure_channel(target, options=options)
-        if settings.tls_server_name:
-            options.append(("grpc.ssl_target_name_override", settings.tls_server_name))
-        trust, certificate, key = (
-            path.read_bytes() if path else None
-            for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)
-        )
-        credentials = grpc.ssl_channel_credentials(trust, key, certificate)
-        return grpc.aio.secure_channel(target, credentials, options=options)
-
     async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
         """Introduce ourselves; returns the stream of pushes and the connection's id."""
-        check = (await _ask(channel, Message("ServerCheckRequest", {}, {}))).body
+        check = (await ask(channel, Message("ServerCheckRequest", {}, {}))).body
         stream: Stream = channel.stream_stream(STREAM)()
         hello = {
             "clientVersion": wire.CLIENT_VERSION,
@@ -211,7 +189,7 @@ class Link:
             "labels": LABELS,
             "abilityTable": {},
         }
-        await _own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
+        await own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
         acknowledged = not check.get("supportAbilityNegotiation")
         while not acknowledged:
             acknowledged = (await self._receive(stream)).kind == "SetupAckRequest"
@@ -246,7 +224,7 @@ class Link:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 await task
-            raise _BrokenError(self.trouble or "ended")
+            raise BrokenError(self.trouble or "ended")
         finally:
             for task in tasks:
                 task.cancel()
@@ -259,9 +237,9 @@ class Link:
 
     async def _receive(self, stream: Stream) -> Message:
         """Read and acknowledge the next message of the server."""
-        data = await _own(stream.read())
+        data = await own(stream.read())
         if not isinstance(data, bytes):
-            raise _BrokenError("Nacos ended the stream")
+            raise BrokenError("Nacos ended the stream")
         message = wire.decode(data)
         answer = ANSWERS.get(message.kind)
         if answer is not None:
@@ -270,9 +248,9 @@ class Link:
                 "errorCode": 0,
                 "requestId": message.body.get("requestId"),
             }
-            await _own(stream.write(wire.encode(Message(answer, body, {}))))
+            await own(stream.write(wire.encode(Message(answer, body, {}))))
         if message.kind == "ConnectResetRequest":
-            raise _BrokenError("Nacos asked for a connection to another server")
+            raise BrokenError("Nacos asked for a connection to another server")
         return message
 
     async def _beat(self, channel: grpc.aio.Channel) -> None:
@@ -280,7 +258,7 @@ class Link:
         while silent < SILENT_BEATS:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                body = (await _ask(channel, Message("HealthCheckRequest", {}, {}))).body
+                body = (await ask(channel, Message("HealthCheckRequest", {}, {}))).body
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise
@@ -288,48 +266,5 @@ class Link:
             else:
                 silent = 0
                 if body.get("errorCode") == wire.UN_REGISTER:
-                    raise _BrokenError("Nacos no longer knows this connection")
-        raise _BrokenError(f"no answer to {silent} beats")
-
-
-LOSSES = (_BrokenError, TimeoutError, ValueError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
-"""What a connection ends with; gRPC reports the use of a stream that has ended as invalid state."""
-
-
-async def _ask(channel: grpc.aio.Channel, message: Message) -> Message:
-    call = channel.unary_unary(REQUEST)(wire.encode(message), timeout=CALL_SECONDS)
-    return wire.decode(await _own(call))
-
-
-def _refuse_forked_grpc() -> None:
-    global _grpc_pid  # noqa: PLW0603  (a fact of the process, as gRPC itself is)
-    _grpc_pid = _grpc_pid or os.getpid()
-    if _grpc_pid != os.getpid():
-        raise NacosError(
-            "gRPC does not survive a fork: start Nacos after forking, in each worker, or start "
-            "workers by spawn"
-        )
-
-
-async def _own(call: Awaitable[Any]) -> Any:
-    """Await a call of gRPC.
-
-    When its channel is closed, gRPC answers with a `CancelledError` of its own: taken for ours, it
-    would end whatever loop is waiting, and nobody would notice.
-
-    Raises:
-        _BrokenError: the channel was closed.
-    """
-    try:
-        return await call
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise _BrokenError("the connection was closed") from None
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error) or "no answer in time"
+                    raise BrokenError("Nacos no longer knows this connection")
+        raise BrokenError(f"no answer to {silent} beats")

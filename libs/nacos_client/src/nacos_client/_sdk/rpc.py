@@ -1,0 +1,99 @@
+"""gRPC as Nacos uses it: channels, calls, and what their failures mean."""
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+
+from nacos_client._sdk import wire
+from nacos_client._sdk.wire import Message
+from nacos_client.errors import NacosError
+from nacos_client.settings import NacosSettings
+
+CALL_SECONDS = 3.0
+GRPC_OFFSET = 1000
+MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+REQUEST = "/Request/request"
+STREAM = "/BiRequestStream/requestBiStream"
+
+Stream = Any
+"""`grpc.aio.StreamStreamCall`; grpcio ships no types."""
+
+_grpc_pid: int | None = None
+
+
+class BrokenError(Exception):
+    """The connection is over; the message says why."""
+
+
+LOSSES = (BrokenError, TimeoutError, ValueError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
+"""What a connection ends with; gRPC reports the use of a stream that has ended as invalid state."""
+
+
+def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Channel:
+    """Make a channel to a server; nothing is sent yet."""
+    target = f"{host}:{port + GRPC_OFFSET}"
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if not settings.tls:
+        return grpc.aio.insecure_channel(target, options=options)
+    if settings.tls_server_name:
+        options.append(("grpc.ssl_target_name_override", settings.tls_server_name))
+    trust, certificate, key = (
+        path.read_bytes() if path else None
+        for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)
+    )
+    credentials = grpc.ssl_channel_credentials(trust, key, certificate)
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+async def ask(channel: grpc.aio.Channel, message: Message) -> Message:
+    """Send a request and await its answer, at most three seconds."""
+    call = channel.unary_unary(REQUEST)(wire.encode(message), timeout=CALL_SECONDS)
+    return wire.decode(await own(call))
+
+
+def refuse_forked_grpc() -> None:
+    """Remember the process that runs gRPC.
+
+    Raises:
+        NacosError: gRPC ran in the parent of this forked process, where it cannot run again.
+    """
+    global _grpc_pid  # noqa: PLW0603  (a fact of the process, as gRPC itself is)
+    _grpc_pid = _grpc_pid or os.getpid()
+    if _grpc_pid != os.getpid():
+        raise NacosError(
+            "gRPC does not survive a fork: start Nacos after forking, in each worker, or start "
+            "workers by spawn"
+        )
+
+
+async def own(call: Awaitable[Any]) -> Any:
+    """Await a call of gRPC.
+
+    When its channel is closed, gRPC answers with a `CancelledError` of its own: taken for ours, it
+    would end whatever loop is waiting, and nobody would notice.
+
+    Raises:
+        BrokenError: the channel was closed.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise BrokenError("the connection was closed") from None
+
+
+def in_words(error: Exception) -> str:
+    """Say what went wrong, without gRPC's decoration."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or "no answer in time"

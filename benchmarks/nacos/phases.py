@@ -30,7 +30,7 @@ class Plan:
     pushes: int = 100
     idle_seconds: float = 60.0
     frozen_seconds: float = 45.0
-    restarts: int = 3
+    restarts: int = 5
     patience_seconds: float = 120.0
     services: int = 500
     instances: int = 20

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from car_evaluation_model import encode, load
+from car_evaluation_model import Model, encode, load
 from car_evaluation_model.config.core import PACKAGE, read_config
 
 from benchmarks.measure import chart, report
@@ -52,6 +52,13 @@ def fit_model(work: Path) -> Path:
     return work / "model.joblib"
 
 
+def request(model: Model, work: Path, form: bodies.Form, count: int) -> tuple[Path, list[int]]:
+    """A body of so many rows, in a file, and the class numbers it must get."""
+    rows = bodies.rows(model, count)
+    codes, _ = encode(rows, model.features)
+    return bodies.write(work, form, rows), model.look_up(codes).classes.tolist()
+
+
 def image_mb() -> float | None:
     """Size of the classifier's image, where a Docker engine has one."""
     if not shutil.which("docker"):
@@ -78,19 +85,13 @@ def run_all(options: argparse.Namespace, names: Sequence[str], work: Path) -> Re
         for number in range(options.rounds):
             for peer in chosen:
                 print(f"round {number + 1}: {peer.name}", flush=True)
-                files = {}
-                for count in options.rows:
-                    rows = bodies.rows(model, count)
-                    codes, _ = encode(rows, model.features)
-                    expected = model.look_up(codes).classes.tolist()
-                    files[count] = (bodies.write(work, peer.form, rows), expected)
+                files = {count: request(model, work, peer.form, count) for count in options.rows}
                 life, found = study(peer, site, files, options.seconds)
                 lives.append(life)
                 cells += found
         fits = list(clusterer.fits(site, options.rounds, options.seconds))
         if peers.TABLE in names and not options.short:
-            body = bodies.write(work, bodies.records, bodies.rows(model, 1))
-            profile = where_time_goes(site, body)
+            profile = where_time_goes(site, *request(model, work, bodies.records, 1))
     return Results(about, versions, cells, lives, fits, image_mb(), profile)
 
 

@@ -12,6 +12,7 @@ POINTS = (9, 1000, 10_000)
 EXAMPLE = [[1, 2], [2, 3], [3, 5], [4, 6], [8, 8], [10, 11], [12, 12], [12, 15], [10, 12]]
 
 Row = Mapping[str, str]
+Form = Callable[[Sequence[Row]], object]
 
 
 def rows(model: Model, count: int) -> list[Row]:
@@ -45,7 +46,7 @@ def columns(chosen: Sequence[Row]) -> object:
     }
 
 
-def write(folder: Path, form: Callable[[Sequence[Row]], object], chosen: Sequence[Row]) -> Path:
+def write(folder: Path, form: Form, chosen: Sequence[Row]) -> Path:
     """Write one request body; returns its file."""
     path = folder / f"{form.__name__}-{len(chosen)}.json"
     path.write_text(json.dumps(form(chosen), separators=(",", ":")))

@@ -68,7 +68,7 @@ class Peer:
     kind: str
     start: Callable[[Site, int], Process]
     path: str = "/api/v1/predict"
-    form: Callable[[Sequence[bodies.Row]], object] = bodies.records
+    form: bodies.Form = bodies.records
     answer: Callable[[Any], list[int]] | None = field(
         default=lambda document: document["predictions"]
     )

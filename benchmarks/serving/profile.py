@@ -2,6 +2,7 @@
 
 import collections
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import wrk
@@ -15,11 +16,11 @@ CLIENTS = 16
 TOP = 25
 
 
-def where_time_goes(site: Site, body: Path) -> str:
+def where_time_goes(site: Site, body: Path, expected: Sequence[int]) -> str:
     """Sample the table engine under load; a Markdown table of shares and microseconds."""
     (peer,) = (peer for peer in PEERS if peer.name == TABLE)
     stacks = site.work / "stacks"
-    with started(peer, site, body.read_bytes(), ()) as service:
+    with started(peer, site, body.read_bytes(), expected) as service:
         load = wrk.Load("one row", CLIENTS, peer.path, body_file=body)
         before = service.process.usage()
         seen = wrk.run(service.url, load, seconds=SECONDS, core=LOAD_CORE)

@@ -1,0 +1,224 @@
+"""Whatever is sent: a clear 4xx, no traceback, no hang, bounded memory, and the service goes on."""
+
+import gzip
+import json
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+JSON = {"Content-Type": "application/json"}
+SECONDS = 30.0
+GROWTH_BYTES = 150 * 2**20
+EXAMPLES = settings(
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+PATHS = {
+    "classifier": (
+        "/api/v1/predict",
+        "/api/v1/explain",
+        "/v2/models/car-evaluation/infer",
+        "/v2/models/car-evaluation/versions/1.0.0/infer",
+    ),
+    "kmeans": ("/api/skl-kmeans", "/v2/models/skl-kmeans/infer"),
+}
+ROUTES = [(package, path) for package, paths in PATHS.items() for path in paths]
+TENSOR = {"name": "points", "datatype": "FP64", "shape": [2, 2], "data": [1, 2, 3, 4]}
+
+
+def _v2(**changes: object) -> bytes:
+    return json.dumps({"inputs": [TENSOR | changes]}).encode()
+
+
+BODIES: dict[str, bytes] = {
+    "nothing": b"",
+    "blank": b" \n",
+    "null": b"null",
+    "number": b"17",
+    "text": b'"points"',
+    "list": b"[]",
+    "empty object": b"{}",
+    "truncated": b'{"points":[[1,2],[3,4',
+    "two documents": b'{"points":[[1,2]]}{"points":[[1,2]]}',
+    "trailing comma": b'{"points":[[1,2],]}',
+    "single quotes": b"{'points':[[1,2]]}",
+    "wrong types": b'{"points":"1,2","inputs":7,"id":[]}',
+    "points of text": b'{"points":[["1","2"],["3","4"],["5","6"]]}',
+    "points of bools": b'{"points":[[true,false],[false,true],[true,true]]}',
+    "points of null": b'{"points":[[null,1],[2,3],[4,5]]}',
+    "no rows": b'{"points":[]}',
+    "empty rows": b'{"points":[[],[],[]]}',
+    "ragged rows": b'{"points":[[1,2],[3],[4,5,6]]}',
+    "equal points": b'{"points":[[1,1],[1,1],[1,1],[1,1]]}',
+    "huge numbers": b'{"points":[[1e308,1],[-1e308,2],[1e307,3],[0,0]]}',
+    "beyond numbers": b'{"points":[[1e400,1],[2,2],[3,3]]}',
+    "long integer": b'{"points":[[' + b"9" * 400 + b",1],[2,2],[3,3]]}",
+    "longest integer": b'{"points":[[' + b"9" * 10_000 + b",1],[2,2],[3,3]]}",
+    "tiny differences": b'{"points":[[1e-300,0],[2e-300,0],[3e-300,0],[4e-300,0]]}',
+    "NaN": b'{"points":[[NaN,1],[2,2],[3,3]],"inputs":[NaN]}',
+    "Infinity": b'{"points":[[Infinity,1],[-Infinity,2],[3,3]],"inputs":[Infinity]}',
+    "deep list": b'{"points":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep object": b'{"inputs":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}",
+    "deep row": b'{"inputs":[{"buying":' + b"[" * 50_000 + b"]" * 50_000 + b"}]}",
+    "duplicate keys": b'{"points":[[1,2]],"points":1,"inputs":[],"inputs":2}',
+    "not UTF-8": b'{"points":[["\xff\xfe"]],"inputs":[{"buying":"\xc3\x28"}]}',
+    "UTF-16": '{"points":[[1,2]]}'.encode("utf-16"),
+    "byte order mark": b'\xef\xbb\xbf{"points":[[1,2],[3,4],[5,6]]}',
+    "lone surrogate": b'{"inputs":[{"buying":"\\ud800","\\udfff":1}],"points":"\\ud800"}',
+    "null byte": b'{"inputs":[{"buying":"\\u0000"}],"points\x00":1}',
+    "many rows": b'{"inputs":[' + b"{}," * 300_000 + b"{}]}",
+    "many unknown keys": json.dumps({"inputs": [{f"k{i}": i for i in range(100_000)}]}).encode(),
+    "many points": b'{"points":[' + b"[1,2]," * 300_000 + b"[1,2]]}",
+    "many dimensions": json.dumps({"points": [list(range(5000))] * 3}).encode(),
+    "ten megabytes": b'{"points":"' + b"x" * 10_000_000 + b'"}',
+    "tensor of wrong shape": _v2(shape=[5, 2]),
+    "tensor of vast shape": _v2(shape=[2**31, 2**31]),
+    "tensor without columns": _v2(shape=[4, 0], data=[]),
+    "tensor of negative shape": _v2(shape=[-1, -1]),
+    "tensor of text": _v2(data=["a", "b", "c", "d"]),
+    "tensor of lists": _v2(data=[[1, 2], [3]]),
+    "tensor of long integers": _v2(data=[10**400, 1, 2, 3]),
+    "tensor of wrong type": _v2(datatype="BF16"),
+    "tensor of another name": _v2(name="\ud800"),
+    "tensor twice": json.dumps({"inputs": [TENSOR, TENSOR]}).encode(),
+    "unknown output": json.dumps({"inputs": [TENSOR], "outputs": [{"name": "x"}]}).encode(),
+}
+
+
+def memory(pid: int) -> int:
+    """Return the resident bytes of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+def assert_refused(answer: httpx.Response, name: str) -> None:
+    assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text[:500])
+    assert answer.headers["content-type"] == "application/problem+json", name
+    document = answer.json()
+    assert document["detail"], name
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert len(answer.content) < 100_000, name
+    assert "Traceback" not in answer.text, name
+    assert ".py" not in answer.text, name
+
+
+@pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
+def test_every_bad_body_is_refused(service, package, path):
+    """Each kind of bad body gets a 4xx problem document in time, and nothing is logged as a bug."""
+    running = service(package)
+    before = memory(running.popen.pid)
+    with httpx.Client(base_url=running.url, headers=JSON, timeout=SECONDS) as client:
+        for name, body in BODIES.items():
+            if (path, name) not in ACCEPTED:
+                assert_refused(client.post(path, content=body), name)
+
+    assert memory(running.popen.pid) - before < GROWTH_BYTES
+    assert "Traceback" not in running.text
+    assert httpx.get(running.url + "/readyz").status_code == 200
+
+
+ACCEPTED = {
+    # Different points, however close: they are clustered.
+    ("/api/skl-kmeans", "tiny differences"),
+}
+
+
+@pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
+@pytest.mark.parametrize("chunk", [b"\0" * 2**20], ids=["zeros"])
+def test_gzip_bomb_is_not_unpacked(service, package, path, chunk):
+    """A compressed body of a thousand times its size is refused unread."""
+    running = service(package)
+    bomb = gzip.compress(chunk * 1000)
+    before = memory(running.popen.pid)
+
+    answer = httpx.post(
+        running.url + path,
+        content=bomb,
+        headers=JSON | {"Content-Encoding": "gzip"},
+        timeout=SECONDS,
+    )
+
+    assert_refused(answer, "bomb")
+    assert answer.status_code == 415
+    assert memory(running.popen.pid) - before < GROWTH_BYTES
+
+
+@pytest.mark.parametrize(
+    ("package", "path"),
+    [
+        ("classifier", "/api/v1/predict"),
+        ("classifier", "/api/v1/explain"),
+        ("kmeans", "/api/skl-kmeans"),
+    ],
+)
+@pytest.mark.parametrize(
+    "declared", ["text/csv", "application/xml", "multipart/form-data", "\u00ff"]
+)
+def test_wrong_content_type_is_refused(service, package, path, declared):
+    """A body declared to be something else than JSON is 415."""
+    answer = httpx.post(
+        service(package).url + path,
+        content=b'{"points":[[1,2],[3,4],[5,6]]}',
+        headers=[(b"content-type", declared.encode("latin-1"))],
+        timeout=SECONDS,
+    )
+
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("package", ["classifier", "kmeans"])
+def test_abandoned_bodies_do_no_harm(service, package):
+    """Callers that go away in the middle of a body leave nothing behind but a closed connection."""
+    running = service(package)
+    host, port = running.url.removeprefix("http://").split(":")
+    head = f"POST {PATHS[package][0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode()
+    for _ in range(50):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head + b'{"points":')
+
+    assert httpx.get(running.url + "/readyz").status_code == 200
+    assert "Traceback" not in running.text
+
+
+@pytest.fixture(scope="session")
+def classifier_api(service):
+    """What the classifier says of itself."""
+    return schemathesis.openapi.from_url(service("classifier").url + "/api/v1/openapi.json")
+
+
+@pytest.fixture(scope="session")
+def kmeans_api(service):
+    """What the clusterer says of itself."""
+    return schemathesis.openapi.from_url(service("kmeans").url + "/openapi.json")
+
+
+@pytest.mark.timeout(600)
+@schemathesis.pytest.from_fixture("classifier_api").parametrize()
+@EXAMPLES
+def test_classifier_keeps_its_openapi_promise(case):
+    """Generated calls of every route get documented statuses, types and shapes, never a 5xx."""
+    case.call_and_validate(checks=CHECKS)
+
+
+@pytest.mark.timeout(600)
+@schemathesis.pytest.from_fixture("kmeans_api").parametrize()
+@EXAMPLES
+def test_kmeans_keeps_its_openapi_promise(case):
+    """Generated calls of every route get documented statuses, types and shapes, never a 5xx."""
+    case.call_and_validate(checks=CHECKS)

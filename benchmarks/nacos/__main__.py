@@ -23,7 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a minute's smoke; writes no results")
     parser.add_argument("--only", nargs="+", default=[peer.name for peer in PEERS])
+    parser.add_argument("--again", action="store_true", help="only write the report again")
     arguments = parser.parse_args()
+    if arguments.again:
+        report.write_again()
+        return
     before = machine()
     pythons, missing = environments([peer for peer in PEERS if peer.name in arguments.only])
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A gateway on real sockets, clients that say exactly what they are told, instances that misbehave."""
+"""A gateway on real sockets, clients that say what they are told, instances that misbehave."""
 
 import asyncio
 import contextlib
@@ -33,9 +33,11 @@ class Request:
     raw: bytes
 
     def all(self, name: str) -> list[str]:
+        """Every value of a field."""
         return [value for key, value in self.headers if key.lower() == name]
 
     def one(self, name: str) -> str:
+        """The one value of a field."""
         (value,) = self.all(name)
         return value
 
@@ -50,14 +52,17 @@ class Reply:
     cut: bool = False
 
     def all(self, name: str) -> list[str]:
+        """Every value of a field."""
         return [value for key, value in self.headers if key.lower() == name]
 
     def one(self, name: str) -> str:
+        """The one value of a field."""
         (value,) = self.all(name)
         return value
 
     @property
     def attempts(self) -> int:
+        """How many instances were asked."""
         return int(self.one("x-gateway-attempts"))
 
 
@@ -90,9 +95,11 @@ class Wire:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
+        """Send bytes."""
         self.writer.write(data)
 
     async def reply(self, *, to: str = "GET") -> Reply:
+        """Read one response."""
         async with asyncio.timeout(DEADLINE):
             first, headers, _ = await read_head(self.reader)
             status = int(first.split(" ")[1])
@@ -125,6 +132,7 @@ class Wire:
         self.writer.transport.abort()
 
     def close(self) -> None:
+        """Cut the connection."""
         self.writer.transport.abort()
 
 
@@ -142,6 +150,7 @@ class FakeInstance:
     open: set[Wire] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection."""
         wire = Wire(reader, writer)
         self.connections += 1
         self.open.add(wire)
@@ -179,6 +188,7 @@ class Gateway:
     stack: contextlib.AsyncExitStack
 
     async def connect(self, **options) -> Wire:
+        """Open a connection; closed after the test."""
         wire = Wire(*await asyncio.open_connection(*self.port.address, **options))
         self.stack.callback(wire.close)
         return wire
@@ -195,16 +205,18 @@ class Gateway:
     async def call(
         self, path: str = "/declared", method: str = "POST", body: bytes = b"x", **headers: str
     ) -> Reply:
+        """Send one well-formed request."""
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         head = f"{method} /{SERVICE}{path} HTTP/1.1\r\nHost: h\r\n{lines}"
-        if method != "GET" and method != "HEAD":
+        bodyless = method in ("GET", "HEAD")
+        if not bodyless:
             head += f"Content-Length: {len(body)}\r\n"
-        return await self.ask(
-            f"{head}\r\n".encode() + (body if method not in ("GET", "HEAD") else b""), to=method
-        )
+        raw = f"{head}\r\n".encode() + (b"" if bodyless else body)
+        return await self.ask(raw, to=method)
 
     @property
     def service(self):
+        """The service behind this gateway."""
         return self.directory.services[SERVICE]
 
 
@@ -218,6 +230,7 @@ class World:
         self.stack = contextlib.AsyncExitStack()
 
     async def instance(self, behaviour: Behaviour = well) -> FakeInstance:
+        """Start an instance."""
         instance = FakeInstance(behaviour)
         server = await asyncio.start_server(instance.serve, "127.0.0.1", 0, limit=2**20)
         instance.port = server.sockets[0].getsockname()[1]
@@ -245,7 +258,7 @@ class World:
         self.stack.callback(sock.close)
         for _ in range(2):
             filler = socket.socket()
-            filler.setblocking(False)
+            filler.setblocking(False)  # noqa: FBT003 - as in socket
             with contextlib.suppress(BlockingIOError):
                 filler.connect(sock.getsockname())
             self.stack.callback(filler.close)
@@ -261,6 +274,7 @@ class World:
         draws: Callable[[], float] | None = None,
         **port_options,
     ) -> Gateway:
+        """Start a gateway in front of instances."""
         limits = limits or Limits()
         found = [
             Instance("127.0.0.1", one.port, metadata=DECLARED if metadata is None else metadata)
@@ -269,7 +283,8 @@ class World:
         directory = StaticDirectory({SERVICE: found}, limits, time.monotonic)
         core = Core(
             directory, Ledger(RequestIds(time.time), None), time.monotonic,
-            draws or random.Random(5).random, table=table or Table(), edge=edge or Edge(), limits=limits,
+            draws or random.Random(5).random,  # noqa: S311 - a seeded choice of instances
+            table=table or Table(), edge=edge or Edge(), limits=limits,
         )  # fmt: skip
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
@@ -303,7 +318,7 @@ def anyio_backend():
 
 
 @pytest.fixture(name="world")
-async def _world(anyio_backend) -> AsyncIterator[World]:
+async def _world(anyio_backend) -> AsyncIterator[World]:  # noqa: ARG001 - sets the loop
     world = World()
     async with world.stack:
         yield world

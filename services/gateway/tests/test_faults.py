@@ -5,15 +5,19 @@ often the request was executed on the servers' side.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import pytest
+from failover import Budget, BudgetPolicy
+from gateway.routes import Route, Table
+from gateway.service import Limits
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
 
 
-async def rst_before_read(instance, wire):
+async def rst_before_read(_, wire):
     wire.reset()
 
 
@@ -100,7 +104,7 @@ SAFE = "safe"
 """Nothing was executed: every request goes elsewhere."""
 REPEAT = "repeat"
 """Only a request that may run twice goes elsewhere."""
-PASS = "pass"
+UNTOUCHED = "untouched"
 """The answer is the service's own."""
 CUT = "cut"
 """The head was passed on: the truncation must be visible."""
@@ -108,11 +112,12 @@ CUT = "cut"
 
 @dataclass(frozen=True)
 class Fault:
+    """What the bad instance does, and what the client gets without a second attempt."""
+
     name: str
     behaviour: object
     rule: str
     status: int
-    """What the client gets where there is no second attempt."""
     executions: int = 1
     """How often the bad instance executes a request that is sent to it."""
 
@@ -131,16 +136,13 @@ FAULTS = [
     Fault("503-retry-after", declining, SAFE, 503),
     Fault("503-not-processed", not_processed, SAFE, 503),
     Fault("502", bad_gateway, REPEAT, 502),
-    Fault("500", failing, PASS, 500),
-    Fault("429", limiting, PASS, 429),
+    Fault("500", failing, UNTOUCHED, 500),
+    Fault("429", limiting, UNTOUCHED, 429),
 ]
 
 
 async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True):
     """A gateway whose first choice is the bad instance."""
-    from gateway.routes import Route, Table
-    from gateway.service import Limits
-
     if isinstance(fault.behaviour, str):
         bad = getattr(world, fault.behaviour)()
     else:
@@ -160,9 +162,7 @@ async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_fault_is_hidden_where_that_is_safe(world, fault: Fault, kind: Kind):
-    """Table 3.1: retried elsewhere if permitted, else answered truthfully; never executed twice
-    without permission.
-    """
+    """Retried elsewhere if permitted, else answered truthfully; never run twice without leave."""
     gateway, bad, good = await build(world, fault)
 
     reply = await gateway.call(kind.path, kind.method, kind.body)
@@ -239,8 +239,6 @@ async def test_the_keep_alive_race_is_hidden(world):
 
 async def test_an_undeclared_post_never_uses_a_connection_that_may_be_dying(world):
     """After a second of idleness it gets a connection of its own."""
-    import time
-
     instance = await world.instance()
     gateway = await world.gateway(instance)
     await gateway.call("/x")
@@ -307,8 +305,6 @@ async def test_a_client_that_leaves_takes_its_request_along(world):
 
 async def test_without_budget_the_first_failure_is_the_answer(world):
     """The header says why there was no second attempt."""
-    from failover import Budget, BudgetPolicy
-
     gateway, _, _ = await build(world, FAULTS[3])
     gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=0.0))
 

@@ -10,6 +10,7 @@ from gateway.document import RoutesDocument
 from gateway.http1 import check_head
 from gateway.limits import Rate
 from gateway.problems import Refusal
+from gateway.service import MAX_QUEUE, Limits
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
@@ -263,8 +264,6 @@ async def test_keys_open_a_route(world):
 
 async def test_a_full_instance_has_a_short_queue(world):
     """Beyond its in-flight limit requests wait their turn; beyond the queue they get a fast 503."""
-    from gateway.service import MAX_QUEUE, Limits
-
     go = asyncio.Event()
 
     async def waiting(instance, wire):
@@ -286,7 +285,6 @@ async def test_a_full_instance_has_a_short_queue(world):
 
 async def test_the_queue_is_left_after_a_second(world):
     """A request that waited in vain is told so, with Retry-After."""
-    from gateway.service import Limits
 
     async def silent(instance, wire):
         await instance.take(wire)

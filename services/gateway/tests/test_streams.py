@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 HEAD = b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\n"
 GET = b"GET /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n"
-UPGRADE = b"GET /car-evaluation/ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+UPGRADE = GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 MIB = 1024 * 1024
 
 
@@ -187,7 +187,7 @@ async def test_a_slow_instance_holds_its_client_back(world):
     """The same upwards."""
     go = asyncio.Event()
 
-    async def lazy(instance, wire):
+    async def lazy(_, wire):
         await wire.reader.readuntil(b"\r\n\r\n")
         wire.writer.transport.pause_reading()
         await go.wait()
@@ -225,7 +225,7 @@ async def test_a_slow_instance_holds_its_client_back(world):
 async def test_an_early_answer_ends_the_upload(world):
     """The instance refuses while the body comes: its answer is passed on, then the end."""
 
-    async def early(instance, wire):
+    async def early(_, wire):
         await wire.reader.readuntil(b"\r\n\r\n")
         wire.send(b"HTTP/1.1 422 No\r\nContent-Length: 2\r\n\r\nno")
         await wire.reader.read()

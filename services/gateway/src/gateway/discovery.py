@@ -81,7 +81,7 @@ class NacosDirectory:
         return {
             name: discovery.snapshot.age
             for name, (discovery, _) in self._followed.items()
-            if isinstance(discovery.snapshot, Known)
+            if isinstance(discovery.snapshot, Known) and not self.services[name].absent
         }
 
     def _follow(self, name: str, now: float) -> Service:

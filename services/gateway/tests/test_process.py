@@ -1,0 +1,143 @@
+"""The gateway as a process: settings, access log, workers that are replaced without a loss."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from failover import Instance
+from nacos_client import NacosSettings
+from nacos_client.testing import FakeNacos
+
+pytestmark = pytest.mark.anyio
+SERVICE = "car-evaluation"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+async def seed(cache, instance) -> None:
+    """Leave a snapshot on disk, as an earlier gateway would."""
+    fake = FakeNacos()
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=cache)
+    async with fake.client(settings) as nacos:
+        await nacos.discover(SERVICE).known()
+        await asyncio.sleep(0.2)
+
+
+def environment(cache, port: int, admin: int, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {
+        **kept, "NACOS_SERVER_ADDR": "127.0.0.1:1", "NACOS_CACHE_DIR": str(cache),
+        "HOST": "127.0.0.1", "PORT": str(port), "GATEWAY_ADMIN_PORT": str(admin),
+        "DRAIN_SECONDS": "0", **more,
+    }  # fmt: skip
+
+
+def test_a_bad_environment_is_named():
+    """Exit code 2 and one line with every bad variable."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"], check=False, capture_output=True, text=True,
+        env={**os.environ, "PORT": "0", "GATEWAY_WORKERS": "none", "GATEWAY_TRUSTED_PROXIES": "x"},
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    for name in ("PORT", "GATEWAY_WORKERS", "GATEWAY_TRUSTED_PROXIES"):
+        assert name in line
+
+
+def test_an_open_admin_port_needs_a_token():
+    """Beyond loopback the API is never unprotected."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"], check=False, capture_output=True, text=True,
+        env={**os.environ, "GATEWAY_ADMIN_HOST": "0.0.0.0"},  # noqa: S104 - what is refused
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+
+
+async def test_workers_are_replaced_without_a_loss(world, tmp_path):
+    """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all."""
+    instance = await world.instance()
+    await seed(tmp_path, instance)
+    port, admin = free_port(), free_port()
+    log = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(  # noqa: ASYNC220 - starts in no time
+        [sys.executable, "-m", "gateway"], stdout=log, stderr=log,
+        env=environment(tmp_path, port, admin, GATEWAY_WORKERS="2"),
+    )  # fmt: skip
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+            first = children(process.pid)
+            assert len(first) == 2
+            stop, statuses = asyncio.Event(), []
+
+            async def load() -> None:
+                async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+                    while not stop.is_set():
+                        answer = await client.get(f"http://127.0.0.1:{port}/{SERVICE}/x")
+                        statuses.append(answer.status_code)
+                        await asyncio.sleep(0.01)
+
+            loads = [asyncio.create_task(load()) for _ in range(4)]
+            process.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(60):
+                while len(now := children(process.pid)) != 2 or now & first:  # noqa: ASYNC110 - /proc has no event
+                    await asyncio.sleep(0.1)
+            stop.set()
+            await asyncio.gather(*loads)
+
+            assert set(statuses) == {200}
+            metrics = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
+            assert "gateway_requests_total" in metrics
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, 30) == 0
+            assert not any(map(alive, now))
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()
+             if line.startswith(b"{")]  # fmt: skip
+    requests = [line for line in lines if line["event"] == "request"]
+    assert len(requests) == len(statuses)
+    assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
+        (200, SERVICE, 1)
+    }
+
+
+async def ready(http: httpx.AsyncClient, admin: int, process: subprocess.Popen) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            assert process.poll() is None
+            try:
+                if (await http.get(f"http://127.0.0.1:{admin}/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+def children(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

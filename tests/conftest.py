@@ -85,11 +85,11 @@ class Service:
 
     def pause(self) -> None:
         """Freeze it: its sockets stay open and nothing is answered."""
-        self.process.signal(signal.SIGSTOP)
+        self.process.pause()
 
     def resume(self) -> None:
         """End a pause."""
-        self.process.signal(signal.SIGCONT)
+        self.process.resume()
 
 
 StartService = Callable[..., Service]
@@ -190,7 +190,7 @@ def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSer
 
     yield start
     for one in running:
-        one.process.signal(signal.SIGCONT)
+        one.resume()
         one.terminate()
     for one in running:
         one.process.stop(grace=STOP_SECONDS)

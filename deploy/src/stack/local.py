@@ -156,7 +156,7 @@ class LocalStack:
         for group in ([self.plan.gateway.name], models, ["nacos"]):
             ending = [processes[name] for name in group if name in processes]
             for process in ending:
-                process.signal(signal.SIGCONT)
+                process.resume()
                 process.signal(signal.SIGTERM)
             for process in ending:
                 process.stop(grace=STOP_SECONDS)

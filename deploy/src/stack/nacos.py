@@ -3,7 +3,6 @@
 import base64
 import json
 import secrets
-import signal
 import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -166,12 +165,12 @@ class NacosServer:
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing is answered."""
         if self.process:
-            self.process.signal(signal.SIGSTOP)
+            self.process.pause()
 
     def resume(self) -> None:
         """End a pause."""
         if self.process:
-            self.process.signal(signal.SIGCONT)
+            self.process.resume()
 
     def _grpc_listens(self) -> bool:
         try:

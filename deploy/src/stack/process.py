@@ -72,7 +72,7 @@ class Process:
 
     def stop(self, *, grace: float) -> None:
         """End it: SIGTERM, and after `grace` seconds SIGKILL."""
-        self.signal(signal.SIGCONT)
+        self.resume()
         self.signal(signal.SIGTERM)
         if not self.wait(grace):
             self.kill()
@@ -81,6 +81,14 @@ class Process:
         """End it with SIGKILL, as a crash would."""
         self.signal(signal.SIGKILL)
         self.wait(10)
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open and nothing is answered."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        self.signal(signal.SIGCONT)
 
     def _find(self) -> psutil.Process | None:
         try:

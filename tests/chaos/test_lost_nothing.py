@@ -1,0 +1,140 @@
+"""Instances and Nacos itself go away while calls run, and no caller notices."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from stack.access import NacosAccess
+from stack.local import LocalStack
+from stack.nacos import NacosServer
+from stack.plan import Plan
+from stack.waiting import wait_until
+
+pytestmark = [pytest.mark.nacos, pytest.mark.slow]
+
+CALLS_AFTER = 200
+"""Calls that must have been answered after the last disturbance."""
+
+
+@dataclass
+class Callers:
+    """Callers of both models that note each answer's status, a broken call as 0."""
+
+    plan: Plan
+    statuses: list[int] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, path: str, body: str) -> None:
+        """Call again and again until told to end; each call on a connection kept open."""
+        url = f"http://127.0.0.1:{self.plan.gateway.port}{path}"
+        headers = {"content-type": "application/json"}
+        with httpx.Client(timeout=30, trust_env=False) as http:
+            while not self._ended.wait(0.005):
+                try:
+                    self.statuses.append(http.post(url, content=body, headers=headers).status_code)
+                except httpx.HTTPError:
+                    self.statuses.append(0)
+
+    def end(self) -> None:
+        """Make every caller stop after its running call."""
+        self._ended.set()
+
+    def wait_for(self, more: int) -> None:
+        """Return when so many more calls have ended."""
+        target = len(self.statuses) + more
+        wait_until(lambda: len(self.statuses) >= target, seconds=60, what=f"{more} more calls")
+
+
+@contextmanager
+def callers(plan: Plan) -> Iterator[Callers]:
+    """Call both models all the time, two callers each."""
+    calling = Callers(plan)
+    threads = [threading.Thread(target=calling.run, args=call) for call in plan.calls * 2]
+    for thread in threads:
+        thread.start()
+    try:
+        calling.wait_for(20)
+        yield calling
+    finally:
+        calling.end()
+        for thread in threads:
+            thread.join(60)
+
+
+def test_a_crash_of_one_instance_of_each_service_costs_no_call(local_stack: LocalStack) -> None:
+    """`kill -9` of one classifier and one clusterer during calls: every call answered 200."""
+    with callers(local_stack.plan) as calling:
+        for name in ("kmeans-1", "classifier-2"):
+            local_stack.processes()[name].kill()
+            calling.wait_for(CALLS_AFTER)
+    local_stack.up()
+
+    assert set(calling.statuses) == {200}
+
+
+def test_a_rolling_restart_costs_no_call(local_stack: LocalStack) -> None:
+    """Every model instance ended by SIGTERM and started again, in turn: every call answered 200."""
+    with callers(local_stack.plan) as calling:
+        for part in local_stack.plan.models:
+            local_stack.processes()[part.name].stop(grace=45)
+            calling.wait_for(20)
+            local_stack.up()
+        calling.wait_for(CALLS_AFTER)
+
+    assert set(calling.statuses) == {200}
+
+
+def test_a_frozen_instance_costs_no_call(local_stack: LocalStack) -> None:
+    """An instance that takes connections and answers nothing: every call answered 200."""
+    frozen = local_stack.processes()["classifier-1"]
+    with callers(local_stack.plan) as calling:
+        frozen.pause()
+        try:
+            calling.wait_for(CALLS_AFTER)
+        finally:
+            frozen.resume()
+    local_stack.up()
+
+    assert set(calling.statuses) == {200}
+
+
+def test_calls_go_on_while_nacos_is_gone(local_stack: LocalStack) -> None:
+    """Nacos killed: calls are answered from what is known; back again, everything is registered."""
+    with callers(local_stack.plan) as calling:
+        local_stack.processes()["nacos"].kill()
+        calling.wait_for(CALLS_AFTER)
+        local_stack.up()
+        calling.wait_for(CALLS_AFTER)
+
+    assert set(calling.statuses) == {200}
+
+
+@pytest.mark.timeout(240)
+def test_services_start_without_nacos_and_register_when_it_comes(
+    own_nacos: NacosServer, service: Callable[..., object]
+) -> None:
+    """Nacos down at start: a service answers direct calls, and registers once Nacos is there."""
+    access: NacosAccess = own_nacos.access
+    kmeans = service("kmeans", access, ready=False)
+    wait_until(lambda: clusters(kmeans.url) == 3, seconds=90, what="direct calls are answered")
+    own_nacos.start()
+    own_nacos.wait_ready()
+
+    wait_until(
+        lambda: [each["port"] for each in access.instances("skl-kmeans")] == [kmeans.port],
+        seconds=60,
+        what="the service is in Nacos",
+    )
+
+
+def clusters(url: str) -> int:
+    """Ask the clusterer itself; 0 when nothing answers."""
+    body = {"points": [[1, 2], [3, 4], [9, 9], [8, 8]]}
+    try:
+        answer = httpx.post(f"{url}/api/skl-kmeans", json=body, timeout=30, trust_env=False)
+    except httpx.HTTPError:
+        return 0
+    return int(answer.json()["clusters"])

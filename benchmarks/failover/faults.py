@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stack.waiting import wait_until
+
 from benchmarks.failover import backend
 from benchmarks.failover.network import cut, mend
 from benchmarks.failover.world import HOSTS, World, roll
 from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, NGINX, SPRING
+from benchmarks.measure.process import family
 
 EVERYONE = (GATEWAY, SPRING, NGINX, HAPROXY, ENVOY)
 DISCOVERING = (GATEWAY, SPRING)
@@ -83,7 +86,11 @@ def _flap(world: World) -> None:
 
 
 def _reload(world: World) -> None:
+    """Have the gateway replace its workers; returns when all old ones have ended."""
+    pid = world.gateway.pid
+    old = set(family(pid)) - {pid}
     world.gateway.signal(RELOAD[world.gateway_name])
+    wait_until(lambda: old.isdisjoint(family(pid)), seconds=60, what="all old workers have ended")
 
 
 ONE = HOSTS[:1]
@@ -109,7 +116,7 @@ NACOS_FROZEN = Fault(
     DISCOVERING,
 )
 EMPTY_PUSH = Fault("Nacos pushes an empty list", _flap, gateways=DISCOVERING)
-GATEWAY_ROLLED = Fault("gateway's workers replaced", _reload, gateways=tuple(RELOAD))
+GATEWAY_ROLLED = Fault("gateway's workers replaced", _reload, gateways=tuple(RELOAD), seconds=None)
 
 ALL = (KILLED, FROZEN, STOPPED, ROLLED, UNAVAILABLE, SLOW, RESETTING, PARTITIONED,
        NACOS_RESTARTED, NACOS_FROZEN, EMPTY_PUSH, GATEWAY_ROLLED)  # fmt: skip

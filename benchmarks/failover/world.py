@@ -99,14 +99,16 @@ class World:
 
     def __enter__(self) -> Self:
         count_packets_to(HOSTS)
-        self._stack.callback(self.nacos.stop)
-        self._stack.callback(self.stop_gateway)
-        self.nacos.start()
-        self.nacos.wait_ready()
-        self.site.nacos.publish("gateway", ROUTES)
-        for instance in self.instances:
-            instance.start()
-            self._stack.callback(instance.stop)
+        with ExitStack() as stack:
+            stack.callback(self.nacos.stop)
+            stack.callback(self.stop_gateway)
+            self.nacos.start()
+            self.nacos.wait_ready()
+            self.site.nacos.publish("gateway", ROUTES)
+            for instance in self.instances:
+                instance.start()
+                stack.callback(instance.stop)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,166 @@
+"""Documents: what is read, what is refused, and with which words."""
+
+import json
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, strategies as st
+from nacos_client.documents import MAX_CHARACTERS, kind_of, layered, parse, validated
+from nacos_client.errors import BadDocument
+from nacos_client.ports import Document
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Limits(BaseModel):
+    """A part."""
+
+    per_minute: int = 60
+
+
+class Model(BaseModel):
+    """A whole; it does not forbid unknown keys itself."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    clusters: int = Field(default=3, ge=1)
+    engine: Literal["table", "estimator"] = "table"
+    ratio: float = 0.5
+    names: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    token: str = ""
+
+
+def read(content: str, data_id: str = "models.yaml") -> Model:
+    return validated(Model, [(data_id, Document(content, "md5"))])
+
+
+@pytest.mark.parametrize(
+    ("data_id", "content"),
+    [
+        ("models", "clusters: 4\nnames: [a, b]\nlimits:\n  per_minute: 5"),
+        ("models.json", '{"clusters": 4, "names": ["a", "b"], "limits": {"per_minute": 5}}'),
+        ("models.toml", 'clusters = 4\nnames = ["a", "b"]\n[limits]\nper_minute = 5'),
+        ("models.properties", "clusters=4\nnames[0]=a\nnames[1]: b\n# c\nlimits.per_minute = 5"),
+    ],
+)
+def test_every_type_reads_the_same(data_id: str, content: str) -> None:
+    """YAML, JSON, TOML and properties give the same model from the same facts."""
+    expected = Model(clusters=4, names=("a", "b"), limits=Limits(per_minute=5))
+    assert read(content, data_id) == expected
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "# only a comment\n", "{}"])
+def test_an_empty_document_means_the_defaults(content: str) -> None:
+    """A document that says nothing is not an error."""
+    assert read(content) == Model()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("clusters: abc", "clusters: Input should be a valid integer"),
+        ('clusters: "4"', "clusters: Input should be a valid integer"),
+        ("clusters: 0", "clusters: Input should be greater than or equal to 1"),
+        ("clusters: true", "clusters: Input should be a valid integer"),
+        ("engine: tabel", "engine: Input should be 'table' or 'estimator'"),
+        ("clustres: 4", "clustres: unknown key; did you mean clusters?"),
+        ("limits:\n  perminute: 4", "limits.perminute: unknown key; did you mean per_minute?"),
+        ("zzz: 4", "zzz: unknown key; known are clusters, engine, limits, names, per_minute"),
+        ("- a\n- b", "models.yaml is list, not a mapping of keys to values"),
+        ("just text", "models.yaml is str, not a mapping of keys to values"),
+        ("clusters: [", "models.yaml is not yaml: while parsing"),
+        ("clusters: 1\nclusters: 2", "the key 'clusters' is there twice, again in line 2"),
+        ("clusters: 0\nengine: x", "clusters: Input should be greater than or equal to 1; engine"),
+    ],
+)
+def test_a_bad_document_is_explained(content: str, reason: str) -> None:
+    """The reason is one line with every bad key."""
+    with pytest.raises(BadDocument) as caught:
+        read(content)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reason_repeats_no_value() -> None:
+    """What stands in a document may be secret."""
+    with pytest.raises(BadDocument) as caught:
+        read("token: {hidden: s3cr3t}")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_properties_are_text_that_is_read_as_the_model_wants() -> None:
+    """`4` is a number where the model wants one, and text where it wants text."""
+    model = read("clusters=4\ntoken=4\nratio=1", "models.properties")
+    assert (model.clusters, model.token, model.ratio) == (4, "4", 1.0)
+    with pytest.raises(BadDocument, match="clusters"):
+        read("clusters=four", "models.properties")
+    with pytest.raises(BadDocument, match="has a value already"):
+        read("limits=1\nlimits.per_minute=4", "models.properties")
+
+
+def test_a_document_that_grows_is_refused() -> None:
+    """Neither a long document nor one whose aliases multiply fills the memory."""
+    bomb = "a0: &a0 [x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+    )
+    with pytest.raises(BadDocument, match="aliases"):
+        parse(bomb, "yaml")
+    with pytest.raises(BadDocument, match="longer than"):
+        parse("#" * (MAX_CHARACTERS + 1), "yaml")
+    with pytest.raises(BadDocument, match="is not json"):
+        parse("[" * 100_000, "json")
+
+
+def test_a_merge_key_is_fine() -> None:
+    """YAML's own layers work: `<<` takes a mapping over."""
+    parsed = parse("base: &b {per_minute: 1}\nlimits:\n  <<: *b", "yaml")
+    assert parsed["limits"] == {"per_minute": 1}
+
+
+@pytest.mark.parametrize(
+    ("data_id", "noted", "kind"),
+    [
+        ("models", "", "yaml"),
+        ("models", "json", "json"),
+        ("models", "text", "yaml"),
+        ("models.yml", "json", "yaml"),
+        ("models.PROPERTIES", "", "properties"),
+        ("com.example.models", "toml", "toml"),
+    ],
+)
+def test_the_ending_wins_over_the_note(data_id: str, noted: str, kind: str) -> None:
+    """A type is told by the id's ending, else by Nacos, else it is YAML."""
+    assert kind_of(data_id, noted) == kind
+
+
+def test_layers_merge_mappings_and_replace_the_rest() -> None:
+    """As in Spring: a stronger source replaces a list as a whole and a mapping key by key."""
+    weak = {"a": {"x": 1, "y": 1}, "l": [1, 2], "only": 1}
+    strong = {"a": {"y": 2}, "l": [3]}
+    assert layered([weak, strong]) == {"a": {"x": 1, "y": 2}, "l": [3], "only": 1}
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), values), st.dictionaries(st.text(), values))
+def test_layering_keeps_what_is_not_covered(weak: dict[str, Any], strong: dict[str, Any]) -> None:
+    """Nothing over a document, or it over nothing, is the document; no key is lost."""
+    assert layered([weak]) == weak == layered([{}, weak]) == layered([weak, {}])
+    merged = layered([weak, strong])
+    assert set(merged) == set(weak) | set(strong)
+    assert layered([weak, strong, strong]) == merged
+
+
+@given(st.text(max_size=200), st.sampled_from(["yaml", "json", "toml", "properties"]))
+def test_any_text_is_read_or_refused(content: str, kind: str) -> None:
+    """No text makes the parser fail in any other way than by saying that it is bad."""
+    try:
+        parsed = parse(content, kind)
+    except BadDocument:
+        return
+    json.dumps(parsed, default=str, skipkeys=True)

@@ -1,0 +1,65 @@
+"""Settings: what the environment may say, and which address follows."""
+
+import socket
+
+import pytest
+from nacos_client import BadAddress, NacosSettings
+from nacos_client.address import advertised_ip
+from pydantic import ValidationError
+
+
+def test_defaults_are_a_nacos_on_this_host() -> None:
+    """Without variables it is the local server, the public namespace, no login."""
+    settings = NacosSettings.from_env({"NACOS_SERVER_ADDR": "", "PATH": "/bin"})
+    assert settings.servers == (("127.0.0.1", 8848),)
+    assert (settings.namespace, settings.group) == ("public", "DEFAULT_GROUP")
+    assert settings.username is None
+
+
+def test_several_servers() -> None:
+    """Comma-separated; the port may be left out."""
+    settings = NacosSettings(server_addr="a:8858, b ,10.0.0.1:80")
+    assert settings.servers == (("a", 8858), ("b", 8848), ("10.0.0.1", 80))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("NACOS_SERVER_ADDR", "http://a:8848/nacos", "is not host:port"),
+        ("NACOS_SERVER_ADDR", "a:port", "is not host:port"),
+        ("NACOS_SERVER_ADDR", ",", "names no server"),
+        ("ADVERTISE_IP", "::1", "IPv6"),
+        ("SERVICE_WEIGHT", "-1", "greater than or equal to 0"),
+        ("SERVICE_WEIGHT", "nan", "finite"),
+        ("NACOS_USERNAME", "somebody", "belong together"),
+        ("NACOS_TLS_CERT", "cert.pem", "belong together"),
+    ],
+)
+def test_a_bad_value_is_refused_with_a_reason(variable: str, value: str, reason: str) -> None:
+    """Every variable is checked when it is read."""
+    with pytest.raises(ValidationError, match=reason):
+        NacosSettings.from_env({variable: value})
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither `repr` nor `str` of the settings gives them away."""
+    settings = NacosSettings.from_env({"NACOS_USERNAME": "u", "NACOS_PASSWORD": "hidden-word"})
+    assert "hidden-word" not in f"{settings!r} {settings}"
+
+
+def test_a_literal_is_taken_as_it_is() -> None:
+    """`ADVERTISE_IP` wins over the route."""
+    assert advertised_ip(NacosSettings(advertise_ip="192.0.2.7")) == "192.0.2.7"
+
+
+def test_the_route_to_nacos_decides() -> None:
+    """A local server is reached from the loopback address."""
+    assert advertised_ip(NacosSettings(server_addr="127.0.0.1:8848")) == "127.0.0.1"
+
+
+def test_an_interface_may_be_named() -> None:
+    """`lo` is 127.0.0.1; another name is refused with those that exist."""
+    assert advertised_ip(NacosSettings(advertise_ip="lo")) == "127.0.0.1"
+    names = [name for _, name in socket.if_nameindex()]
+    with pytest.raises(BadAddress, match=names[0]):
+        advertised_ip(NacosSettings(advertise_ip="nosuch0"))

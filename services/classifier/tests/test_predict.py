@@ -1,7 +1,10 @@
 """What callers of /api/v1 get."""
 
+import logging
+
 import pytest
 from classifier.schemas import EXAMPLE
+from classifier.settings import Audit, ServingConfig
 
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/predict"
@@ -22,3 +25,145 @@ async def test_example_is_acceptable(client):
         "request_id": "r-1",
     }
     assert answer.headers["X-Request-Id"] == "r-1"
+
+
+async def test_probabilities_on_request(client):
+    """`?probabilities=true` adds one probability a class, the largest at the answer."""
+    answer = await client.post(URL, params={"probabilities": "true"}, json={"inputs": [EXAMPLE]})
+
+    (shares,) = answer.json()["probabilities"]
+    assert shares.index(max(shares)) == 1
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+
+
+async def test_numbers_are_taken_for_doors_and_persons(client):
+    """Doors and persons may be numbers; five and more mean the open-ended value."""
+    rows = [
+        EXAMPLE | {"doors": doors, "persons": persons}
+        for doors, persons in [(4, 5), (4.0, 17), ("4", "more")]
+    ]
+    answer = await client.post(URL, json={"inputs": rows})
+
+    assert answer.json()["predictions"] == [1, 1, 1]
+
+
+async def test_bad_rows_are_listed(client):
+    """A bad row is 422; each error names row, field, value, allowed values and the reason."""
+    rows = [EXAMPLE, EXAMPLE | {"safety": "none"}, {**EXAMPLE, "colour": "red"}, {"buying": "low"}]
+    answer = await client.post(URL, json={"inputs": rows})
+
+    assert answer.status_code == 422
+    errors = answer.json()["errors"]
+    assert errors[0] == {
+        "row": 1,
+        "field": "safety",
+        "value": "none",
+        "allowed": ["low", "med", "high"],
+        "reason": "unknown value",
+    }
+    assert errors[1]["field"] == "colour"
+    assert errors[1]["reason"] == "unknown field"
+    assert [error["field"] for error in errors[2:]] == [
+        "maint",
+        "doors",
+        "persons",
+        "lug_boot",
+        "safety",
+    ]
+    assert {error["reason"] for error in errors[2:]} == {"missing field"}
+
+
+async def test_rows_are_counted(client, live):
+    """No rows, and more than the live limit, are 422; the limit itself is answered."""
+    live.value = ServingConfig(max_rows=3)
+
+    async def status(rows: int) -> int:
+        return (await client.post(URL, json={"inputs": [EXAMPLE] * rows})).status_code
+
+    assert [await status(rows) for rows in (0, 1, 3, 4)] == [422, 200, 200, 422]
+
+
+async def test_ten_thousand_rows_are_answered(client):
+    """The largest batch is answered in order."""
+    rows = [EXAMPLE, EXAMPLE | {"persons": "2"}] * 5_000
+    answer = await client.post(URL, json={"inputs": rows})
+
+    assert answer.json()["labels"] == ["acc", "unacc"] * 5_000
+
+
+async def test_engine_changes_while_running(client, live):
+    """Both engines give the same answer to every input; which one answers is a live setting."""
+    rows = [EXAMPLE | {"buying": b, "safety": s} for b in ("low", "vhigh") for s in ("med", "high")]
+    body = {"inputs": rows}
+    query = {"probabilities": "true"}
+    ids = {"X-Request-Id": "same"}
+    table = await client.post(URL, json=body, params=query, headers=ids)
+    live.value = ServingConfig(engine="estimator")
+
+    estimator = await client.post(URL, json=body, params=query, headers=ids)
+
+    assert estimator.content == table.content
+
+
+async def test_audit_log_is_sampled_and_switchable(client, live, caplog):
+    """Inputs are logged as events with the request's id, at the live rate, or not at all."""
+    with caplog.at_level(logging.INFO, "classifier.audit"):
+        await client.post(URL, json={"inputs": [EXAMPLE]})
+        assert not caplog.records
+
+        live.value = ServingConfig(audit=Audit(enabled=True, sample=0.5))
+        for _ in range(10):
+            await client.post(URL, json={"inputs": [EXAMPLE]})
+
+    assert len(caplog.records) == 5
+    event = caplog.records[0].__dict__
+    assert event["inputs"] == [EXAMPLE]
+    assert event["predictions"] == [1]
+    assert event["model_version"] == "1.0.0"
+
+
+async def test_cross_origin_calls_follow_the_setting(client):
+    """A page of a named origin may call, another's browser is told nothing."""
+    for origin, allowed in (
+        ("https://a.example", "https://a.example"),
+        ("https://b.example", None),
+    ):
+        answer = await client.post(URL, json={"inputs": [EXAMPLE]}, headers={"Origin": origin})
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_health_names_versions(client):
+    """/api/v1/health has name, API version and model version."""
+    answer = await client.get("/api/v1/health")
+
+    assert answer.json().keys() == {"name", "api_version", "model_version"}
+    assert answer.json()["model_version"] == "1.0.0"
+
+
+async def test_explanation_is_exact(client):
+    """The smallest change of an explanation gives the class it promises."""
+    answer = await client.post("/api/v1/explain", json={"inputs": [EXAMPLE]})
+
+    (found,) = answer.json()["explanations"]
+    assert found["label"] == "acc"
+    best = found["improvements"][0]
+    changed = EXAMPLE | {name: change["then"] for name, change in best["changes"].items()}
+    again = await client.post(URL, json={"inputs": [changed]})
+    assert again.json()["labels"] == [best["label"]]
+    assert again.json()["predictions"][0] > 1
+
+
+async def test_explanations_are_capped(client):
+    """More than a hundred rows to explain are 422."""
+    answer = await client.post("/api/v1/explain", json={"inputs": [EXAMPLE] * 101})
+
+    assert answer.status_code == 422
+
+
+async def test_example_of_the_documentation_works(client):
+    """What /docs offers under "try it out" is answered."""
+    description = (await client.get("/api/v1/openapi.json")).json()
+    for path in (URL, "/api/v1/explain"):
+        body = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        answer = await client.post(path, json=body["schema"]["examples"][0])
+        assert answer.status_code == 200

@@ -1,0 +1,42 @@
+"""The clusterer's application without a process around it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from kmeans.app import create_app
+from kmeans.clustering import InForce, use_one_thread
+from kmeans.settings import ClusterConfig
+from service_kit import Health, Workers
+
+
+@dataclass
+class Live:
+    """A configuration that a test changes."""
+
+    value: ClusterConfig
+
+    def __call__(self) -> InForce:
+        """Return what is in force."""
+        return InForce(self.value, "v1")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def live() -> Live:
+    return Live(ClusterConfig())
+
+
+@pytest.fixture
+async def client(live) -> AsyncIterator[httpx.AsyncClient]:
+    workers = Workers("test", threads=1, queue_limit=8, prepare=use_one_thread)
+    app = create_app(live, Health("skl-kmeans", "0"), workers)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+    workers.close()

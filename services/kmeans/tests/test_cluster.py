@@ -1,0 +1,175 @@
+"""What callers of /api/skl-kmeans get."""
+
+import xml.etree.ElementTree as ET
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from kmeans.clustering import GOLDEN, fit, self_check
+from kmeans.picture import draw
+from kmeans.schemas import EXAMPLE, check_points
+from kmeans.settings import ClusterConfig
+from service_kit import Problem
+from sklearn.cluster import KMeans
+
+pytestmark = pytest.mark.anyio
+URL = "/api/skl-kmeans"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("clusters", [3, 4])
+async def test_published_example_is_reproduced(client, live, clusters):
+    """The article's points get the article's clusters, for 3 and, changed while running, for 4."""
+    live.value = ClusterConfig(clusters=clusters)
+
+    answer = await client.post(URL, json={"points": EXAMPLE}, headers={"X-Request-Id": "r-1"})
+
+    assert answer.json() == {
+        "results": GOLDEN[clusters],
+        "clusters": clusters,
+        "config_version": "v1",
+        "request_id": "r-1",
+    }
+
+
+def test_self_check_holds_here():
+    """This machine's libraries reproduce the published clusters."""
+    self_check()
+
+
+async def test_detail_gives_centres_inertia_and_sizes(client):
+    """With detail, centres are the means of their points and inertia the squared distances."""
+    answer = (await client.post(URL, params={"detail": "true"}, json={"points": EXAMPLE})).json()
+
+    points, labels = np.array(EXAMPLE, float), np.array(answer["results"])
+    means = [points[labels == cluster].mean(axis=0) for cluster in range(3)]
+    assert np.allclose(answer["centres"], means)
+    assert answer["inertia"] == pytest.approx(((points - np.array(means)[labels]) ** 2).sum())
+    assert answer["sizes"] == [4, 4, 1]
+
+
+@pytest.mark.parametrize("dimensions", [1, 3, 50])
+async def test_other_dimensions_are_clustered_as_scikit_learn_does(client, dimensions):
+    """Points of any number of dimensions get what KMeans itself gives with the same settings."""
+    random = Random(dimensions)  # noqa: S311 - the same points every time
+    points = [[random.gauss(0, 1) for _ in range(dimensions)] for _ in range(60)]
+
+    answer = await client.post(URL, json={"points": points})
+
+    expected = KMeans(3, n_init=10, random_state=9).fit_predict(np.array(points))
+    assert answer.json()["results"] == expected.tolist()
+
+
+async def test_picture_shows_every_point_in_its_colour(client):
+    """An SVG has a dot for each point, coloured by cluster, and a cross for each centre."""
+    answer = await client.post(URL, json={"points": EXAMPLE}, headers={"Accept": "image/svg+xml"})
+
+    assert answer.headers["content-type"] == "image/svg+xml"
+    picture = ET.fromstring(answer.text)  # noqa: S314 - our own
+    colours = [dot.get("fill") for dot in picture.iter(SVG + "circle")]
+    groups = {(colour, cluster) for colour, cluster in zip(colours, GOLDEN[3], strict=True)}
+    assert len(colours) == len(EXAMPLE)
+    assert len(groups) == 3
+    assert len(list(picture.iter(SVG + "path"))) == 3
+
+
+async def test_picture_needs_the_plane(client):
+    """A picture of points in space is 422, and says why."""
+    points = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    answer = await client.post(URL, json={"points": points}, headers={"Accept": "image/svg+xml"})
+
+    assert answer.status_code == 422
+    assert "2 dimensions" in answer.json()["detail"]
+
+
+coordinates = st.floats(-1e150, 1e150)
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=20))
+def test_picture_stays_in_its_frame(points):
+    """Whatever the coordinates, every dot lies in the picture."""
+    array = np.array(points)
+    clustering = fit(array, ClusterConfig(clusters=1, n_init=1))
+
+    picture = ET.fromstring(draw(array, clustering))  # noqa: S314 - our own
+
+    for dot in picture.iter(SVG + "circle"):
+        assert 39 <= float(dot.get("cx")) <= 601
+        assert 39 <= float(dot.get("cy")) <= 441
+
+
+@pytest.mark.parametrize(
+    ("points", "row", "words"),
+    [
+        ([[1, 2], [3, 4], [5, "x"]], 2, "not a number"),
+        ([[1, 2], [3], [5, 6]], 1, "1 numbers where row 0 has 2"),
+        ([[1, 2], [3, None], [5, 6]], 1, "not a number"),
+        ([[1, 2], [3, True], [5, 6]], 1, "not a number"),
+        ([[1, 2], 7, [5, 6]], 1, "not a list"),
+        ([[1, 1e200], [3, 4], [5, 6]], 0, "not a finite number"),
+        ([[], [], []], 0, "0 numbers"),
+    ],
+)
+async def test_bad_row_is_named(client, points, row, words):
+    """A row that is ragged, no list, or has something else than finite numbers is 422 and named."""
+    answer = await client.post(URL, json={"points": points})
+
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert error["row"] == row
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_not_finite_is_named(client, word):
+    """NaN, infinities and numbers beyond a double are 422, with their row."""
+    body = f'{{"points":[[1,2],[3,{word}],[5,6]]}}'
+    answer = await client.post(URL, content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["row"] == 1
+
+
+async def test_too_few_different_points_are_refused(client):
+    """Fewer different points than clusters is 422 and says both numbers."""
+    answer = await client.post(URL, json={"points": [[1, 1], [2, 2], [1, 1], [2, 2]]})
+
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith("too-few-points")
+    assert (answer.json()["distinct"], answer.json()["clusters"]) == (2, 3)
+
+
+async def test_number_of_points_is_capped_by_configuration(client, live):
+    """More points than the live limit is 422 and says the limit."""
+    live.value = ClusterConfig(max_points=8)
+    answer = await client.post(URL, json={"points": EXAMPLE})
+
+    assert answer.status_code == 422
+    assert "1 to 8" in answer.json()["detail"]
+
+
+async def test_spent_deadline_is_not_computed(client):
+    """A caller without time left gets 504 at once."""
+    headers = {"X-Request-Timeout-Ms": "0"}
+    answer = await client.post(URL, json={"points": EXAMPLE}, headers=headers)
+
+    assert answer.status_code == 504
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=3),
+        max_size=12,
+    )
+)
+def test_points_are_refused_or_can_be_fitted(rows):
+    """What passes the check is finite, of one width, and has points enough for the clusters."""
+    config = ClusterConfig(clusters=2)
+    try:
+        points = check_points(rows, config)
+    except Problem:
+        return
+    assert points.tolist() == rows
+    assert len(np.unique(points, axis=0)) >= 2
+    assert np.isfinite(points).all()

@@ -9,7 +9,7 @@ import pandas as pd
 BATCHED = os.environ["BATCHED"] == "1"
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Car:
     """Classifies cars."""
 

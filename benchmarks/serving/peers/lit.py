@@ -9,11 +9,10 @@ import litserve
 import pandas as pd
 
 Rows = list[dict[str, str]]
-BATCHED = os.environ["BATCHED"] == "1"
 
 
 class Car(litserve.LitAPI):
-    """Classifies cars."""
+    """Classifies the cars of one request."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - the framework's signature
         """Load the model in the worker."""
@@ -24,28 +23,35 @@ class Car(litserve.LitAPI):
         return request["inputs"]
 
     def predict(self, x: Any) -> Any:
-        """Class numbers: of one request's rows, or of each request's rows."""
-        if not BATCHED:
-            return self.pipeline.predict(pd.DataFrame(x)).tolist()
-        numbers = iter(self.pipeline.predict(pd.DataFrame(list(chain(*x)))).tolist())
-        return [[next(numbers) for _ in rows] for rows in x]
-
-    def batch(self, inputs: list[Rows]) -> list[Rows]:
-        """Keep the requests apart; `predict` joins their rows."""
-        return inputs
-
-    def unbatch(self, output: Any) -> Any:
-        """One answer a request."""
-        return output
+        """Class numbers."""
+        return self.pipeline.predict(pd.DataFrame(x)).tolist()
 
     def encode_response(self, output: list[int]) -> dict[str, list[int]]:
         """The answer's JSON."""
         return {"predictions": output}
 
 
+class Batched(Car):
+    """Classifies the cars of many requests in one DataFrame."""
+
+    def batch(self, inputs: list[Rows]) -> list[Rows]:
+        """Keep the requests apart; `predict` joins their rows."""
+        return inputs
+
+    def predict(self, x: list[Rows]) -> list[list[int]]:
+        """Class numbers of each request."""
+        numbers = iter(super().predict(list(chain(*x))))
+        return [[next(numbers) for _ in rows] for rows in x]
+
+    def unbatch(self, output: list[list[int]]) -> list[list[int]]:
+        """One answer a request."""
+        return output
+
+
 if __name__ == "__main__":
-    batching = {"max_batch_size": 64, "batch_timeout": 0.002} if BATCHED else {}
-    server = litserve.LitServer(Car(**batching), accelerator="cpu", workers_per_device=1)
+    batched = os.environ["BATCHED"] == "1"
+    api = Batched(max_batch_size=64, batch_timeout=0.002) if batched else Car()
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
     server.run(
         host="127.0.0.1",
         port=int(os.environ["PEER_PORT"]),

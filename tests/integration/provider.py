@@ -46,10 +46,12 @@ def workers(service: str, port: int) -> None:
     nacos = Nacos(NacosSettings.from_env(os.environ))
     context = multiprocessing.get_context("fork")
 
+    end = context.Event()
+
     async def work(own_port: int) -> None:
         async with nacos:
             await nacos.announcement(service, port=own_port).announce()
-            await asyncio.to_thread(sys.stdin.read)
+            await asyncio.to_thread(end.wait)
 
     processes = [
         context.Process(target=lambda own=port + index: asyncio.run(work(own)))
@@ -57,6 +59,8 @@ def workers(service: str, port: int) -> None:
     ]
     for process in processes:
         process.start()
+    sys.stdin.read()
+    end.set()
     for process in processes:
         process.join()
 

@@ -14,6 +14,7 @@ from nacos_client.balanced import CallPolicy
 from nacos_client.client import Nacos
 from nacos_client.documents import explained
 from nacos_client.errors import NacosError
+from nacos_client.ports import Connect
 from nacos_client.settings import NacosSettings
 from nacos_client.transport import NacosTransport
 
@@ -56,7 +57,14 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def run(options: argparse.Namespace, environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+def run(
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    out: TextIO,
+    err: TextIO,
+    *,
+    connect: Connect | None = None,
+) -> int:
     """Call or list, as the options say; returns the exit status."""
     service, _, path = options.target.removeprefix("http://").partition("/")
     try:
@@ -68,7 +76,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], out: TextIO, er
     except (ValueError, OSError, httpx.InvalidURL) as error:
         print(f"nacos-call: {error}", file=err)
         return USAGE
-    nacos = Nacos(settings)
+    nacos = Nacos(settings, connect=connect)
     try:
         if options.list:
             return _list(nacos, service, out)

@@ -72,7 +72,12 @@ class Runtime:
 
     async def run(self, work: Coroutine[Any, Any, T], deadline: float) -> T:
         """Run a coroutine there and await its result here, at most `deadline` seconds."""
-        return await asyncio.wrap_future(self.submit(within(work, deadline)))
+        try:
+            future = self.submit(within(work, deadline))
+        except NacosError:
+            work.close()
+            raise
+        return await asyncio.wrap_future(future)
 
     def post(self, call: Callable[[], None]) -> None:
         """Call a function on the thread's loop, soon; nothing happens when it is stopped."""

@@ -1,0 +1,193 @@
+"""The client as a whole: threads, outages, states, imports."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from failover import Instance
+from nacos_client import Known, Nacos, NacosError, NacosSettings, Shown, Unknown
+from nacos_client.reconcile import Doorbell
+from nacos_client.testing import FakeNacos
+from nacos_client.watchdog import Watchdog
+
+pytestmark = pytest.mark.anyio
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in another thread)
+            await asyncio.sleep(0.01)
+
+
+def test_importing_costs_little() -> None:
+    """Below 0.15 s of processor time, and without gRPC, httpx' transports' peers or the SDK."""
+    script = (
+        "import time, sys; began = time.process_time(); import nacos_client;"
+        "print(time.process_time() - began, 'grpc' in sys.modules, 'v2' in sys.modules)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        for _ in range(5)
+    ]
+    answers = [run.stdout.split() for run in runs]
+    assert min(float(answer[0]) for answer in answers) < 0.15
+    assert answers[0][1:] == ["False", "False"]
+
+
+async def test_nothing_is_left_after_closing(fake: FakeNacos) -> None:
+    """Neither a thread nor a task outlives the client."""
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+    async with fake.client() as nacos:
+        await nacos.announcement("models", port=8001).announce()
+        await nacos.discover("models").known()
+    assert asyncio.all_tasks() == tasks
+    assert not [t for t in set(threading.enumerate()) - threads if t.name == "nacos"]
+
+
+async def test_a_client_that_is_not_started_says_so(fake: FakeNacos) -> None:
+    """An announcement needs the client's thread."""
+    nacos = fake.client()
+    with pytest.raises(NacosError, match="async with"):
+        await nacos.announcement("models", port=8001).announce()
+
+
+async def test_registrations_that_nacos_forgot_are_found(fake: FakeNacos, nacos: Nacos) -> None:
+    """Where the connection seems to live and the registration is gone, the audit mends it."""
+    announcement = nacos.announcement("models", port=8001)
+    await announcement.announce()
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+    fake.forget()
+    assert fake.instances("models") == ()
+    await eventually(lambda: len(fake.instances("models")) == 1)
+    await eventually(lambda: announcement.state.healed == 1)
+
+
+async def test_an_outage_is_seen_and_survived(fake: FakeNacos, nacos: Nacos) -> None:
+    """While Nacos is away the states say so, what is known stays; then all returns by itself."""
+    announcement = nacos.announcement("models", port=8001)
+    await announcement.announce()
+    discovery = nacos.discover("models")
+    await eventually(lambda: getattr(discovery.snapshot, "instances", ()) != ())
+    fake.stop()
+    await eventually(lambda: not nacos.states["nacos"]["ok"])
+    await eventually(lambda: announcement.state.shown is Shown.UNKNOWN)
+    assert isinstance(discovery.snapshot, Known)
+    assert nacos.states["discovery models"]["instances"] == 1
+    with pytest.raises(NacosError):
+        await nacos.fetch("models")
+    fake.start()
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+    await eventually(lambda: nacos.states["nacos"]["ok"])
+
+
+async def test_nothing_known_is_not_nobody(fake: FakeNacos) -> None:
+    """Without Nacos and without a copy on disk a service is unknown, and not empty."""
+    fake.stop()
+    async with fake.client() as nacos:
+        discovery = nacos.discover("models")
+        assert isinstance(discovery.snapshot, Unknown)
+        with pytest.raises(NacosError, match="not known yet"):
+            await discovery.known(0.1)
+        fake.start()
+        assert (await discovery.known()).instances == ()
+
+
+async def test_instances_outlive_the_process(fake: FakeNacos) -> None:
+    """A client started without Nacos has the last known instances, with everything they said."""
+    instance = Instance("10.0.0.1", 8001, 2.0, cluster="east", metadata={"version": "1"})
+    fake.put_instance("models", instance)
+    async with fake.client() as first:
+        await first.discover("models").known()
+        await eventually(lambda: first.states["nacos"]["disk"] is None)
+        await asyncio.to_thread(threading.Event().wait, 0.3)
+    fake.stop()
+    async with fake.client() as second:
+        snapshot = second.discover("models").snapshot
+        assert isinstance(snapshot, Known)
+        assert snapshot.instances == (instance,)
+        assert (snapshot.source, snapshot.stale) == ("disk", True)
+        assert snapshot.age > 0
+
+
+async def test_subscribers_are_told_on_their_own_loop(fake: FakeNacos, nacos: Nacos) -> None:
+    """First the present, then each change; one that raises harms nobody."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    counts: list[int] = []
+
+    def look(snapshot: Known | Unknown) -> None:
+        loops.append(asyncio.get_running_loop())
+        counts.append(len(getattr(snapshot, "instances", ())))
+
+    def fail(_: Known | Unknown) -> None:
+        raise RuntimeError("consumer")
+
+    discovery = nacos.discover("models")
+    await discovery.known()
+    discovery.subscribe(fail)
+    discovery.subscribe(look)
+    await eventually(lambda: counts == [0])
+    fake.put_instance("models", Instance("10.0.0.1", 8001))
+    await eventually(lambda: counts == [0, 1])
+    assert set(loops) == {asyncio.get_running_loop()}
+
+
+async def test_a_forgotten_service_is_no_longer_followed(fake: FakeNacos, nacos: Nacos) -> None:
+    """Its last snapshot stays as it was, and a new `discover` begins anew."""
+    old = nacos.discover("models")
+    await old.known()
+    nacos.forget("models")
+    await asyncio.to_thread(threading.Event().wait, 0.1)
+    fake.put_instance("models", Instance("10.0.0.1", 8001))
+    new = nacos.discover("models")
+    await eventually(lambda: len(getattr(new.snapshot, "instances", ())) == 1)
+    assert new is not old
+    assert old.snapshot.instances == ()
+
+
+async def test_a_blocked_loop_is_noticed_and_a_stopped_watchdog_is_not_fooled() -> None:
+    """The dog counts its own ticks: silence while it was awake, not time on the clock."""
+    changes: list[bool] = []
+    started = threading.Event()
+    application = asyncio.new_event_loop()
+    release = threading.Event()
+
+    def run() -> None:
+        application.call_soon(started.set)
+        application.run_forever()
+        application.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(5)
+    dog = Watchdog(0.5)
+    dog.watch(application)
+    watching = asyncio.create_task(dog.run(lambda: changes.append(dog.blocked)))
+    application.call_soon_threadsafe(release.wait)
+    await eventually(lambda: changes == [True])
+    release.set()
+    await eventually(lambda: changes == [True, False])
+    watching.cancel()
+    application.call_soon_threadsafe(application.stop)
+    thread.join()
+
+
+async def test_a_bell_is_not_missed() -> None:
+    """A ring before the wait ends the wait at once; without one it ends with the patience."""
+    bell = Doorbell()
+    bell.ring()
+    bell.ring()
+    assert await bell.wait(5)
+    began = time.monotonic()
+    assert not await bell.wait(0.05)
+    assert time.monotonic() - began < 2
+
+
+def test_settings_reach_the_client() -> None:
+    """What was given can be read back, and no thread runs before the start."""
+    settings = NacosSettings(namespace="models")
+    assert Nacos(settings).settings is settings
+    assert not [t for t in threading.enumerate() if t.name == "nacos"]

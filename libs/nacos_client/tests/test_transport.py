@@ -1,0 +1,239 @@
+# ruff: noqa: D102, PLR0917  (a test's tool says by its names what it does; cases have columns)
+"""Calls by service name, over real sockets."""
+
+import asyncio
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from failover import Instance
+from nacos_client import Nacos
+from nacos_client.balanced import CallPolicy
+from nacos_client.call import parser, run
+from nacos_client.testing import FakeNacos
+from nacos_client.transport import AsyncNacosTransport, NacosTransport
+
+pytestmark = pytest.mark.anyio
+
+
+class Backend:
+    """An HTTP server that answers with its name and what it was sent."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status = 200
+        self.delay = 0.0
+        self.seen: list[tuple[str, str, bytes]] = []
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                backend.seen.append((self.command, self.path, body))
+                threading.Event().wait(backend.delay)
+                told = json.dumps({"from": backend.name, "host": self.headers["Host"]}).encode()
+                self.send_response(backend.status)
+                self.send_header("Content-Length", str(len(told)))
+                self.end_headers()
+                self.wfile.write(told)
+
+            do_GET = do_POST = answer  # noqa: N815  (the names of http.server)
+
+            def log_message(self, *_: object) -> None:
+                """Stay silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    @property
+    def instance(self) -> Instance:
+        return Instance("127.0.0.1", self._server.server_port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def backends(fake: FakeNacos) -> Iterator[list[Backend]]:
+    """Two instances of `models` in Nacos."""
+    both = [Backend("one"), Backend("two")]
+    for backend in both:
+        fake.put_instance("models", backend.instance)
+    yield both
+    for backend in both:
+        backend.close()
+
+
+def dead(port: int = 1) -> Instance:
+    """Where nobody listens."""
+    return Instance("127.0.0.1", port)
+
+
+async def test_an_async_call_by_name(nacos: Nacos, backends: list[Backend]) -> None:
+    """The request reaches an instance as it was made; the answer says which one."""
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        answers = [await client.post("http://models/predict?a=1", json=[1]) for _ in range(20)]
+    assert {answer.json()["from"] for answer in answers} == {"one", "two"}
+    assert backends[0].seen[0] == ("POST", "/predict?a=1", b"[1]")
+    assert answers[0].json()["host"] == answers[0].extensions["nacos_instance"].decode()
+    assert str(answers[0].request.url) == "http://models/predict?a=1"
+
+
+def test_a_sync_call_by_name(fake: FakeNacos, backends: list[Backend]) -> None:
+    """From plain code and from many threads at once, without an event loop."""
+    nacos = fake.client()
+    nacos.start()
+    with httpx.Client(transport=NacosTransport(nacos)) as client:
+        answers: list[int] = []
+        threads = [
+            threading.Thread(
+                target=lambda: answers.append(client.get("http://models/").status_code)
+            )
+            for _ in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    nacos.stop()
+    assert answers == [200] * 16
+    assert sum(len(backend.seen) for backend in backends) == 16
+
+
+async def test_a_refusing_instance_is_no_failure(
+    fake: FakeNacos, nacos: Nacos, backends: list[Backend]
+) -> None:
+    """Nothing was sent to it, so any request may go to another one, and it is left alone then."""
+    backends.pop().close()
+    fake.put_instance("models", dead())
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        answers = [await client.post("http://models/", json={}) for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert max(answer.extensions["nacos_attempts"] for answer in answers) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "extensions", "metadata", "attempts"),
+    [
+        ("GET", {}, {}, 2),
+        ("POST", {}, {}, 1),
+        ("POST", {"idempotent": True}, {}, 2),
+        ("POST", {}, {"gateway.idempotent": "GET /x, POST /predict"}, 2),
+        ("GET", {"idempotent": False}, {}, 1),
+    ],
+)
+async def test_only_what_may_run_twice_is_repeated(
+    fake: FakeNacos,
+    nacos: Nacos,
+    backends: list[Backend],
+    method: str,
+    extensions: dict[str, bool],
+    metadata: dict[str, str],
+    attempts: int,
+) -> None:
+    """A 503 is tried elsewhere if method, caller or service say that the request may repeat."""
+    for backend in backends:
+        backend.status = 503
+        instance = backend.instance
+        fake.put_instance("models", Instance(instance.ip, instance.port, metadata=metadata))
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        answer = await client.request(method, "http://models/predict", extensions=extensions)
+    assert answer.status_code == 503
+    assert sum(len(backend.seen) for backend in backends) == attempts
+
+
+async def test_the_own_cluster_comes_first(
+    fake: FakeNacos, nacos: Nacos, backends: list[Backend]
+) -> None:
+    """Another cluster is asked only when the own one has nobody left."""
+    other = backends[1].instance
+    fake.put_instance("models", Instance(other.ip, other.port, cluster="ELSEWHERE"))
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        near = {(await client.get("http://models/")).json()["from"] for _ in range(20)}
+        backends[0].close()
+        far = {(await client.get("http://models/")).json()["from"] for _ in range(5)}
+    assert (near, far) == ({"one"}, {"two"})
+    backends.pop(0)
+
+
+async def test_a_slow_instance_ends_with_the_deadline(
+    nacos: Nacos, backends: list[Backend]
+) -> None:
+    """The whole call ends in time, with httpx' own error."""
+    for backend in backends:
+        backend.delay = 3.0
+    policy = CallPolicy(timeout=0.5, per_try=0.2)
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos, policy=policy)) as client:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(httpx.TimeoutException):
+            await client.get("http://models/")
+        assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_nobody_to_ask(nacos: Nacos) -> None:
+    """No instance, or nothing known at all, is a ConnectError that says which service."""
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        with pytest.raises(httpx.ConnectError, match="no instance of nobody"):
+            await client.get("http://nobody/")
+
+
+def command(fake: FakeNacos, *argv: str) -> tuple[int, str, str]:
+    """Run `nacos-call` against the server in memory."""
+    out, err = io.StringIO(), io.StringIO()
+    status = run(parser().parse_args(argv), {}, out, err, connect=fake.connect)
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_the_command_calls(fake: FakeNacos, backends: list[Backend]) -> None:
+    """`-d` makes a JSON POST, the body of the answer goes out, `-v` says who answered."""
+    status, out, err = command(fake, "models/predict", "-d", "[1]", "-v", "-H", "X-A: b")
+    assert (status, json.loads(out)["from"]) in [(0, "one"), (0, "two")]
+    assert "200 from 127.0.0.1:" in err
+    assert ("POST", "/predict", b"[1]") in [*backends[0].seen, *backends[1].seen]
+
+
+def test_the_command_lists(fake: FakeNacos) -> None:
+    """One line for each instance, with what it says of itself."""
+    fake.put_instance("models", Instance("10.0.0.1", 8001, 2.0, metadata={"version": "1"}))
+    assert command(fake, "--list", "models") == (
+        0,
+        "10.0.0.1:8001 weight=2 DEFAULT healthy version=1\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (("nobody/path",), 3, "no instance of nobody"),
+        (("/path",), 2, "names no service"),
+        (("models/", "-H", "nonsense"), 2, "is not NAME: VALUE"),
+        (("models/", "-d", "@/no/such/file"), 2, "No such file"),
+        (("--list", "nobody"), 1, ""),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    fake: FakeNacos, argv: tuple[str, ...], status: int, said: str
+) -> None:
+    """One line on standard error, and an exit status to tell the kinds apart."""
+    found, _, err = command(fake, *argv)
+    assert found == status
+    assert said in err
+    assert err.count("\n") <= 1
+
+
+def test_a_bad_environment_is_wrong_use() -> None:
+    """The variable is named."""
+    err = io.StringIO()
+    options = parser().parse_args(["models/"])
+    assert run(options, {"NACOS_SERVER_ADDR": "http://x/"}, io.StringIO(), err) == 2
+    assert "NACOS_SERVER_ADDR" in err.getvalue()

@@ -1,0 +1,169 @@
+"""A watched document: what is put in force, what is not, and who is told."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+from nacos_client import BadDocument, Nacos, NacosError
+from nacos_client.testing import FakeNacos
+from pydantic import BaseModel
+
+pytestmark = pytest.mark.anyio
+
+
+class Settings(BaseModel):
+    """A document with one value."""
+
+    clusters: int = 3
+
+
+class Required(BaseModel):
+    """A document without defaults."""
+
+    clusters: int
+
+
+async def eventually(condition: object, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in another thread)
+            await asyncio.sleep(0.01)
+
+
+async def test_there_is_no_value_before_the_start(nacos: Nacos) -> None:
+    """Reading too early is a mistake that says what to do."""
+    watched = nacos.watch("models", Settings)
+    with pytest.raises(NacosError, match="await start"):
+        _ = watched.value
+
+
+async def test_what_is_built_is_the_value(fake: FakeNacos, nacos: Nacos) -> None:
+    """A plain function builds in a worker thread, a coroutine function on the loop."""
+    threads: list[int] = []
+
+    def plain(settings: Settings) -> str:
+        threads.append(threading.get_ident())
+        return "x" * settings.clusters
+
+    async def awaited(settings: Settings) -> int:
+        return settings.clusters * 10
+
+    text, number = (
+        nacos.watch("models", Settings, build=plain),
+        nacos.watch("models", Settings, build=awaited),
+    )
+    await text.start()
+    await number.start()
+    fake.publish("models", "clusters: 4")
+    await eventually(lambda: (text.value, number.value) == ("xxxx", 40))
+    assert threading.get_ident() not in threads
+
+
+async def test_what_cannot_be_built_or_checked_is_kept_out(fake: FakeNacos, nacos: Nacos) -> None:
+    """A valid document whose value fails is refused like a bad one, with the failure as reason."""
+
+    def build(settings: Settings) -> int:
+        if settings.clusters == 4:
+            raise OSError("no such model")
+        return settings.clusters
+
+    def check(value: int) -> None:
+        if value == 5:
+            raise ValueError("five is odd")
+
+    watched = nacos.watch("models", Settings, build=build, check=check)
+    await watched.start()
+    for clusters, reason in ((4, "OSError: no such model"), (5, "ValueError: five is odd")):
+        fake.publish("models", f"clusters: {clusters}")
+        await eventually(lambda reason=reason: reason in (watched.plain_state["rejected"] or ""))
+        assert watched.value == 3
+    fake.publish("models", "clusters: 6")
+    await eventually(lambda: watched.value == 6)
+    assert watched.state.rejection is None
+
+
+async def test_a_raising_consumer_hurts_nobody(
+    fake: FakeNacos, nacos: Nacos, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are told all the same, of this change and the next, here and elsewhere."""
+    first, second = nacos.watch("one", Settings), nacos.watch("two", Settings)
+    await first.start()
+    await second.start()
+    told: list[Settings] = []
+
+    def raise_always(_: Settings) -> None:
+        raise RuntimeError("consumer")
+
+    first.subscribe(raise_always)
+    first.subscribe(told.append)
+    with caplog.at_level(logging.CRITICAL):
+        for clusters in (4, 5):
+            fake.publish("one", f"clusters: {clusters}")
+            await eventually(lambda clusters=clusters: Settings(clusters=clusters) in told)
+    fake.publish("two", "clusters: 6")
+    await eventually(lambda: second.value.clusters == 6)
+
+
+async def test_a_subscription_can_be_ended(fake: FakeNacos, nacos: Nacos) -> None:
+    """After `stop()` nothing is told any more; ending it twice is no error."""
+    watched = nacos.watch("models", Settings)
+    await watched.start()
+    told: list[Settings] = []
+    stop = watched.subscribe(told.append)
+    stop()
+    stop()
+    fake.publish("models", "clusters: 4")
+    await eventually(lambda: watched.value.clusters == 4)
+    assert told == []
+
+
+async def test_a_model_without_defaults_needs_a_document(fake: FakeNacos, nacos: Nacos) -> None:
+    """Without one the start fails and names what is missing; a later deletion changes nothing."""
+    with pytest.raises(BadDocument, match="clusters: Field required"):
+        await nacos.watch("models", Required).start()
+
+    fake.publish("models", "clusters: 4")
+    watched = nacos.watch("models", Required)
+    await watched.start()
+    fake.remove("models")
+    await eventually(lambda: watched.state.rejection is not None)
+    assert watched.value.clusters == 4
+
+
+async def test_the_last_good_document_outlives_the_process(fake: FakeNacos) -> None:
+    """Started while Nacos is down, a process has the last good document, and says so."""
+    fake.publish("models", "clusters: 4")
+    async with fake.client() as first:
+        watched = first.watch("models", Settings)
+        await watched.start()
+        fake.publish("models", "clusters: nonsense")
+        await eventually(lambda: watched.state.rejection is not None)
+    fake.stop()
+
+    async with fake.client() as second:
+        watched = second.watch("models", Settings)
+        await watched.start(wait=0.1)
+        assert (watched.value.clusters, watched.state.source) == (4, "last_good")
+        assert watched.trouble is not None
+        fake.start()
+        await eventually(lambda: watched.state.rejection is not None)
+        assert watched.value.clusters == 4
+
+
+async def test_a_change_during_an_outage_arrives_afterwards(fake: FakeNacos, nacos: Nacos) -> None:
+    """What was published while the connection was gone is in force once it is back."""
+    watched = nacos.watch("models", Settings)
+    await watched.start()
+    fake.stop()
+    fake.publish("models", "clusters: 4")
+    fake.start()
+    await eventually(lambda: watched.value.clusters == 4)
+
+
+async def test_the_newest_of_many_changes_wins(fake: FakeNacos, nacos: Nacos) -> None:
+    """A storm of changes ends with the last one in force, however many were skipped."""
+    watched = nacos.watch("models", Settings)
+    await watched.start()
+    for clusters in range(4, 204):
+        fake.publish("models", f"clusters: {clusters}")
+    await eventually(lambda: watched.value.clusters == 203)

@@ -57,7 +57,7 @@ status: $(READY)  ## show what runs
 
 .PHONY: test
 test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
-	$(PY) -m pytest $(TEST_ARGS)
+	$(PY) -m pytest --ignore=tests/interop $(TEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network

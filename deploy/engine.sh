@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 state=.local/engine
 mkdir -p "$state"
+rm -f "$state/dockerd.pid"
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@" >>"$state/apt.log"; }
 say() { printf 'engine: %s\n' "$*"; }
 

@@ -1,6 +1,7 @@
 """Real parts for the tests above single packages: a Nacos server and service processes."""
 
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -135,21 +136,28 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
 
     A test that ends a process starts it again (`up`) before it ends itself.
     """
-    stack = LocalStack(Plan(_free_offset()), tmp_path_factory.mktemp("stack"))
+    stack = LocalStack(free_plan(), tmp_path_factory.mktemp("stack"))
     stack.up()
     yield stack
     stack.down()
 
 
-def _free_offset() -> int:
-    """Return an offset at which every port of a plan is free."""
+@pytest.fixture(scope="session")
+def docker_plan() -> Plan:
+    """Ports for the containers of this run."""
+    return free_plan()
+
+
+def free_plan() -> Plan:
+    """Return a plan of which every port is free."""
 
     def all_free(plan: Plan) -> bool:
         nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
         services = [port for part in plan.parts for port in part.ports.values()]
         return all(is_free(port) for port in (*nacos, *services))
 
-    return next(offset for offset in range(10_000, 20_000, 137) if all_free(Plan(offset)))
+    offsets = random.sample(range(10_000, 20_000), 100)
+    return next(plan for plan in map(Plan, offsets) if all_free(plan))
 
 
 @pytest.fixture

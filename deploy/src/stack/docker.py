@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from typing import Any
 
 from stack import ROOT
 from stack.plan import Plan
@@ -15,6 +16,7 @@ class DockerStack:
     """The containers of one plan."""
 
     def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         suffix = f"-{plan.offset}" if plan.offset else ""
         self._env = {
             **os.environ,
@@ -59,13 +61,19 @@ class DockerStack:
             return False
         return bool(self._read("ps", "--all", "--quiet").strip())
 
+    def images(self) -> dict[str, str]:
+        """Return the image each service of the Compose file runs, by the service's name."""
+        return {name: service["image"] for name, service in self._services().items()}
+
     def _base_images(self) -> set[str]:
         """Return the images that the Compose file builds on or runs as they are."""
-        services = json.loads(self._read("config", "--format", "json"))["services"].values()
         return {
             service["build"]["args"]["PYTHON_IMAGE"] if "build" in service else service["image"]
-            for service in services
+            for service in self._services().values()
         }
+
+    def _services(self) -> dict[str, Any]:
+        return dict(json.loads(self._read("config", "--format", "json"))["services"])
 
     def _read(self, *arguments: str) -> str:
         return subprocess.run(

@@ -58,7 +58,7 @@ class NacosServer:
         self.ports = NacosPorts(port or free.http, console_port or (port or free.http) + 1)
         self._address = address
         self._peers = peers
-        self._secrets = shared or self._kept_secrets(password)
+        self.secrets = shared or self._kept_secrets(password)
         self.process: Process | None = None
 
     @property
@@ -79,7 +79,7 @@ class NacosServer:
     @property
     def password(self) -> str:
         """The password of `username`."""
-        return self._secrets.password
+        return self.secrets.password
 
     @property
     def access(self) -> NacosAccess:
@@ -106,8 +106,8 @@ class NacosServer:
             "NACOS_APPLICATION_PORT": str(self.ports.http),
             "NACOS_CONSOLE_PORT": str(self.ports.console),
             "NACOS_AUTH_IDENTITY_KEY": "stack",
-            "NACOS_AUTH_IDENTITY_VALUE": self._secrets.identity,
-            "NACOS_AUTH_TOKEN": self._secrets.token_key,
+            "NACOS_AUTH_IDENTITY_VALUE": self.secrets.identity,
+            "NACOS_AUTH_TOKEN": self.secrets.token_key,
         }
         self.process = Process.start("nacos", argv, env=env, log=self.log)
         return self.process

@@ -1,0 +1,162 @@
+"""`docker compose up` gives the same system as the local stack, in small and tight containers."""
+
+import json
+import subprocess
+from typing import Any
+
+import httpx
+import pytest
+from stack.credentials import read_or_make
+from stack.docker import DockerStack
+from stack.plan import Plan
+from stack.waiting import wait_until
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
+
+POINTS = [[1, 2], [2, 3], [3, 5], [4, 6], [8, 8], [10, 11], [12, 12], [12, 15], [10, 12]]
+CAR = {
+    "buying": "med",
+    "maint": "high",
+    "doors": "4",
+    "persons": "more",
+    "lug_boot": "big",
+    "safety": "high",
+}
+MEGABYTE = 1_000_000
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(
+        ["docker", *arguments], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def call(plan: Plan, path: str, body: Any) -> httpx.Response:
+    url = f"http://127.0.0.1:{plan.gateway.port}{path}"
+    return httpx.post(url, json=body, timeout=30, trust_env=False)
+
+
+def cluster(plan: Plan) -> Any:
+    answer = call(plan, "/skl-kmeans/api/skl-kmeans", {"points": POINTS})
+    return answer.json().get("results")
+
+
+@pytest.fixture(scope="module")
+def containers(docker_stack: DockerStack) -> dict[str, Any]:
+    """What the engine says of each running container, by `service-number`."""
+    prefix = f"modelserve-{docker_stack.plan.offset}"
+    ids = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={prefix}")
+    shown = json.loads(docker("inspect", *ids.split()))
+    return {each["Name"].removeprefix(f"/{prefix}-"): each for each in shown}
+
+
+def test_both_models_answer_through_the_gateway(docker_stack: DockerStack) -> None:
+    """The documented calls give the documented answers."""
+    car = call(docker_stack.plan, "/car-evaluation/api/v1/predict", {"inputs": [CAR]}).json()
+
+    assert cluster(docker_stack.plan) == [1, 1, 1, 1, 2, 0, 0, 0, 0]
+    assert (car["predictions"], car["labels"]) == ([1], ["acc"])
+
+
+def test_a_document_published_in_the_console_changes_the_answer(docker_stack: DockerStack) -> None:
+    """`clusters: 4` through the published console gives four clusters, with no restart."""
+    url = f"http://127.0.0.1:{docker_stack.plan.console_port}"
+    document = {"dataId": "skl-kmeans", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
+    with httpx.Client(base_url=url, timeout=30, trust_env=False) as console:
+        login = {"username": "nacos", "password": read_or_make().nacos.password}
+        token = console.post("/v3/auth/user/login", data=login).json()["accessToken"]
+        console.headers["accessToken"] = token
+        content = {"content": "clusters: 4", "type": "yaml"}
+        console.post("/v3/console/cs/config", data={**document, **content}).raise_for_status()
+        wait_until(
+            lambda: cluster(docker_stack.plan) == [0, 0, 2, 2, 3, 1, 1, 1, 1],
+            seconds=30,
+            what="four clusters",
+        )
+        console.delete("/v3/console/cs/config", params=document).raise_for_status()
+        wait_until(
+            lambda: cluster(docker_stack.plan) == [1, 1, 1, 1, 2, 0, 0, 0, 0],
+            seconds=30,
+            what="three clusters again",
+        )
+
+
+def test_a_killed_container_costs_no_call(
+    docker_stack: DockerStack, containers: dict[str, Any]
+) -> None:
+    """One container of each model killed: every call is answered 200."""
+    statuses: set[int] = set()
+    for name in ("kmeans-1", "classifier-2"):
+        docker("kill", "--signal", "KILL", containers[name]["Id"])
+        for _ in range(50):
+            body = {"points": POINTS}
+            statuses.add(call(docker_stack.plan, "/skl-kmeans/api/skl-kmeans", body).status_code)
+            body = {"inputs": [CAR]}
+            statuses.add(
+                call(docker_stack.plan, "/car-evaluation/api/v1/predict", body).status_code
+            )
+    for name in ("kmeans-1", "classifier-2"):
+        docker("start", containers[name]["Id"])
+
+    assert statuses == {200}
+
+
+def test_containers_are_tight(containers: dict[str, Any]) -> None:
+    """Nobody is root, may gain a right, or write to his file system; memory is bounded."""
+    assert len(containers) == 6
+    for name, container in containers.items():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], name
+        assert 0 < host["Memory"] <= 1300 * MEGABYTE, name
+        if not name.startswith("nacos"):
+            assert container["Config"]["User"] == "10001:10001"
+
+
+def test_only_the_gateway_and_the_console_are_published(containers: dict[str, Any]) -> None:
+    """Of all ports, the host has the gateway's two and the console's; two on loopback only."""
+    published = {
+        (name, port.removesuffix("/tcp"), binding["HostIp"] == "127.0.0.1")
+        for name, container in containers.items()
+        for port, bindings in container["NetworkSettings"]["Ports"].items()
+        for binding in bindings or ()
+        if ":" not in binding["HostIp"]
+    }
+
+    assert published == {
+        ("gateway-1", "8000", False),
+        ("gateway-1", "8010", True),
+        ("nacos-1", "8080", True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "absent", "megabytes"),
+    [
+        ("gateway", ["numpy", "scipy", "sklearn", "pandas", "pip", "uv"], 150),
+        ("classifier", ["sklearn", "pandas", "pip", "uv"], 220),
+        ("kmeans", ["pandas", "pip", "uv"], 420),
+    ],
+)
+def test_images_hold_what_the_service_needs_and_no_more(
+    docker_stack: DockerStack, service: str, absent: list[str], megabytes: int
+) -> None:
+    """An image adds a bounded size to its base and none of the packages that belong elsewhere."""
+    image = docker_stack.images()[service]
+    base = docker_stack.images()["nacos-password"]
+    probe = f"import importlib.util as u; print([n for n in {absent} if u.find_spec(n)])"
+    sizes = [int(docker("image", "inspect", "-f", "{{.Size}}", each)) for each in (image, base)]
+
+    assert docker("run", "--rm", image, "python", "-c", probe).strip() == "[]"
+    assert sizes[0] - sizes[1] < megabytes * MEGABYTE
+
+
+def test_no_secret_is_in_an_image(docker_stack: DockerStack) -> None:
+    """Neither the history nor the settings of an image hold a secret of the checkout."""
+    kept = read_or_make()
+    for image in set(docker_stack.images().values()):
+        told = docker("image", "inspect", image) + docker("history", "--no-trunc", image)
+        assert kept.nacos.password not in told
+        assert kept.nacos.token_key not in told
+        assert kept.admin_token not in told

@@ -1,0 +1,75 @@
+"""The stack's commands, as a newcomer types them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from stack import ROOT, STATE
+from stack.plan import Plan
+from stack.ports import is_free
+
+pytestmark = [pytest.mark.nacos, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def stack(plan: Plan, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the stack's commands on a plan's ports."""
+    return subprocess.run(
+        [sys.executable, "-m", "stack", "--offset", str(plan.offset), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def cleared(docker_plan: Plan) -> Iterator[Plan]:
+    """Free ports; what was started on them ends with the test."""
+    yield docker_plan
+    stack(docker_plan, "down")
+
+
+def test_from_up_to_down(cleared: Plan) -> None:
+    """`up` prints three calls that work pasted; `down` ends every process and frees every port."""
+    up = stack(cleared, "up", "--mode", "local")
+    assert up.returncode == 0, up.stdout + up.stderr
+    calls = [line for line in up.stdout.splitlines() if line.strip().startswith("curl")]
+    answers = [json.loads(subprocess.check_output(["bash", "-c", call])) for call in calls]
+    kept = STATE / f"stack-{cleared.offset}" / "processes.json"
+    started = {each["name"]: each["pid"] for each in json.loads(kept.read_text())}
+    down = stack(cleared, "down")
+
+    assert [answers[0]["clusters"], answers[1]["labels"]] == [3, ["acc"]]
+    assert answers[2]["model_version"]
+    assert len(started) == 6
+    assert down.returncode == 0
+    assert [name for name, pid in started.items() if psutil.pid_exists(pid)] == []
+    assert all(is_free(port) for part in cleared.parts for port in part.ports.values())
+
+
+def test_down_without_up_says_so(cleared: Plan) -> None:
+    """Nothing to stop is no error."""
+    done = stack(cleared, "down")
+
+    assert (done.returncode, done.stdout) == (0, "down: nothing ran\n")
+
+
+def test_help_names_every_command() -> None:
+    """`--help` is enough to find one's way."""
+    told = stack(Plan(), "--help").stdout
+
+    assert all(command in told for command in ("up", "down", "logs", "status"))
+
+
+def test_a_reused_process_id_is_left_in_peace(cleared: Plan) -> None:
+    """A process that only has the number of one of ours is not ended."""
+    home = STATE / f"stack-{cleared.offset}"
+    home.mkdir(parents=True, exist_ok=True)
+    ours = {"name": "gateway", "pid": os.getpid(), "started": 1.0}
+    (home / "processes.json").write_text(json.dumps([ours]))
+
+    assert stack(cleared, "down").stdout == "down: nothing ran\n"

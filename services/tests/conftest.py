@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(package: str, log: Path, environment: dict[str, str]) -> Iterator[Running]:
+def run(package: str, log: Path, environment: dict[str, str]) -> Iterator[Running]:
     """Start `python -m package`; ready within the context."""
     port = free_port()
     env = {
@@ -87,7 +87,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         def get(package: str) -> Running:
             if package not in started:
                 log = tmp_path_factory.mktemp(package) / "log"
-                started[package] = stack.enter_context(running(package, log, {}))
+                started[package] = stack.enter_context(run(package, log, {}))
             return started[package]
 
         yield get
@@ -103,3 +103,9 @@ def classifier(service: Callable[[str], Running]) -> Running:
 def kmeans(service: Callable[[str], Running]) -> Running:
     """The clusterer's process."""
     return service("kmeans")
+
+
+@pytest.fixture(name="running")
+def _running() -> Callable[[str, Path, dict[str, str]], AbstractContextManager[Running]]:
+    """Return the way to start a process of the test's own."""
+    return run

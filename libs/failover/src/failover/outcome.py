@@ -19,6 +19,9 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 class Outcome(Enum):
     """What an attempt proved about its request and its instance."""
 
+    __hash__ = object.__hash__
+    """Members are unique, and this one is not written in Python."""
+
     ANSWERED = "answered"
     """A response that is the service's own answer, whatever its status."""
     REFUSED = "refused"

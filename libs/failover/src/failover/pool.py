@@ -23,7 +23,7 @@ from failover.ejection import Cause, EjectionPolicy
 from failover.instance import Instance
 from failover.outcome import TABLE, Outcome
 from failover.retry import Again, Facts, Stop, Stopped, decide
-from failover.tiers import Subset, Tiers, arrange
+from failover.tiers import EVERYBODY, Subset, Tiers, arrange
 from failover.tries import Nobody, Tries
 
 
@@ -52,7 +52,7 @@ class Pool:
         self._cluster = cluster
         self._policy = ejection or EjectionPolicy()
         self._members: dict[str, Member] = {}
-        self._tiers: dict[Subset, Tiers] = {}
+        self._tiers: dict[Subset | None, Tiers] = {}
         self._out: tuple[Member, ...] = ()
 
     @property
@@ -107,7 +107,14 @@ class Pool:
         tries.probe = False
 
     def record(
-        self, tries: Tries, outcome: Outcome, now: float, draw: float, asked: float | None = None
+        self,
+        tries: Tries,
+        outcome: Outcome,
+        now: float,
+        draw: float,
+        asked: float | None = None,
+        *,
+        took: float | None = None,
     ) -> None:
         """End the attempt under way and learn from it.
 
@@ -117,6 +124,7 @@ class Pool:
             now: the clock.
             draw: uniform in [0, 1).
             asked: seconds from a `Retry-After` of the instance.
+            took: seconds until the response head, if the attempt went on after that.
         """
         member, tries.current = tries.current, None
         if member is None:
@@ -124,15 +132,17 @@ class Pool:
         member.in_flight -= 1
         tries.outcomes += (outcome,)
         strikes = TABLE[outcome].strikes
+        if took is None:
+            took = now - tries.started
         if outcome is Outcome.ANSWERED:
-            member.measure(now - tries.started, now)
+            member.measure(took, now)
             member.conduct.succeed(now)
             if tries.ejected and member.conduct.cause is not None:
                 self._restore(member, now)
         elif strikes:
             self._blame(member, outcome, now, draw, asked=asked, probe=tries.probe)
             slow = min(member.cost * FAILURE_FACTOR, SLOWEST)
-            member.measure(max(slow, now - tries.started), now)
+            member.measure(max(slow, took), now)
         if tries.probe:
             member.conduct.probing = False
 
@@ -181,9 +191,11 @@ class Pool:
         self._changed()
 
     def _search(self, tries: Tries, now: float, draw: float) -> Member | Nobody:
-        tiers = self._tiers.get(tries.subset)
+        # A subset's hash is that of all its labels; by far the most requests have none.
+        key = None if tries.subset is EVERYBODY else tries.subset
+        tiers = self._tiers.get(key)
         if tiers is None:
-            tiers = self._tiers[tries.subset] = arrange(
+            tiers = self._tiers[key] = arrange(
                 [m for m in self._members.values() if _usable(m)],
                 cluster=self._cluster, subset=tries.subset, panic=self._policy.panic,
             )  # fmt: skip

@@ -1,5 +1,6 @@
 """Builds one data path: what a worker process consists of, or the whole gateway if it is alone."""
 
+import gc
 import random
 import socket
 import ssl
@@ -19,6 +20,9 @@ from gateway.routes import Table
 from gateway.service import Limits
 from gateway.settings import Settings
 from gateway.state import Worker
+
+GC_THRESHOLDS = (20_000, 20, 100)
+"""Container objects that are made before cycles are looked for, and how often the old are."""
 
 
 @asynccontextmanager
@@ -53,6 +57,10 @@ async def data_path(
     await watched.start()
     use(watched.value)
     watched.subscribe(use)
+    # What is there now stays; requests make garbage that reference counts take care of.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     port = DataPort(core, sock, tls=tls_of(settings), trusted=settings.trusted_proxies)
     try:
         yield port, Worker(core, directory, port, watched, log)

@@ -51,6 +51,8 @@ RESPONSE_HANDLED = HOP_BY_HOP | {
 }
 PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
+ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+"""Values of `Connection` that name no field."""
 SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
 STATUS_LINES = {
@@ -169,6 +171,8 @@ def _decoded_path(target: bytes) -> bytes:
 
 def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
     """Drop the fields that `Connection` names, except those it must not take away."""
+    if connection in ORDINARY:
+        return lines
     tokens = {token.strip().lower() for token in connection.split(b",")}
     tokens -= {b"close", b"keep-alive", b"upgrade", b""} | HANDLED | PROTECTED
     if not tokens:

@@ -1,0 +1,115 @@
+"""The stack's parts that need neither Java nor a network."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stack.credentials import read_or_make
+from stack.guard import MARK, end_all
+from stack.plan import Plan
+from stack.ports import NacosPorts, is_free
+from stack.process import Process
+from stack.waiting import wait_for_all, wait_until
+
+
+def sleeper(tmp_path: Path) -> Process:
+    """A process that does nothing for a minute."""
+    argv = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    return Process.start("sleeper", argv, env=os.environ, log=tmp_path / "log")
+
+
+def test_a_process_is_found_by_its_start_time_too(tmp_path: Path) -> None:
+    """The same id with another start time is another process, and is never touched."""
+    ours = sleeper(tmp_path)
+    stranger = Process("stranger", ours.pid, ours.started - 1)
+    stranger.kill()
+
+    assert ours.alive
+    assert not stranger.alive
+    ours.kill()
+    assert not ours.alive
+
+
+def test_output_goes_to_the_log(tmp_path: Path) -> None:
+    """What a process prints is in its log, which nobody else may read."""
+    ours = sleeper(tmp_path)
+    log = tmp_path / "log"
+    wait_until(lambda: log.read_text() == "up\n", seconds=20, what="the process prints")
+    ours.stop(grace=5)
+
+    assert stat.S_IMODE(log.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWOTH) == 0
+
+
+def test_stop_ends_a_frozen_process(tmp_path: Path) -> None:
+    """A paused process is resumed and ended."""
+    ours = sleeper(tmp_path)
+    ours.pause()
+    ours.stop(grace=10)
+
+    assert not ours.alive
+
+
+def test_stop_insists(tmp_path: Path) -> None:
+    """A process that ignores SIGTERM is killed when its grace is over."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    argv = [sys.executable, "-c", f"{code}; print('up', flush=True); time.sleep(60)"]
+    ours = Process.start("deaf", argv, env=os.environ, log=tmp_path / "log")
+    wait_until(lambda: (tmp_path / "log").read_text() != "", seconds=20, what="it is deaf by now")
+    ours.stop(grace=0.2)
+
+    assert not ours.alive
+
+
+def test_what_a_session_started_ends_with_it() -> None:
+    """Everything that carries the session's mark is ended, nothing else."""
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with (
+        subprocess.Popen(argv, env={**os.environ, MARK: "this test"}) as ours,
+        subprocess.Popen(argv, env={**os.environ, MARK: "another"}) as other,
+    ):
+        end_all("this test")
+
+        assert ours.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    """The file is the owner's alone, keeps its other lines, and the next reader finds the same."""
+    file = tmp_path / ".env"
+    file.write_text("PYTHON_IMAGE=mine\n")
+    made = read_or_make(file)
+
+    assert read_or_make(file) == made
+    assert read_or_make(tmp_path / "other") != made
+    assert file.read_text().startswith("PYTHON_IMAGE=mine\n")
+    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+
+
+def test_two_plans_share_no_port() -> None:
+    """Stacks with an offset between them fit on one machine; inside one, every port is its own."""
+
+    def ports(plan: Plan) -> list[int]:
+        nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
+        return [*nacos, *(port for part in plan.parts for port in part.ports.values())]
+
+    assert len(set(ports(Plan()))) == len(ports(Plan())) == 12
+    assert not set(ports(Plan())) & set(ports(Plan(10_000)))
+
+
+def test_a_free_family_is_free() -> None:
+    """Each of the five ports of a Nacos can be listened on."""
+    assert all(is_free(port) for port in NacosPorts.free().all.values())
+
+
+def test_waiting_in_vain_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """What came true is printed as it does; the error names the rest."""
+    steps = {"sun": lambda: True, "moon": lambda: False}
+    with pytest.raises(TimeoutError, match="still not so: moon"):
+        wait_for_all(steps, seconds=0.3, meanwhile=lambda: None)
+
+    assert "sun" in capsys.readouterr().out

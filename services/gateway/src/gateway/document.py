@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from gateway.auth import Keys
 from gateway.limits import Gate, Rate
-from gateway.routes import Route, Shadow, Split, Table
+from gateway.routes import Route, Split, Table
 
 DATA_ID = "gateway"
 PERCENT = 100
@@ -49,13 +49,6 @@ class RateLimit(Strict):
     burst: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class ShadowShare(Strict):
-    """A share of the requests is also sent to the instances with these labels."""
-
-    metadata: Labels
-    percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 100.0
-
-
 class RouteEntry(Strict):
     """One route.
 
@@ -74,7 +67,6 @@ class RouteEntry(Strict):
         max_body_bytes: a larger body is refused.
         split: weights in percent; the rest goes to all other instances.
         sticky: name of the request header that decides instead of chance.
-        shadow: mirrored traffic.
         rate_limit: for each worker.
         concurrency: requests at a time, for each worker.
         keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
@@ -96,7 +88,6 @@ class RouteEntry(Strict):
     max_body_bytes: Annotated[int, Field(ge=0, le=1024 * 1024 * 1024)] = 10 * 1024 * 1024
     split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
     sticky: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
-    shadow: ShadowShare | None = None
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     keys: Annotated[list[Sha256], Field(min_length=1, max_length=64)] | None = None
@@ -137,9 +128,6 @@ class RouteEntry(Strict):
             replay=self.replay_bytes,
             max_body=self.max_body_bytes,
             split=self._split(),
-            shadow=Shadow(Subset(_pairs(self.shadow.metadata)), self.shadow.percent / PERCENT)
-            if self.shadow
-            else None,
             rate=Rate(self.rate_limit.per_second, self.rate_limit.burst)
             if self.rate_limit
             else None,

@@ -91,7 +91,7 @@ class Exchange:
         upload = self.upload
         upload.size += len(data)
         if upload.size > self._terms.route.max_body:
-            self.refuse(problems.too_large(self._terms.route.max_body))
+            self.reject(problems.too_large(self._terms.route.max_body))
         elif self._connection is not None:
             self._connection.transport.write(upload.framed(data))
         else:
@@ -160,12 +160,9 @@ class Exchange:
             self.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
         self._terms.service.queue.append(self)
 
-    def wake(self) -> bool:
-        """Try again; False if it was no longer waiting."""
-        if self._phase is not Phase.WAITING:
-            return False
+    def wake(self) -> None:
+        """Try again: an instance may have room, or be known."""
         self._seek(self._core.clock())
-        return True
 
     def _connect(self, now: float, *, fresh: bool) -> None:
         """Take an idle connection of the chosen instance, or dial."""
@@ -347,9 +344,7 @@ class Exchange:
                 self._drop_connection()
                 self._fail(Outcome.TIMED_OUT, now)
             case Phase.SENT:
-                self._drop_connection()
-                self._learn(Outcome.ABANDONED, now)
-                self.refuse(problems.slow_body())
+                self.reject(problems.slow_body())
             case Phase.ANSWERING | Phase.TUNNEL:
                 self._drop_connection()
                 self.response_lost(Outcome.CUT)
@@ -371,7 +366,7 @@ class Exchange:
         self._core.refuse(refusal, self._record, self.answer, self._client)
 
     def reject(self, refusal: Refusal) -> None:
-        """The client's bytes stopped being HTTP."""
+        """The client's bytes stopped being HTTP, or became too many."""
         if self._phase in (Phase.ANSWERING, Phase.TUNNEL):
             self.client_lost()
             self._client.abort()
@@ -387,6 +382,8 @@ class Exchange:
         self._client.answered(close=self.answer.close)
 
     def _leave(self) -> None:
+        if self._phase is Phase.WAITING:
+            self._terms.service.leave(self)
         self._phase = Phase.DONE
         self._core.active.discard(self)
         self._terms.leave()

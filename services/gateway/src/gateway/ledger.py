@@ -97,7 +97,6 @@ class Ledger:
         seconds: histogram (a count for each bucket, then the sum) by route and service.
         attempts: count by service, instance and outcome.
         stops: count by service and reason for not trying again.
-        shadows: mirrored requests by route and whether the answers agree.
     """
 
     def __init__(
@@ -117,7 +116,6 @@ class Ledger:
         )
         self.attempts: dict[tuple[str, str, Outcome], int] = defaultdict(int)
         self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
-        self.shadows: dict[tuple[str, str], int] = defaultdict(int)
 
     def open(self, head: Head, client: bytes, now: float) -> Record:
         """Begin the record of a request."""

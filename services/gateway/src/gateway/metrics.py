@@ -42,8 +42,6 @@ class GatewayMetrics(Collector):
                             ("service", "reason"))  # fmt: skip
         yield self._counter("ejections", "Instances taken out of traffic", states,
                             ("service", "cause"))  # fmt: skip
-        yield self._counter("shadow_answers", "Mirrored requests by whether the answers agree",
-                            states, ("route", "agreement"))  # fmt: skip
         for name, text, labels in (
             ("retry_budget", "Retries that are left", ("service",)),
             ("discovery_age_seconds", "Since Nacos last vouched for the instances", ("service",)),

@@ -37,14 +37,6 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Shadow:
-    """Copies of a share of the requests go to a subset too; its answers are only compared."""
-
-    subset: Subset
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
     """The terms of a group of requests; times in seconds, sizes in bytes.
 
@@ -62,7 +54,6 @@ class Route:
         replay: a body up to this size is kept to be sent again.
         max_body: a larger body is refused.
         split: canary.
-        shadow: mirrored traffic.
         rate: requests per second.
         gate: requests at a time.
         keys: who may.
@@ -83,7 +74,6 @@ class Route:
     replay: int = 64 * 1024
     max_body: int = 10 * 1024 * 1024
     split: Split | None = None
-    shadow: Shadow | None = None
     rate: Rate | None = None
     gate: Gate | None = None
     keys: Keys | None = None
@@ -191,6 +181,5 @@ def _describe(route: Route) -> dict[str, Any]:
         "attempts": route.retry.attempts,
         "protected": route.keys is not None,
         "split": route.split is not None,
-        "shadow": route.shadow is not None,
         "upgrade": route.upgrade,
     }

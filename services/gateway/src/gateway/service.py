@@ -6,6 +6,7 @@ And the port to discovery: `Directory`. The data path only reads; nothing here c
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +41,8 @@ class Limits:
 class Waiting(Protocol):
     """A request that waits for an instance to have room."""
 
-    def wake(self) -> bool:
-        """Try again now; False if it no longer waits."""
+    def wake(self) -> None:
+        """Try again now."""
 
 
 class Service:
@@ -112,10 +113,15 @@ class Service:
         for upstream in self.upstreams.values():
             upstream.prune(now)
 
+    def leave(self, waiting: Waiting) -> None:
+        """Take a request out of the queue, if it is still there."""
+        with suppress(ValueError):
+            self.queue.remove(waiting)
+
     def released(self) -> None:
         """Let the request that has waited longest try, now that an attempt has ended."""
-        while self.queue and not self.queue.popleft().wake():
-            pass
+        if self.queue:
+            self.queue.popleft().wake()
 
 
 def declared_in(metadata: Mapping[str, str]) -> list[str]:

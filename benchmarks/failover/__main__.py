@@ -10,7 +10,7 @@ from stack import jars
 
 from benchmarks.failover import faults, network
 from benchmarks.failover.text import markdown, picture
-from benchmarks.failover.trial import Timing, Verdict, run
+from benchmarks.failover.trial import Timing, Verdict, run, warm_up
 from benchmarks.failover.world import World
 from benchmarks.gateway.peers import GATEWAY, versions
 from benchmarks.measure import report
@@ -40,6 +40,7 @@ def trials(options: argparse.Namespace, work: Path, timing: Timing) -> list[Verd
     with World(work) as world:
         for gateway in (GATEWAY,) if options.short else gateways:
             world.start_gateway(gateway)
+            warm_up(world, timing)
             for fault in chosen * options.rounds:
                 if gateway in fault.gateways:
                     found.append(run(world, fault, timing))

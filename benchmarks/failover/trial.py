@@ -16,6 +16,9 @@ from benchmarks.measure.load import Sample, percentile
 LEFT_SHARE = 0.1
 """Traffic has left an instance when less than this share of what it had before still goes there."""
 WINDOW_SECONDS = 1.0
+WARM_UP_SECONDS, WARM_UP_WINDOWS = 5.0, 24
+WARM_SECONDS = 0.25
+"""The 99th percentile of the latency that a warm gateway stays under without a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,23 @@ class Verdict:
         return not (
             self.declared.failures or self.undeclared.repeated or any(kind.lost for kind in kinds)
         )
+
+
+def warm_up(world: World, timing: Timing) -> None:
+    """Offer the load until a window of it is answered well and soon, as a JVM needs minutes to.
+
+    Raises:
+        TimeoutError: it still is not after `WARM_UP_WINDOWS`.
+    """
+    for number in range(WARM_UP_WINDOWS):
+        client = Client(Plan(GATEWAY_PORT, timing.rate, f"warm-up-{time.monotonic_ns()}-{number}"))
+        client.start()
+        time.sleep(WARM_UP_SECONDS)
+        samples = client.stop()
+        latencies = [one.latency for one in samples]
+        if not any(one.failed for one in samples) and percentile(latencies, 0.99) < WARM_SECONDS:
+            return
+    raise TimeoutError(f"{world.gateway_name} does not carry {timing.rate:g} requests a second")
 
 
 def run(world: World, fault: Fault, timing: Timing) -> Verdict:

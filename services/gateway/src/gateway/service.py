@@ -12,7 +12,7 @@ from typing import Protocol
 
 from failover import EjectionPolicy, Instance, Member, Pool
 
-from gateway.upstream import Upstream
+from gateway.keepalive import Upstream
 
 IDEMPOTENT = "gateway.idempotent"
 """Instance metadata: `METHOD /path` of requests that may run twice, comma-separated; `*` stands for

@@ -1,17 +1,14 @@
-"""Connections to one instance: a protocol that reads responses, and the pool that keeps them alive.
+"""A connection to an instance: sends a request, reads the response or says what its loss proves.
 
-The pool is last in, first out: a small set stays warm and the rest grows old and is closed. An idle
-connection is given up well before a service would close it (uvicorn: 5 s), because a request sent
-into that moment is lost: the keep-alive race.
+It carries one request at a time and knows nothing of retries.
 """
 
 import asyncio
 import logging
-from time import monotonic
 from typing import Protocol, cast
 
 import httptools
-from failover import Instance, Outcome, classify_loss
+from failover import Outcome, classify_loss
 
 from gateway.http1 import RESPONSE_HANDLED, SINGLE, ResponseHead, check_response
 
@@ -54,6 +51,19 @@ class Consumer(Protocol):
         """Take a 101 and the first bytes after it."""
 
 
+class Home(Protocol):
+    """Where a connection belongs between two requests."""
+
+    host_line: bytes
+    open: int
+
+    def put(self, connection: "Connection") -> None:
+        """Keep it for the next request."""
+
+    def forget(self, connection: "Connection") -> None:
+        """It was closed while idle."""
+
+
 class Connection(asyncio.Protocol):
     """One connection to an instance; carries one request at a time."""
 
@@ -62,7 +72,7 @@ class Connection(asyncio.Protocol):
         "_to_head", "consumer", "idle_since", "pool", "reused", "seen", "transport", "whole",
     )  # fmt: skip
 
-    def __init__(self, pool: "Upstream") -> None:
+    def __init__(self, pool: Home) -> None:
         self.pool = pool
         self.transport: asyncio.Transport
         self.consumer: Consumer | None = None
@@ -248,88 +258,3 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
         if consumer is not None:
             consumer.response_lost(Outcome.CUT if self._head is not None else outcome)
-
-
-class Upstream:
-    """All connections to one instance."""
-
-    __slots__ = ("_closed", "_dials", "_idle", "_instance", "dialled", "host_line", "max_idle",
-                 "open", "reused")  # fmt: skip
-
-    def __init__(self, instance: Instance, *, max_idle: float) -> None:
-        """Start without a connection.
-
-        Args:
-            instance: where to.
-            max_idle: seconds after which an idle connection is not used again.
-        """
-        self._instance = instance
-        self._idle: list[Connection] = []
-        self._dials: set[asyncio.Task[None]] = set()
-        self._closed = False
-        self.max_idle = max_idle
-        self.host_line = f"Host: {instance.address}\r\n".encode()
-        self.open = 0
-        self.dialled = 0
-        self.reused = 0
-
-    @property
-    def idle(self) -> int:
-        """Connections that wait for a request."""
-        return len(self._idle)
-
-    def take(self, now: float, max_idle: float) -> Connection | None:
-        """An idle connection that is likely to be alive, if there is one."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.transport.is_closing():
-                continue
-            if now - connection.idle_since <= max_idle:
-                connection.reused = True
-                self.reused += 1
-                return connection
-            connection.transport.close()
-        return None
-
-    def put(self, connection: Connection) -> None:
-        """Keep a connection for the next request."""
-        if self._closed:
-            connection.transport.close()
-            return
-        connection.idle_since = monotonic()
-        self._idle.append(connection)
-
-    def forget(self, connection: Connection) -> None:
-        """Take a closed connection out."""
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def prune(self, now: float) -> None:
-        """Close what has been idle for too long: the oldest are at the front."""
-        while self._idle and now - self._idle[0].idle_since > self.max_idle:
-            self._idle.pop(0).transport.close()
-
-    def close(self) -> None:
-        """Close what is idle now, and what becomes idle later."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().transport.close()
-
-    def dial(self, consumer: Consumer, seconds: float) -> None:
-        """Open a connection for the consumer within a time."""
-        self.dialled += 1
-        task = asyncio.get_running_loop().create_task(self._dial(consumer, seconds))
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
-
-    async def _dial(self, consumer: Consumer, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._instance.ip, self._instance.port
-                )
-        except (OSError, TimeoutError):
-            consumer.refused()
-        else:
-            consumer.connected(connection)

@@ -28,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 SECONDS = 30.0
 GROWTH_BYTES = 150 * 2**20
 EXAMPLES = settings(
-    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 PATHS = {
     "classifier": (

@@ -124,7 +124,8 @@ def test_tampered_model_is_refused(tmp_path):
     assert done.returncode == 4, done.stderr
     (event,) = (json.loads(line) for line in done.stdout.splitlines())
     assert event["event"] == "unusable_model"
-    assert "model.json" in event["reason"]
+    assert "artefact of model 1.0.0" in event["reason"]
+    assert str(copy) in event["reason"]
 
 
 def test_missing_version_is_refused(tmp_path):

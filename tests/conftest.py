@@ -142,6 +142,12 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
     stack.down()
 
 
+@pytest.fixture
+def plan() -> Plan:
+    """A plan of this test's own, every port of it free."""
+    return free_plan()
+
+
 @pytest.fixture(scope="session")
 def docker_plan() -> Plan:
     """Ports for the containers of this run."""

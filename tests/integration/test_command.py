@@ -27,10 +27,10 @@ def stack(plan: Plan, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def cleared(docker_plan: Plan) -> Iterator[Plan]:
+def cleared(plan: Plan) -> Iterator[Plan]:
     """Free ports; what was started on them ends with the test."""
-    yield docker_plan
-    stack(docker_plan, "down")
+    yield plan
+    stack(plan, "down")
 
 
 def test_from_up_to_down(cleared: Plan) -> None:

@@ -6,18 +6,18 @@ Requests that were sent ahead (pipelined) wait for their turn, and their client 
 import asyncio
 import logging
 from collections import deque
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
-from gateway.admission import admit
-from gateway.answer import Answer
-from gateway.core import Core
+from gateway import problems
+from gateway.core import Core, Port
 from gateway.exchange import Exchange
-from gateway.http1 import HANDLED, MAX_HEAD_BYTES, MAX_TARGET_BYTES, SINGLE, Head, check_head
+from gateway.http1 import HANDLED, MAX_HEAD_BYTES, SINGLE, Head, check_head, oversized, stand_in
 from gateway.problems import Refusal
 from gateway.refused import Refused
 from gateway.request import Forwarded
+from gateway.turn import Turn, take_up
 
 MAX_AHEAD = 16
 LINGER = 2.0
@@ -25,30 +25,6 @@ LINGER = 2.0
 HIGH_WATER = 64 * 1024
 
 _log = logging.getLogger(__name__)
-
-
-class Turn:
-    """A request that was sent ahead and waits."""
-
-    __slots__ = ("chunks", "complete", "head")
-
-    def __init__(self, head: Head | Refusal) -> None:
-        self.head = head
-        self.chunks: list[bytes] = []
-        self.complete = False
-
-
-class Port(Protocol):
-    """The data port, as far as its connections use it."""
-
-    def joined(self, connection: "ClientConnection") -> bool:
-        """Count a connection; False if there are too many."""
-
-    def left(self, connection: "ClientConnection") -> None:
-        """Forget a connection."""
-
-    def describe(self, transport: asyncio.Transport) -> Forwarded:
-        """Say who the client is."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -98,8 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self.forwarded = self._port.describe(self._transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         if not self._port.joined(self):
-            busy = Refusal(503, "connection_limit_reached", "Too many connections.", retry_after=1)
-            self._take(busy)
+            self._take(problems.crowded())
 
     def data_received(self, data: bytes) -> None:
         """Parse, or pass on in a tunnel."""
@@ -236,7 +211,7 @@ class ClientConnection(asyncio.Protocol):
         """Close what is idle or lingers; answer a slow head."""
         if self._in_head and self._current is None and not self._lingering:
             self.due = now + LINGER
-            self._take(Refusal(408, "http_request_error", "The head took too long to arrive."))
+            self._take(problems.slow_head())
         elif self._lingering:
             self._transport.abort()
         else:
@@ -254,23 +229,8 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def _begin(self, head: Head | Refusal) -> Exchange | Refused:
-        core, client = self._core, self.forwarded.address
-        now = core.clock()
         self.due = float("inf")
-        current: Exchange | Refused
-        if isinstance(head, Refusal):
-            record = core.ledger.open(Head.unreadable(), client, now)
-            current = Refused(core, self, record, Answer(self, close=True, old=False), head)
-        else:
-            record = core.ledger.open(head, client, now)
-            answer = Answer(self, close=head.close or core.draining, old=head.old)
-            try:
-                terms = admit(core, head, record, now)
-            except Refusal as refusal:
-                current = Refused(core, self, record, answer, refusal)
-            else:
-                current = Exchange(core, self, record, terms, answer)
-        self._current = current
+        self._current = current = take_up(self._core, self, head)
         current.begin()
         return current
 
@@ -294,17 +254,14 @@ class ClientConnection(asyncio.Protocol):
         self._head_bytes += received
         if self._head_bytes > MAX_HEAD_BYTES:
             self._in_head = False
-            if len(self._url) > MAX_TARGET_BYTES:
-                self._take(Refusal(414, "uri_too_long", "The target is longer than 8 KiB."))
-            else:
-                self._take(Refusal(431, "head_too_large", "The head is larger than 32 KiB."))
+            self._take(oversized(self._url))
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
         if isinstance(error, httptools.HttpParserCallbackError):
             _log.error("request_failed", exc_info=error)
-            refusal = Refusal(500, "proxy_internal_error", "The gateway failed; its log says why.")
+            refusal = problems.internal()
         else:
-            refusal = Refusal(400, "http_request_error", "This is not a valid HTTP/1.1 request.")
+            refusal = problems.malformed()
         if self._in_head or self._current is None or self._turns:
             self._in_head = False
             self._take(refusal)
@@ -319,12 +276,8 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if self._body_follows and self._head is not None:
             self._body_follows = False
-            length = self._head.length
-            framing = (
-                b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
-            )
             self._resuming = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%b\r\n\r\n" % framing)
+            self._parser.feed_data(stand_in(self._head.length))
             self._resuming = False
         if rest and not (self._current is not None and self._current.tunnel(rest)):
             self.data_received(rest)
@@ -334,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         self._turns.clear()
         self.due = self._core.clock() + LINGER
-        self._held = False
+        self.hold(held=False)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:

@@ -1,5 +1,6 @@
 """What all exchanges of a process share."""
 
+from asyncio import Transport
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -50,6 +51,36 @@ class Client(Protocol):
 
     def abort(self) -> None:
         """Cut the connection, so that a truncated answer is seen as such."""
+
+
+class Held(Client, Protocol):
+    """The client's connection, as far as the data port uses it."""
+
+    due: float
+
+    @property
+    def idle(self) -> bool:
+        """Between two requests."""
+        ...
+
+    def expire(self, now: float) -> None:
+        """Act on `due` having passed."""
+
+    def cut(self) -> None:
+        """Close at once."""
+
+
+class Port(Protocol):
+    """The data port, as far as its connections use it."""
+
+    def joined(self, connection: Held) -> bool:
+        """Count a connection; False if there are too many."""
+
+    def left(self, connection: Held) -> None:
+        """Forget a connection."""
+
+    def describe(self, transport: Transport) -> Forwarded:
+        """Say who the client is."""
 
 
 class Timed(Protocol):

@@ -9,53 +9,36 @@
     TUNNEL      after a 101
 
 Everything is a callback of a connection or of the sweep; there is no task per request. Which
-failures are retried is `failover.TABLE`; the one place that asks is `_fail`.
+failures are retried is `failover.TABLE`; the one place that asks is `Attempts.fail`.
 """
 
-from enum import Enum
-
-from failover import Again, Nobody, Outcome, attempt_deadline, classify_status
+from failover import Nobody, Outcome, attempt_deadline, classify_status
 
 from gateway import problems, request
 from gateway.admission import Terms
 from gateway.answer import Answer
+from gateway.attempts import Attempts, Phase
 from gateway.core import Client, Core
 from gateway.http1 import ResponseHead
 from gateway.ledger import Record
 from gateway.problems import Refusal
-from gateway.service import QUEUE_SECONDS
 from gateway.upload import LAST_CHUNK, Upload
 from gateway.upstream import Connection
-
-FRESH_ONLY = 1.0
-"""Seconds a connection may have been idle to carry a request that must not run twice."""
-
-
-class Phase(Enum):
-    """Where an exchange is."""
-
-    RECEIVING = "receiving"
-    WAITING = "waiting"
-    PAUSED = "paused"
-    CONNECTING = "connecting"
-    SENT = "sent"
-    ANSWERING = "answering"
-    TUNNEL = "tunnel"
-    DONE = "done"
 
 
 class Exchange:
     """The state machine of one request.
 
     Attributes:
+        phase: where it is.
         due: clock time at which `expire` is called.
         upload: the request's body.
         answer: the response.
     """
 
     __slots__ = (
-        "_client", "_common", "_connection", "_core", "_head", "_phase", "_record", "_terms",
-        "answer", "due", "upload",
+        "_attempts", "_client", "_common", "_core", "_head", "_record", "_terms", "answer", "due",
+        "phase", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -70,8 +53,8 @@ class Exchange:
         self._head = head
         self._record = record
         self._terms = terms
-        self._phase = Phase.RECEIVING
-        self._connection: Connection | None = None
+        self.phase = Phase.RECEIVING
+        self._attempts = Attempts(core, record, terms, self)
         self._common = b""
         core.active.add(self)
 
@@ -86,36 +69,36 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """Take bytes of the body: keep them, or send them on."""
-        if self._phase is Phase.DONE:
+        if self.phase is Phase.DONE:
             return
         upload = self.upload
         upload.size += len(data)
         if upload.size > self._terms.route.max_body:
             self.reject(problems.too_large(self._terms.route.max_body))
-        elif self._connection is not None:
-            self._connection.transport.write(upload.framed(data))
+        elif self._attempts.connection is not None:
+            self._attempts.connection.transport.write(upload.framed(data))
         else:
             upload.keep(data)
-            if upload.size > self._terms.route.replay and self._phase is Phase.RECEIVING:
+            if upload.size > self._terms.route.replay and self.phase is Phase.RECEIVING:
                 self._stream(self._core.clock())
 
     def body_end(self, now: float) -> None:
         """Take notice that the request is complete."""
         self.upload.complete = True
-        if self._phase is Phase.RECEIVING:
+        if self.phase is Phase.RECEIVING:
             self._start(now)
-        elif self._connection is not None:
+        elif self._attempts.connection is not None:
             if self.upload.length is None:
-                self._connection.transport.write(LAST_CHUNK)
-            self._connection.whole = True
-            if self._phase is Phase.SENT:
+                self._attempts.connection.transport.write(LAST_CHUNK)
+            self._attempts.connection.whole = True
+            if self.phase is Phase.SENT:
                 self.due = self._attempt_due(now)
 
     def client_lost(self) -> None:
         """The client went away: stop, and learn nothing about the instance."""
-        if self._phase is not Phase.DONE:
-            self._drop_connection()
-            self._learn(Outcome.ABANDONED, self._core.clock())
+        if self.phase is not Phase.DONE:
+            self._attempts.drop()
+            self._attempts.learn(Outcome.ABANDONED, self._core.clock())
             self._finish(499, "client_gone")
 
     def _stream(self, now: float) -> None:
@@ -124,72 +107,18 @@ class Exchange:
         self._client.hold(held=True)
         self._start(now)
 
-    # Attempts.
-
     def _start(self, now: float) -> None:
+        """Everything that all attempts have in common is known."""
         terms = self._terms
-        terms.tries.deadline = now + terms.limit
-        terms.service.pool.admit(now)
         self._common = request.common_lines(
             self._head, self._client.forwarded, id_line=self._record.id_line, via=self._core.name,
             upgrade=terms.upgrade, prefix=terms.prefix,
         )  # fmt: skip
-        self._seek(now)
+        self._attempts.start(now)
 
-    def _seek(self, now: float) -> None:
-        """Choose an instance, or wait for one, or give up."""
-        service, tries = self._terms.service, self._terms.tries
-        if not service.known:
-            self._wait(now)
-            return
-        member = service.pool.pick(tries, now, self._core.draw())
-        if not isinstance(member, Nobody):
-            self._connect(now, fresh=False)
-        elif member is Nobody.FULL and service.has_room:
-            self._wait(now)
-        elif member is Nobody.EMPTY and service.absent:
-            self.refuse(problems.not_found())
-        elif tries.outcomes:
-            self.refuse(problems.failed(tries.outcomes[-1]))
-        else:
-            self.refuse(problems.nobody(member))
-
-    def _wait(self, now: float) -> None:
-        if self._phase is not Phase.WAITING:
-            self._phase = Phase.WAITING
-            self.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
-        self._terms.service.queue.append(self)
-
-    def wake(self) -> None:
-        """Try again: an instance may have room, or be known."""
-        self._seek(self._core.clock())
-
-    def _connect(self, now: float, *, fresh: bool) -> None:
-        """Take an idle connection of the chosen instance, or dial."""
-        tries = self._terms.tries
-        upstream = self._terms.service.upstream(tries.current)
-        if upstream is None:
-            self._fail(Outcome.REFUSED, now)
-            return
-        self._phase = Phase.CONNECTING
-        self._record.service = self._terms.service.name
-        idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
-        connection = upstream.take(now, idle)
-        if connection is not None:
-            self.connected(connection)
-            return
-        self.due = tries.deadline
-        upstream.dial(self, min(self._core.limits.connect, max(0.001, tries.deadline - now)))
-
-    def connected(self, connection: Connection) -> None:
+    def send(self, connection: Connection, now: float) -> None:
         """Send what there is of the request."""
-        if self._phase is not Phase.CONNECTING:
-            connection.pool.put(connection)
-            return
-        now = self._core.clock()
         tries, upload, method = self._terms.tries, self.upload, self._head.method
-        self._phase = Phase.SENT
-        self._connection = connection
         parts = request.opening(method, self._terms.target, tries, now)
         parts += (connection.pool.host_line, self._common)
         parts += upload.opening()
@@ -199,50 +128,6 @@ class Exchange:
             self._client.hold(held=False)
         self.due = self._attempt_due(now) if upload.complete else now + self._core.edge.body
         connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=upload.complete)
-
-    def refused(self) -> None:
-        """Go elsewhere: nothing was sent."""
-        if self._phase is Phase.CONNECTING:
-            self._fail(Outcome.REFUSED, self._core.clock())
-
-    def _fail(self, outcome: Outcome, now: float, asked: float | None = None) -> bool:
-        """An attempt ended without an answer of the service: learn, decide, act.
-
-        Returns:
-            False if there is no further attempt and the instance's response is to be passed on.
-        """
-        tries, pool = self._terms.tries, self._terms.service.pool
-        member = tries.current
-        self._learn(outcome, now, asked)
-        decision = pool.decide(tries, outcome, now, self._core.draw())
-        if isinstance(decision, Again):
-            self._drop_connection()
-            if decision.fresh and member is not None:
-                pool.again(tries, member, now)
-                self._connect(now, fresh=True)
-            elif decision.delay:
-                self._phase, self.due = Phase.PAUSED, now + decision.delay
-            else:
-                self._seek(now)
-            return True
-        self._record.stopped = decision.reason
-        if outcome in problems.STATUS_OF:
-            self.refuse(problems.failed(outcome))
-            return True
-        return False
-
-    def _learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
-        if self._phase is Phase.RECEIVING:
-            return
-        tries, record = self._terms.tries, self._record
-        if tries.current is not None:
-            took = (record.head_at or now) - tries.started
-            address = tries.current.instance.address
-            self._core.ledger.attempt(record, address, outcome, took)
-            self._terms.service.pool.record(
-                tries, outcome, now, self._core.draw(), asked=asked, took=took
-            )
-            self._terms.service.released()
 
     # The response arrives.
 
@@ -254,10 +139,10 @@ class Exchange:
             outcome = classify_status(
                 head.status, retry_after=asked is not None, not_processed=head.not_processed
             )
-            if outcome is not Outcome.ANSWERED and self._fail(outcome, now, asked):
+            if outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
                 return
         self._record.head_at = now
-        self._phase = Phase.ANSWERING
+        self.phase = Phase.ANSWERING
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
         self.answer.close = self.answer.close or not self.upload.complete
@@ -266,31 +151,31 @@ class Exchange:
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
-        if self._phase is Phase.TUNNEL:
+        if self.phase is Phase.TUNNEL:
             self._client.write(data)
         else:
             self.answer.body(data)
 
     def flush(self) -> None:
         """More is to come, later: send what there is, and expect it in time."""
-        if self._phase is Phase.ANSWERING:
+        if self.phase is Phase.ANSWERING:
             self.answer.flush()
             self.due = self._core.clock() + self._core.edge.response_idle
 
     def response_end(self) -> None:
         """Complete the answer."""
-        self._connection = None
+        self._attempts.connection = None
         self.answer.end()
-        self._learn(Outcome.ANSWERED, self._core.clock())
+        self._attempts.learn(Outcome.ANSWERED, self._core.clock())
         self._finish(self.answer.status, "answered")
 
     def response_lost(self, outcome: Outcome) -> None:
         """Retry; once the head was passed on, make the truncation visible instead."""
-        self._connection = None
-        if self._phase is Phase.SENT:
-            self._fail(outcome, self._core.clock())
+        self._attempts.connection = None
+        if self.phase is Phase.SENT:
+            self._attempts.fail(outcome, self._core.clock())
             return
-        self._learn(Outcome.CUT, self._core.clock())
+        self._attempts.learn(Outcome.CUT, self._core.clock())
         self.answer.flush()
         self._client.abort()
         self._finish(self.answer.status, "cut")
@@ -301,20 +186,20 @@ class Exchange:
         """Become a tunnel, if the client asked for one."""
         now = self._core.clock()
         if not self._terms.upgrade:
-            self._drop_connection()
-            self._fail(Outcome.GARBLED, now)
+            self._attempts.drop()
+            self._attempts.fail(Outcome.GARBLED, now)
             return
         self._record.head_at = now
-        self._phase = Phase.TUNNEL
+        self.phase = Phase.TUNNEL
         self.due = now + self._core.edge.tunnel_idle
         self.answer.switched(head, self._record.lines(now, under_way=1), data)
 
     def tunnel(self, data: bytes) -> bool:
         """Pass a client's bytes on; False if this is no tunnel."""
-        if self._phase is not Phase.TUNNEL or self._connection is None:
+        if self.phase is not Phase.TUNNEL or self._attempts.connection is None:
             return False
         self.due = self._core.clock() + self._core.edge.tunnel_idle
-        self._connection.transport.write(data)
+        self._attempts.connection.transport.write(data)
         return True
 
     def upstream_paused(self, *, paused: bool) -> None:
@@ -323,30 +208,30 @@ class Exchange:
 
     def client_paused(self, *, paused: bool) -> None:
         """Pass the client's backpressure on to the instance."""
-        if self._connection is not None:
-            self._connection.hold(held=paused)
+        if self._attempts.connection is not None:
+            self._attempts.connection.hold(held=paused)
 
     # Time and ends.
 
     def expire(self, now: float) -> None:
         """Act on `due` having passed."""
-        match self._phase:
+        match self.phase:
             case Phase.RECEIVING:
                 self.refuse(problems.slow_body())
             case Phase.PAUSED:
-                self._seek(now)
+                self._attempts.seek(now)
             case Phase.WAITING:
                 known = self._terms.service.known
                 self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
             case Phase.CONNECTING:
-                self._fail(Outcome.REFUSED, now)
+                self._attempts.fail(Outcome.REFUSED, now)
             case Phase.SENT if self.upload.complete:
-                self._drop_connection()
-                self._fail(Outcome.TIMED_OUT, now)
+                self._attempts.drop()
+                self._attempts.fail(Outcome.TIMED_OUT, now)
             case Phase.SENT:
                 self.reject(problems.slow_body())
             case Phase.ANSWERING | Phase.TUNNEL:
-                self._drop_connection()
+                self._attempts.drop()
                 self.response_lost(Outcome.CUT)
             case Phase.DONE:
                 pass
@@ -360,19 +245,19 @@ class Exchange:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a problem document."""
-        self._drop_connection()
+        self._attempts.drop()
         self._leave()
         self.answer.close = self.answer.close or not self.upload.complete
         self._core.refuse(refusal, self._record, self.answer, self._client)
 
     def reject(self, refusal: Refusal) -> None:
         """The client's bytes stopped being HTTP, or became too many."""
-        if self._phase in (Phase.ANSWERING, Phase.TUNNEL):
+        if self.phase in (Phase.ANSWERING, Phase.TUNNEL):
             self.client_lost()
             self._client.abort()
-        elif self._phase is not Phase.DONE:
-            self._drop_connection()
-            self._learn(Outcome.ABANDONED, self._core.clock())
+        elif self.phase is not Phase.DONE:
+            self._attempts.drop()
+            self._attempts.learn(Outcome.ABANDONED, self._core.clock())
             self.refuse(refusal)
 
     def _finish(self, status: int, result: str) -> None:
@@ -382,13 +267,8 @@ class Exchange:
         self._client.answered(close=self.answer.close)
 
     def _leave(self) -> None:
-        if self._phase is Phase.WAITING:
-            self._terms.service.leave(self)
-        self._phase = Phase.DONE
+        if self.phase is Phase.WAITING:
+            self._terms.service.leave(self._attempts)
+        self.phase = Phase.DONE
         self._core.active.discard(self)
         self._terms.leave()
-
-    def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.drop()

@@ -142,6 +142,20 @@ def check_head(
     )  # fmt: skip
 
 
+def oversized(target: bytes) -> Refusal:
+    """Say which part of an endless head is too large."""
+    if len(target) > MAX_TARGET_BYTES:
+        return Refusal(414, "uri_too_long", "The request target is longer than 8 KiB.")
+    return Refusal(431, "head_too_large", "The head is larger than 32 KiB.")
+
+
+def stand_in(length: int | None) -> bytes:
+    """A head that makes a fresh parser read the body of another one's."""
+    chunked = b"Transfer-Encoding: chunked"
+    framing = chunked if length is None else b"Content-Length: %d" % length
+    return b"POST / HTTP/1.1\r\nHost: -\r\n%b\r\n\r\n" % framing
+
+
 def _origin_form(target: bytes, host: bytes | None) -> bytes:
     """Path and query of an origin-form target, or of an absolute one that names the Host."""
     if b"#" in target or not target.isascii():

@@ -7,10 +7,21 @@ moment is lost: the keep-alive race.
 
 import asyncio
 from time import monotonic
+from typing import Protocol
 
 from failover import Instance
 
-from gateway.upstream import Connection, Consumer
+from gateway.upstream import Connection
+
+
+class Caller(Protocol):
+    """Who has a connection dialled."""
+
+    def connected(self, connection: Connection) -> None:
+        """Take the connection."""
+
+    def refused(self) -> None:
+        """Take notice that there is none."""
 
 
 class Upstream:
@@ -78,14 +89,14 @@ class Upstream:
         while self._idle:
             self._idle.pop().transport.close()
 
-    def dial(self, consumer: Consumer, seconds: float) -> None:
-        """Open a connection for the consumer within a time."""
+    def dial(self, caller: Caller, seconds: float) -> None:
+        """Open a connection for the caller within a time."""
         self.dialled += 1
-        task = asyncio.get_running_loop().create_task(self._dial(consumer, seconds))
+        task = asyncio.get_running_loop().create_task(self._dial(caller, seconds))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
-    async def _dial(self, consumer: Consumer, seconds: float) -> None:
+    async def _dial(self, caller: Caller, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
@@ -93,6 +104,6 @@ class Upstream:
                     lambda: Connection(self), self._instance.ip, self._instance.port
                 )
         except (OSError, TimeoutError):
-            consumer.refused()
+            caller.refused()
         else:
-            consumer.connected(connection)
+            caller.connected(connection)

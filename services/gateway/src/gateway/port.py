@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from gateway.client import ClientConnection
-from gateway.core import Core
+from gateway.core import Core, Held
 from gateway.request import Forwarded
 
 TICK = 0.025
@@ -49,7 +49,7 @@ class DataPort:
             tls: certificate and key, for HTTPS.
             trusted: networks of proxies whose `X-Forwarded-*` are believed.
         """
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Held] = set()
         self.refused = 0
         self._core = core
         self._sock = sock
@@ -99,7 +99,7 @@ class DataPort:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    def joined(self, connection: ClientConnection) -> bool:
+    def joined(self, connection: Held) -> bool:
         """Count a connection; False if there are too many."""
         self.connections.add(connection)
         if len(self.connections) > self._core.edge.connections:
@@ -107,7 +107,7 @@ class DataPort:
             return False
         return True
 
-    def left(self, connection: ClientConnection) -> None:
+    def left(self, connection: Held) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
 

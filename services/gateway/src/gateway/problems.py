@@ -93,6 +93,26 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "payload_too_large", f"The body is larger than {limit} bytes.")
 
 
+def malformed() -> Refusal:
+    """Say that this is not HTTP."""
+    return Refusal(400, "http_request_error", "This is not a valid HTTP/1.1 request.")
+
+
+def internal() -> Refusal:
+    """Say that it is our fault."""
+    return Refusal(500, "proxy_internal_error", "The gateway failed; its log says why.")
+
+
+def crowded() -> Refusal:
+    """Say that there are too many connections."""
+    return Refusal(503, "connection_limit_reached", "Too many connections.", retry_after=1)
+
+
+def slow_head() -> Refusal:
+    """Say that the head took too long."""
+    return Refusal(408, "http_request_error", "The head took too long to arrive.")
+
+
 def slow_body() -> Refusal:
     """Say that the body took too long."""
     return Refusal(408, "http_request_error", "The body took too long to arrive.")

@@ -23,12 +23,6 @@ _log = logging.getLogger(__name__)
 class Consumer(Protocol):
     """Who sent a request on a connection and takes the response."""
 
-    def connected(self, connection: "Connection") -> None:
-        """Take the connection that was dialled."""
-
-    def refused(self) -> None:
-        """Take notice that it could not be."""
-
     def response_head(self, head: ResponseHead) -> None:
         """Take a final response head; the connection may be dropped from here."""
 

@@ -1,0 +1,172 @@
+"""The attempts of one request: an instance is chosen, connected to, judged, and perhaps another.
+
+What a failure proves and permits is `failover.TABLE`; the one place that asks is `Attempts.fail`.
+"""
+
+from enum import Enum
+from typing import Protocol
+
+from failover import Again, Nobody, Outcome
+
+from gateway import problems
+from gateway.admission import Terms
+from gateway.core import Core
+from gateway.ledger import Record
+from gateway.problems import Refusal
+from gateway.service import QUEUE_SECONDS
+from gateway.upstream import Connection
+
+FRESH_ONLY = 1.0
+"""Seconds a connection may have been idle to carry a request that must not run twice."""
+
+
+class Phase(Enum):
+    """Where an exchange is."""
+
+    RECEIVING = "receiving"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    CONNECTING = "connecting"
+    SENT = "sent"
+    ANSWERING = "answering"
+    TUNNEL = "tunnel"
+    DONE = "done"
+
+
+class Owner(Protocol):
+    """The request, as far as its attempts know it."""
+
+    phase: Phase
+    due: float
+
+    def send(self, connection: Connection, now: float) -> None:
+        """Send the request on a connection."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that it failed."""
+
+
+class Attempts:
+    """Moves a request through WAITING, PAUSED, CONNECTING and SENT.
+
+    Attributes:
+        connection: of the attempt under way.
+    """
+
+    __slots__ = ("_core", "_owner", "_record", "_terms", "connection")
+
+    def __init__(self, core: Core, record: Record, terms: Terms, owner: Owner) -> None:
+        self.connection: Connection | None = None
+        self._core = core
+        self._record = record
+        self._terms = terms
+        self._owner = owner
+
+    def start(self, now: float) -> None:
+        """Begin: from now on the clock of the total deadline runs."""
+        self._terms.tries.deadline = now + self._terms.limit
+        self._terms.service.pool.admit(now)
+        self.seek(now)
+
+    def seek(self, now: float) -> None:
+        """Choose an instance, or wait for one, or give up."""
+        service, tries = self._terms.service, self._terms.tries
+        if not service.known:
+            self._wait(now)
+            return
+        member = service.pool.pick(tries, now, self._core.draw())
+        if not isinstance(member, Nobody):
+            self._connect(now, fresh=False)
+        elif member is Nobody.FULL and service.has_room:
+            self._wait(now)
+        elif member is Nobody.EMPTY and service.absent:
+            self._owner.refuse(problems.not_found())
+        elif tries.outcomes:
+            self._owner.refuse(problems.failed(tries.outcomes[-1]))
+        else:
+            self._owner.refuse(problems.nobody(member))
+
+    def _wait(self, now: float) -> None:
+        if self._owner.phase is not Phase.WAITING:
+            self._owner.phase = Phase.WAITING
+            self._owner.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
+        self._terms.service.queue.append(self)
+
+    def wake(self) -> None:
+        """Try again: an instance may have room, or be known."""
+        self.seek(self._core.clock())
+
+    def _connect(self, now: float, *, fresh: bool) -> None:
+        """Take an idle connection of the chosen instance, or dial."""
+        tries = self._terms.tries
+        upstream = self._terms.service.upstream(tries.current)
+        if upstream is None:
+            self.fail(Outcome.REFUSED, now)
+            return
+        self._owner.phase = Phase.CONNECTING
+        self._record.service = self._terms.service.name
+        idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
+        connection = upstream.take(now, idle)
+        if connection is not None:
+            self.connected(connection)
+            return
+        self._owner.due = tries.deadline
+        upstream.dial(self, min(self._core.limits.connect, max(0.001, tries.deadline - now)))
+
+    def connected(self, connection: Connection) -> None:
+        """Take the connection; it is given back if the request has gone another way meanwhile."""
+        if self._owner.phase is not Phase.CONNECTING:
+            connection.pool.put(connection)
+            return
+        self._owner.phase = Phase.SENT
+        self.connection = connection
+        self._owner.send(connection, self._core.clock())
+
+    def refused(self) -> None:
+        """Go elsewhere: nothing was sent."""
+        if self._owner.phase is Phase.CONNECTING:
+            self.fail(Outcome.REFUSED, self._core.clock())
+
+    def fail(self, outcome: Outcome, now: float, asked: float | None = None) -> bool:
+        """An attempt ended without an answer of the service: learn, decide, act.
+
+        Returns:
+            False if there is no further attempt and the instance's response is to be passed on.
+        """
+        tries, pool = self._terms.tries, self._terms.service.pool
+        member = tries.current
+        self.learn(outcome, now, asked)
+        decision = pool.decide(tries, outcome, now, self._core.draw())
+        if isinstance(decision, Again):
+            self.drop()
+            if decision.fresh and member is not None:
+                pool.again(tries, member, now)
+                self._connect(now, fresh=True)
+            elif decision.delay:
+                self._owner.phase, self._owner.due = Phase.PAUSED, now + decision.delay
+            else:
+                self.seek(now)
+            return True
+        self._record.stopped = decision.reason
+        if outcome in problems.STATUS_OF:
+            self._owner.refuse(problems.failed(outcome))
+            return True
+        return False
+
+    def learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
+        """End the attempt under way, if there is one, and tell its pool how."""
+        tries, record = self._terms.tries, self._record
+        if tries.current is not None:
+            took = (record.head_at or now) - tries.started
+            address = tries.current.instance.address
+            self._core.ledger.attempt(record, address, outcome, took)
+            self._terms.service.pool.record(
+                tries, outcome, now, self._core.draw(), asked=asked, took=took
+            )
+            self._terms.service.released()
+
+    def drop(self) -> None:
+        """Close the connection under way; nothing more is heard of it."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.drop()

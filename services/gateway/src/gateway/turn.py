@@ -1,0 +1,35 @@
+"""How a request begins: now, or, if its client sent it ahead (pipelining), when its turn comes."""
+
+from gateway.admission import admit
+from gateway.answer import Answer
+from gateway.core import Client, Core
+from gateway.exchange import Exchange
+from gateway.http1 import Head
+from gateway.problems import Refusal
+from gateway.refused import Refused
+
+
+class Turn:
+    """A request that was sent ahead and waits."""
+
+    __slots__ = ("chunks", "complete", "head")
+
+    def __init__(self, head: Head | Refusal) -> None:
+        self.head = head
+        self.chunks: list[bytes] = []
+        self.complete = False
+
+
+def take_up(core: Core, client: Client, head: Head | Refusal) -> Exchange | Refused:
+    """Make the exchange of a request, or what answers it without one."""
+    now, address = core.clock(), client.forwarded.address
+    if isinstance(head, Refusal):
+        record = core.ledger.open(Head.unreadable(), address, now)
+        return Refused(core, client, record, Answer(client, close=True, old=False), head)
+    record = core.ledger.open(head, address, now)
+    answer = Answer(client, close=head.close or core.draining, old=head.old)
+    try:
+        terms = admit(core, head, record, now)
+    except Refusal as refusal:
+        return Refused(core, client, record, answer, refusal)
+    return Exchange(core, client, record, terms, answer)

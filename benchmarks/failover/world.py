@@ -18,7 +18,7 @@ from benchmarks.measure.process import Process
 
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 GATEWAY_PORT = 8000
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 RECOVERY_SECONDS = 120.0
 ROUTES = f"""routes:
 - path: /{SERVICE}

@@ -33,7 +33,7 @@ from benchmarks.measure.nacos import own_or_given
 from benchmarks.measure.process import end_in_order_on_sigterm
 
 PROXY_CORE, LOAD_CORE = 0, 1
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 
 
 def arguments() -> argparse.Namespace:

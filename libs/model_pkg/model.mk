@@ -17,5 +17,4 @@ index: $(READY)  ## private package index (login: INDEX_USERNAME, INDEX_PASSWORD
 
 .PHONY: release-model
 release-model: train-model  ## train, gate, build, publish to INDEX_URL (same login)
-	UV_PUBLISH_USERNAME="$$INDEX_USERNAME" UV_PUBLISH_PASSWORD="$$INDEX_PASSWORD" \
-	  $(PY) $(MODEL)/release.py --publish $(MODEL_VERSIONS)
+	$(PY) $(MODEL)/release.py --publish $(MODEL_VERSIONS)

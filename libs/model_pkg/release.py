@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = Path("src/car_evaluation_model")
@@ -35,28 +36,44 @@ def build(version: str, output: Path) -> Path:
 
 
 def publish(wheel: Path, url: str) -> None:
-    """Upload a wheel; uv takes the login from UV_PUBLISH_USERNAME and UV_PUBLISH_PASSWORD."""
+    """Upload a wheel with the login of INDEX_USERNAME and INDEX_PASSWORD.
+
+    A wheel that is there already, byte for byte, is left alone; another of its name is refused.
+    """
+    name, secret = os.environ["INDEX_USERNAME"], os.environ["INDEX_PASSWORD"]
+    entry = f"{quote(name, safe='')}:{quote(secret, safe='')}"
+    scheme, _, host = url.rstrip("/").partition("://")
+    login = {
+        "UV_PUBLISH_USERNAME": name,
+        "UV_PUBLISH_PASSWORD": secret,
+        "UV_PUBLISH_CHECK_URL": f"{scheme}://{entry}@{host}/simple/",
+    }
     uv = Path(sys.executable).with_name("uv")
     options = ["--quiet", "--trusted-publishing", "never", "--publish-url", url]
-    subprocess.run([str(uv), "publish", *options, str(wheel)], check=True)  # noqa: S603
+    command = [str(uv), "publish", *options, str(wheel)]
+    subprocess.run(command, check=True, env=os.environ | login)  # noqa: S603
 
 
 def main() -> int:
-    """Build the versions named and, with an index in INDEX_URL, publish them."""
+    """Build the versions named and, if asked to, publish them; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("versions", nargs="+")
     parser.add_argument("--output", type=Path, default=HERE / "dist")
     parser.add_argument("--publish", action="store_true", help="to the index named by INDEX_URL")
     arguments = parser.parse_args()
-    url = os.environ.get("INDEX_URL")
-    if arguments.publish and not url:
-        sys.stderr.write("set INDEX_URL to the index that shall receive the wheels\n")
+    needed = ("INDEX_URL", "INDEX_USERNAME", "INDEX_PASSWORD") if arguments.publish else ()
+    if missing := [name for name in needed if not os.environ.get(name)]:
+        sys.stderr.write(f"set {', '.join(missing)}: where to publish, and the login there\n")
         return 2
     for version in arguments.versions:
         wheel = build(version, arguments.output)
         sys.stdout.write(f"built {wheel}\n")
-        if arguments.publish and url:
-            publish(wheel, url)
+        if arguments.publish:
+            try:
+                publish(wheel, os.environ["INDEX_URL"])
+            except subprocess.CalledProcessError:
+                sys.stderr.write(f"{wheel.name} was not published; uv said why\n")
+                return 1
             sys.stdout.write(f"published {wheel.name}\n")
     return 0
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
@@ -36,13 +37,6 @@ def script(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory) -> list[Path]:
-    """The wheels of both versions."""
-    output = tmp_path_factory.mktemp("wheels")
-    return [script("release").build(version, output) for version in ("1.0.0", "1.1.0")]
-
-
-@pytest.fixture(scope="module")
 def index(tmp_path_factory):
     """Port of a private index that is empty at first."""
     command = [sys.executable, HERE / "index.py", tmp_path_factory.mktemp("index"), "--port", "0"]
@@ -67,31 +61,48 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def publish(wheel: Path, port: int, username: str, password: str):
-    """`release.py --publish` for a wheel that is already built."""
-    code = "import release, pathlib, sys; release.publish(pathlib.Path(sys.argv[1]), sys.argv[2])"
+def publish(output: Path, version: str, port: int, username: str, password: str):
+    """`release.py --publish`, as `make release-model` runs it."""
     return run(
-        *(sys.executable, "-c", code, wheel, f"http://127.0.0.1:{port}/"),
-        PYTHONPATH=str(HERE),
-        UV_PUBLISH_USERNAME=username,
-        UV_PUBLISH_PASSWORD=password,
+        *(sys.executable, HERE / "release.py", "--publish", "--output", output, version),
+        INDEX_URL=f"http://127.0.0.1:{port}/",
+        INDEX_USERNAME=username,
+        INDEX_PASSWORD=password,
     )
 
 
-def test_wheels_are_reproducible(wheels, tmp_path):
+def test_wheels_are_reproducible(tmp_path):
     """Building the same version again gives the same bytes."""
-    again = script("release").build("1.1.0", tmp_path)
-    assert again.read_bytes() == wheels[1].read_bytes()
+    build = script("release").build
+    first, second = (build("1.1.0", tmp_path / name) for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
 
 
-def test_index_lets_nobody_in_without_the_login(index, wheels):
+def test_different_wheel_of_a_published_version_is_refused(index, tmp_path):
+    """A version, once published, keeps its bytes."""
+    assert publish(tmp_path, "1.1.0", index, *LOGIN).returncode == 0
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("car_evaluation_model/extra.txt", "changed")
+    code = "import pathlib, sys, release; release.publish(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    refused = run(
+        *(sys.executable, "-c", code, wheel, f"http://127.0.0.1:{index}/"),
+        PYTHONPATH=str(HERE),
+        INDEX_USERNAME=LOGIN[0],
+        INDEX_PASSWORD=LOGIN[1],
+    )
+    assert refused.returncode != 0
+    assert "do not match" in refused.stderr
+
+
+def test_index_lets_nobody_in_without_the_login(index, tmp_path):
     """Listing without a login and publishing with a wrong one are refused."""
     listing = run(
         "curl", "-s", "-o", os.devnull, "-w", "%{http_code}", f"http://127.0.0.1:{index}/simple/"
     )
     assert listing.stdout == "401"
-    refused = publish(wheels[0], index, LOGIN[0], "wrong")
-    assert refused.returncode != 0
+    refused = publish(tmp_path, "1.0.0", index, LOGIN[0], "wrong")
+    assert refused.returncode == 1
     assert "403" in refused.stderr or "401" in refused.stderr
 
 
@@ -103,10 +114,13 @@ def test_index_without_credentials_in_the_environment_does_not_start(tmp_path):
 
 
 @pytest.mark.slow
-def test_publish_install_predict(index, wheels, tmp_path):
-    """A fresh environment gets either version by `--extra-index-url` from its environment."""
-    for wheel in wheels:
-        done = publish(wheel, index, *LOGIN)
+def test_publish_install_predict(index, tmp_path):
+    """A fresh environment gets either version by `--extra-index-url` from its environment.
+
+    Publishing what is there already does nothing, so a release can be repeated.
+    """
+    for version in ("1.0.0", "1.1.0", "1.0.0"):
+        done = publish(tmp_path / "wheels", version, index, *LOGIN)
         assert done.returncode == 0, done.stderr
     url = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{index}/simple/"
     code = (

@@ -24,18 +24,23 @@ async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> N
 
 
 def test_importing_costs_little() -> None:
-    """Below 0.15 s of processor time, and without gRPC, httpx' transports' peers or the SDK."""
-    script = (
-        "import time, sys; began = time.process_time(); import nacos_client;"
-        "print(time.process_time() - began, 'grpc' in sys.modules, 'v2' in sys.modules)"
-    )
-    runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        for _ in range(5)
-    ]
-    answers = [run.stdout.split() for run in runs]
-    assert min(float(answer[0]) for answer in answers) < 0.15
-    assert answers[0][1:] == ["False", "False"]
+    """Below 0.15 s, or on a busy machine twice pydantic's; gRPC, httpx, YAML come when used."""
+
+    def cost(module: str) -> tuple[float, list[str]]:
+        script = (
+            f"import time, sys; began = time.process_time(); import {module};"
+            "print(time.process_time() - began, *{'grpc', 'httpx', 'v2', 'yaml'} & {*sys.modules})"
+        )
+        argv = [sys.executable, "-c", script]
+        runs = [
+            subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+            for _ in range(5)
+        ]
+        return min(float(run[0]) for run in runs), runs[0][1:]
+
+    ours, loaded = cost("nacos_client")
+    assert loaded == []
+    assert ours < 0.15 or ours < 2 * cost("pydantic.main, asyncio")[0]
 
 
 async def test_nothing_is_left_after_closing(fake: FakeNacos) -> None:

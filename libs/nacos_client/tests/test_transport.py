@@ -4,6 +4,7 @@
 import asyncio
 import io
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,13 +113,14 @@ def test_a_sync_call_by_name(fake: FakeNacos, backends: list[Backend]) -> None:
 async def test_a_refusing_instance_is_no_failure(
     fake: FakeNacos, nacos: Nacos, backends: list[Backend]
 ) -> None:
-    """Nothing was sent to it, so any request may go to another one, and it is left alone then."""
+    """Nothing was sent to it, so any request may go to another one; then it is left alone."""
     backends.pop().close()
     fake.put_instance("models", dead())
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
         answers = [await client.post("http://models/", json={}) for _ in range(30)]
     assert {answer.status_code for answer in answers} == {200}
-    assert max(answer.extensions["nacos_attempts"] for answer in answers) == 2
+    assert {answer.json()["from"] for answer in answers} == {"one"}
+    assert sum(answer.extensions["nacos_attempts"] for answer in answers) < 45
 
 
 @pytest.mark.parametrize(
@@ -159,10 +161,10 @@ async def test_the_own_cluster_comes_first(
     fake.put_instance("models", Instance(other.ip, other.port, cluster="ELSEWHERE"))
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
         near = {(await client.get("http://models/")).json()["from"] for _ in range(20)}
-        backends[0].close()
+    backends.pop(0).close()
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
         far = {(await client.get("http://models/")).json()["from"] for _ in range(5)}
     assert (near, far) == ({"one"}, {"two"})
-    backends.pop(0)
 
 
 async def test_a_slow_instance_ends_with_the_deadline(
@@ -189,7 +191,9 @@ async def test_nobody_to_ask(nacos: Nacos) -> None:
 def command(fake: FakeNacos, *argv: str) -> tuple[int, str, str]:
     """Run `nacos-call` against the server in memory."""
     out, err = io.StringIO(), io.StringIO()
-    status = run(parser().parse_args(argv), {}, out, err, connect=fake.connect)
+    with tempfile.TemporaryDirectory() as cache:
+        environ = {"NACOS_CACHE_DIR": cache}
+        status = run(parser().parse_args(argv), environ, out, err, connect=fake.connect)
     return status, out.getvalue(), err.getvalue()
 
 

@@ -6,6 +6,8 @@
 The vendor's protocol is loaded when it is first used; see `nacos_client.testing` for tests.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from nacos_client.announce import Announcement
 from nacos_client.audit import AnnouncementState, Shown
 from nacos_client.client import Nacos
@@ -24,9 +26,13 @@ from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Known, Snapshot, Unknown
 from nacos_client.watch import Rejection, Watched, WatchState
 
+if TYPE_CHECKING:
+    from nacos_client.transport import AsyncNacosTransport, NacosTransport
+
 __all__ = [
     "Announcement",
     "AnnouncementState",
+    "AsyncNacosTransport",
     "BadAddress",
     "BadDocument",
     "Conflict",
@@ -37,6 +43,7 @@ __all__ = [
     "Nacos",
     "NacosError",
     "NacosSettings",
+    "NacosTransport",
     "Refused",
     "Rejection",
     "Shown",
@@ -46,3 +53,12 @@ __all__ = [
     "WatchState",
     "Watched",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the transports, and httpx with them, when they are asked for."""
+    if name in {"AsyncNacosTransport", "NacosTransport"}:
+        from nacos_client import transport  # noqa: PLC0415
+
+        return getattr(transport, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

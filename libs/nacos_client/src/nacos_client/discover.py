@@ -27,10 +27,11 @@ RECONCILE_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Subscriber:
     call: Callable[[Snapshot], None]
     loop: asyncio.AbstractEventLoop
+    told: Snapshot | None = None
 
 
 class Discovery:
@@ -87,18 +88,15 @@ class Discovery:
         return stop
 
     async def known(self, deadline: float = 3.0) -> Known:
-        """Wait until something is known.
+        """Wait for Nacos' word; after `deadline` seconds a copy from disk will do.
 
         Raises:
-            Unreachable: nothing is, after `deadline` seconds.
+            Unreachable: nothing is known by then.
         """
-        snapshot = self._snapshot
-        if isinstance(snapshot, Known):
-            return snapshot
         found: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
 
         def look(snapshot: Snapshot) -> None:
-            if isinstance(snapshot, Known) and not found.done():
+            if isinstance(snapshot, Known) and snapshot.source == "nacos" and not found.done():
                 found.set_result(snapshot)
 
         stop = self.subscribe(look)
@@ -106,6 +104,8 @@ class Discovery:
             async with asyncio.timeout(deadline):
                 return await found
         except TimeoutError as error:
+            if isinstance(self._snapshot, Known):
+                return self._snapshot
             raise Unreachable(f"{self.service} is not known yet: {self._feed.trouble}") from error
         finally:
             stop()
@@ -116,9 +116,6 @@ class Discovery:
         Raises:
             Unreachable: nothing is known after `deadline` seconds.
         """
-        snapshot = self._snapshot
-        if isinstance(snapshot, Known):
-            return snapshot
         return self._runtime.submit(self.known(deadline)).result()
 
     async def follow(self) -> None:
@@ -177,6 +174,9 @@ class Discovery:
                 self._subscribers.remove(subscriber)
 
     def _tell(self, subscriber: _Subscriber, snapshot: Snapshot) -> None:
+        if subscriber.told is snapshot:
+            return
+        subscriber.told = snapshot
         try:
             subscriber.call(snapshot)
         except Exception:  # one consumer's failure must not reach the others

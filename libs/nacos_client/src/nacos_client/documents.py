@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from nacos_client.errors import BadDocument
@@ -21,8 +20,6 @@ from nacos_client.ports import Document
 M = TypeVar("M", bound=BaseModel)
 
 MAX_CHARACTERS = 1_000_000
-MAX_ALIASES = 20
-"""A YAML document whose aliases multiply is a few lines that fill the memory."""
 KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
 
 
@@ -30,28 +27,6 @@ def kind_of(data_id: str, noted: str = "") -> str:
     """Tell the type of a document: the ending of its id, else what Nacos noted, else YAML."""
     ending = data_id.rpartition(".")[2].lower() if "." in data_id else ""
     return KINDS.get(ending) or KINDS.get(noted.lower()) or "yaml"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's plain types, without repeated keys and without alias bombs."""
-
-    aliases = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_ALIASES:
-                raise BadDocument(f"more than {MAX_ALIASES} aliases")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
-                line = key.start_mark.line + 1
-                raise BadDocument(f"the key {key.value!r} is there twice, again in line {line}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 def parse(content: str, kind: str) -> dict[str, Any]:
@@ -71,14 +46,20 @@ def parse(content: str, kind: str) -> dict[str, Any]:
             case "properties":
                 value = _nested(_properties(content))
             case _:
-                value = yaml.load(content, _Loader)  # noqa: S506  (a SafeLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+                value = _yaml(content)
+    except (ValueError, RecursionError) as error:
         raise BadDocument(f"is not {kind}: {' '.join(str(error).split())}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise BadDocument(f"is {type(value).__name__}, not a mapping of keys to values")
     return value
+
+
+def _yaml(content: str) -> Any:
+    from nacos_client.strict_yaml import load  # noqa: PLC0415  (a fifth of this package's import)
+
+    return load(content)
 
 
 def _properties(content: str) -> Iterable[tuple[str, str]]:

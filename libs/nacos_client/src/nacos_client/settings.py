@@ -65,7 +65,9 @@ class NacosSettings(BaseModel):
             directory under the system's temporary one.
     """
 
-    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, validate_by_name=True, validate_by_alias=True
+    )
 
     server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(
         default="127.0.0.1:8848", validation_alias="NACOS_SERVER_ADDR"

@@ -17,9 +17,10 @@ from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
 from nacos_client.errors import NacosError
 from nacos_client.settings import NacosSettings
+from nacos_client.snapshot import Unknown
 
 DISCOVERY_SECONDS = 3.0
-"""How long the first call of a service waits for its instances."""
+"""How long the first call of a service waits for Nacos' word on its instances."""
 
 
 class _Directory:
@@ -31,13 +32,13 @@ class _Directory:
         self._group = group
         self._balancers: dict[str, Balancer] = {}
 
-    def find(self, service: str) -> tuple[Discovery, Balancer]:
+    def find(self, service: str) -> tuple[Discovery, Balancer, bool]:
+        """Look a service up; True: for the first time."""
         discovery = self.nacos.discover(service, group=self._group)
-        balancer = self._balancers.get(service)
-        if balancer is None:
-            made = Balancer(service, self.nacos.settings.cluster)
-            balancer = self._balancers.setdefault(service, made)
-        return discovery, balancer
+        first = service not in self._balancers
+        made = Balancer(service, self.nacos.settings.cluster) if first else None
+        balancer = self._balancers.setdefault(service, made) if made else self._balancers[service]
+        return discovery, balancer, first
 
 
 class AsyncNacosTransport(httpx.AsyncBaseTransport):
@@ -68,9 +69,10 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
             httpx.ConnectError: Nacos knows no instance, or none is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, balancer = self._directory.find(request.url.host)
+        discovery, balancer, first = self._directory.find(request.url.host)
         try:
-            await discovery.known(DISCOVERY_SECONDS)
+            if first or isinstance(discovery.snapshot, Unknown):
+                await discovery.known(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
         call = balancer.call(request, lambda: discovery.snapshot, self._policy)
@@ -125,9 +127,10 @@ class NacosTransport(httpx.BaseTransport):
             httpx.ConnectError: Nacos knows no instance, or none is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, balancer = self._directory.find(request.url.host)
+        discovery, balancer, first = self._directory.find(request.url.host)
         try:
-            discovery.wait(DISCOVERY_SECONDS)
+            if first or isinstance(discovery.snapshot, Unknown):
+                discovery.wait(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
         call = balancer.call(request, lambda: discovery.snapshot, self._policy)

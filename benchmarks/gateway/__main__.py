@@ -137,7 +137,7 @@ def main() -> int:
         results = run_all(options, Path(folder))
     text = markdown(results)
     if options.short:
-        print(text)
+        print(text[text.index("## Goals") :])
     else:
         costs = sorted(
             (run.cpu_us, name) for (name, load), run in results.medians.items() if load == MAIN.name

@@ -68,6 +68,7 @@ def test_an_open_admin_port_needs_a_token():
     assert "GATEWAY_ADMIN_TOKEN" in done.stderr
 
 
+@pytest.mark.timeout(240)
 async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all."""
     instance = await world.instance()

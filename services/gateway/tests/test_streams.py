@@ -358,3 +358,20 @@ async def test_the_data_port_speaks_tls(world, certificate):
         assert (await wire.reply()).body == b"ok"
 
     assert instance.executed[0].one("x-forwarded-proto") == "https"
+
+
+async def test_an_upload_that_grows_too_large_leaves_no_trace(world):
+    """413 while it is being streamed; the instance's place is given back, nobody is blamed."""
+    instance = await world.instance()
+    table = Table(base=Route("by-name", "", max_body=200_000))
+    gateway = await world.gateway(instance, table=table)
+    wire = await gateway.connect()
+    wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(3):
+        wire.send(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
+
+    assert (await wire.reply()).status == 413
+    assert await wire.ended()
+    (member,) = gateway.service.pool.members.values()
+    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    assert not instance.executed

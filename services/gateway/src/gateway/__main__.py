@@ -54,7 +54,7 @@ async def main() -> None:
                 metrics = GatewayMetrics(lambda: [worker.describe()])
                 await administer(settings, nacos, port, Alone(worker), metrics)
         else:
-            supervisor = Supervisor(listening(settings))
+            supervisor = Supervisor(listening(settings), os.environ)
             metrics = GatewayMetrics(lambda: supervisor.states)
             await administer(settings, nacos, supervisor, supervisor, metrics)
 

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import sys
@@ -41,7 +40,7 @@ class Child:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def start(cls, sock: socket.socket) -> "Child":
+    async def start(cls, sock: socket.socket, environment: Mapping[str, str]) -> "Child":
         """Start a worker on a listening socket and wait until it serves.
 
         Raises:
@@ -51,7 +50,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway",
             pass_fds=(sock.fileno(), theirs.fileno()),
-            env={**os.environ, FDS: f"{sock.fileno()},{theirs.fileno()}"},
+            env={**environment, FDS: f"{sock.fileno()},{theirs.fileno()}"},
         )  # fmt: skip
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
@@ -88,10 +87,12 @@ class Child:
 class Supervisor:
     """Keeps a worker on every socket. A `Listener` of the process runner."""
 
-    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], environment: Mapping[str, str]) -> None:
+        """Take a bound socket for each worker, and the environment that workers get."""
         self.states: list[Mapping[str, Any]] = []
         """What each worker last told of itself."""
         self._sockets = sockets
+        self._environment = environment
         self._children: list[Child | None] = [None] * len(sockets)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
@@ -137,7 +138,7 @@ class Supervisor:
             sock.close()
 
     async def _fill(self, slot: int) -> None:
-        self._children[slot] = await Child.start(self._sockets[slot])
+        self._children[slot] = await Child.start(self._sockets[slot], self._environment)
 
     def _spawn(self, work: Callable[[], Any]) -> None:
         task = asyncio.get_running_loop().create_task(work())

@@ -18,7 +18,8 @@ from stack.ports import is_free
 from stack.process import Process, clean_environment
 from stack.waiting import wait_for_all
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0
+"""Generous: a busy machine takes many times the usual twenty seconds."""
 STOP_SECONDS = 45.0
 """Longer than a service's drain and the requests it finishes."""
 

@@ -18,7 +18,7 @@ from stack.waiting import wait_until
 
 SETTINGS = ROOT / "deploy" / "nacos"
 """The folder of application.properties."""
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
 
 

@@ -1,0 +1,88 @@
+"""The examples of the README are true."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from failover import Instance
+from fastapi import FastAPI
+from nacos_client import AsyncNacosTransport, Nacos, NacosTransport
+from nacos_client.testing import FakeNacos
+from pydantic import BaseModel, Field
+
+pytestmark = pytest.mark.anyio
+
+README = Path(__file__).parents[1] / "README.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+async def run(example: str, **names: Any) -> dict[str, Any]:
+    """Run the example that contains a word, as the body of a coroutine."""
+    [source] = [text for text in EXAMPLES if example in text]
+    body = "".join(f"    {line}\n" for line in source.splitlines())
+    exec(f"async def main():\n{body}    return locals()", names)  # noqa: S102  (our own text)
+    found: dict[str, Any] = await names["main"]()
+    return found
+
+
+@contextmanager
+def greeter(fake: FakeNacos) -> Iterator[dict[str, Any]]:
+    """An instance of `greeter` in Nacos, reached without a network."""
+    fake.put_instance("greeter", Instance("192.0.2.1", 8080))
+    inner = httpx.MockTransport(lambda request: httpx.Response(200, text=str(request.url)))
+    http = ModuleType("httpx")
+    http.Client, http.AsyncClient = httpx.Client, httpx.AsyncClient
+    yield {
+        "httpx": http,
+        "AsyncNacosTransport": lambda nacos: AsyncNacosTransport(nacos, inner=inner),
+        "NacosTransport": lambda nacos: NacosTransport(nacos, inner=inner),
+    }
+
+
+@pytest.mark.parametrize("example", ["AsyncNacosTransport(nacos)", " httpx.Client("])
+async def test_calling_by_name(fake: FakeNacos, nacos: Nacos, example: str) -> None:
+    """Both examples reach the instance that Nacos names."""
+    with greeter(fake) as names:
+        found = await run(example, nacos=nacos, **names)
+    assert found["answer"].text == "http://192.0.2.1:8080/hello"
+
+
+async def test_configuration(fake: FakeNacos, nacos: Nacos) -> None:
+    """The example reads what Nacos has, its layers over each other."""
+    fake.publish("company.yaml", "per_minute: 5")
+    fake.publish("limits-prod.yaml", "per_minute: 7")
+    found = await run("class Limits", nacos=nacos, BaseModel=BaseModel, Field=Field)
+    assert found["limits"].value.per_minute == 7
+    await found["limits"].close()
+
+
+async def test_a_fastapi_application(fake: FakeNacos) -> None:
+    """Five lines announce an application while its lifespan lasts."""
+    names: dict[str, Any] = {"Nacos": lambda _: fake.client()}
+    source = (
+        "import os\nfrom collections.abc import AsyncIterator\n"
+        "from contextlib import asynccontextmanager\nfrom fastapi import FastAPI\n"
+        "from nacos_client import NacosSettings\n"
+        + next(text for text in EXAMPLES if "lifespan" in text)
+    )
+    exec(source, names)  # noqa: S102  (our own text)
+    app = FastAPI(lifespan=names["lifespan"])
+    async with app.router.lifespan_context(app):
+        for _ in range(500):
+            if fake.instances("greeter"):
+                break
+            await _tick()
+        assert [i.address for i in fake.instances("greeter")] == ["127.0.0.1:8080"]
+    assert fake.instances("greeter") == ()
+
+
+async def _tick() -> None:
+    """Give the Nacos thread a moment."""
+    import asyncio  # noqa: PLC0415
+
+    await asyncio.sleep(0.01)

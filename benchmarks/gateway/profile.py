@@ -60,11 +60,19 @@ def _by_binary(runner: Runner, folder: Path, core: int) -> str:
     with Process((*argv, "--", "sleep", str(SECONDS)), log=folder / "perf.log", core=core) as perf:
         wrk.run(runner.url, MAIN, seconds=SECONDS, core=core)
         perf.wait(30)
-    done = subprocess.run(
-        ["perf", "report", "-i", data, "--sort", "dso", "--stdio", "-q"],
-        check=True,
-        capture_output=True,
-        text=True,
+    binaries = re.findall(r"^\s+([\d.]+%)\s+(\S+)", _perf_report(data, "dso"), re.MULTILINE)
+    by_symbol = _perf_report(data, "symbol")
+    symbols = re.findall(r"^\s+([\d.]+%)\s+\[[.k]\] (\S+)", by_symbol, re.MULTILINE)
+    tables = (
+        ("By binary:", ("binary", "share"), binaries[:8]),
+        ("By C function:", ("function", "share"), symbols[:TOP]),
     )
-    rows = re.findall(r"^\s+([\d.]+%)\s+(\S+)", done.stdout, re.MULTILINE)[:8]
-    return "By binary:\n\n" + table(("binary", "share"), [(name, share) for share, name in rows])
+    return "\n\n".join(
+        f"{title}\n\n" + table(headers, [(name, share) for share, name in rows])
+        for title, headers, rows in tables
+    )
+
+
+def _perf_report(data: Path, key: str) -> str:
+    argv = ("perf", "report", "-i", data, "--sort", key, "--stdio", "-q")
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout

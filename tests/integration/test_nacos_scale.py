@@ -1,0 +1,117 @@
+"""How quick and how large: figures that the library promises, on a real server."""
+
+import asyncio
+import math
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from failover import Instance
+from nacos_client import Known, Nacos, NacosSettings
+from nacos_client.ports import ServiceKey
+from nacos_client.vendor import Vendor
+from pydantic import BaseModel, SecretStr
+from stack.access import NacosAccess
+
+pytestmark = [pytest.mark.nacos, pytest.mark.anyio]
+
+P99_SECONDS = 0.25
+SERVICES, INSTANCES = 500, 20
+
+
+class Settings(BaseModel):
+    """A document that counts."""
+
+    number: int = 0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio."""
+    return "asyncio"
+
+
+def settings_of(access: NacosAccess, cache: Path) -> NacosSettings:
+    """Read the settings of a client from the access of a server."""
+    return NacosSettings(
+        server_addr=access.server_addr,
+        username=access.username,
+        password=SecretStr(access.password),
+        namespace=access.namespace,
+        cache_dir=cache,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
+)
+async def test_a_change_is_in_force_in_a_quarter_of_a_second(
+    nacos: NacosAccess, tmp_path: Path, changes: int
+) -> None:
+    """From publishing to the value in force, 99 of 100 changes take at most 250 ms."""
+    settings = settings_of(nacos, tmp_path)
+    async with Nacos(settings) as operator, Nacos(settings) as service:
+        watched = service.watch("models", Settings)
+        await watched.start()
+        applied = asyncio.Event()
+        watched.subscribe(lambda _: applied.set())
+        took: list[float] = []
+        for number in range(1, changes + 1):
+            applied.clear()
+            began = time.monotonic()
+            await operator.publish("models", f"number: {number}")
+            async with asyncio.timeout(5):
+                await applied.wait()
+            took.append(time.monotonic() - began)
+            assert watched.value.number == number
+    took.sort()
+    p99 = took[math.ceil(0.99 * len(took)) - 1]
+    print(f"p50 {1000 * took[len(took) // 2]:.0f} ms, p99 {1000 * p99:.0f} ms")
+    assert p99 <= P99_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_five_hundred_services_are_followed(nacos: NacosAccess, tmp_path: Path) -> None:
+    """500 services of 20 instances: all known, and a process that stays small and idle."""
+    settings = settings_of(nacos, tmp_path)
+    async with Nacos(settings) as client:
+        vendor = Vendor()
+        providers = [vendor(settings, f"provider {n}") for n in range(INSTANCES)]
+        services = [ServiceKey(f"service-{n}", "DEFAULT_GROUP") for n in range(SERVICES)]
+        for provider in providers:
+            provider.start()
+
+        async def register(number: int) -> None:
+            for service in services:
+                instance = Instance("10.0.0.1", 1000 + number)
+                await providers[number].register(service, instance)
+
+        try:
+            await asyncio.gather(*map(register, range(INSTANCES)))
+            process = psutil.Process()
+            before = process.memory_info().rss
+            discoveries = [client.discover(service.name) for service in services]
+
+            def complete() -> bool:
+                snapshots = [discovery.snapshot for discovery in discoveries]
+                return all(isinstance(s, Known) and len(s.instances) == 20 for s in snapshots)
+
+            began = time.monotonic()
+            async with asyncio.timeout(60):
+                while not complete():  # noqa: ASYNC110  (the event is in a server)
+                    await asyncio.sleep(0.1)
+            known_after = time.monotonic() - began
+            grown = process.memory_info().rss - before
+            cpu = process.cpu_times()
+            await asyncio.sleep(20)
+            used = process.cpu_times()
+            share = (used.user + used.system - cpu.user - cpu.system) / 20
+            print(
+                f"known after {known_after:.1f} s, {grown / 2**20:.0f} MB, {100 * share:.1f} % CPU"
+            )
+            assert grown < 100 * 2**20
+            assert share < 0.5
+        finally:
+            await asyncio.gather(*(provider.close() for provider in providers))

@@ -37,9 +37,9 @@ def main() -> None:
         finally:
             bench.server.stop()
     bench.figures |= missing
+    report.complete(bench.figures)
     if arguments.short:
         print(report.markdown(bench.figures, bench.plan, before))
-        report.complete(bench.figures)
     else:
         report.write(bench.figures, bench.plan, before)
 

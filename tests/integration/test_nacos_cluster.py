@@ -1,0 +1,98 @@
+"""A cluster of three that loses its leader, and then one more."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from nacos_client import Known, Nacos, NacosSettings, Shown
+from pydantic import BaseModel, SecretStr
+from stack.nacos import NacosServer, cluster
+
+pytestmark = [
+    pytest.mark.nacos,
+    pytest.mark.slow,
+    pytest.mark.anyio,
+    pytest.mark.timeout(600),
+]
+
+
+class Settings(BaseModel):
+    """A document with one value."""
+
+    clusters: int = 3
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[NacosServer]]:
+    """Three servers that are ready."""
+    members = list(cluster(tmp_path / "cluster"))
+    for member in members:
+        member.start()
+    for member in members:
+        member.wait_ready(seconds=240)
+    yield members
+    for member in members:
+        member.kill()
+
+
+async def eventually(condition: Callable[[], object], seconds: float) -> float:
+    """Wait until the condition holds; returns how long that took, in seconds."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in a server)
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+def leader_of(servers: list[NacosServer]) -> NacosServer:
+    """Ask the members who leads their Raft group of naming metadata."""
+    access = servers[0].access
+    login = {"username": access.username, "password": access.password}
+    with httpx.Client(base_url=servers[0].url, timeout=10, trust_env=False) as http:
+        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
+        answer = http.get("/v3/admin/core/cluster/node/list", headers={"accessToken": token})
+    meta = answer.json()["data"][0]["extendInfo"]["raftMetaData"]["metaDataMap"]
+    leader = meta["naming_instance_metadata"]["leader"]
+    port = int(leader.rpartition(":")[2]) + 1000
+    return next(server for server in servers if server.ports.http == port)
+
+
+async def test_losing_servers_loses_no_instance(servers: list[NacosServer], tmp_path: Path) -> None:
+    """Callers never miss an instance, and it is registered with whoever is left."""
+    access = servers[0].access
+    settings = NacosSettings(
+        server_addr=",".join(server.server_addr for server in servers),
+        username=access.username,
+        password=SecretStr(access.password),
+        cache_dir=tmp_path,
+        advertise_ip="127.0.0.1",
+    )
+    async with Nacos(settings) as provider, Nacos(settings) as caller:
+        announcement = provider.announcement("models", port=8001)
+        await announcement.announce()
+        watched = caller.watch("models", Settings)
+        await watched.start(wait=10)
+        discovery = caller.discover("models")
+        await eventually(lambda: len(getattr(discovery.snapshot, "instances", ())) == 1, 30)
+        counts: set[int] = set()
+        discovery.subscribe(lambda snapshot: counts.add(len(getattr(snapshot, "instances", ()))))
+
+        first = leader_of(servers)
+        second = next(server for server in servers if server is not first)
+        for lost in (first, second):
+            await asyncio.to_thread(lost.kill)
+            await eventually(lambda: caller.states["nacos"]["ok"], 30)
+            await eventually(lambda: announcement.state.shown is Shown.AS_WANTED, 30)
+            assert isinstance(discovery.snapshot, Known)
+            if lost is first:
+                await eventually(lambda: announcement.state.shown is Shown.AS_WANTED, 30)
+        assert counts == {1}

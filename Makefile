@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@bash deploy/setup.sh $(VENV) $(MEMBERS)

@@ -46,6 +46,22 @@ class Owner(Protocol):
         """Answer that it failed."""
 
 
+class _Left:
+    """Stands for a request that is over."""
+
+    phase = Phase.DONE
+    due = 0.0
+
+    def send(self, connection: Connection, now: float) -> None:
+        """Nothing is left to send."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Nobody is left to answer."""
+
+
+_LEFT = _Left()
+
+
 class Attempts:
     """Moves a request through WAITING, PAUSED, CONNECTING and SENT.
 
@@ -61,6 +77,10 @@ class Attempts:
         self._record = record
         self._terms = terms
         self._owner = owner
+
+    def leave(self) -> None:
+        """Let go of the request: the two would hold each other until the collector comes."""
+        self._owner = _LEFT
 
     def start(self, now: float) -> None:
         """Begin: from now on the clock of the total deadline runs."""

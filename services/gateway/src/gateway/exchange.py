@@ -270,5 +270,6 @@ class Exchange:
         if self.phase is Phase.WAITING:
             self._terms.service.leave(self._attempts)
         self.phase = Phase.DONE
+        self._attempts.leave()
         self._core.active.discard(self)
         self._terms.leave()

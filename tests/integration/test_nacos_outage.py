@@ -102,16 +102,17 @@ async def test_everything_survives_a_restart(server: NacosServer, tmp_path: Path
 
 async def test_nacos_down_at_start(own_nacos: NacosServer, tmp_path: Path) -> None:
     """Started without Nacos, a client routes and configures from disk, says so, and recovers."""
+    cache = tmp_path / "cache"
     server = await started(own_nacos)
     server.access.publish("models", "clusters: 4")
-    async with Nacos(settings_of(server.access, tmp_path)) as first:
+    async with Nacos(settings_of(server.access, cache)) as first:
         await first.announcement("models", port=8001).announce()
         await first.watch("models", Settings).start()
         await eventually(lambda: count(first, "models") == 1, 10)
-        await eventually(lambda: len(list(tmp_path.rglob("*.json"))) == 2, 5)
+        await eventually(lambda: len(list(cache.rglob("*.json"))) == 2, 5)
     await asyncio.to_thread(server.stop)
 
-    async with Nacos(settings_of(server.access, tmp_path)) as nacos:
+    async with Nacos(settings_of(server.access, cache)) as nacos:
         snapshot = nacos.discover("models").snapshot
         assert isinstance(snapshot, Known)
         assert (len(snapshot.instances), snapshot.source, snapshot.stale) == (1, "disk", True)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 LOGIN_PATHS = ("/v3/auth/user/login", "/v1/auth/users/login")
 """Since 3.0, and before; servers of 3.x answer both."""
+LOGIN_DENIED = (*http.DENIED, 500)
+"""Nacos 3.1 answers an unknown user with 403, and a wrong password with 500."""
 RENEW_AT = 0.8
 """Part of a token's life after which a new one is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
@@ -115,7 +117,7 @@ class Credentials:
         for path in LOGIN_PATHS:
             answer = await http.send(settings, server, "POST", path, form=form)
             status = answer.status_code
-            if status in http.DENIED:
+            if status in LOGIN_DENIED:
                 raise Denied(f"Nacos refused the user {settings.username!r} or the password")
             if answer.is_success:
                 body = answer.json()

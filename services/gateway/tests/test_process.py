@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from failover import Instance
+from gateway.supervisor import Child
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
@@ -142,3 +144,25 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_start_that_is_called_off_leaves_no_worker(tmp_path):
+    """A worker whose start is cancelled is ended: nobody would ever stop it."""
+
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+    async def until(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():  # noqa: ASYNC110 - another process has no event to wait for
+                await asyncio.sleep(0.02)
+
+    before = children()
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        starting = asyncio.create_task(Child.start(sock, environment(tmp_path, free_port(), 1)))
+        await until(lambda: children() - before)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await until(lambda: children() == before)

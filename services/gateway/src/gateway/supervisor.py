@@ -46,19 +46,25 @@ class Child:
         Raises:
             TimeoutError: it does not within 30 s, or ended instead.
         """
-        ours, theirs = socket.socketpair()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway",
-            pass_fds=(sock.fileno(), theirs.fileno()),
-            env={**environment, FDS: f"{sock.fileno()},{theirs.fileno()}"},
-        )  # fmt: skip
-        theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
-        child = cls(process, reader, writer)
-        async with asyncio.timeout(READY_SECONDS):
-            if not await reader.readline():
+        async with contextlib.AsyncExitStack() as undo:
+            # Whatever ends the start early, a cancellation too, leaves no process and no socket.
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "gateway",
+                    pass_fds=(sock.fileno(), theirs.fileno()),
+                    env={**environment, FDS: f"{sock.fileno()},{theirs.fileno()}"},
+                )  # fmt: skip
+            undo.callback(_kill, process)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+            undo.callback(writer.close)
+            async with asyncio.timeout(READY_SECONDS):
+                ready = await reader.readline()
+            if not ready:
                 raise TimeoutError("the worker ended before it was ready")
-        return child
+            undo.pop_all()
+        return cls(process, reader, writer)
 
     async def ask(self, command: Mapping[str, Any]) -> Any:
         """Send a command and return the answer, None if the worker is gone or does not answer."""
@@ -79,9 +85,14 @@ class Child:
             async with asyncio.timeout(EXIT_SECONDS):
                 await self.process.wait()
         except TimeoutError:
-            self.process.kill()
+            _kill(self.process)
             await self.process.wait()
         self._writer.close()
+
+
+def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 class Supervisor:

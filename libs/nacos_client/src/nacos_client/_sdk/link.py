@@ -182,6 +182,9 @@ class Link:
     async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
         """Introduce ourselves; returns the stream of pushes and the connection's id."""
         check = (await ask(channel, Message("ServerCheckRequest", {}, {}))).body
+        if "connectionId" not in check:
+            # A server that is still starting answers, but not with what was asked for.
+            raise BrokenError(f"not ready: {check.get('message') or 'no connection id'}")
         stream: Stream = channel.stream_stream(STREAM)()
         hello = {
             "clientVersion": wire.CLIENT_VERSION,

@@ -19,7 +19,9 @@ NOT_READY = Message("ErrorResponse", {"resultCode": 500, "message": "server is S
 class Starting(grpc.GenericRpcHandler):
     """A server whose every answer is that it is starting."""
 
-    def service(self, handler_call_details):
+    def service(self, handler_call_details):  # noqa: ARG002 - gRPC's signature
+        """Answer every method alike."""
+
         async def answer(_request, _context):
             return encode(NOT_READY)
 

@@ -3,7 +3,7 @@
 It answers only what it is sure of. Anything else - another path, a browser's cross-origin call, a
 body it does not accept at once - goes on to the FastAPI application, which validates with pydantic
 and words the errors. So there is one schema, one place that refuses, and two ways to the same bytes
-(docs/adr/0020-one-schema-two-ways.md).
+(docs/adr/0022-one-schema-two-ways.md).
 """
 
 from collections.abc import Callable, Mapping

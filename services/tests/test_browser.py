@@ -1,11 +1,10 @@
-"""The welcome pages as people use them, in a real Chromium."""
+"""The welcome pages and /docs as people use them, in a real Chromium."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -13,20 +12,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 pytestmark = pytest.mark.browser
 PATIENCE_SECONDS = 30
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1000,900"):
-        options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={profile}")
-    browser = Chrome(options, ChromeService("/usr/bin/chromedriver"))
-    yield browser
-    browser.quit()
+DOCS = {
+    "classifier": ("/api/v1/predict", "labels", ["acc"]),
+    "kmeans": ("/api/skl-kmeans", "results", [1, 1, 1, 1, 2, 0, 0, 0, 0]),
+}
+"""Main operation of each service, and what it answers to its own example."""
 
 
 def wait_for(browser: Chrome, element: str, text: str) -> None:
@@ -97,3 +87,18 @@ def test_links_lead_somewhere(browser, service, package):
             "fetch(arguments[0]).then((r) => arguments[1](r.status))", link
         )
         assert status == 200, link
+
+
+@pytest.mark.parametrize("package", list(DOCS))
+def test_docs_try_the_main_operation(try_out, service, package):
+    """/docs shows and calls the service with nothing from another host, under a strict policy."""
+    running = service(package)
+    path, key, expected = DOCS[package]
+
+    tried = try_out(running.url + "/docs", path)
+
+    assert tried.status == "200"
+    assert tried.answer[key] == expected
+    assert running.url + path in tried.requested
+    assert tried.hosts == {running.url.removeprefix("http://")}
+    assert tried.complaints == []

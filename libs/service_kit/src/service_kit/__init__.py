@@ -1,6 +1,7 @@
 """What every service shares: runner, health, problems, request edge, workers, logs, settings."""
 
 from service_kit.bodies import json_body, require_json
+from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, Edge
 from service_kit.health import Check, Health, State, install
 from service_kit.inference import ModelSpec, Tensor, TensorSpec, add_inference
@@ -29,6 +30,7 @@ __all__ = [
     "Tensor",
     "TensorSpec",
     "Workers",
+    "add_docs",
     "add_inference",
     "add_page",
     "configure_logs",

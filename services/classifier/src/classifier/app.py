@@ -12,6 +12,7 @@ from service_kit import (
     Edge,
     Health,
     Workers,
+    add_docs,
     add_inference,
     add_page,
     install,
@@ -59,8 +60,11 @@ def create_app(
         version=VERSION,
         description=__doc__,
         openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
     )
     install(app, health)
+    add_docs(app)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]

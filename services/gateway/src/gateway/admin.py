@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI, Header
-from service_kit import Health, Problem, install
+from service_kit import Health, Problem, add_docs, install
 
 Command = Mapping[str, Any]
 
@@ -29,8 +29,15 @@ def create_app(workers: Workers, health: Health, *, version: str, token: str | N
         version: of the gateway.
         token: bearer token for `/api`, None if none is asked for.
     """
-    app = FastAPI(title="Gateway admin", version=version, description=__doc__)
+    app = FastAPI(
+        title="Gateway admin",
+        version=version,
+        description=__doc__,
+        docs_url=None,
+        redoc_url=None,
+    )
     install(app, health)
+    add_docs(app)
 
     def authorised(authorization: Annotated[str, Header()] = "") -> None:
         expected = f"Bearer {token}".encode()

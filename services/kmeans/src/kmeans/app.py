@@ -12,6 +12,7 @@ from service_kit import (
     Health,
     Problem,
     Workers,
+    add_docs,
     add_inference,
     add_page,
     install,
@@ -38,8 +39,15 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
         health: what /readyz and the actuator routes tell.
         workers: where fits run.
     """
-    app = FastAPI(title="KMeans clusterer", version=VERSION, description=__doc__)
+    app = FastAPI(
+        title="KMeans clusterer",
+        version=VERSION,
+        description=__doc__,
+        docs_url=None,
+        redoc_url=None,
+    )
     install(app, health)
+    add_docs(app)
 
     @app.post(
         "/api/skl-kmeans",

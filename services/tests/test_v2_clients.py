@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ POINTS = [1, 2, 2, 3, 3, 5, 4, 6, 8, 8, 10, 11, 12, 12, 12, 15, 10, 12]
 
 
 @pytest.fixture(scope="session")
-def python() -> Path:
+def python(program: Callable[[str, str], str]) -> Path:
     """Return the clients' interpreter; made when it is not there."""
-    subprocess.run(["make", "-s", "-f", HERE / "v2.mk", "v2-clients"], cwd=ROOT, check=True)
+    subprocess.run(
+        [program("make", "make"), "-s", "-f", HERE / "v2.mk", "v2-clients"], cwd=ROOT, check=True
+    )
     return ROOT / ".venv/v2-clients/bin/python"
 
 

@@ -142,11 +142,11 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
-@pytest.mark.parametrize("chunk", [b"\0" * 2**20], ids=["zeros"])
-def test_gzip_bomb_is_not_unpacked(service, package, path, chunk):
+def test_gzip_bomb_is_not_unpacked(service, package, path):
     """A compressed body of a thousand times its size is refused unread."""
     running = service(package)
-    bomb = gzip.compress(chunk * 1000)
+    # RFC 1952, 2.2: members one after the other are one file; so a gigabyte is made at once.
+    bomb = gzip.compress(b"\0" * 2**20) * 1000
     before = memory(running.popen.pid)
 
     answer = httpx.post(

@@ -1,9 +1,11 @@
 """Container tests need a Docker engine: in CI there must be one, elsewhere they say so and pass."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
+from stack import ROOT
 from stack.credentials import read_or_make
 from stack.docker import DockerStack
 from stack.plan import Plan
@@ -26,10 +28,20 @@ def _engine() -> None:
 
 @pytest.fixture(scope="session")
 def docker_stack(_engine: None, docker_plan: Plan) -> Iterator[DockerStack]:
-    """The whole stack in containers, built and healthy, for the whole run."""
+    """The whole stack as `make up` starts it where an engine answers, for the whole run."""
     stack = DockerStack(docker_plan)
+    moved = {**os.environ, "STACK_OFFSET": str(docker_plan.offset)}
     try:
-        stack.compose("up", "--detach", "--build", "--wait", "--quiet-pull")
+        up = subprocess.run(
+            ["make", "--silent", "up"],
+            cwd=ROOT,
+            env=moved,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert up.returncode == 0, up.stdout + up.stderr
+        assert "up: containers" in up.stdout
         yield stack
     finally:
         stack.compose("logs", "--tail", "50")

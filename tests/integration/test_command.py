@@ -12,7 +12,7 @@ from stack import ROOT, STATE
 from stack.plan import Plan
 from stack.ports import is_free
 
-pytestmark = [pytest.mark.nacos, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 
 
 def stack(plan: Plan, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,6 +20,18 @@ def stack(plan: Plan, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stack", "--offset", str(plan.offset), *arguments],
         cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def make(plan: Plan, target: str) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile as a newcomer does, on a plan's ports."""
+    return subprocess.run(
+        ["make", "--silent", target],
+        cwd=ROOT,
+        env={**os.environ, "STACK_OFFSET": str(plan.offset)},
         capture_output=True,
         text=True,
         check=False,
@@ -34,14 +46,14 @@ def cleared(plan: Plan) -> Iterator[Plan]:
 
 
 def test_from_up_to_down(cleared: Plan) -> None:
-    """`up` prints three calls that work pasted; `down` ends every process and frees every port."""
-    up = stack(cleared, "up", "--mode", "local")
+    """`make up-local` prints three calls that work pasted; `make down` leaves nothing."""
+    up = make(cleared, "up-local")
     assert up.returncode == 0, up.stdout + up.stderr
     calls = [line for line in up.stdout.splitlines() if line.strip().startswith("curl")]
     answers = [json.loads(subprocess.check_output(["bash", "-c", call])) for call in calls]
     kept = STATE / f"stack-{cleared.offset}" / "processes.json"
     started = {each["name"]: each["pid"] for each in json.loads(kept.read_text())}
-    down = stack(cleared, "down")
+    down = make(cleared, "down")
 
     assert [answers[0]["clusters"], answers[1]["labels"]] == [3, ["acc"]]
     assert answers[2]["model_version"]

@@ -10,5 +10,5 @@ def test_missing_program_is_told(program, monkeypatch, ci, outcome):
     """In CI its tests fail, elsewhere they are skipped; either way the line says how to install."""
     monkeypatch.setenv("CI", ci)
 
-    with pytest.raises(outcome, match="no-such-program.*apt-get install no-such-package"):
+    with pytest.raises(outcome, match=r"no-such-program.*apt-get install no-such-package"):
         program("no-such-program", "no-such-package")

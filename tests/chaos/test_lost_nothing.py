@@ -13,7 +13,7 @@ from stack.nacos import NacosServer
 from stack.plan import Plan
 from stack.waiting import wait_until
 
-pytestmark = [pytest.mark.nacos, pytest.mark.slow]
+pytestmark = pytest.mark.nacos
 
 CALLS_AFTER = 200
 """Calls that must have been answered after the last disturbance."""

@@ -106,6 +106,7 @@ class Core:
         edge: limits of the data port.
         limits: limits of services.
         active: exchanges under way.
+        shadows: copies of requests under way.
         draining: every answer closes its connection.
     """
 
@@ -118,6 +119,7 @@ class Core:
     edge: Edge = field(default_factory=Edge)
     limits: Limits = field(default_factory=Limits)
     active: set[Timed] = field(default_factory=set)
+    shadows: set[object] = field(default_factory=set)
     draining: bool = False
 
     def refuse(self, refusal: Refusal, record: Record, answer: Answer, client: Client) -> None:

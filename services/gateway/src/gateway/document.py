@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from gateway.auth import Keys
 from gateway.limits import Gate, Rate
 from gateway.routes import Route, Split, Table
+from gateway.shadow import Shadow
 
 DATA_ID = "gateway"
 PERCENT = 100
@@ -49,6 +50,43 @@ class RateLimit(Strict):
     burst: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class ShadowEntry(Strict):
+    """Copies of a route's requests, sent when the client has its answer.
+
+    Attributes:
+        service: Nacos service that gets them; what it answers is compared and thrown away.
+        share: percent of the requests.
+        metadata: only instances with these labels get copies.
+        compare: `status`, or `body`: status and body, byte for byte.
+        ignore: members of a JSON object that may differ, for `compare: body`.
+        timeout: seconds for a copy.
+    """
+
+    service: ServiceName
+    share: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 100.0
+    metadata: Labels | None = None
+    compare: Literal["status", "body"] = "status"
+    ignore: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
+    timeout: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.ignore and self.compare != "body":
+            raise ValueError("ignore needs compare: body")
+        return self
+
+    def compile(self) -> Shadow:
+        """The same in the form that requests are matched against."""
+        return Shadow(
+            self.service,
+            share=self.share / PERCENT,
+            timeout=self.timeout,
+            subset=Subset(_pairs(self.metadata or {})),
+            body=self.compare == "body",
+            ignore=frozenset(self.ignore),
+        )
+
+
 class RouteEntry(Strict):
     """One route.
 
@@ -71,6 +109,7 @@ class RouteEntry(Strict):
         concurrency: requests at a time, for each worker.
         keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
         upgrade: WebSockets are let through.
+        shadow: copies of the requests.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
@@ -92,6 +131,7 @@ class RouteEntry(Strict):
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     keys: Annotated[list[Sha256], Field(min_length=1, max_length=64)] | None = None
     upgrade: bool = False
+    shadow: ShadowEntry | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -134,6 +174,7 @@ class RouteEntry(Strict):
             gate=Gate(self.concurrency) if self.concurrency else None,
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
+            shadow=self.shadow.compile() if self.shadow else None,
         )
 
     def _split(self) -> Split | None:

@@ -97,6 +97,7 @@ class Ledger:
         seconds: histogram (a count for each bucket, then the sum) by route and service.
         attempts: count by service, instance and outcome.
         stops: count by service and reason for not trying again.
+        shadows: count by route and what became of the copy.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Ledger:
         )
         self.attempts: dict[tuple[str, str, Outcome], int] = defaultdict(int)
         self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
+        self.shadows: dict[tuple[str, str], int] = defaultdict(int)
 
     def open(self, head: Head, client: bytes, now: float) -> Record:
         """Begin the record of a request."""

@@ -42,6 +42,8 @@ class GatewayMetrics(Collector):
                             ("service", "reason"))  # fmt: skip
         yield self._counter("ejections", "Instances taken out of traffic", states,
                             ("service", "cause"))  # fmt: skip
+        yield self._counter("shadow", "Copies of requests, by what became of them", states,
+                            ("route", "result"))  # fmt: skip
         for name, text, labels in (
             ("retry_budget", "Retries that are left", ("service",)),
             ("discovery_age_seconds", "Since Nacos last vouched for the instances", ("service",)),

@@ -11,9 +11,10 @@ from typing import Any
 from failover import EVERYBODY, RetryPolicy, Subset
 
 from gateway.auth import Keys
-from gateway.http1 import Head
+from gateway.http1 import KEPT, Head
 from gateway.limits import Gate, Rate
 from gateway.problems import Refusal
+from gateway.shadow import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Route:
         gate: requests at a time.
         keys: who may.
         upgrade: WebSocket and other upgrades are tunnelled.
+        shadow: copies of its requests are sent there.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Route:
     gate: Gate | None = None
     keys: Keys | None = None
     upgrade: bool = False
+    shadow: Shadow | None = None
 
     def matches(self, path: bytes) -> bool:
         """Whether a decoded path is this route's or lies below it."""
@@ -120,6 +123,7 @@ class Table:
         for route in self.routes:
             self._first.setdefault(route.path.encode().split(b"/", 2)[1], []).append(route)
         self._anywhere = self._first.get(b"", [])
+        self._matched: dict[tuple[bytes, bytes], tuple[Route, str, bytes]] = {}
 
     def match(self, head: Head) -> tuple[Route, str, bytes]:
         """The route of a request, its service, and the target to send there.
@@ -127,9 +131,18 @@ class Table:
         Raises:
             Refusal: nothing is there (404), or not for this method (405).
         """
-        path = head.path
+        key = head.method, head.target
+        found = self._matched.get(key)
+        if found is None:
+            found = self._match(head)
+            if len(self._matched) >= KEPT:
+                self._matched.clear()
+            self._matched[key] = found
+        return found
+
+    def _match(self, head: Head) -> tuple[Route, str, bytes]:
         if self.routes:
-            route = self._declared(path, head.method)
+            route = self._declared(head.path, head.method)
             if route is not None:
                 return route, route.service, route.rewrite(head.target)
         target = head.target
@@ -159,9 +172,10 @@ class Table:
                           lines=[b"Allow: " + names + b"\r\n"])  # fmt: skip
         return None
 
-    def services(self) -> frozenset[str]:
+    def services(self) -> set[str]:
         """Services that routes name."""
-        return frozenset(route.service for route in self.routes)
+        shadows = {route.shadow.service for route in self.routes if route.shadow is not None}
+        return shadows.union(route.service for route in self.routes)
 
     def describe(self) -> dict[str, Any]:
         """The routes for a reader, in the order in which they are tried."""
@@ -182,4 +196,5 @@ def _describe(route: Route) -> dict[str, Any]:
         "protected": route.keys is not None,
         "split": route.split is not None,
         "upgrade": route.upgrade,
+        "shadow": route.shadow.service if route.shadow else None,
     }

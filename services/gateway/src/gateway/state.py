@@ -88,6 +88,7 @@ class Worker:
             "seconds": [(*labels, counts) for labels, counts in ledger.seconds.items()],
             "attempts": [(s, i, o.value, count) for (s, i, o), count in ledger.attempts.items()],
             "stops": [(s, reason.value, count) for (s, reason), count in ledger.stops.items()],
+            "shadow": [(*labels, count) for labels, count in ledger.shadows.items()],
             "ejections": [
                 (s.name, c.value, count) for s in present for c, count in s.pool.ejected.items()
             ],

@@ -5,6 +5,7 @@ from gateway.answer import Answer
 from gateway.core import Client, Core
 from gateway.exchange import Exchange
 from gateway.http1 import Head
+from gateway.mirror import Mirrored
 from gateway.problems import Refusal
 from gateway.refused import Refused
 
@@ -32,4 +33,7 @@ def take_up(core: Core, client: Client, head: Head | Refusal) -> Exchange | Refu
         terms = admit(core, head, record, now)
     except Refusal as refusal:
         return Refused(core, client, record, answer, refusal)
+    shadow = terms.route.shadow
+    if shadow is not None and not terms.upgrade and core.draw() < shadow.share:
+        return Mirrored(core, client, record, terms, answer)
     return Exchange(core, client, record, terms, answer)

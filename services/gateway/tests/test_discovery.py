@@ -47,20 +47,23 @@ async def gateway_on(fake: FakeNacos, *, token: str | None = None):
         await port.open()
         app = create_app(Alone(worker), Health("gateway", "1"), version="1", token=token)
         host, number = port.address
-        async with (
-            httpx.AsyncClient(base_url=f"http://{host}:{number}", trust_env=False) as data,
-            httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://admin", trust_env=False
-            ) as admin,
-        ):
-            yield data, admin, worker
-        port.stop_accepting()
-        for connection in list(port.connections):
-            connection.cut()
-        await port.close()
-        for service in worker._directory.services.values():
-            for upstream in service.upstreams.values():
-                upstream.close()
+        try:
+            async with (
+                httpx.AsyncClient(base_url=f"http://{host}:{number}", trust_env=False) as data,
+                httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app), base_url="http://admin", trust_env=False
+                ) as admin,
+            ):
+                yield data, admin, worker
+        finally:
+            # A loop that still listens never finishes closing: a failed test would hang the run.
+            port.stop_accepting()
+            for connection in list(port.connections):
+                connection.cut()
+            await port.close()
+            for service in worker._directory.services.values():
+                for upstream in service.upstreams.values():
+                    upstream.close()
 
 
 async def test_a_service_is_followed_once_asked_for(world):

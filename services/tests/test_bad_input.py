@@ -27,9 +27,6 @@ CHECKS = (
 JSON = {"Content-Type": "application/json"}
 SECONDS = 30.0
 GROWTH_BYTES = 150 * 2**20
-EXAMPLES = settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
 PATHS = {
     "classifier": (
         "/api/v1/predict",
@@ -204,19 +201,25 @@ def test_abandoned_bodies_do_no_harm(service, package):
     [("classifier", "/api/v1/openapi.json"), ("kmeans", "/openapi.json")],
 )
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_services_keep_their_openapi_promise(service, package, description, mode):
+@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_services_keep_their_openapi_promise(service, package, description, mode, examples):
     """Generated calls of every route get documented statuses, types and shapes, never a 5xx."""
     schema = schemathesis.openapi.from_url(service(package).url + description, timeout=SECONDS)
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) > 10
     for operation in operations:
         if mode is GenerationMode.POSITIVE or operation.body:
-            _try(operation.as_strategy(generation_mode=mode))
+            _try(operation.as_strategy(generation_mode=mode), examples)
     assert "Traceback" not in service(package).text
 
 
-def _try(cases: SearchStrategy[schemathesis.Case]) -> None:
-    @EXAMPLES
+def _try(cases: SearchStrategy[schemathesis.Case], examples: int) -> None:
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
     @given(cases)
     def call(case: schemathesis.Case) -> None:
         case.call_and_validate(checks=CHECKS, timeout=SECONDS)

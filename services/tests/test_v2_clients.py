@@ -32,7 +32,6 @@ def ask(python: Path, url: str, model: str, inputs: list[dict[str, Any]]) -> dic
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.slow
 def test_both_clients_speak_to_the_classifier(python, classifier):
     """Tritonclient and kserve get class, label and probabilities, and a clear error."""
     car = CAR | {"safety": "high"}
@@ -61,7 +60,6 @@ def test_both_clients_speak_to_the_classifier(python, classifier):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.slow
 def test_both_clients_speak_to_the_clusterer(python, kmeans):
     """Tritonclient and kserve get the published clusters of the example points."""
     inputs = [{"name": "points", "datatype": "FP64", "shape": [9, 2], "data": POINTS}]

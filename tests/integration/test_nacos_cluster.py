@@ -14,7 +14,6 @@ from stack.waiting import wait_until
 
 pytestmark = [
     pytest.mark.nacos,
-    pytest.mark.slow,
     pytest.mark.anyio,
     pytest.mark.timeout(600),
 ]

@@ -74,7 +74,6 @@ async def test_a_change_is_in_force_in_a_quarter_of_a_second(
     assert (p99 if changes >= 200 else p50) <= P99_SECONDS
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_five_hundred_services_are_followed(nacos: NacosAccess, tmp_path: Path) -> None:
     """500 services of 20 instances: all known, and a process that stays small and idle."""

@@ -113,7 +113,6 @@ def test_index_without_credentials_in_the_environment_does_not_start(tmp_path):
     assert "INDEX_USERNAME and INDEX_PASSWORD" in done.stderr
 
 
-@pytest.mark.slow
 def test_publish_install_predict(index, tmp_path):
     """A fresh environment gets either version by `--extra-index-url` from its environment.
 

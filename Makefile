@@ -57,7 +57,11 @@ status: $(READY)  ## show what runs
 
 .PHONY: test
 test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
-	$(PY) -m pytest --ignore=tests/interop $(TEST_ARGS)
+	$(PY) -m pytest --ignore=tests/interop -m "not slow" $(TEST_ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY)  ## the long forms: more examples, more changes, longer outages
+	$(PY) -m pytest --ignore=tests/interop -m slow $(TEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network

@@ -30,18 +30,20 @@ class Member:
 
     Attributes:
         instance: as discovery last described it.
+        address: its `ip:port`, which never changes.
         conduct: failures and ejection.
         in_flight: attempts under way.
         cost: peak EWMA of answer times, in seconds.
         drained: an operator keeps it out of traffic.
     """
 
-    __slots__ = ("_measured_at", "conduct", "cost", "drained", "in_flight", "instance")
+    __slots__ = ("_measured_at", "address", "conduct", "cost", "drained", "in_flight", "instance")
 
     def __init__(
         self, instance: Instance, policy: EjectionPolicy, *, cost: float, now: float
     ) -> None:
         self.instance = instance
+        self.address = instance.address
         self.conduct = Conduct(policy)
         self.in_flight = 0
         self.cost = cost

@@ -49,8 +49,9 @@ class Owner(Protocol):
 class _Left:
     """Stands for a request that is over."""
 
-    phase = Phase.DONE
-    due = 0.0
+    def __init__(self) -> None:
+        self.phase = Phase.DONE
+        self.due = 0.0
 
     def send(self, connection: Connection, now: float) -> None:
         """Nothing is left to send."""
@@ -178,7 +179,7 @@ class Attempts:
         tries, record = self._terms.tries, self._record
         if tries.current is not None:
             took = (record.head_at or now) - tries.started
-            address = tries.current.instance.address
+            address = tries.current.address
             self._core.ledger.attempt(record, address, outcome, took)
             self._terms.service.pool.record(
                 tries, outcome, now, self._core.draw(), asked=asked, took=took

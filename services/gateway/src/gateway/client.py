@@ -131,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             return
         key = name.lower()
         if key not in HANDLED:
-            self._lines.append(b"%b: %b\r\n" % (name, value))
+            self._lines.append(name + b": " + value + b"\r\n")
         elif key not in self._handled:
             self._handled[key] = value
         elif key in SINGLE:
@@ -151,7 +151,8 @@ class ClientConnection(asyncio.Protocol):
                 parser.get_method(), self._url, parser.get_http_version(), self._lines,
                 self._handled, keep_alive=parser.should_keep_alive(),
             )  # fmt: skip
-            self._body_follows = head.length != 0 and bool(parser.should_upgrade())
+            if b"upgrade" in self._handled:
+                self._body_follows = head.length != 0 and bool(parser.should_upgrade())
         except Refusal as refusal:
             head = refusal
         self._take(head)

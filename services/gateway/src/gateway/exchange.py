@@ -97,9 +97,10 @@ class Exchange:
     def client_lost(self) -> None:
         """The client went away: stop, and learn nothing about the instance."""
         if self.phase is not Phase.DONE:
+            now = self._core.clock()
             self._attempts.drop()
-            self._attempts.learn(Outcome.ABANDONED, self._core.clock())
-            self._finish(499, "client_gone")
+            self._attempts.learn(Outcome.ABANDONED, now)
+            self._finish(499, "client_gone", now)
 
     def _stream(self, now: float) -> None:
         """Send the body while it arrives; hold the client until there is where to."""
@@ -164,10 +165,11 @@ class Exchange:
 
     def response_end(self) -> None:
         """Complete the answer."""
+        now = self._core.clock()
         self._attempts.connection = None
         self.answer.end()
-        self._attempts.learn(Outcome.ANSWERED, self._core.clock())
-        self._finish(self.answer.status, "answered")
+        self._attempts.learn(Outcome.ANSWERED, now)
+        self._finish(self.answer.status, "answered", now)
 
     def response_lost(self, outcome: Outcome) -> None:
         """Retry; once the head was passed on, make the truncation visible instead."""
@@ -175,10 +177,11 @@ class Exchange:
         if self.phase is Phase.SENT:
             self._attempts.fail(outcome, self._core.clock())
             return
-        self._attempts.learn(Outcome.CUT, self._core.clock())
+        now = self._core.clock()
+        self._attempts.learn(Outcome.CUT, now)
         self.answer.flush()
         self._client.abort()
-        self._finish(self.answer.status, "cut")
+        self._finish(self.answer.status, "cut", now)
 
     # Tunnels and backpressure.
 
@@ -260,9 +263,8 @@ class Exchange:
             self._attempts.learn(Outcome.ABANDONED, self._core.clock())
             self.refuse(refusal)
 
-    def _finish(self, status: int, result: str) -> None:
+    def _finish(self, status: int, result: str, now: float) -> None:
         self._leave()
-        now = self._core.clock()
         self._core.ledger.close(self._record, status, self.answer.sent, result, now)
         self._client.answered(close=self.answer.close)
 

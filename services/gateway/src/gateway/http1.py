@@ -7,6 +7,7 @@ it is pure: bytes in, values or a `Refusal` out (RFC 9110 section 7.6, RFC 9112 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,8 @@ from gateway.problems import Refusal
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 32 * 1024
 MAX_FIELDS = 100
+KEPT = 256
+"""What was worked out of that many different inputs is kept, for the next request like it."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -127,7 +130,7 @@ def check_head(
     host = handled.get(b"host")
     if host is None and not old:
         raise Refusal(400, "http_request_error", "Host is missing.")
-    if host is not None and not _HOST.fullmatch(host):
+    if host is not None and not _is_host(host):
         raise Refusal(400, "http_request_error", "Host is not one host name.")
     chunked = b"transfer-encoding" in handled
     length = handled.get(b"content-length")
@@ -135,11 +138,17 @@ def check_head(
         raise Refusal(400, "http_request_error", "The length of the body is ambiguous.")
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
-    target = _origin_form(target, host)
+    if not target.startswith(b"/"):
+        target = _origin_form(target, host)
     return Head(
         method, target, _decoded_path(target), lines, handled,
         None if chunked else int(length or 0), not keep_alive, old,
     )  # fmt: skip
+
+
+@lru_cache(KEPT)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def oversized(target: bytes) -> Refusal:
@@ -157,11 +166,7 @@ def stand_in(length: int | None) -> bytes:
 
 
 def _origin_form(target: bytes, host: bytes | None) -> bytes:
-    """Path and query of an origin-form target, or of an absolute one that names the Host."""
-    if b"#" in target or not target.isascii():
-        raise Refusal(400, "http_request_error", "The target has a fragment or non-ASCII bytes.")
-    if target.startswith(b"/"):
-        return target
+    """Path and query of an absolute target that names the Host."""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise Refusal(400, "http_request_error", "The target is neither a path nor a URL.")
@@ -171,8 +176,11 @@ def _origin_form(target: bytes, host: bytes | None) -> bytes:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
+@lru_cache(KEPT)
 def _decoded_path(target: bytes) -> bytes:
     """The path as a service will read it; routes must not be fooled by its spelling."""
+    if b"#" in target or not target.isascii():
+        raise Refusal(400, "http_request_error", "The target has a fragment or non-ASCII bytes.")
     path = target.partition(b"?")[0] if b"?" in target else target
     if b"%" in path:
         path = unquote_to_bytes(path)

@@ -122,7 +122,7 @@ class DataPort:
             known = self._described[host] = Forwarded(
                 address=host.encode(),
                 scheme=b"https" if self._tls else b"http",
-                port=self.address[1],
+                port=b"%d" % self.address[1],
                 trusted=bool(host) and any(ip_address(host) in net for net in self._trusted),
             )
         return known

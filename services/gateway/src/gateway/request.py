@@ -1,10 +1,11 @@
 """The request as an instance gets it, rendered."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from failover import Tries, remaining_millis
 
-from gateway.http1 import TRACEPARENT, Head
+from gateway.http1 import KEPT, TRACEPARENT, Head
 from gateway.problems import Refusal
 
 
@@ -15,30 +16,35 @@ class Forwarded:
     Attributes:
         address: of the peer.
         scheme: http or https.
-        port: of the data port.
+        port: of the data port, in digits.
         trusted: the peer is a proxy whose own account is believed.
     """
 
     address: bytes
     scheme: bytes
-    port: int
+    port: bytes
     trusted: bool = False
 
     def lines(self, head: Head) -> bytes:
         """The `X-Forwarded-*` fields; a trusted peer's are continued, any other's replaced."""
         handled = head.handled
         peer, scheme, host = self.address, self.scheme, handled.get(b"host", b"")
-        port = b"%d" % self.port
+        port = self.port
         if self.trusted:
             earlier = handled.get(b"x-forwarded-for")
             peer = earlier + b", " + peer if earlier else peer
             scheme = handled.get(b"x-forwarded-proto", scheme)
             host = handled.get(b"x-forwarded-host", host)
             port = handled.get(b"x-forwarded-port", port)
-        return (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
-            b"X-Forwarded-Port: %b\r\n" % (peer, scheme, host, port)
-        )
+        return _forwarded(peer, scheme, host, port)
+
+
+@lru_cache(KEPT)
+def _forwarded(peer: bytes, scheme: bytes, host: bytes, port: bytes) -> bytes:
+    return (
+        b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
+        b"X-Forwarded-Port: %b\r\n" % (peer, scheme, host, port)
+    )
 
 
 def check_loop(head: Head, pseudonym: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from failover import EjectionPolicy, Instance, Member, Pool
 
+from gateway.http1 import KEPT
 from gateway.keepalive import Upstream
 
 IDEMPOTENT = "gateway.idempotent"
@@ -48,11 +49,13 @@ class Waiting(Protocol):
 class Service:
     """A service: instances, connections, queue, counters."""
 
-    __slots__ = ("_declared", "_limits", "_patterns", "expected", "known", "name", "pool", "queue",
-                 "upstreams")  # fmt: skip
+    __slots__ = ("_answers", "_declared", "_limits", "_patterns", "expected", "known", "name",
+                 "pool", "prefix", "queue", "upstreams")  # fmt: skip
 
     def __init__(self, name: str, limits: Limits, ejection: EjectionPolicy | None = None) -> None:
         self.name = name
+        self.prefix = b"/" + name.encode()
+        """What leads to it by name."""
         self.known = False
         """True once discovery has answered for it, in this life or from its snapshot."""
         self.expected = False
@@ -65,6 +68,7 @@ class Service:
         self._limits = limits
         self._declared: frozenset[str] = frozenset()
         self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._answers: dict[tuple[bytes, bytes], bool] = {}
 
     def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
         """Take over what discovery says, let the queue try again; return who is gone."""
@@ -80,6 +84,7 @@ class Service:
         declared = {entry for labels in metadata for entry in declared_in(labels)}
         self._declared = frozenset(entry for entry in declared if "*" not in entry)
         self._patterns = tuple(map(_pattern, sorted(declared - self._declared)))
+        self._answers = {}
         self.known = True
         self.expected = self.expected or bool(metadata)
         waiting, self.queue = self.queue, deque()
@@ -91,8 +96,14 @@ class Service:
         """Whether the service's owner declared that such a request may run twice."""
         if not self._declared and not self._patterns:
             return False
-        entry = f"{method.decode()} {path.decode('latin-1')}"
-        return entry in self._declared or any(p.fullmatch(entry) for p in self._patterns)
+        answer = self._answers.get((method, path))
+        if answer is None:
+            entry = f"{method.decode()} {path.decode('latin-1')}"
+            answer = entry in self._declared or any(p.fullmatch(entry) for p in self._patterns)
+            if len(self._answers) >= KEPT:
+                self._answers.clear()
+            self._answers[method, path] = answer
+        return answer
 
     @property
     def absent(self) -> bool:

@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             return
         key = name.lower()
         if key not in RESPONSE_HANDLED:
-            self._lines.append(b"%b: %b\r\n" % (name, value))
+            self._lines.append(name + b": " + value + b"\r\n")
         elif key in self._handled and key not in SINGLE:
             self._handled[key] += b"," + value
         else:

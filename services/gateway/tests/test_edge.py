@@ -123,6 +123,26 @@ async def test_hostile_input_cut_anywhere_is_the_same(world, name: str):
         wire.close()
 
 
+@pytest.mark.parametrize("behind", [GET + b"\r\n", b"junk\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [
+        (b"GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 404),
+        (b"GET /car-evaluation/x HTTP/1.1\r\nHost: /\r\n\r\n", 400),
+    ],
+)
+async def test_nothing_is_done_behind_the_last_answer(world, last: bytes, status, behind: bytes):
+    """What came in one packet with a request that ends the connection is dropped, good or bad."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    wire.send(last + behind)
+
+    assert (await wire.reply()).status == status
+    assert await wire.ended()
+    assert not instance.executed
+
+
 async def test_an_absolute_target_that_names_the_host_is_served(world):
     """RFC 9112, 3.2.2: a server must accept it; the instance gets the path."""
     instance = await world.instance()

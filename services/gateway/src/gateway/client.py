@@ -221,6 +221,8 @@ class ClientConnection(asyncio.Protocol):
     # Inside.
 
     def _take(self, head: Head | Refusal) -> None:
+        if self._lingering:
+            return
         if self._current is None and not self._turns:
             self._begin(head)
         elif len(self._turns) < MAX_AHEAD:

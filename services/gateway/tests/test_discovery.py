@@ -10,8 +10,9 @@ import pytest
 from failover import Cause, Instance
 from gateway.admin import create_app
 from gateway.datapath import data_path
-from gateway.discovery import FORGET_ABSENT, MAX_FOLLOWED, NacosDirectory
+from gateway.discovery import FORGET_ABSENT, MAKE_ROOM, MAX_FOLLOWED, NacosDirectory
 from gateway.metrics import GatewayMetrics
+from gateway.problems import Refusal
 from gateway.service import Limits
 from gateway.settings import Settings
 from nacos_client.testing import FakeNacos
@@ -167,17 +168,43 @@ def test_a_stranger_cannot_fill_memory():
     )
     for bad in ("", ".", "a" * 64, "a b", "a\n", "é", "-a"):
         assert directory.find(bad, 0.0) is None
-    for number in range(1000):
+    for number in range(MAX_FOLLOWED):
         directory.find(f"s{number}", 0.0)
+    for number in range(1000):
+        with pytest.raises(Refusal) as refused:
+            directory.find(f"t{number}", 0.0)
+        assert refused.value.status == 503, "404 would be a guess"
     assert len(registry.followed) == MAX_FOLLOWED
 
     for service in directory.services.values():
         service.sync([], 0.0)
+    with pytest.raises(Refusal):
+        directory.find("real", MAKE_ROOM)
     directory.prune(FORGET_ABSENT - 1)
     assert len(registry.followed) == MAX_FOLLOWED
     directory.prune(FORGET_ABSENT + 1)
     assert not registry.followed
     assert directory.find("real", 20.0) is not None
+
+
+async def test_a_real_service_finds_room_among_names_that_do_not_exist(world):
+    """At the bound it is a 503 with `Retry-After` for a second, then an answer; never a 404."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    async with gateway_on(fake) as (data, _, worker):
+        services = worker._directory.services
+        while len(services) < MAX_FOLLOWED:
+            assert (await data.get(f"/stranger-{len(services)}/x")).status_code == 404
+        statuses = []
+        end = time.monotonic() + 10
+        while 200 not in statuses:
+            reply = await data.get(f"/{SERVICE}/x")
+            statuses.append(reply.status_code)
+            assert reply.status_code == 200 or reply.headers["retry-after"] == "1"
+            assert time.monotonic() < end, statuses
+            await asyncio.sleep(0.05)
+        assert set(statuses) <= {200, 503}
+        assert len(services) <= MAX_FOLLOWED
 
 
 async def test_an_operator_sees_and_steers(world):

@@ -11,11 +11,14 @@ from typing import Protocol
 
 from nacos_client import Discovery, Known, Snapshot
 
+from gateway.problems import Refusal
 from gateway.service import Limits, Service
 
 MAX_FOLLOWED = 256
 FORGET_ABSENT = 10.0
 """Seconds for which a name is known to be absent."""
+MAKE_ROOM = 1.0
+"""The same when there is no room for another name: this bounds how often Nacos is asked."""
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
@@ -57,9 +60,18 @@ class NacosDirectory:
         self._stops: dict[str, Callable[[], None]] = {}
 
     def find(self, name: str, now: float) -> Service | None:
-        """The service, or None if it cannot exist or too many were asked for."""
+        """The service, or None if it cannot exist.
+
+        Raises:
+            Refusal: too many others were asked for just now, so nobody knows (503).
+        """
         service = self.services.get(name)
-        if service is None and _NAME.fullmatch(name) and len(self.services) < MAX_FOLLOWED:
+        if service is None and _NAME.fullmatch(name):
+            if len(self.services) >= MAX_FOLLOWED:
+                self._forget_absent(now, MAKE_ROOM)
+            if len(self.services) >= MAX_FOLLOWED:
+                raise Refusal(503, "destination_unavailable",
+                              "Too many services are looked up.", retry_after=1)  # fmt: skip
             service = self._follow(name, now)
         return service
 
@@ -71,10 +83,9 @@ class NacosDirectory:
 
     def prune(self, now: float) -> None:
         """Close idle connections and forget what is absent."""
-        for name, service in list(self.services.items()):
+        for service in self.services.values():
             service.prune(now)
-            if service.absent and now - self._followed[name][1] > FORGET_ABSENT:
-                self._forget(name)
+        self._forget_absent(now, FORGET_ABSENT)
 
     def ages(self) -> Mapping[str, float]:
         """Seconds since Nacos last vouched for each service's instances."""
@@ -96,6 +107,12 @@ class NacosDirectory:
 
         self._stops[name] = discovery.subscribe(take)
         return service
+
+    def _forget_absent(self, now: float, after: float) -> None:
+        """Forget the names that were absent when asked for that many seconds ago."""
+        for name, service in list(self.services.items()):
+            if service.absent and now - self._followed[name][1] > after:
+                self._forget(name)
 
     def _forget(self, name: str) -> None:
         self._stops.pop(name)()

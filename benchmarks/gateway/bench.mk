@@ -1,13 +1,13 @@
 # Gateways side by side. SECONDS, ROUNDS and MINUTES change the length of a run.
 .PHONY: bench-gateway bench-gateway-short soak-gateway
-bench-gateway: $(READY)  ## the gateway beside nginx, HAProxy, Envoy, Traefik, Spring, httpx
+bench-gateway: $(READY) gateway-compiled  ## the gateway beside nginx, HAProxy, Envoy, Traefik, Spring, httpx
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway --seconds $(or $(SECONDS),5) --rounds $(or $(ROUNDS),3)
 
-bench-gateway-short: $(READY)  ## one load, the gateway beside HAProxy and Envoy, no results kept
+bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway beside HAProxy and Envoy, no results kept
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway --short --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),1) \
-	  --only 'this gateway,HAProxy,Envoy'
+	  --only 'this gateway,this gateway compiled,HAProxy,Envoy'
 
 soak-gateway: $(READY)  ## the gateway under load for MINUTES (10): memory and files must not grow
 	@bash benchmarks/gateway/setup.sh

@@ -14,6 +14,7 @@ from benchmarks.measure.process import Process
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 WHEELS = ROOT / ".local" / "peers" / "bin"
+COMPILED = ROOT / ".local" / "compiled"
 SPRING_JAR = HERE / "spring" / "target" / "spring-gateway.jar"
 
 SERVICE = "bench-backend"
@@ -22,6 +23,9 @@ METADATA = {"protocol": "http", "gateway.idempotent": f"POST {DECLARED}, POST /u
 
 GATEWAY = "this gateway"
 GATEWAY_LOGGING = "this gateway + access log"
+GATEWAY_COMPILED = "this gateway compiled"
+GATEWAY_COMPILED_LOGGING = "this gateway compiled + access log"
+OURS = (GATEWAY, GATEWAY_LOGGING, GATEWAY_COMPILED, GATEWAY_COMPILED_LOGGING)
 NGINX, HAPROXY, ENVOY, TRAEFIK = "nginx", "HAProxy", "Envoy", "Traefik"
 SPRING = "Spring Cloud Gateway"
 HTTPX = "FastAPI + httpx"
@@ -75,18 +79,22 @@ def start_backend(site: Site) -> Process:
     return site.start("backend", ("nginx", "-c", conf, "-p", site.work))
 
 
-def _gateway(access_log: str) -> Callable[[Site, int], Process]:
+def _gateway(name: str) -> Callable[[Site, int], Process]:
+    compiled = name in (GATEWAY_COMPILED, GATEWAY_COMPILED_LOGGING)
+    logging = name in (GATEWAY_LOGGING, GATEWAY_COMPILED_LOGGING)
+
     def start(site: Site, port: int) -> Process:
         return site.start(
-            GATEWAY_LOGGING if access_log == "true" else GATEWAY,
+            name,
             [sys.executable, "-m", "gateway"],
             **site.nacos.environment,
             HOST="127.0.0.1",
             PORT=str(port),
             GATEWAY_ADMIN_PORT=str(port + 1),
-            GATEWAY_ACCESS_LOG=access_log,
+            GATEWAY_ACCESS_LOG=str(logging).lower(),
             GATEWAY_WORKERS="1",
             LOG_LEVEL="WARNING",
+            **({"PYTHONPATH": str(COMPILED)} if compiled else {}),
         )
 
     return start
@@ -143,8 +151,7 @@ def _httpx(site: Site, port: int) -> Process:
 
 
 START: dict[str, Callable[[Site, int], Process]] = {
-    GATEWAY: _gateway("false"),
-    GATEWAY_LOGGING: _gateway("true"),
+    **{name: _gateway(name) for name in OURS},
     NGINX: _nginx,
     HAPROXY: _haproxy,
     ENVOY: _envoy,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.gateway.goals import Goal, judge
-from benchmarks.gateway.peers import GATEWAY, GATEWAY_LOGGING
+from benchmarks.gateway.peers import OURS
 from benchmarks.gateway.study import (
     LOADS,
     MAIN,
@@ -46,7 +46,7 @@ class Results:
     def goals(self) -> list[Goal]:
         """The goals of our gateway with and without its access log, if it took part."""
         half = median_half_loads(self.half_loads)
-        mine = [name for name in (GATEWAY, GATEWAY_LOGGING) if (name, MAIN.name) in self.medians]
+        mine = [name for name in OURS if (name, MAIN.name) in self.medians]
         return [goal for name in mine for goal in judge(name, self.medians, half)]
 
     def as_json(self) -> dict[str, object]:

@@ -38,7 +38,7 @@ async def seed(cache, instance) -> None:
 
 
 def environment(cache, port: int, admin: int, **more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return {
         **kept, "NACOS_SERVER_ADDR": "127.0.0.1:1", "NACOS_CACHE_DIR": str(cache),
         "HOST": "127.0.0.1", "PORT": str(port), "GATEWAY_ADMIN_PORT": str(admin),

@@ -7,6 +7,7 @@ Who may enter comes from INDEX_USERNAME and INDEX_PASSWORD in the environment an
 import argparse
 import hmac
 import os
+import signal
 import sys
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -59,6 +60,8 @@ def main() -> int:
     server = index(arguments.packages.resolve(), arguments.port, *credentials)
     sys.stdout.write(f"index on http://127.0.0.1:{server.server_port}/simple/\n")
     sys.stdout.flush()
+    # However it is asked to end, it ends in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

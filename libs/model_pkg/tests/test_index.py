@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import zipfile
@@ -46,7 +45,7 @@ def index(tmp_path_factory):
     ) as server:
         assert server.stdout is not None
         yield urlsplit(server.stdout.readline().split()[-1]).port
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         assert server.wait(10) == 0
 
 

@@ -83,8 +83,9 @@ async def test_an_async_call_by_name(nacos: Nacos, backends: list[Backend]) -> N
     """The request reaches an instance as it was made; the answer says which one."""
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
         answers = [await client.post("http://models/predict?a=1", json=[1]) for _ in range(20)]
-    assert {answer.json()["from"] for answer in answers} == {"one", "two"}
-    assert backends[0].seen[0] == ("POST", "/predict?a=1", b"[1]")
+    seen = [request for backend in backends for request in backend.seen]
+    assert {answer.json()["from"] for answer in answers} <= {"one", "two"}
+    assert seen == [("POST", "/predict?a=1", b"[1]")] * 20
     assert answers[0].json()["host"] == answers[0].extensions["nacos_instance"].decode()
     assert str(answers[0].request.url) == "http://models/predict?a=1"
 

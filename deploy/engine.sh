@@ -46,7 +46,8 @@ install_plugins() {
     fi
 }
 
-# image NAME PACKAGE...: a minimal image of this release with these packages.
+# image NAME PACKAGE...: a minimal image of this release with these packages. No manual pages, but
+# their folder: Java's package links into it.
 image() {
     local name=$1 && shift
     docker image inspect "$name" >/dev/null 2>&1 && return
@@ -58,6 +59,7 @@ image() {
     done
     mmdebstrap --quiet --variant=minbase --include="ca-certificates,$(IFS=,; echo "$*")" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --essential-hook='mkdir -p "$1/usr/share/man/man1"' \
         "$VERSION_CODENAME" "$state/${name##*/}.tar" "${sources[@]}"
     docker import --change 'ENV LANG=C.UTF-8' "$state/${name##*/}.tar" "$name" >/dev/null
     rm "$state/${name##*/}.tar"

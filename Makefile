@@ -57,7 +57,11 @@ status: $(READY)  ## show what runs
 
 .PHONY: test
 test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
-	$(PY) -m pytest --ignore=tests/interop -m "not slow" $(TEST_ARGS)
+	$(PY) -m pytest --ignore=tests/interop -m "not slow and not outage" $(TEST_ARGS)
+
+.PHONY: test-outages
+test-outages: $(READY)  ## Nacos and providers frozen, killed, restarted, for tens of seconds each
+	$(PY) -m pytest --ignore=tests/interop -m "outage and not slow" $(TEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(READY)  ## the long forms: more examples, more changes, longer outages

@@ -75,6 +75,7 @@ def test_a_crash_of_one_instance_of_each_service_costs_no_call(local_stack: Loca
     assert set(calling.statuses) == {200}
 
 
+@pytest.mark.outage
 def test_a_rolling_restart_costs_no_call(local_stack: LocalStack) -> None:
     """Every model instance ended by SIGTERM and started again, in turn: every call answered 200."""
     with callers(local_stack.plan) as calling:
@@ -101,6 +102,7 @@ def test_a_frozen_instance_costs_no_call(local_stack: LocalStack) -> None:
     assert set(calling.statuses) == {200}
 
 
+@pytest.mark.outage
 def test_calls_go_on_while_nacos_is_gone(local_stack: LocalStack) -> None:
     """Nacos killed: calls are answered from what is known; back again, everything is registered."""
     with callers(local_stack.plan) as calling:
@@ -112,6 +114,7 @@ def test_calls_go_on_while_nacos_is_gone(local_stack: LocalStack) -> None:
     assert set(calling.statuses) == {200}
 
 
+@pytest.mark.outage
 @pytest.mark.timeout(240)
 def test_services_start_without_nacos_and_register_when_it_comes(
     own_nacos: NacosServer, service: Callable[..., object]

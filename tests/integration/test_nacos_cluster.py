@@ -15,6 +15,7 @@ from stack.waiting import wait_until
 pytestmark = [
     pytest.mark.nacos,
     pytest.mark.anyio,
+    pytest.mark.outage,
     pytest.mark.timeout(600),
 ]
 

@@ -69,6 +69,7 @@ async def server(own_nacos: NacosServer) -> NacosServer:
     return await started(own_nacos)
 
 
+@pytest.mark.outage
 async def test_everything_survives_a_restart(server: NacosServer, tmp_path: Path) -> None:
     """Three seconds after Nacos is back the instance is; callers never saw it missing.
 
@@ -100,6 +101,7 @@ async def test_everything_survives_a_restart(server: NacosServer, tmp_path: Path
         assert set(counts) == {1}
 
 
+@pytest.mark.outage
 async def test_nacos_down_at_start(own_nacos: NacosServer, tmp_path: Path) -> None:
     """Started without Nacos, a client routes and configures from disk, says so, and recovers."""
     cache = tmp_path / "cache"
@@ -135,6 +137,7 @@ async def test_nacos_down_at_start(own_nacos: NacosServer, tmp_path: Path) -> No
         assert not known.snapshot.stale
 
 
+@pytest.mark.outage
 @pytest.mark.parametrize("seconds", [12.0, pytest.param(60.0, marks=pytest.mark.slow)])
 async def test_a_frozen_nacos(server: NacosServer, tmp_path: Path, seconds: float) -> None:
     """While Nacos is frozen every call ends in time and what is known stays; then all is back."""
@@ -166,6 +169,7 @@ async def test_a_frozen_nacos(server: NacosServer, tmp_path: Path, seconds: floa
         assert set(counts) == {1}
 
 
+@pytest.mark.outage
 async def test_a_client_closes_in_time_while_nacos_is_frozen(
     server: NacosServer, tmp_path: Path
 ) -> None:
@@ -197,6 +201,7 @@ async def test_a_wrong_password(nacos: NacosAccess, tmp_path: Path) -> None:
     assert nacos.instances("models") == []
 
 
+@pytest.mark.outage
 async def test_another_token_secret(own_nacos: NacosServer, tmp_path: Path) -> None:
     """When tokens are no longer accepted, one new login repairs everything."""
     secrets = NacosSecrets()

@@ -114,6 +114,7 @@ def test_a_briefly_stopped_provider_stays(provider: StartProvider) -> None:
         assert one.shown()
 
 
+@pytest.mark.outage
 @pytest.mark.timeout(240)
 def test_a_long_stopped_provider_comes_back(provider: StartProvider) -> None:
     """Nacos drops a provider stopped for 45 s; five seconds after it runs on it is back."""

@@ -28,6 +28,7 @@ def test_nothing_is_shown_without_a_login(nacos_server: NacosAccess) -> None:
     assert answer.status_code in {401, 403}
 
 
+@pytest.mark.outage
 def test_a_killed_server_comes_back_with_its_data(own_nacos: NacosServer) -> None:
     """After a crash the same login works and the namespaces are still there."""
     own_nacos.start()

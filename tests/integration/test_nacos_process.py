@@ -17,7 +17,7 @@ from stack.ports import free_port
 from stack.process import clean_environment
 from stack.waiting import wait_until
 
-pytestmark = pytest.mark.nacos
+pytestmark = [pytest.mark.nacos, pytest.mark.outage]
 
 EJECTION_SECONDS = 45.0
 """Nacos drops a connection that is silent for 20 s within 3 s, after asking it for 5 s."""
@@ -114,7 +114,6 @@ def test_a_briefly_stopped_provider_stays(provider: StartProvider) -> None:
         assert one.shown()
 
 
-@pytest.mark.outage
 @pytest.mark.timeout(240)
 def test_a_long_stopped_provider_comes_back(provider: StartProvider) -> None:
     """Nacos drops a provider stopped for 45 s; five seconds after it runs on it is back."""

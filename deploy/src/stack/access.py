@@ -1,8 +1,10 @@
 """What an operator does in a Nacos server over its admin API: documents, instances, namespaces."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,17 +14,33 @@ GROUP = "DEFAULT_GROUP"
 
 @dataclass(frozen=True, slots=True)
 class NacosAccess:
-    """Where a server is and with which login and namespace it is used."""
+    """Where a server is and with which login and namespace it is used.
+
+    `ca` names the authority of a server that speaks TLS (a PEM file); None: plain text.
+    """
 
     server_addr: str
     username: str
     password: str = field(repr=False)
     namespace: str = "public"
+    ca: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Base address of the HTTP API."""
+        return f"{'https' if self.ca else 'http'}://{self.server_addr.split(',')[0]}/nacos"
+
+    def http(self, *, timeout: float = 10) -> httpx.Client:
+        """Make a client of the HTTP API that is not logged in; `timeout` in seconds."""
+        trust = ssl.create_default_context(cafile=self.ca) if self.ca else False
+        return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, verify=trust)
 
     @property
     def environment(self) -> Mapping[str, str]:
         """The NACOS_* variables that a service needs to use this server."""
+        tls = {"NACOS_TLS": "true", "NACOS_TLS_CA": str(self.ca)} if self.ca else {}
         return {
+            **tls,
             "NACOS_SERVER_ADDR": self.server_addr,
             "NACOS_USERNAME": self.username,
             "NACOS_PASSWORD": self.password,
@@ -61,8 +79,7 @@ class NacosAccess:
 
     @contextmanager
     def _session(self) -> Iterator[httpx.Client]:
-        url = f"http://{self.server_addr.split(',')[0]}/nacos"
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+        with self.http() as http:
             login = {"username": self.username, "password": self.password}
             answer = http.post("/v3/auth/user/login", data=login)
             answer.raise_for_status()

@@ -33,11 +33,20 @@ class NacosSecrets:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class NacosTls:
+    """PEM files of a server that speaks TLS only, over HTTP and gRPC: who signed, who, its key."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
 class NacosServer:
     """One Nacos server, its data under `home`; starting it again finds them there.
 
     `address` is the IPv4 literal under which it knows itself. `peers` names all members of its
-    cluster as `ip:port`; without peers it stands alone.
+    cluster as `ip:port`; without peers it stands alone. With `tls` it refuses plain text.
     """
 
     username = "nacos"
@@ -52,12 +61,14 @@ class NacosServer:
         address: str = "127.0.0.1",
         peers: tuple[str, ...] = (),
         shared: NacosSecrets | None = None,
+        tls: NacosTls | None = None,
     ) -> None:
         self.home = home.resolve()
         free = NacosPorts.free()
         self.ports = NacosPorts(port or free.http, console_port or (port or free.http) + 1)
         self._address = address
         self._peers = peers
+        self._tls = tls
         self.secrets = shared or self._kept_secrets(password)
         self.process: Process | None = None
 
@@ -69,7 +80,7 @@ class NacosServer:
     @property
     def url(self) -> str:
         """Base address of the HTTP API."""
-        return f"http://{self.server_addr}/nacos"
+        return self.access.url
 
     @property
     def console_url(self) -> str:
@@ -84,7 +95,8 @@ class NacosServer:
     @property
     def access(self) -> NacosAccess:
         """How its clients reach it."""
-        return NacosAccess(self.server_addr, self.username, self.password)
+        ca = self._tls.ca if self._tls else None
+        return NacosAccess(self.server_addr, self.username, self.password, ca=ca)
 
     @property
     def log(self) -> Path:
@@ -98,7 +110,7 @@ class NacosServer:
         argv += [f"-Dnacos.server.ip={self._address}", *self._mode()]
         argv += [f"-Dnacos.home={self.home}", f"-Dnacos.logs.path={self.home}/logs"]
         argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
-        argv += [f"-Dspring.config.additional-location=file:{SETTINGS}/"]
+        argv += [f"-Dspring.config.additional-location=file:{SETTINGS}/", *self._encryption()]
         argv += ["-cp", class_path(), str(LAUNCHER)]
         # Secrets go by the environment, which only the owner can read, never on the command line.
         env = {
@@ -140,7 +152,7 @@ class NacosServer:
                 return False
             tail = self.log.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"Nacos ended while starting; the end of {self.log}:\n{tail}")
-        with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
+        with self.access.http(timeout=5) as http:
             try:
                 if http.get("/v3/admin/core/state/readiness").status_code != httpx.codes.OK:
                     return False
@@ -186,6 +198,21 @@ class NacosServer:
         made = NacosSecrets(password=password) if password else NacosSecrets()
         write_private(file, json.dumps(asdict(made)))
         return made
+
+    def _encryption(self) -> list[str]:
+        if self._tls is None:
+            return []
+        files = self._tls
+        # The first pair is Spring Boot's, for HTTP; the others are Nacos' own, for gRPC.
+        settings = {
+            "server.ssl.certificate": files.certificate,
+            "server.ssl.certificate-private-key": files.key,
+            "nacos.remote.server.rpc.tls.enableTls": "true",
+            "nacos.remote.server.rpc.tls.compatibility": "false",
+            "nacos.remote.server.rpc.tls.certChainFile": f"file:{files.certificate}",
+            "nacos.remote.server.rpc.tls.certPrivateKey": f"file:{files.key}",
+        }
+        return [f"-D{name}={value}" for name, value in settings.items()]
 
     def _mode(self) -> list[str]:
         if not self._peers:

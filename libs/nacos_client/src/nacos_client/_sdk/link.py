@@ -9,7 +9,7 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Never
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
@@ -161,23 +161,28 @@ class Link:
         """Connect, stay connected, begin again; until cancelled."""
         pause, longest = RETRY_SECONDS
         for host, port in self._servers:
-            channel = open_channel(self._settings, host, port)
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    stream, connection = await self._set_up(channel)
-                pause = RETRY_SECONDS[0]
-                self._gained(channel, connection, f"{host}:{port}")
-                await self._stay(channel, stream)
+                await self._visit(host, port)
             except LOSSES as error:
-                self._lost(f"{host}:{port}: {in_words(error)}")
+                reason = in_words(error)
             except Exception as error:  # the link must not end: whatever it was, begin again
                 log.exception("the link to %s:%s failed", host, port)
-                self._lost(f"{host}:{port}: {error!r}")
-            finally:
-                self._channel = None
-                await channel.close()
+                reason = repr(error)
+            pause = RETRY_SECONDS[0] if self.connection else min(2 * pause, longest)
+            self._lost(f"{host}:{port}: {reason}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
-            pause = min(2 * pause, longest)
+
+    async def _visit(self, host: str, port: int) -> Never:
+        """Stay connected to one server; ends with what ended the connection."""
+        channel = open_channel(self._settings, host, port)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                stream, connection = await self._set_up(channel)
+            self._gained(channel, connection, f"{host}:{port}")
+            await self._stay(channel, stream)
+        finally:
+            self._channel = None
+            await channel.close()
 
     async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
         """Introduce ourselves; returns the stream of pushes and the connection's id."""
@@ -216,7 +221,7 @@ class Link:
         for poke in list(self._pokes):
             poke()
 
-    async def _stay(self, channel: grpc.aio.Channel, stream: Stream) -> None:
+    async def _stay(self, channel: grpc.aio.Channel, stream: Stream) -> Never:
         """Take pushes and beat until the connection is over."""
         tasks = {
             asyncio.create_task(self._take_pushes(stream)),

@@ -8,9 +8,9 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 
-from nacos_client._sdk import wire
+from nacos_client._sdk import tls, wire
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import NacosError
+from nacos_client.errors import NacosError, Unreachable
 from nacos_client.settings import NacosSettings
 
 CALL_SECONDS = 3.0
@@ -29,12 +29,23 @@ class BrokenError(Exception):
     """The connection is over; the message says why."""
 
 
-LOSSES = (BrokenError, TimeoutError, ValueError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
+LOSSES = (
+    BrokenError,
+    TimeoutError,
+    Unreachable,
+    ValueError,
+    asyncio.InvalidStateError,
+    grpc.aio.AioRpcError,
+)
 """What a connection ends with; gRPC reports the use of a stream that has ended as invalid state."""
 
 
 def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Channel:
-    """Make a channel to a server; nothing is sent yet."""
+    """Make a channel to a server; nothing is sent yet.
+
+    Raises:
+        Unreachable: a file for TLS cannot be used.
+    """
     target = f"{host}:{port + GRPC_OFFSET}"
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -45,12 +56,7 @@ def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Chan
         return grpc.aio.insecure_channel(target, options=options)
     if settings.tls_server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls_server_name))
-    trust, certificate, key = (
-        path.read_bytes() if path else None
-        for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)
-    )
-    credentials = grpc.ssl_channel_credentials(trust, key, certificate)
-    return grpc.aio.secure_channel(target, credentials, options=options)
+    return grpc.aio.secure_channel(target, tls.credentials(settings), options=options)
 
 
 async def ask(channel: grpc.aio.Channel, message: Message) -> Message:

@@ -51,7 +51,7 @@ class Credentials:
 
         Args:
             naming: `group@@service` of a naming request.
-            config: group of a configuration request.
+            config: `namespace+group` of a configuration request; "" if it names neither.
 
         Raises:
             Denied: the user or the password is wrong.
@@ -65,7 +65,6 @@ class Credentials:
             headers |= sign(
                 settings.access_key,
                 settings.secret_key.get_secret_value(),
-                namespace=settings.namespace,
                 naming=naming,
                 config=config,
                 millis=int(time.time() * 1000),
@@ -129,13 +128,7 @@ class Credentials:
 
 
 def sign(
-    access_key: str,
-    secret_key: str,
-    *,
-    namespace: str,
-    naming: str | None,
-    config: str | None,
-    millis: int,
+    access_key: str, secret_key: str, *, naming: str | None, config: str | None, millis: int
 ) -> dict[str, str]:
     """Sign a request as hosted Nacos expects it: HMAC-SHA1 over its time and its resource."""
 
@@ -144,10 +137,9 @@ def sign(
         return base64.b64encode(digest).decode()
 
     if config is not None:
-        resource = f"{namespace}+{config}" if namespace else config
         return {
             "Spas-AccessKey": access_key,
-            "Spas-Signature": signature(f"{resource}+{millis}"),
+            "Spas-Signature": signature(f"{config}+{millis}" if config else str(millis)),
             "Timestamp": str(millis),
         }
     data = f"{millis}@@{naming}" if naming else str(millis)

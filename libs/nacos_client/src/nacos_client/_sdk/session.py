@@ -116,7 +116,7 @@ class SdkSession:
         self._changes.setdefault(key, set()).add(changed)
         context = {**self._place(key), "md5": md5}
         body = {"listen": True, "configListenContexts": [context]}
-        answer = await self._link.call("ConfigBatchListenRequest", body, config=key.group)
+        answer = await self._link.call("ConfigBatchListenRequest", body, config="")
         return bool(answer.get("changedConfigs"))
 
     async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
@@ -139,7 +139,8 @@ class SdkSession:
     async def _config(
         self, kind: str, key: DocumentKey, body: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        return await self._link.call(kind, {**self._place(key), **body}, config=key.group)
+        resource = f"{self._namespace}+{key.group}"
+        return await self._link.call(kind, {**self._place(key), **body}, config=resource)
 
     async def override(self, service: ServiceKey, instance: Instance) -> None:
         """Undo what somebody set for this instance by hand, through the administration's API.

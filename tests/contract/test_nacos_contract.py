@@ -116,6 +116,7 @@ async def test_metadata_and_weight_change_in_place(world: Any) -> None:
         expected = ("127.0.0.1:8001", 2.5, True, {"version": "2", **SOURCE})
         await eventually(lambda: world.shown("models") == [expected])
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        await eventually(lambda: seen)
         assert set(seen) == {1}
 
 

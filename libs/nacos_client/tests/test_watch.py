@@ -5,7 +5,9 @@ import logging
 import threading
 
 import pytest
-from nacos_client import BadDocument, Nacos, NacosError
+from nacos_client import BadDocument, Document, Nacos, NacosError
+from nacos_client.follow import Follower
+from nacos_client.ports import DocumentKey
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel
 
@@ -167,3 +169,38 @@ async def test_the_newest_of_many_changes_wins(fake: FakeNacos, nacos: Nacos) ->
     for clusters in range(4, 204):
         fake.publish("models", f"clusters: {clusters}")
     await eventually(lambda: watched.value.clusters == 203)
+
+
+class Connection:
+    """One document on a connection, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.connection: str | None = "first"
+        self.trouble: str | None = None
+        self.listening: list[str | None] = []
+        self.notice = lambda: None
+
+    def attach(self, poke: object) -> object:  # noqa: ARG002
+        """Wake nobody."""
+        return lambda: None
+
+    async def listen(self, key: DocumentKey, md5: str, changed: object) -> bool:  # noqa: ARG002
+        """Keep on which connection."""
+        self.listening.append(self.connection)
+        self.notice = changed
+        return md5 != "md5"
+
+    async def fetch(self, key: DocumentKey) -> Document:  # noqa: ARG002
+        """Answer always the same."""
+        return Document("clusters: 4", "md5")
+
+
+async def test_a_notice_before_a_reconnect_leaves_nobody_deaf() -> None:
+    """A new connection is listened on at once, even if a change was announced on the old one."""
+    documents = Connection()
+    follower = Follower(documents, [DocumentKey("models", "G")], lambda _: None)
+    await follower._turn()
+    documents.notice()
+    documents.connection = "second"
+    await follower._turn()
+    assert documents.listening == ["first", "second"]

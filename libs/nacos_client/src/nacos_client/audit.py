@@ -16,7 +16,7 @@ from failover import Instance
 
 from nacos_client.errors import NacosError
 from nacos_client.ports import Listing, Registry, ServiceKey
-from nacos_client.reconcile import Doorbell, reconcile
+from nacos_client.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class Keeper:
         wanted: Instance,
         held_back: Callable[[], str | None],
     ) -> None:
-        self.bell = Doorbell()
+        self._loop = Reconciler(f"{service} {wanted.address}", session, self._turn)
+        self.bell = self._loop.bell
         self.state = AnnouncementState(Shown.UNKNOWN, wanted, detail="not asked yet")
         self._session = session
         self._service = service
@@ -103,7 +104,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Compare and mend until cancelled."""
-        await reconcile(self._session, self.bell, self._turn)
+        await self._loop.run()
 
     async def leave(self) -> None:
         """Take the instance out and wait until Nacos no longer shows it; never raises."""

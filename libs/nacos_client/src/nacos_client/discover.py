@@ -16,7 +16,7 @@ from failover import Instance
 
 from nacos_client.errors import NacosError, Unreachable
 from nacos_client.ports import Feed, Listing, ServiceKey
-from nacos_client.reconcile import Doorbell, reconcile
+from nacos_client.reconcile import Reconciler
 from nacos_client.runtime import Runtime
 from nacos_client.snapshot import Doubt, Known, Snapshot, Unknown, aged, judge
 from nacos_client.store import Store
@@ -24,7 +24,6 @@ from nacos_client.store import Store
 log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 10.0
-RETRY_SECONDS = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -42,7 +41,7 @@ class Discovery:
         self._runtime = runtime
         self._feed = feed
         self._store = store
-        self._bell = Doorbell()
+        self._loop = Reconciler(service, feed, self._turn)
         self._pushed: Listing | None = None
         self._doubt: Doubt | None = None
         self._connection: str | None = None
@@ -59,14 +58,15 @@ class Discovery:
     @property
     def plain_state(self) -> dict[str, Any]:
         """The state in plain values, for a readiness answer."""
-        snapshot = self._snapshot
-        if isinstance(snapshot, Unknown):
-            return {"ok": False, "instances": None, "stale": True, "source": None}
+        snapshot, trouble = self._snapshot, self._loop.trouble
+        known = snapshot if isinstance(snapshot, Known) else None
         return {
-            "ok": True,
-            "instances": len(snapshot.instances),
-            "stale": snapshot.stale,
-            "source": snapshot.source,
+            "ok": known is not None and not self._loop.denied,
+            "instances": len(known.instances) if known else None,
+            "stale": known.stale if known else True,
+            "source": known.source if known else None,
+            "protected": known.protected if known else False,
+            "trouble": str(trouble) if trouble else None,
         }
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
@@ -106,7 +106,7 @@ class Discovery:
         except TimeoutError as error:
             if isinstance(self._snapshot, Known):
                 return self._snapshot
-            raise Unreachable(f"{self.service} is not known yet: {self._feed.trouble}") from error
+            raise Unreachable(f"{self.service} is not known yet: {self._loop.trouble}") from error
         finally:
             stop()
 
@@ -120,30 +120,27 @@ class Discovery:
 
     async def follow(self) -> None:
         """Follow the service until cancelled; runs on the Nacos thread."""
-        await reconcile(self._feed, self._bell, self._turn)
+        await self._loop.run()
 
     async def _turn(self) -> float:
         """Take what was pushed, or ask; returns the seconds until the next question."""
         pushed, self._pushed = self._pushed, None
         try:
             listing = await self._ask(pushed)
-        except NacosError as error:
-            log.warning("%s: %s", self.service, error)
-            listing = None
-            patience = RETRY_SECONDS
-        else:
-            patience = RECONCILE_SECONDS
+        except NacosError:
+            self._put(aged(self._snapshot, time.monotonic()))
+            raise
         now = time.monotonic()
         if listing is None:
             self._put(aged(self._snapshot, now))
-            return patience
+            return RECONCILE_SECONDS
         snapshot, self._doubt = judge(
             self._snapshot, listing, self._doubt, now=now, reconnected_at=self._reconnected_at
         )
         self._put(snapshot)
         if self._doubt is not None:
-            return min(patience, max(0.05, self._doubt.until - now))
-        return patience
+            return min(RECONCILE_SECONDS, max(0.05, self._doubt.until - now))
+        return RECONCILE_SECONDS
 
     async def _ask(self, pushed: Listing | None) -> Listing | None:
         connection = self._feed.connection
@@ -159,7 +156,7 @@ class Discovery:
 
     def _push(self, listing: Listing) -> None:
         self._pushed = listing
-        self._bell.ring()
+        self._loop.bell.ring()
 
     def _put(self, snapshot: Snapshot) -> None:
         before, self._snapshot = self._snapshot, snapshot

@@ -7,11 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from nacos_client.errors import Denied, NacosError, Unreachable
 from nacos_client.ports import Connected
 
 log = logging.getLogger(__name__)
 
 FAILED_SECONDS = 1.0
+DENIED_SECONDS = 5.0
+"""A permission given in Nacos takes some seconds to hold; asking more often only logs in anew."""
 
 
 class Doorbell:
@@ -35,24 +38,60 @@ class Doorbell:
         return True
 
 
-async def reconcile(
-    connected: Connected, bell: Doorbell, turn: Callable[[], Awaitable[float]]
-) -> None:
-    """Take turns until cancelled.
+class Reconciler:
+    """The loop of one thing that is kept right.
 
-    Args:
-        connected: rings the bell when its connection changes.
+    Attributes:
         bell: wakes the loop before its time.
-        turn: compares and mends once; returns the seconds until it wants to look again.
     """
-    detach = connected.attach(bell.ring)
-    try:
-        while True:
-            try:
-                patience = await turn()
-            except Exception:  # a mistake in one turn must not end the watch for ever
-                log.exception("a turn failed; the next follows in %g s", FAILED_SECONDS)
-                patience = FAILED_SECONDS
-            await bell.wait(patience)
-    finally:
-        detach()
+
+    def __init__(
+        self, name: object, connected: Connected, turn: Callable[[], Awaitable[float]]
+    ) -> None:
+        """Prepare the loop.
+
+        Args:
+            name: of the thing, for the log.
+            connected: rings the bell when its connection changes.
+            turn: compares and mends once; returns the seconds until it wants to look again.
+        """
+        self.bell = Doorbell()
+        self._name = name
+        self._connected = connected
+        self._turn = turn
+        self._failure: NacosError | None = None
+
+    @property
+    def trouble(self) -> NacosError | None:
+        """Why Nacos could not be asked at the last turn, or None."""
+        if self._connected.connection is None:
+            return Unreachable(self._connected.trouble or "not connected")
+        return self._failure
+
+    @property
+    def denied(self) -> bool:
+        """True if Nacos answers, and refuses this user what was asked."""
+        return isinstance(self.trouble, Denied)
+
+    async def run(self) -> None:
+        """Take turns until cancelled."""
+        detach = self._connected.attach(self.bell.ring)
+        try:
+            while True:
+                await self.bell.wait(await self._take_turn())
+        finally:
+            detach()
+
+    async def _take_turn(self) -> float:
+        try:
+            patience = await self._turn()
+        except NacosError as error:
+            if str(error) != str(self._failure):
+                log.warning("%s: %s", self._name, error)
+            self._failure = error
+            return DENIED_SECONDS if isinstance(error, Denied) else FAILED_SECONDS
+        except Exception:  # a mistake in one turn must not end the watch for ever
+            log.exception("a turn failed; the next follows in %g s", FAILED_SECONDS)
+            return FAILED_SECONDS
+        self._failure = None
+        return patience

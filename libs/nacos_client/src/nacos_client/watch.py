@@ -129,16 +129,18 @@ class Watched(Generic[T]):
         """The state in plain values, for a readiness answer."""
         rejection = self._state.rejection
         return {
-            "ok": self._state.applied_at > 0,
+            "ok": self._state.applied_at > 0 and not self._follower.loop.denied,
             "version": self._state.version,
             "source": self._state.source,
             "rejected": rejection.reason if rejection else None,
+            "trouble": self.trouble,
         }
 
     @property
     def trouble(self) -> str | None:
         """Why Nacos could not be asked at the last attempt, or None."""
-        return self._follower.trouble
+        trouble = self._follower.loop.trouble
+        return str(trouble) if trouble else None
 
     @property
     def _name(self) -> str:

@@ -3,9 +3,10 @@
     python provider.py SERVICE PORT BLOCKED_LIMIT
     python provider.py SERVICE PORT workers
 
-The first prints one JSON line each time what Nacos shows of it changes. `block N` blocks the event
-loop for N seconds, `fork` forks a child that tries to use the parent's client and one of its own,
-`withdraw` ends. The second forks two workers that announce PORT and PORT + 1.
+The first also follows its own service. It prints one JSON line each time what Nacos shows of it,
+the number of instances that it knows, or the trouble with its disk changes. `block N` blocks the
+event loop for N seconds, `fork` forks a child that tries to use the parent's client and one of its
+own, `withdraw` ends. The second forks two workers that announce PORT and PORT + 1.
 """
 
 import asyncio
@@ -74,12 +75,15 @@ async def main(service: str, port: int, limit: float) -> None:
     async with Nacos(NacosSettings.from_env(os.environ)) as nacos:
         announcement = nacos.announcement(service, port=port, blocked_limit=limit)
         await announcement.announce()
-        shown = None
+        discovery = nacos.discover(service)
+        told = None
         while True:
-            state = announcement.plain_state
-            if state["shown"] != shown:
-                shown = state["shown"]
-                say(**state)
+            disk = nacos.states["nacos"]["disk"]
+            known = discovery.plain_state["instances"]
+            facts = (announcement.plain_state["shown"], known, disk)
+            if facts != told:
+                told = facts
+                say(**announcement.plain_state, known=known, disk=disk)
             try:
                 command = await asyncio.wait_for(lines.readline(), 0.05)
             except TimeoutError:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,25 @@ def make(plan: Plan, target: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def logs_until(plan: Plan, names: set[str]) -> set[str]:
+    """Which of the names `make logs` has a log of; it follows them, so it is interrupted."""
+    with subprocess.Popen(
+        ["make", "--silent", "logs"],
+        cwd=ROOT,
+        env={**os.environ, "STACK_OFFSET": str(plan.offset)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as logs:
+        shown: set[str] = set()
+        for line in logs.stdout or ():
+            shown |= {name for name in names if line.startswith("==> ") and name in line}
+            if shown == names:
+                break
+        os.killpg(logs.pid, signal.SIGINT)
+    return shown
+
+
 @pytest.fixture
 def cleared(plan: Plan) -> Iterator[Plan]:
     """Free ports; what was started on them ends with the test."""
@@ -46,18 +66,25 @@ def cleared(plan: Plan) -> Iterator[Plan]:
 
 
 def test_from_up_to_down(cleared: Plan) -> None:
-    """`make up-local` prints three calls that work pasted; `make down` leaves nothing."""
+    """`make up-local` prints three calls that work pasted; `make down` leaves nothing.
+
+    Between them `make status` names every process and `make logs` shows the log of each.
+    """
     up = make(cleared, "up-local")
     assert up.returncode == 0, up.stdout + up.stderr
     calls = [line for line in up.stdout.splitlines() if line.strip().startswith("curl")]
     answers = [json.loads(subprocess.check_output(["bash", "-c", call])) for call in calls]
+    status = make(cleared, "status")
     kept = STATE / f"stack-{cleared.offset}" / "processes.json"
     started = {each["name"]: each["pid"] for each in json.loads(kept.read_text())}
+    logs = logs_until(cleared, set(started))
     down = make(cleared, "down")
 
     assert [answers[0]["clusters"], answers[1]["labels"]] == [3, ["acc"]]
     assert answers[2]["model_version"]
     assert len(started) == 6
+    assert logs == set(started)
+    assert all(name in status.stdout for name in started)
     assert down.returncode == 0
     assert [name for name, pid in started.items() if psutil.pid_exists(pid)] == []
     assert all(is_free(port) for part in cleared.parts for port in part.ports.values())

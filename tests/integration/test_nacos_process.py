@@ -172,8 +172,42 @@ def test_a_withdrawn_instance_is_gone_when_the_call_returns(provider: StartProvi
     assert one.process.wait(10) == 0
 
 
-def test_a_provider_that_may_write_nothing_announces_itself(provider: StartProvider) -> None:
-    """Read-only root, full disk: with every write to a file failing, the registration stands."""
+def test_a_provider_that_may_write_nothing_works(provider: StartProvider) -> None:
+    """With every write to a file failing it is registered, knows others, and says what is wrong."""
     one = provider(argv=("prlimit", "--fsize=0"))
 
+    works_without_disk(one, "File too large")
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=64k tmpfs "$NACOS_CACHE_DIR"
+cat /dev/zero > "$NACOS_CACHE_DIR/fill" 2> /dev/null
+exec "$@"
+"""
+"""Runs in a mount namespace of its own, which ends with the process and takes the disk with it."""
+
+
+def test_a_full_disk_takes_nothing_but_the_copy_on_it(
+    provider: StartProvider, tmp_path: Path
+) -> None:
+    """On a file system without a free byte it is registered, knows others, and says so."""
+    private = ("unshare", "--mount", "--propagation", "private", "--")
+    if subprocess.run(
+        [*private, "mount", "-t", "tmpfs", "tmpfs", tmp_path], check=False
+    ).returncode:
+        pytest.skip("only who may mount can fill a disk; the limit above stands for it")
+    # `clean_environment` drops the variable of this process, so the shell sets it.
+    script = f"export NACOS_CACHE_DIR='{tmp_path}'\n{FULL_DISK}"
+    one = provider(argv=(*private, "sh", "-c", script, "sh"))
+
+    works_without_disk(one, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def works_without_disk(one: Provider, reason: str) -> None:
+    wait_until(
+        lambda: any(f.get("known") == 1 and f["disk"] for f in one.said), seconds=20, what="both"
+    )
+    assert reason in one.said[-1]["disk"]
+    assert one.said[-1]["shown"] == "as wanted"
     assert one.shown()

@@ -15,7 +15,7 @@ import h11
 import httptools
 import pytest
 from failover import Outcome
-from gateway.access_log import KEPT, AccessLog
+from gateway.access_log import MAX_LINES, AccessLog
 from gateway.core import Edge
 from gateway.http1 import Head
 from gateway.ledger import Record
@@ -138,7 +138,7 @@ async def test_a_stuck_log_stops_nobody(world):
             assert time.monotonic() - began < 1.0
             if taken % 1000 == 0:
                 await asyncio.sleep(0)
-        assert len(log._kept) <= KEPT
+        assert len(log._lines) <= MAX_LINES
 
         assert (await gateway.call()).status == 200
         assert log.dropped == 2

@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="gateways, comma-separated; default all")
     parser.add_argument(
-        "--short", action="store_true", help="one load, results printed and not kept"
+        "--short", action="store_true", help="one load; like --only, printed and not kept"
     )
     return parser.parse_args()
 
@@ -130,13 +130,13 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
 
 
 def main() -> int:
-    """Write the report, or print it in the short form; 1 if a goal was missed."""
+    """Write the report, or print what is not the whole of it; 1 if a goal was missed."""
     options = arguments()
     end_in_order_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         results = run_all(options, Path(folder))
     text = markdown(results)
-    if options.short:
+    if options.short or options.only:
         print(text[text.index("## Goals") :])
     else:
         costs = sorted(

@@ -93,6 +93,7 @@ def _gateway(name: str) -> Callable[[Site, int], Process]:
             GATEWAY_ADMIN_PORT=str(port + 1),
             GATEWAY_ACCESS_LOG=str(logging).lower(),
             GATEWAY_WORKERS="1",
+            GATEWAY_MAX_IN_FLIGHT="8192",
             LOG_LEVEL="WARNING",
             **({"PYTHONPATH": str(COMPILED)} if compiled else {}),
         )

@@ -1,10 +1,11 @@
 """The measurements: every gateway in turn under every load, several rounds, one machine."""
 
-import asyncio
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import uvloop
 
 from benchmarks.gateway.peers import DECLARED, SERVICE
 from benchmarks.measure import wrk
@@ -157,7 +158,7 @@ def half_load(name: str, port: int, *, path: str, rate: float, seconds: float) -
     body = b'"' + b"x" * 198 + b'"'
     wire = post(path, "half-load", kind="", body=body)
     loop = OpenLoop("127.0.0.1", port, rate, seconds, lambda _: wire)
-    samples = asyncio.run(loop.run())
+    samples = uvloop.run(loop.run())
     latencies = [sample.latency * 1e3 for sample in samples[len(samples) // 10 :]]
     return HalfLoad(
         gateway=name,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
 import pytest
 from failover import Instance
 from nacos_client import Nacos, NacosSettings
@@ -32,6 +31,12 @@ class World(Protocol):
 
     def change(self, service: str, instance: Instance) -> None:
         """Set weight, enabled and metadata of an instance by hand."""
+
+    def put(self, service: str, instance: Instance) -> None:
+        """Add an instance that some other process announced, with the health it reports."""
+
+    def protect(self, service: str, threshold: float) -> None:
+        """Set the share of healthy instances at which all count as healthy."""
 
 
 class FakeWorld:
@@ -63,6 +68,12 @@ class FakeWorld:
             metadata=instance.metadata,
         )
 
+    def put(self, service: str, instance: Instance) -> None:
+        self._fake.put_instance(service, instance)
+
+    def protect(self, service: str, threshold: float) -> None:
+        self._fake.protect(service, threshold)
+
 
 class RealWorld:
     """A real server, in a namespace of the test's own."""
@@ -93,23 +104,39 @@ class RealWorld:
         ]
 
     def change(self, service: str, instance: Instance) -> None:
-        form: dict[str, Any] = {
+        self._admin("PUT", "/v3/admin/ns/instance", service, **_form(instance))
+
+    def put(self, service: str, instance: Instance) -> None:
+        self._admin("POST", "/v3/client/ns/instance", service, **_form(instance))
+
+    def protect(self, service: str, threshold: float) -> None:
+        method = "PUT" if self.shown(service) else "POST"
+        self._admin(method, "/v3/admin/ns/service", service, protectThreshold=threshold)
+
+    def _admin(self, method: str, path: str, service: str, **form: Any) -> None:
+        place = {
             "namespaceId": self._access.namespace,
             "groupName": "DEFAULT_GROUP",
             "serviceName": service,
-            "ip": instance.ip,
-            "port": instance.port,
-            "clusterName": instance.cluster,
-            "weight": instance.weight,
-            "enabled": str(instance.enabled).lower(),
-            "metadata": json.dumps(dict(instance.metadata)),
+            "ephemeral": "true",
         }
-        url = f"http://{self._access.server_addr}/nacos"
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+        with self._access.http() as http:
             login = {"username": self._access.username, "password": self._access.password}
             token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-            answer = http.put("/v3/admin/ns/instance", data=form, headers={"accessToken": token})
-            answer.raise_for_status()
+            headers = {"accessToken": token}
+            http.request(method, path, data=place | form, headers=headers).raise_for_status()
+
+
+def _form(instance: Instance) -> dict[str, Any]:
+    return {
+        "ip": instance.ip,
+        "port": instance.port,
+        "clusterName": instance.cluster,
+        "weight": instance.weight,
+        "healthy": str(instance.healthy).lower(),
+        "enabled": str(instance.enabled).lower(),
+        "metadata": json.dumps(dict(instance.metadata)),
+    }
 
 
 def _within(settings: NacosSettings, namespace: str | None) -> NacosSettings:

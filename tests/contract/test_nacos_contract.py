@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from failover import Instance
 from nacos_client import (
     Announcement,
     Conflict,
@@ -191,6 +192,24 @@ async def test_the_last_instance_disappears(world: Any) -> None:
         await announcement.withdraw()
         took = await eventually(lambda: _count(discovery.snapshot) == 0)
         assert 2 < took < 6
+
+
+async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
+    """When Nacos says that too few are healthy, all are callable, and none counts as missing."""
+    world.protect("models", 0.4)
+    for port, healthy in ((1, True), (2, False), (3, False)):
+        world.put("models", Instance("10.0.0.1", port, healthy=healthy))
+    async with world.client() as nacos:
+        discovery = nacos.discover("models")
+        await eventually(lambda: getattr(discovery.snapshot, "protected", False))
+        assert [i.healthy for i in discovery.snapshot.instances] == [True] * 3
+        assert discovery.snapshot.held == 0
+        assert discovery.plain_state["protected"]
+
+        world.protect("models", 0.1)
+        await eventually(lambda: not discovery.snapshot.protected, seconds=15)
+        healthy = {i.port: i.healthy for i in discovery.snapshot.instances}
+        assert healthy == {1: True, 2: False, 3: False}
 
 
 async def test_groups_are_apart(world: Any) -> None:

@@ -104,3 +104,29 @@ def test_the_truth_wins_in_the_end(answers: list[tuple[int, float]], rejoining: 
     )
     if doubt is not None:
         assert final.instances == listing.instances
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.lists(st.booleans(), max_size=9))
+def test_protection_leaves_nobody_behind(before: list[bool], listed: list[bool]) -> None:
+    """While the protect threshold holds, every known instance is callable, the missed ones too."""
+    current, now = (
+        tuple(Instance("10.0.0.1", port, healthy=h) for port, h in enumerate(healthy, 1))
+        for healthy in (before, listed)
+    )
+    snapshot, _ = judge(
+        Known(current, "nacos", 0.0),
+        Listing(now, protected=True),
+        None,
+        now=1.0,
+        reconnected_at=NEVER,
+    )
+    assert snapshot.protected
+    assert all(instance.healthy for instance in snapshot.instances)
+    assert len(snapshot.instances) == len(now) + snapshot.held
+
+
+def test_a_change_of_health_is_no_shrinking() -> None:
+    """All instances but one turn unhealthy: the list is as long as before, and believed at once."""
+    sick = (*some(1), *(replace(i, healthy=False) for i in some(9, first=2)))
+    snapshot, doubt = judge(known(10), Listing(sick), None, now=1.0, reconnected_at=NEVER)
+    assert (snapshot.instances, doubt) == (sick, None)

@@ -6,7 +6,8 @@ import io
 import json
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -77,6 +78,33 @@ def backends(fake: FakeNacos) -> Iterator[list[Backend]]:
 def dead(port: int = 1) -> Instance:
     """Where nobody listens."""
     return Instance("127.0.0.1", port)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  (the event is in another thread)
+            await asyncio.sleep(0.01)
+
+
+async def test_the_protect_threshold_spreads_calls_over_all(
+    fake: FakeNacos, nacos: Nacos, backends: list[Backend]
+) -> None:
+    """Unhealthy instances get no call while enough are healthy, and their share when too few are.
+
+    What was a help to the last healthy one must not be undone by callers who ask it first.
+    """
+    one, two = backends
+    fake.put_instance("models", replace(two.instance, healthy=False))
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        for _ in range(20):
+            await client.get("http://models/")
+        assert (len(one.seen), len(two.seen)) == (20, 0)
+
+        fake.protect("models", 0.5)
+        await eventually(lambda: nacos.discover("models").plain_state["protected"])
+        one.delay = two.delay = 0.05
+        await asyncio.gather(*(client.get("http://models/") for _ in range(20)))
+        assert len(two.seen) > 5
 
 
 async def test_an_async_call_by_name(nacos: Nacos, backends: list[Backend]) -> None:

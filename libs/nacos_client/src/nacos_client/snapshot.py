@@ -37,7 +37,8 @@ class Known:
         observed_at: monotonic time in seconds at which Nacos last vouched for them.
         stale: Nacos does not vouch for them at present.
         held: how many of them Nacos no longer lists, kept until that is confirmed.
-        protected: so few are healthy that Nacos calls all healthy: health is unknown.
+        protected: so few are healthy that Nacos wants calls spread over all of them, lest the last
+            ones drown (its protect threshold): `healthy` is true of each, and proves nothing.
     """
 
     instances: tuple[Instance, ...]
@@ -84,7 +85,8 @@ def judge(
         now: monotonic time of the answer.
         reconnected_at: monotonic time at which Nacos was last found again; -inf for never.
     """
-    truth = Known(listing.instances, "nacos", now, protected=listing.protected)
+    protected = listing.protected
+    truth = Known(_callable(listing.instances, protected), "nacos", now, protected=protected)
     if isinstance(current, Unknown) or not suspicious(current.instances, listing.instances):
         return truth, None
     if doubt is None:
@@ -94,10 +96,15 @@ def judge(
         return truth, None
     listed = {instance.address for instance in listing.instances}
     held = tuple(i for i in current.instances if i.address not in listed)
-    everything = (*listing.instances, *held)
-    return replace(
-        current, instances=everything, held=len(held), protected=listing.protected
-    ), doubt
+    everything = _callable((*listing.instances, *held), protected)
+    return replace(current, instances=everything, held=len(held), protected=protected), doubt
+
+
+def _callable(instances: tuple[Instance, ...], protected: bool) -> tuple[Instance, ...]:  # noqa: FBT001
+    """Put no instance behind another for its health while Nacos' protection holds."""
+    if not protected:
+        return instances
+    return tuple(i if i.healthy else replace(i, healthy=True) for i in instances)
 
 
 def aged(current: Snapshot, now: float) -> Snapshot:

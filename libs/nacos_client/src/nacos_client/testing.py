@@ -45,6 +45,7 @@ class FakeNacos:
         self._sessions: set[FakeSession] = set()
         self._static: dict[Place, dict[str, Instance]] = {}
         self._overrides: dict[tuple[Place, str], dict[str, Any]] = {}
+        self._thresholds: dict[Place, float] = {}
         self._documents: dict[Place, Document] = {}
         self._running = True
         self._cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
@@ -131,6 +132,20 @@ class FakeNacos:
             self._overrides[place, address] = fields
         self.push(place)
 
+    def protect(
+        self,
+        service: str,
+        threshold: float,
+        *,
+        group: str = "DEFAULT_GROUP",
+        namespace: str = "public",
+    ) -> None:
+        """Set a service's protect threshold: the share of healthy instances that is too small."""
+        place = (namespace, ServiceKey(service, group))
+        with self._lock:
+            self._thresholds[place] = threshold
+        self.push(place)
+
     def publish(
         self,
         data_id: str,
@@ -201,9 +216,13 @@ class FakeNacos:
             call()
 
     def listing(self, place: Place) -> Listing:
-        """Answer what callers are told: enabled instances."""
+        """Answer what callers are told: enabled instances, all as healthy if too few are."""
         with self._lock:
-            return Listing(tuple(i for i in self._all(place) if i.enabled))
+            enabled = tuple(i for i in self._all(place) if i.enabled)
+            healthy = sum(i.healthy for i in enabled)
+            if enabled and healthy <= self._thresholds.get(place, 0.0) * len(enabled):
+                return Listing(tuple(replace(i, healthy=True) for i in enabled), protected=True)
+            return Listing(enabled)
 
     def push(self, place: Place) -> None:
         """Tell who subscribed."""

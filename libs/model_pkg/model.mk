@@ -2,6 +2,7 @@
 MODEL := libs/model_pkg
 MODEL_VERSIONS := 1.0.0 1.1.0
 INDEX_PORT ?= 8081
+INDEX_FOLDER ?= .local/index
 
 .PHONY: train-model
 train-model: $(READY)  ## evaluate, gate and train every released model version, write cards
@@ -13,7 +14,7 @@ model-wheels: $(READY)  ## build the wheel of every model version into libs/mode
 
 .PHONY: index
 index: $(READY)  ## private package index (login: INDEX_USERNAME, INDEX_PASSWORD)
-	$(PY) $(MODEL)/index.py .local/index --port $(INDEX_PORT)
+	$(PY) $(MODEL)/index.py $(INDEX_FOLDER) --port $(INDEX_PORT)
 
 .PHONY: release-model
 release-model: train-model  ## train, gate, build, publish to INDEX_URL (same login)

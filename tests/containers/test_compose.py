@@ -1,11 +1,13 @@
 """`docker compose up` gives the same system as the local stack, in small and tight containers."""
 
 import json
+import os
 import subprocess
 from typing import Any
 
 import httpx
 import pytest
+from stack import ROOT
 from stack.credentials import read_or_make
 from stack.docker import DockerStack
 from stack.plan import Plan
@@ -79,6 +81,22 @@ def test_a_document_published_in_the_console_changes_the_answer(docker_stack: Do
             seconds=30,
             what="three clusters again",
         )
+
+
+def test_a_second_start_changes_nothing(docker_stack: DockerStack) -> None:
+    """`make up-docker` while all runs: the same containers, and a success."""
+    before = docker("ps", "--quiet", "--no-trunc")
+    again = subprocess.run(
+        ["make", "--silent", "up-docker"],
+        cwd=ROOT,
+        env={**os.environ, "STACK_OFFSET": str(docker_stack.plan.offset)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert docker("ps", "--quiet", "--no-trunc") == before
 
 
 def test_a_killed_container_costs_no_call(

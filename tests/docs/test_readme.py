@@ -48,13 +48,12 @@ def test_every_command_is_of_a_kind_that_is_tried_here() -> None:
     assert {"make up", "make test"} <= set(TARGETS)
 
 
-@pytest.mark.parametrize("command", TARGETS)
-def test_a_make_command_names_a_target(command: str) -> None:
-    """Make knows the target; the stack below is started as `make up-local` does."""
-    done = run(f"{command} --dry-run")
+def test_help_lists_every_target_of_the_readme() -> None:
+    """`make help` runs, and explains each target that the README speaks of."""
+    told = dict(re.findall(r"^  ([a-z][a-z0-9-]*) +(\S.*)$", run("make help").stdout, re.MULTILINE))
+    named = set(re.findall(r"make ([a-z][a-z0-9-]+)", TEXT))
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert named <= told.keys()
 
 
 @pytest.mark.nacos

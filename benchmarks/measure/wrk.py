@@ -17,6 +17,8 @@ class Load:
         body_bytes: size of the JSON string in the request body; 0 sends none.
         body_file: the body itself, instead.
         timeout: seconds after which an answer counts as lost.
+        tells_refusals: whether answers of status 503 are counted apart, which takes the load
+            generator some microseconds an answer; else they are bad statuses.
     """
 
     name: str
@@ -26,11 +28,17 @@ class Load:
     body_bytes: int = 200
     body_file: Path | None = None
     timeout: int = 5
+    tells_refusals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What wrk saw. Latencies are those of a closed loop: they leave out waiting to be sent."""
+    """What wrk saw. Latencies are those of a closed loop: they leave out waiting to be sent.
+
+    Attributes:
+        bad_statuses: answers of status 400 and above, `refused` among them.
+        refused: answers of status 503, if the load tells them.
+    """
 
     requests: int
     seconds: float
@@ -41,6 +49,7 @@ class Outcome:
     bad_statuses: int
     socket_errors: int
     timeouts: int
+    refused: int
 
     @property
     def rps(self) -> float:
@@ -49,8 +58,8 @@ class Outcome:
 
     @property
     def errors(self) -> int:
-        """Requests that got no answer below 400."""
-        return self.bad_statuses + self.socket_errors + self.timeouts
+        """Requests that got no answer below 400 and were not refused either."""
+        return self.bad_statuses - self.refused + self.socket_errors + self.timeouts
 
 
 def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -> Outcome:
@@ -61,7 +70,8 @@ def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -
         *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s"),
         *("--timeout", f"{load.timeout}s"),
         *("-s", str(SCRIPT), base_url + load.path, "--", load.method, str(load.body_bytes)),
-        *(() if load.body_file is None else (str(load.body_file),)),
+        "" if load.body_file is None else str(load.body_file),
+        "refusals" if load.tells_refusals else "",
     )
     done = subprocess.run(argv, check=True, capture_output=True, text=True)
     return Outcome(**json.loads(done.stdout.splitlines()[-1]))

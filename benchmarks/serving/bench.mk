@@ -1,8 +1,8 @@
 # Model services side by side. SECONDS and ROUNDS change the length of a run.
 .PHONY: bench-serving bench-serving-short
-bench-serving: $(READY)  ## model services beside MLServer, BentoML, LitServe; about 35 minutes
+bench-serving: $(READY)  ## model services beside MLServer, BentoML, LitServe; about 18 minutes
 	@bash benchmarks/serving/setup.sh
-	$(PY) -m benchmarks.serving --seconds $(or $(SECONDS),4) --rounds $(or $(ROUNDS),3)
+	$(PY) -m benchmarks.serving --seconds $(or $(SECONDS),3) --rounds $(or $(ROUNDS),2)
 
 bench-serving-short: $(READY)  ## the same with few services and one row, no results kept
 	@bash benchmarks/serving/setup.sh

@@ -1,5 +1,6 @@
 """The measurements: one started service, and what it costs to ask it."""
 
+import math
 import os
 import signal
 import time
@@ -22,11 +23,21 @@ LOAD_CORE = 1
 READY_SECONDS = 120.0
 ANSWER_SECONDS = 60
 IDLE_SHARE = 0.1  # of a core; a service under that has finished what was asked of it
+ENOUGH_ANSWERS = 100
+MOST_TIMES_LONGER = 3  # a slow service's cell than any other
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One service, one number of rows a request, one number of clients."""
+    """One service, one number of rows a request, one number of clients.
+
+    Attributes:
+        rps: good answers a second.
+        cpu_us: CPU of everything the service did, divided by the good answers.
+        p50_ms, p99_ms: latencies of all answers, those that refuse included.
+        refused: answers of status 503, by which a full queue says "come back later".
+        errors: any other way of not getting a good answer.
+    """
 
     peer: str
     rows: int
@@ -35,6 +46,7 @@ class Cell:
     cpu_us: float
     p50_ms: float
     p99_ms: float
+    refused: int
     errors: int
 
 
@@ -93,7 +105,11 @@ class Service:
         return used / (time.monotonic() - begun) < IDLE_SHARE
 
     def measure(self, file: Path, rows: int, clients: int, seconds: int) -> Cell:
-        """Offer one body by so many clients and read the cost."""
+        """Offer one body by so many clients and read the cost.
+
+        Refusals are told from errors where there is more than one row: a queue is bounded in rows,
+        and no number of clients here fills one with a row each.
+        """
         self.settle()
         load = wrk.Load(
             f"{rows} rows, {clients} clients",
@@ -101,18 +117,21 @@ class Service:
             self.peer.path,
             body_file=file,
             timeout=ANSWER_SECONDS,
+            tells_refusals=rows > 1,
         )
         before = self.process.usage().cpu_seconds
         seen = wrk.run(self.url, load, seconds=seconds, core=LOAD_CORE)
         used = self.process.usage().cpu_seconds - before
+        good = seen.requests - seen.bad_statuses
         return Cell(
             peer=self.peer.name,
             rows=rows,
             clients=clients,
-            rps=seen.rps,
-            cpu_us=used / max(seen.requests, 1) * 1e6,
+            rps=good / seen.seconds,
+            cpu_us=used / max(good, 1) * 1e6,
             p50_ms=seen.p50_ms,
             p99_ms=seen.p99_ms,
+            refused=seen.refused,
             errors=seen.errors,
         )
 
@@ -139,22 +158,29 @@ def study(
     peer: Peer, site: Site, files: Mapping[int, tuple[Path, Sequence[int]]], seconds: int
 ) -> tuple[Life, list[Cell]]:
     """All cells of one service; `files` has body and right answer by number of rows."""
-    first, *_ = files.values()
-    with started(peer, site, first[0].read_bytes(), first[1]) as service:
+    (body, right), *_ = files.values()
+    with started(peer, site, body.read_bytes(), right) as service:
         cells = []
         for rows, (file, expected) in files.items():
             if not service.answers(file.read_bytes(), expected):
                 raise RuntimeError(f"{peer.name} refuses {rows} rows")
-            service.measure(file, rows, CLIENTS[-1], 1)  # warm-up, and batchers learn
-            cells += [service.measure(file, rows, clients, seconds) for clients in CLIENTS]
+            first = service.measure(file, rows, CLIENTS[-1], 1)  # warm-up, and batchers learn
+            longer = _enough(seconds, first.rps)
+            cells += [service.measure(file, rows, clients, longer) for clients in CLIENTS]
             for cell in cells[-len(CLIENTS) :]:
                 print(f"  {cell}", flush=True)
         rss_mb = service.process.usage().rss_bytes / 2**20
     return Life(peer.name, service.ready_seconds, rss_mb), cells
 
 
+def _enough(seconds: int, rps: float) -> int:
+    """Seconds of a cell, whole as wrk wants them: more than `seconds` for a slow service."""
+    wanted = math.ceil(ENOUGH_ANSWERS / max(rps, 1))
+    return min(max(seconds, wanted), seconds * MOST_TIMES_LONGER)
+
+
 def medians(cells: Sequence[Cell]) -> list[Cell]:
-    """One cell for each peer, rows and clients: every figure the median of the rounds."""
+    """One cell for each peer, rows and clients: medians of the rounds, sums of what went wrong."""
     grouped: dict[tuple[str, int, int], list[Cell]] = {}
     for cell in cells:
         grouped.setdefault((cell.peer, cell.rows, cell.clients), []).append(cell)
@@ -165,6 +191,7 @@ def medians(cells: Sequence[Cell]) -> list[Cell]:
                 figure: median(getattr(cell, figure) for cell in group)
                 for figure in ("rps", "cpu_us", "p50_ms", "p99_ms")
             },
+            refused=sum(cell.refused for cell in group),
             errors=sum(cell.errors for cell in group),
         )
         for group in grouped.values()

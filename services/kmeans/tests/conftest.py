@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from kmeans.app import create_app
-from kmeans.clustering import InForce, use_one_thread
+from kmeans.clustering import InForce, prepare_thread
 from kmeans.settings import ClusterConfig
 from service_kit import Health, Workers
 
@@ -34,7 +34,7 @@ def live() -> Live:
 
 @pytest.fixture
 async def client(live) -> AsyncIterator[httpx.AsyncClient]:
-    workers = Workers("test", threads=1, queue_limit=8, prepare=use_one_thread)
+    workers = Workers("test", threads=1, queue_limit=8, prepare=prepare_thread)
     app = create_app(live, Health("skl-kmeans", "0"), workers)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

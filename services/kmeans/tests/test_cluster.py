@@ -1,17 +1,20 @@
 """What callers of /api/skl-kmeans get."""
 
+import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from kmeans.clustering import GOLDEN, fit, self_check
+from kmeans.clustering import GOLDEN, fit, prepare_thread, self_check
 from kmeans.picture import draw
 from kmeans.schemas import EXAMPLE, check_points
 from kmeans.settings import ClusterConfig
 from service_kit import Problem
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 pytestmark = pytest.mark.anyio
 URL = "/api/skl-kmeans"
@@ -59,6 +62,25 @@ async def test_other_dimensions_are_clustered_as_scikit_learn_does(client, dimen
 
     expected = KMeans(3, n_init=10, random_state=9).fit_predict(np.array(points))
     assert answer.json()["results"] == expected.tolist()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(8, 200), st.integers(1, 5)),
+    clusters=st.integers(1, 8),
+)
+def test_a_fit_is_scikit_learns_to_the_last_bit(seed, shape, clusters):
+    """Watching the clock and not checking twice change no digit; both fits use one thread."""
+    points = np.random.default_rng(seed).normal(size=shape)
+    config = ClusterConfig(clusters=clusters, n_init=3, random_state=seed)
+    with ThreadPoolExecutor(1, initializer=prepare_thread) as worker:
+        ours = worker.submit(fit, points, config, time.monotonic() + 3600).result()
+
+    with threadpool_limits(1):
+        bare = KMeans(clusters, n_init=3, random_state=seed).fit(points)
+    assert ours.labels.tolist() == bare.labels_.tolist()
+    assert ours.centres.tobytes() == bare.cluster_centers_.tobytes()
+    assert ours.inertia == bare.inertia_
 
 
 async def test_picture_shows_every_point_in_its_colour(client):
@@ -155,6 +177,29 @@ async def test_spent_deadline_is_not_computed(client):
     answer = await client.post(URL, json={"points": EXAMPLE}, headers=headers)
 
     assert answer.status_code == 504
+
+
+async def test_a_fit_whose_deadline_passes_is_left(client, live):
+    """A fit of seconds is not finished for a caller who has given up: its worker is free again."""
+    live.value = ClusterConfig(clusters=50, n_init=100)
+    points = np.random.default_rng(9).normal(size=(10_000, 2)).round(3).tolist()
+    headers = {"X-Request-Timeout-Ms": "100"}
+    answer = await client.post(URL, json={"points": points}, headers=headers)
+    live.value = ClusterConfig()
+    asked = time.monotonic()
+    after = await client.post(URL, json={"points": EXAMPLE})
+
+    assert answer.status_code == 504
+    assert after.json()["results"] == GOLDEN[3]
+    assert time.monotonic() - asked < 3
+
+
+def test_a_fit_stops_at_its_deadline():
+    """A fit begun in time ends with TimeoutError once its deadline has passed."""
+    points = np.random.default_rng(9).normal(size=(10_000, 2))
+
+    with pytest.raises(TimeoutError):
+        fit(points, ClusterConfig(clusters=50, n_init=100), time.monotonic() + 0.1)
 
 
 @given(

@@ -59,7 +59,7 @@ class Workers:
         """Return the result of `work`, called in a thread.
 
         Args:
-            work: the blocking call.
+            work: the blocking call; it may end itself with TimeoutError when its time is up.
             deadline: moment on `time.monotonic`'s clock after which the result is of no use.
 
         Raises:

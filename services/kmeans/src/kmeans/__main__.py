@@ -14,7 +14,7 @@ from service_kit import (
 )
 
 from kmeans.app import VERSION, create_app
-from kmeans.clustering import InForce, self_check, use_one_thread
+from kmeans.clustering import InForce, prepare_thread, self_check
 from kmeans.settings import DATA_ID, ClusterConfig, Settings
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ async def main() -> None:
         "fit",
         threads=settings.fit_workers,
         queue_limit=settings.fit_queue,
-        prepare=use_one_thread,
+        prepare=prepare_thread,
     )
     try:
         await workers.run(self_check)

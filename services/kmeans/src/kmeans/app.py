@@ -78,7 +78,7 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
             points = read_points(scope["body"], now.config)
             if wants_picture:
                 _check_plane(points)
-            clustering = fit(points, now.config)
+            clustering = fit(points, now.config, scope["deadline"])
             if wants_picture:
                 return draw(points, clustering).encode()
             return _document(clustering, now, scope["request_id"].decode(), detail=detail)

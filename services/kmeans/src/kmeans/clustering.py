@@ -4,10 +4,14 @@ Labels depend on the random state, on the number of starts and, through the orde
 number of threads (scikit-learn issue 27518): all three are fixed.
 """
 
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
+from service_kit import FOREVER
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
@@ -47,16 +51,47 @@ class Clustering:
         return counts
 
 
-def fit(points: Array, config: ClusterConfig) -> Clustering:
-    """Cluster points, (n, d) float64; blocks for as long as it takes."""
-    model = KMeans(config.clusters, n_init=config.n_init, random_state=config.random_state)
+class _Draws(np.random.RandomState):
+    """scikit-learn's own generator for a seed, which ends a fit whose deadline has passed.
+
+    It is asked before each start and for each centre, so that is where a long fit can be left.
+    """
+
+    def __init__(self, seed: int, deadline: float) -> None:
+        super().__init__(seed)
+        self._deadline = deadline
+
+    def choice(self, *arguments: Any, **options: Any) -> Any:
+        """Draw a start's first centre."""
+        self._check()
+        return super().choice(*arguments, **options)
+
+    def uniform(self, *arguments: Any, **options: Any) -> Any:
+        """Draw candidates for a further centre."""
+        self._check()
+        return super().uniform(*arguments, **options)
+
+    def _check(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError
+
+
+def fit(points: Array, config: ClusterConfig, deadline: float = FOREVER) -> Clustering:
+    """Cluster points, (n, d) float64; blocks for as long as it takes.
+
+    Raises:
+        TimeoutError: `deadline`, on `time.monotonic`'s clock, passed before the last of the starts.
+    """
+    draws = _Draws(config.random_state, deadline)
+    model = KMeans(config.clusters, n_init=config.n_init, random_state=draws)
     labels = model.fit_predict(points)
     return Clustering(labels, model.cluster_centers_, float(model.inertia_))
 
 
-def use_one_thread() -> None:
-    """Make the calling thread's numerical libraries use no further threads."""
+def prepare_thread() -> None:
+    """Have the calling thread fit in itself alone, and without checking again what was checked."""
     threadpool_limits(1)
+    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
 
 
 def self_check() -> None:

@@ -38,7 +38,7 @@ class Inference:
         def work() -> Clustering:
             cells = points.data
             rows = [list(cells[at : at + width]) for at in range(0, len(cells), max(width, 1))]
-            return fit(check_points(rows, config), config)
+            return fit(check_points(rows, config), config, deadline)
 
         clustering = await self._workers.run(work, deadline=deadline)
         every = {

@@ -66,7 +66,7 @@ def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
         raise StackError(f"no containers: {reason}")
     if reason is None:
         print("up: containers, because a Docker engine answers and has the images", flush=True)
-        docker.compose("up", "--detach", "--build", "--wait")
+        docker.up()
     else:
         why = "as asked" if mode == "local" else f"because {reason}"
         print(f"up: local processes, {why}", flush=True)

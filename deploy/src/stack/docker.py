@@ -6,10 +6,16 @@ import shutil
 import subprocess
 from typing import Any
 
-from stack import ROOT
+import httpx
+
+from stack import ROOT, entrance
+from stack.credentials import read_or_make
 from stack.plan import Plan
+from stack.waiting import wait_for_all
 
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
+FOUND_SECONDS = 60.0
+"""From healthy containers until the gateway has them all; Nacos usually takes one."""
 
 
 class DockerStack:
@@ -54,6 +60,18 @@ class DockerStack:
             subprocess.CalledProcessError: it failed; it has said why on the terminal.
         """
         subprocess.run([*COMPOSE, *arguments], cwd=ROOT, env=self._env, check=True)
+
+    def up(self) -> None:
+        """Build, start what does not run yet, and return when every call through the gateway works.
+
+        Raises:
+            subprocess.CalledProcessError: Compose failed; it has said why on the terminal.
+            TimeoutError: the gateway did not find every instance.
+        """
+        self.compose("up", "--detach", "--build", "--wait")
+        with httpx.Client(timeout=5, trust_env=False) as http:
+            steps = dict(entrance.steps(http, self.plan, read_or_make().admin_token))
+            wait_for_all(steps, seconds=FOUND_SECONDS)
 
     def is_up(self) -> bool:
         """Whether containers of the stack exist on an engine that answers."""

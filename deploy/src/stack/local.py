@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from stack import STATE
+from stack import STATE, entrance
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
@@ -132,9 +132,7 @@ class LocalStack:
                 steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
             for part in self.plan.models:
                 steps[f"{part.name} is in Nacos"] = partial(self._is_registered, part)
-            for path, body in self.plan.calls:
-                step = f"the gateway answers {path}"
-                steps[step] = partial(_answers, http, self.plan.gateway.port, path, body)
+            steps.update(entrance.steps(http, self.plan, None))
             wait_for_all(steps, seconds=READY_SECONDS, meanwhile=self._check_alive)
 
     def _check_alive(self) -> None:
@@ -169,15 +167,3 @@ def _is_ready(http: httpx.Client, part: Part) -> bool:
         return http.get(f"http://{HOST}:{part.admin_port}/readyz").is_success
     except httpx.HTTPError:
         return False
-
-
-def _answers(http: httpx.Client, port: int, path: str, body: str) -> bool:
-    try:
-        answer = http.post(
-            f"http://{HOST}:{port}{path}",
-            content=body,
-            headers={"content-type": "application/json"},
-        )
-    except httpx.HTTPError:
-        return False
-    return answer.is_success

@@ -21,7 +21,10 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
 
 
 def wait_for_all(
-    steps: Mapping[str, Callable[[], bool]], *, seconds: float, meanwhile: Callable[[], None]
+    steps: Mapping[str, Callable[[], bool]],
+    *,
+    seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Return when every step's condition has held once; print each as it does.
 

@@ -6,9 +6,7 @@ refused with the nearest known one named. Properties carry text only, so there n
 are read from text.
 """
 
-import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -42,7 +40,7 @@ def parse(content: str, kind: str) -> dict[str, Any]:
             case "json":
                 value = json.loads(content) if content.strip() else {}
             case "toml":
-                value = tomllib.loads(content)
+                value = _toml(content)
             case "properties":
                 value = _nested(_properties(content))
             case _:
@@ -60,6 +58,12 @@ def _yaml(content: str) -> Any:
     from nacos_client.strict_yaml import load  # noqa: PLC0415  (a fifth of this package's import)
 
     return load(content)
+
+
+def _toml(content: str) -> Any:
+    import tomllib  # noqa: PLC0415  (few use it, and all would wait for it)
+
+    return tomllib.loads(content)
 
 
 def _properties(content: str) -> Iterable[tuple[str, str]]:
@@ -144,6 +148,8 @@ def _place(loc: tuple[int | str, ...]) -> str:
 def _reason(problem: Any, model: type[BaseModel]) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"])
+    import difflib  # noqa: PLC0415  (needed only where something is wrong)
+
     known = sorted(_known_keys(model.model_json_schema()))
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +36,8 @@ class Store:
 
     def save(self, kind: str, key: str, value: Any) -> None:
         """Replace what is stored under the key; an interrupted write leaves the old value."""
+        import tempfile  # noqa: PLC0415  (brings compression along, which costs at every start)
+
         try:
             self._make_private_dir()
             fd, name = tempfile.mkstemp(dir=self._dir, prefix=".new-")
@@ -81,6 +82,8 @@ class Store:
 
 def _private_tmp() -> Path:
     """Choose a directory below the system's temporary one; on a read-only root, one that fails."""
+    import tempfile  # noqa: PLC0415  (as above)
+
     try:
         return Path(tempfile.gettempdir(), f"nacos-{os.getuid()}")
     except FileNotFoundError:

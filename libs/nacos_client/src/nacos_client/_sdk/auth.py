@@ -115,12 +115,12 @@ class Credentials:
         status = 0
         for path in LOGIN_PATHS:
             answer = await http.send(settings, server, "POST", path, form=form)
-            status = answer.status_code
+            status = answer.status
             if status in LOGIN_DENIED:
                 raise Denied(f"Nacos refused the user {settings.username!r} or the password")
-            if answer.is_success:
-                body = answer.json()
-                found: dict[str, Any] = body if "accessToken" in body else body["data"]
+            body = answer.json() if status == http.OK else {}
+            found: dict[str, Any] = body if "accessToken" in body else body.get("data") or {}
+            if "accessToken" in found:
                 return found
             if status not in http.MISSING:
                 break

@@ -167,9 +167,9 @@ class SdkSession:
                 )
             except Unreachable:
                 continue
-            if answer.status_code in http.DENIED:
+            if answer.status in http.DENIED:
                 raise Denied("changed by hand in Nacos, and this user may not undo it")
-            if answer.is_success:
+            if answer.status == http.OK:
                 return
         raise Refused("changed by hand in Nacos, and not undone by its administration API")
 

@@ -9,7 +9,7 @@ from nacos_client.settings import NacosSettings
 
 
 def trust(settings: NacosSettings) -> ssl.SSLContext:
-    """Make the context of an HTTP client, which also proves that the files are good.
+    """Make the context for HTTP, which also proves that the files are good.
 
     Raises:
         Unreachable: a file cannot be read or is not PEM; the message names its setting.

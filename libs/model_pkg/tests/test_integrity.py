@@ -50,10 +50,11 @@ def test_untouched_copy_loads(package: Path):
         ("data/car.csv", "data"),
         ("config.yml", "config"),
         ("pipeline.py", "code"),
+        ("training.lock", "lock"),
     ],
 )
 def test_one_changed_byte_is_found(package: Path, file: str, named: str):
-    """Any byte of artefact, data, config or training code that differs is named."""
+    """Any byte of artefact, data, config, training code or lock that differs is named."""
     content = bytearray((package / file).read_bytes())
     content[len(content) // 2] ^= 1
     (package / file).write_bytes(content)

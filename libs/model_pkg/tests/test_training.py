@@ -1,8 +1,10 @@
 """Training: the same bytes again, scikit-learn's own answers, nothing below the gate."""
 
 import json
+import re
 from hashlib import sha256
-from importlib.metadata import version as installed
+from importlib.metadata import requires, version as installed
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from car_evaluation_model.errors import TrainingError
 from car_evaluation_model.estimators import SupportVectors, softmax
 from car_evaluation_model.evaluation import calibrate, cross_validate
 from car_evaluation_model.pipeline import export, fit
-from car_evaluation_model.processing.data_manager import read_dataset
+from car_evaluation_model.processing.data_manager import LOCK, installed_versions, read_dataset
 from car_evaluation_model.train_pipeline import recipe_of, release, train
 
 CONFIG = read_config()
@@ -92,12 +94,26 @@ def test_gate_refuses_and_writes_nothing():
     assert not (PACKAGE / "models" / "0.0.1").exists()
 
 
-def test_other_scikit_learn_is_refused():
-    """Training under another scikit-learn than the pinned one stops and names both."""
-    config = with_training(scikit_learn="0.24.2")
+def test_other_scikit_learn_is_refused(tmp_path):
+    """Training under another scikit-learn than the pinned one stops and names what is installed."""
     here = installed("scikit-learn")
-    with pytest.raises(TrainingError, match=f"scikit-learn {here} .*pins 0.24.2"):
-        train(config, "1.0.0", 1.0)
+    text = (PACKAGE / LOCK).read_text()
+    (tmp_path / LOCK).write_text(text.replace(f"scikit-learn=={here}", "scikit-learn==0.24.2"))
+    with pytest.raises(TrainingError, match=f"scikit-learn': '{here}'"):
+        installed_versions(tmp_path)
+
+
+def test_the_lock_is_the_repositorys():
+    """The pinned packages are scikit-learn and all it needs, each as in requirements.lock.
+
+    When one of them is pinned anew, `make train-model` has to show that the bytes are the same.
+    """
+    lock = (Path(__file__).parents[3] / "requirements.lock").read_text()
+    blocks = re.split(r"^(?=\S)", lock, flags=re.MULTILINE)
+    needs = [re.split(r"[^\w-]", need)[0] for need in requires("scikit-learn") if ";" not in need]
+    trains = [block for block in blocks if block.split("==")[0] in {"scikit-learn", *needs}]
+    assert (PACKAGE / LOCK).read_text() == "".join(trains)
+    assert load("1.0.0").manifest.trained_with.keys() == {"scikit-learn", *needs}
 
 
 def test_unknown_version_is_refused():
@@ -151,5 +167,5 @@ def test_released_version_has_a_recipe():
 def test_manifest_is_readable_by_people():
     """The manifest records what trained it and the digests of what it was made from."""
     manifest = json.loads((PACKAGE / "models/1.0.0/manifest.json").read_text())
-    assert set(manifest["sha256"]) == {"artefact", "code", "config", "data"}
-    assert manifest["trained_with"]["scikit-learn"] == CONFIG.training.scikit_learn
+    assert set(manifest["sha256"]) == {"artefact", "code", "config", "data", "lock"}
+    assert manifest["trained_with"] == installed_versions()

@@ -81,7 +81,6 @@ class Training(Frozen):
     folds: int
     repeats: int
     least_accuracy: float
-    scikit_learn: str
 
 
 class Config(Frozen):

@@ -6,6 +6,7 @@ somebody who can rewrite the manifest too, install the wheel by hash.
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version as installed
@@ -33,6 +34,8 @@ CODE = (
     "train_pipeline.py",
 )
 """The modules that an artefact's bytes depend on."""
+LOCK = "training.lock"
+"""The part of the repository's lock file that trains: versions and hashes, for `pip install -r`."""
 
 
 class Digests(Frozen):
@@ -42,6 +45,7 @@ class Digests(Frozen):
     code: str
     config: str
     data: str
+    lock: str
 
 
 class Metrics(Frozen):
@@ -93,7 +97,24 @@ def digests(config: Config, artefact: Path, package: Path = PACKAGE) -> Digests:
         code=digest(*(package / name for name in CODE)),
         config=digest(package / "config.yml"),
         data=digest(package / config.data),
+        lock=digest(package / LOCK),
     )
+
+
+def installed_versions(package: Path = PACKAGE) -> dict[str, str]:
+    """The versions here of all packages that train.
+
+    Raises:
+        TrainingError: one of them is not a version that the lock has for some Python.
+    """
+    pins = re.findall(r"^([\w-]+)==([^\s;]+)", (package / LOCK).read_text("utf-8"), re.MULTILINE)
+    found = {name: installed(name) for name, _ in pins}
+    if wrong := found.items() - set(pins):
+        raise TrainingError(
+            f"{LOCK} does not pin what is installed: {dict(wrong)}; "
+            "other versions promise no equal bytes"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +157,7 @@ def write_release(
     manifest = Manifest(
         version=version,
         sha256=digests(config, path, package),
-        trained_with={name: installed(name) for name in ("numpy", "scikit-learn", "scipy")},
+        trained_with=installed_versions(package),
         metrics=metrics,
     )
     text = manifest.model_dump_json(indent=2) + "\n"
@@ -150,7 +171,7 @@ def read_release(config: Config, version: str, package: Path = PACKAGE) -> tuple
     Raises:
         ModelNotFoundError: the package does not carry this version.
         InvalidArtefactError: the manifest is not one.
-        TamperedError: data, code, config or artefact is not what the manifest names.
+        TamperedError: data, code, config, lock or artefact is not what the manifest names.
     """
     folder = release_folder(version, package)
     path = folder / "model.json"

@@ -4,18 +4,12 @@ import asyncio
 import logging
 
 from nacos_client import Nacos, NacosSettings
-from service_kit import (
-    Health,
-    Workers,
-    configure_logs,
-    read_env,
-    run,
-    serve,
-)
+from service_kit import Health, Workers, configure_logs, read_env, run, serve
 
-from kmeans.app import VERSION, create_app
-from kmeans.clustering import InForce, prepare_thread, self_check
-from kmeans.settings import DATA_ID, ClusterConfig, Settings
+from kmeans.app import create_app
+from kmeans.clustering import prepare_thread, self_check
+from kmeans.live import VERSION, follow
+from kmeans.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -40,34 +34,11 @@ async def main() -> None:
         raise SystemExit(WRONG_LIBRARIES) from error
     health = Health(settings.service_name, VERSION)
     async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
-        watched = nacos.watch(DATA_ID, ClusterConfig)
-        await watched.start()
-
-        def in_force() -> InForce:
-            return InForce(watched.value, watched.state.version or "default")
-
-        announcement = nacos.announcement(
-            settings.service_name, port=settings.port, metadata=metadata(in_force())
-        )
-        watched.subscribe(
-            lambda _: tasks.create_task(announcement.update(metadata=metadata(in_force())))
-        )
+        in_force, announcement = await follow(nacos, settings, tasks)
         health.show(lambda: nacos.states)
         app = create_app(in_force, health, workers)
         await serve(app, settings, health=health, presence=announcement)
     workers.close()
-
-
-def metadata(now: InForce) -> dict[str, str]:
-    """Return what the instance says of itself in Nacos."""
-    return {
-        "version": VERSION,
-        "model_version": VERSION,
-        "config": now.version,
-        "protocol": "http",
-        "preserved.register.source": "PYTHON",
-        "gateway.idempotent": "POST /api/skl-kmeans",
-    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The clusterer's HTTP face."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated
 
@@ -24,10 +23,10 @@ from starlette.types import ASGIApp
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.inference import Inference
+from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
 
-VERSION = version("modelserve-kmeans")
 SVG = "image/svg+xml"
 
 

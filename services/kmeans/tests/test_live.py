@@ -1,0 +1,62 @@
+"""A running clusterer follows its document in Nacos, and its entry there says which one it has."""
+
+import asyncio
+from collections.abc import Callable
+from hashlib import md5
+
+import httpx
+import pytest
+from kmeans.app import create_app
+from kmeans.clustering import GOLDEN, prepare_thread
+from kmeans.live import follow
+from kmeans.schemas import EXAMPLE
+from kmeans.settings import DATA_ID, Settings
+from nacos_client.testing import FakeNacos
+from service_kit import Health, Workers
+
+pytestmark = pytest.mark.anyio
+SETTINGS = Settings.model_validate({})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds, at most 5 s."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the fake tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def test_a_published_document_changes_answers_and_metadata():
+    """Clusters published in Nacos are in the next answer, and the entry there tells the version.
+
+    A document that is no configuration is kept out: the one before stays in force, in both places.
+    """
+    fake = FakeNacos()
+    workers = Workers("live", threads=1, queue_limit=8, prepare=prepare_thread)
+    async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
+        in_force, announcement = await follow(nacos, SETTINGS, tasks)
+        app = create_app(in_force, Health("skl-kmeans", "0"), workers)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def asked() -> tuple[list[int], str]:
+                answer = await client.post("/api/skl-kmeans", json={"points": EXAMPLE})
+                return answer.json()["results"], answer.json()["config_version"]
+
+            def registered() -> set[str]:
+                return {one.metadata["config"] for one in fake.instances(SETTINGS.service_name)}
+
+            await announcement.announce()
+            await until(lambda: registered() == {"default"})
+            assert await asked() == (GOLDEN[3], "default")
+
+            document = "clusters: 4\n"
+            version = md5(document.encode(), usedforsecurity=False).hexdigest()
+            fake.publish(DATA_ID, document)
+            await until(lambda: registered() == {version})
+            assert await asked() == (GOLDEN[4], version)
+
+            fake.publish(DATA_ID, "clusters: many\n")
+            await until(lambda: nacos.states[f"config {DATA_ID}"]["rejected"] is not None)
+            assert await asked() == (GOLDEN[4], version)
+            assert registered() == {version}
+    workers.close()

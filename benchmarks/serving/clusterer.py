@@ -1,9 +1,9 @@
 """The clusterer's cost a request, beside the same fits with nothing around them."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -27,27 +27,24 @@ PEER = Peer(NAME, "", _start, "/api/skl-kmeans", answer=lambda document: documen
 
 
 def fits(site: Site, rounds: int, seconds: int) -> Iterator[Fit]:
-    """Bare fits and requests in turn; medians over the rounds."""
+    """Bare fits and requests in turn for each number of points; medians over the rounds."""
     files = {count: bodies.write_points(site.work, count) for count in bodies.POINTS}
     bare: dict[int, list[float]] = {count: [] for count in files}
     asked: dict[tuple[int, int], list[float]] = {}
     first = files[bodies.POINTS[0]].read_bytes()
     with started(PEER, site, first, EXPECTED) as service:
-        for _ in range(rounds):
-            for count, cost in zip(files, _bare(site, list(files.values()), seconds), strict=True):
-                bare[count].append(cost * 1e6)
-            for count, file in files.items():
-                for clients in CLIENTS:
-                    cell = service.measure(file, count, clients, seconds)
-                    if cell.errors:
-                        raise RuntimeError(f"the clusterer failed: {cell}")
-                    asked.setdefault((count, clients), []).append(cell.cpu_us)
+        for _, (count, file) in product(range(rounds), files.items()):
+            bare[count].append(_bare_us(site, file, seconds))
+            for clients in CLIENTS:
+                cell = service.measure(file, count, clients, seconds)
+                if cell.errors or cell.refused:
+                    raise RuntimeError(f"the clusterer failed: {cell}")
+                asked.setdefault((count, clients), []).append(cell.cpu_us)
     for (count, clients), costs in asked.items():
         yield Fit(count, clients, median(costs), median(bare[count]))
 
 
-def _bare(site: Site, files: list[Path], seconds: int) -> list[float]:
-    argv = ["taskset", "-c", str(site.core), sys.executable, str(CODE / "bare.py"), str(seconds)]
-    done = subprocess.run([*argv, *map(str, files)], check=True, capture_output=True, text=True)
-    costs: list[float] = json.loads(done.stdout)
-    return costs
+def _bare_us(site: Site, file: Path, seconds: int) -> float:
+    argv = ["taskset", "-c", str(site.core), sys.executable, CODE / "bare.py", str(seconds), file]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return float(done.stdout) * 1e6

@@ -1,6 +1,6 @@
 """The clusterer's floor: CPU seconds of one `KMeans.fit_predict`, nothing around it.
 
-`python bare.py SECONDS POINTS.json ...` prints a JSON list, one figure a file.
+Usage: `python bare.py SECONDS POINTS.json`.
 """
 
 import json
@@ -23,7 +23,6 @@ def cost(points: np.ndarray, seconds: float) -> float:
     return (time.process_time() - start) / fits
 
 
-seconds, files = float(sys.argv[1]), sys.argv[2:]
 with threadpool_limits(1):
-    points = [np.array(json.loads(Path(file).read_text())["points"], float) for file in files]
-    print(json.dumps([cost(one, seconds) for one in points]))
+    points = np.array(json.loads(Path(sys.argv[2]).read_text())["points"], float)
+    print(cost(points, float(sys.argv[1])))

@@ -9,6 +9,7 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Never
 
 import grpc  # type: ignore[import-untyped]
@@ -124,11 +125,10 @@ class Link:
             return await self._exchange(Message(kind, body, headers))
 
     async def _exchange(self, message: Message) -> Mapping[str, Any]:
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._up.wait()
-        except TimeoutError as error:
-            raise Unreachable(f"not connected to Nacos: {self.trouble}") from error
+        if self._channel is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALL_SECONDS):
+                    await self._up.wait()
         if self._channel is None:
             raise Unreachable(f"not connected to Nacos: {self.trouble}")
         try:

@@ -54,6 +54,7 @@ def _generated() -> ModuleType:
 
 
 _messages = _generated()
+_json = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(message: Message) -> bytes:
@@ -61,7 +62,7 @@ def encode(message: Message) -> bytes:
     payload: Payload = _messages.Payload()
     payload.metadata.type = message.kind
     payload.metadata.headers.update(message.headers)
-    payload.body.value = json.dumps(message.body, separators=(",", ":")).encode()
+    payload.body.value = _json.encode(message.body).encode()
     data: bytes = payload.SerializeToString()
     return data
 

@@ -147,13 +147,13 @@ async def ask(app, body: bytes, query: bytes) -> tuple[int, bytes, bytes]:
     return start["status"], kind, b"".join(part["body"] for part in parts)
 
 
-async def test_both_ways_answer_the_same_bytes(app):
+async def test_both_ways_answer_the_same_bytes(app, model):
     """10,000 bodies, good and bad, get the same status, type and bytes by either way.
 
     `probabilities=0` means the same as no query to FastAPI, and is not known to the short way.
     """
     statuses = set()
-    for body, rows in bodies(SEED, COUNT, app_model(app)):
+    for body, rows in bodies(SEED, COUNT, model):
         short = await ask(app, body, b"")
         long = await ask(app, body, b"probabilities=0")
 
@@ -163,11 +163,6 @@ async def test_both_ways_answer_the_same_bytes(app):
         json.loads(short[2])
         statuses.add(short[0])
     assert statuses == {200, 400, 422}
-
-
-def app_model(app):
-    """The model that the application under test serves."""
-    return app._app._engine.model
 
 
 def test_short_way_takes_every_good_body_and_reads_it_right(model):

@@ -96,6 +96,26 @@ async def test_picture_shows_every_point_in_its_colour(client):
     assert len(list(picture.iter(SVG + "path"))) == 3
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"points":[[1,2],[2,3],[8,8],[9,9]]}', "application/json"),
+        (b'{"points":[[1,1],[1,1],[1,1]]}', "application/json"),
+        (b'{"points":[[1,2],[3]]}', "application/json"),
+        (b'{"points":', "application/json"),
+        (b'{"points":[[1,2],[2,3],[8,8]]}', "text/csv"),
+    ],
+)
+async def test_a_query_changes_nothing_but_what_it_asks_for(client, body, content_type):
+    """With a query FastAPI answers, without one the short way does: the same bytes and status."""
+    headers = {"Content-Type": content_type, "X-Request-Id": "r-1"}
+    short = await client.post(URL, content=body, headers=headers)
+    long = await client.post(URL, params={"detail": "false"}, content=body, headers=headers)
+
+    assert (short.status_code, short.content) == (long.status_code, long.content)
+    assert short.headers == long.headers
+
+
 async def test_picture_needs_the_plane(client):
     """A picture of points in space is 422, and says why."""
     points = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]

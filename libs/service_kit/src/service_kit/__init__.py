@@ -10,6 +10,7 @@ from service_kit.page import add_page
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
+from service_kit.shortcut import Shortcut
 from service_kit.workers import FOREVER, Workers
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ProblemDocument",
     "ProcessSettings",
     "ServiceName",
+    "Shortcut",
     "State",
     "Tensor",
     "TensorSpec",

@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from service_kit import (
     Edge,
     Health,
+    Shortcut,
     Workers,
     add_docs,
     add_inference,
@@ -24,7 +25,7 @@ from starlette.types import ASGIApp
 
 from classifier import schemas
 from classifier.engine import Engine
-from classifier.hot import HotRoute
+from classifier.hot import HotAnswers
 from classifier.inference import Inference
 from classifier.schemas import RowReader
 from classifier.settings import ServingConfig
@@ -74,7 +75,8 @@ def create_app(
     add_inference(app, Inference(engine, reader, config, workers), health)
     page = files("classifier").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": engine.model.version})
-    return Edge(HotRoute(app, engine, config, workers), max_body_bytes=MAX_BODY_BYTES)
+    hot = HotAnswers(engine, config, workers)
+    return Edge(Shortcut(app, f"{API}/predict", hot), max_body_bytes=MAX_BODY_BYTES)
 
 
 def _routes(

@@ -1,8 +1,8 @@
 """The short way of `POST /api/v1/predict`: msgspec and a table, past FastAPI.
 
-It answers only what it is sure of. Anything else - another path, a browser's cross-origin call, a
-body it does not accept at once - goes on to the FastAPI application, which validates with pydantic
-and words the errors. So there is one schema, one place that refuses, and two ways to the same bytes
+It answers only what it is sure of. Anything else - a browser's cross-origin call, a body it does
+not accept at once - goes on to the FastAPI application, which validates with pydantic and words the
+errors. So there is one schema, one place that refuses, and two ways to the same bytes
 (docs/adr/0022-one-schema-two-ways.md).
 """
 
@@ -14,12 +14,11 @@ from typing import Any, Literal
 import msgspec
 from car_evaluation_model import Model
 from service_kit import Workers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from classifier.engine import Engine
 from classifier.settings import ServingConfig
 
-PATH = "/api/v1/predict"
 LARGE_BODY_BYTES = 32 * 1024
 """Reading more than this takes over a millisecond, and is left to a worker."""
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
@@ -59,29 +58,21 @@ class FastRows:
         return [ranks[row] for row in rows]
 
 
-class HotRoute:
-    """Wraps the FastAPI application with the short way."""
-
-    path = PATH
+class HotAnswers:
+    """Answers plain requests; what `service_kit.Shortcut` asks before FastAPI is."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        engine: Engine,
-        config: Callable[[], ServingConfig],
-        workers: Workers,
+        self, engine: Engine, config: Callable[[], ServingConfig], workers: Workers
     ) -> None:
-        self._app = app
         self._engine = engine
         self._config = config
         self._workers = workers
         self._rows = FastRows(engine.model)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+    async def __call__(self, scope: Scope) -> bytes | None:
+        """Return the JSON document, or None for what needs a closer look."""
         if not _is_plain(scope):
-            await self._app(scope, receive, send)
-            return
+            return None
         body: bytes = scope["body"]
         if len(body) > LARGE_BODY_BYTES:
             read = partial(self._rows.read, body)
@@ -89,29 +80,19 @@ class HotRoute:
         else:
             ranks = self._rows.read(body)
         if not ranks or len(ranks) > self._config().max_rows:
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = self
+            return None
         answers = await self._engine.answer(
             ranks,
             probabilities=_PROBABILITIES[scope["query_string"]],
             deadline=scope["deadline"],
         )
-        document = self._engine.document(answers, scope["request_id"])
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(document)),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": document})
+        return self._engine.document(answers, scope["request_id"])
 
 
 def _is_plain(scope: Scope) -> bool:
     """Return whether this is a prediction asked for without ceremony."""
     return (
-        scope["path"] == PATH
-        and scope["method"] == "POST"
-        and scope["query_string"] in _PROBABILITIES
+        scope["query_string"] in _PROBABILITIES
         and scope["fields"].get(b"content-type") in _JSON
         and b"origin" not in scope["fields"]
     )

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Annotated
 
 import orjson
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Request, Response
 from service_kit import (
     Edge,
     Health,
     Problem,
+    Shortcut,
     Workers,
     add_docs,
     add_inference,
@@ -19,7 +19,7 @@ from service_kit import (
     problems,
     require_json,
 )
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.inference import Inference
@@ -27,6 +27,7 @@ from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
 
+PATH = "/api/skl-kmeans"
 SVG = "image/svg+xml"
 
 
@@ -48,30 +49,9 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
     install(app, health)
     add_docs(app)
 
-    @app.post(
-        "/api/skl-kmeans",
-        tags=["clustering"],
-        responses={
-            **problems(),
-            200: {"model": Clusters, "content": {SVG: {"schema": {"type": "string"}}}},
-        },
-        openapi_extra=json_body(Points),
-    )
-    async def cluster(
-        request: Request,
-        *,
-        detail: bool = False,
-        accept: Annotated[str, Header(include_in_schema=False)] = "",
-    ) -> Response:
-        """Put points into clusters.
-
-        The number of clusters comes from the live configuration. `detail` adds centres, inertia and
-        sizes. `Accept: image/svg+xml` answers points of two dimensions with a picture.
-        """
-        scope = request.scope
+    async def answer(scope: Scope, *, detail: bool, wants_picture: bool) -> bytes:
         require_json(scope)
         now = in_force()
-        wants_picture = SVG in accept
 
         def work() -> bytes:
             points = read_points(scope["body"], now.config)
@@ -82,13 +62,40 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
                 return draw(points, clustering).encode()
             return _document(clustering, now, scope["request_id"].decode(), detail=detail)
 
-        body = await workers.run(work, deadline=scope["deadline"])
+        return await workers.run(work, deadline=scope["deadline"])
+
+    @app.post(
+        PATH,
+        tags=["clustering"],
+        responses={
+            **problems(),
+            200: {"model": Clusters, "content": {SVG: {"schema": {"type": "string"}}}},
+        },
+        openapi_extra=json_body(Points),
+    )
+    async def cluster(request: Request, *, detail: bool = False) -> Response:
+        """Put points into clusters.
+
+        The number of clusters comes from the live configuration. `detail` adds centres, inertia and
+        sizes. `Accept: image/svg+xml` answers points of two dimensions with a picture.
+        """
+        wants_picture = _wants_picture(request.scope)
+        body = await answer(request.scope, detail=detail, wants_picture=wants_picture)
         return Response(body, media_type=SVG if wants_picture else "application/json")
+
+    async def plain_answer(scope: Scope) -> bytes | None:
+        if scope["query_string"] or _wants_picture(scope):
+            return None
+        return await answer(scope, detail=False, wants_picture=False)
 
     add_inference(app, Inference(VERSION, in_force, workers), health)
     page = files("kmeans").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": VERSION})
-    return Edge(app)
+    return Edge(Shortcut(app, PATH, plain_answer))
+
+
+def _wants_picture(scope: Scope) -> bool:
+    return SVG.encode() in scope["fields"].get(b"accept", b"")
 
 
 def _check_plane(points: Array) -> None:

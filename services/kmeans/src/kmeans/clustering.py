@@ -54,7 +54,7 @@ class Clustering:
 class _Draws(np.random.RandomState):
     """scikit-learn's own generator for a seed, which ends a fit whose deadline has passed.
 
-    It is asked before each start and for each centre, so that is where a long fit can be left.
+    Each start draws its first centre by `choice`, so that is where a long fit can be left.
     """
 
     def __init__(self, seed: int, deadline: float) -> None:
@@ -62,18 +62,14 @@ class _Draws(np.random.RandomState):
         self._deadline = deadline
 
     def choice(self, *arguments: Any, **options: Any) -> Any:
-        """Draw a start's first centre."""
-        self._check()
-        return super().choice(*arguments, **options)
+        """Draw as always, in time.
 
-    def uniform(self, *arguments: Any, **options: Any) -> Any:
-        """Draw candidates for a further centre."""
-        self._check()
-        return super().uniform(*arguments, **options)
-
-    def _check(self) -> None:
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
         if time.monotonic() >= self._deadline:
             raise TimeoutError
+        return super().choice(*arguments, **options)
 
 
 def fit(points: Array, config: ClusterConfig, deadline: float = FOREVER) -> Clustering:

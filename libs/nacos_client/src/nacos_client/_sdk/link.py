@@ -89,12 +89,20 @@ class Link:
         """
         refuse_forked_grpc()
         self._task = asyncio.create_task(self._live(), name=f"link {self._label}")
+        self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """End the connection; the server drops what it carried."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        """Let go of the task, for with its last traceback it holds the stream.
+
+        gRPC keeps a TCP connection, and Nacos what it carries, while a call on it is referenced.
+        """
+        self._task = None
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
         """Have `poke` called whenever `connection` changes; returns the way to detach it."""
@@ -191,6 +199,14 @@ class Link:
             # A server that is still starting answers, but not with what was asked for.
             raise BrokenError(f"not ready: {check.get('message') or 'no connection id'}")
         stream: Stream = channel.stream_stream(STREAM)()
+        try:
+            await self._open(stream, acknowledged=not check.get("supportAbilityNegotiation"))
+        except BaseException:
+            stream.cancel()
+            raise
+        return stream, str(check["connectionId"])
+
+    async def _open(self, stream: Stream, *, acknowledged: bool) -> None:
         hello = {
             "clientVersion": wire.CLIENT_VERSION,
             "tenant": self._settings.namespace,
@@ -198,10 +214,8 @@ class Link:
             "abilityTable": {},
         }
         await own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
-        acknowledged = not check.get("supportAbilityNegotiation")
         while not acknowledged:
             acknowledged = (await self._receive(stream)).kind == "SetupAckRequest"
-        return stream, str(check["connectionId"])
 
     def _gained(self, channel: grpc.aio.Channel, connection: str, server: str) -> None:
         log.info("connected to Nacos %s", server, extra={"link": self._label})
@@ -230,13 +244,12 @@ class Link:
         }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
-            raise BrokenError(self.trouble or "ended")
+            raise ended(*(task.exception() for task in done), because=self.trouble)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            stream.cancel()
 
     async def _take_pushes(self, stream: Stream) -> None:
         while True:
@@ -276,3 +289,15 @@ class Link:
                 if body.get("errorCode") == wire.UN_REGISTER:
                     raise BrokenError("Nacos no longer knows this connection")
         raise BrokenError(f"no answer to {silent} beats")
+
+
+def ended(*errors: BaseException | None, because: str | None) -> Exception:
+    """Say what ended a connection, as an error of its own.
+
+    Raised again, a task's error would refer to itself through its frames, and the stream among
+    them would live until the garbage collector comes by.
+    """
+    error = next(filter(None, errors), None)
+    if isinstance(error, Exception):
+        return BrokenError(in_words(error)) if isinstance(error, LOSSES) else error
+    return BrokenError(because or "ended")

@@ -92,10 +92,15 @@ async def own(call: Awaitable[Any]) -> Any:
     try:
         return await call
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if _is_cancelled():
             raise
         raise BrokenError("the connection was closed") from None
+
+
+def _is_cancelled() -> bool:
+    """Whether our own task is cancelled; asked here, since an error must not hold its own task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def in_words(error: Exception) -> str:

@@ -29,7 +29,7 @@ class World(Protocol):
     def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
         """List address, weight, enabled and metadata of every instance."""
 
-    def change(self, service: str, instance: Instance) -> None:
+    def change(self, service: str, instance: Instance, *, ephemeral: bool = True) -> None:
         """Set weight, enabled and metadata of an instance by hand."""
 
     def put(self, service: str, instance: Instance) -> None:
@@ -59,7 +59,13 @@ class FakeWorld:
         found = self._fake.instances(service)
         return [(i.address, i.weight, i.enabled, dict(i.metadata)) for i in found]
 
-    def change(self, service: str, instance: Instance) -> None:
+    def change(
+        self,
+        service: str,
+        instance: Instance,
+        *,
+        ephemeral: bool = True,  # noqa: ARG002  (the fake finds an instance by its address)
+    ) -> None:
         self._fake.override(
             service,
             instance.address,
@@ -103,8 +109,9 @@ class RealWorld:
             for i in self._access.instances(service)
         ]
 
-    def change(self, service: str, instance: Instance) -> None:
-        self._admin("PUT", "/v3/admin/ns/instance", service, **_form(instance))
+    def change(self, service: str, instance: Instance, *, ephemeral: bool = True) -> None:
+        form = _form(instance) | {"ephemeral": str(ephemeral).lower()}
+        self._admin("PUT", "/v3/admin/ns/instance", service, **form)
 
     def put(self, service: str, instance: Instance) -> None:
         self._admin("POST", "/v3/client/ns/instance", service, **_form(instance))

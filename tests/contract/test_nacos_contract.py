@@ -102,6 +102,38 @@ async def test_two_instances_of_one_service_in_one_process(world: Any) -> None:
         await eventually(lambda: [row[0] for row in world.shown("models")] == ["127.0.0.1:8002"])
 
 
+async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None:
+    """It changes in place, stays when its process ends, and goes when it is withdrawn."""
+    nacos = world.client()
+    nacos.start()
+    announcement = nacos.announcement("kept", port=8001, ephemeral=False)
+    await announced(announcement)
+    await announcement.update(weight=2.0)
+    await eventually(lambda: [row[1] for row in world.shown("kept")] == [2.0])
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+    await announced(nacos.announcement("carried", port=8002))
+    nacos.stop()
+    await eventually(lambda: world.shown("carried") == [])
+    assert [row[0] for row in world.shown("kept")] == ["127.0.0.1:8001"]
+
+    async with world.client() as again:
+        announcement = again.announcement("kept", port=8001, ephemeral=False)
+        await announced(announcement)
+        assert announcement.state.seen.weight == 1.0
+        await announcement.withdraw()
+        assert world.shown("kept") == []
+
+
+async def test_a_persistent_instance_is_kept_right(world: Any) -> None:
+    """What is changed by hand is found and undone, as for any other."""
+    async with world.client() as nacos:
+        announcement = nacos.announcement("kept", port=8001, ephemeral=False)
+        await announced(announcement)
+        world.change("kept", replace(announcement.state.wanted, weight=9.0), ephemeral=False)
+        await eventually(lambda: world.shown("kept")[0][1] == 9.0)
+        await eventually(lambda: world.shown("kept")[0][1] == 1.0, seconds=12)
+
+
 async def test_metadata_and_weight_change_in_place(world: Any) -> None:
     """`update` replaces what is named and keeps the rest, without taking the instance out."""
     async with world.client() as nacos:

@@ -41,12 +41,15 @@ class Announcement:
         service: ServiceKey,
         instance: Callable[[], Instance],
         blocked_limit: float,
+        *,
+        ephemeral: bool,
     ) -> None:
         self.service = service
         self._runtime = runtime
         self._open_session = open_session
         self._make = instance
         self._watchdog = Watchdog(blocked_limit)
+        self._ephemeral = ephemeral
         self._wanted: Instance | None = None
         self._session: Session | None = None
         self._keeper: Keeper | None = None
@@ -116,16 +119,23 @@ class Announcement:
     async def withdraw(self) -> None:
         """Take the instance out; returns when Nacos no longer shows it, within five seconds.
 
-        Where Nacos cannot be asked any more, the end of the connection takes the instance out.
+        Where Nacos cannot be asked any more, the end of the connection takes the instance out; a
+        persistent one then stays, which the log says.
         """
         if self._keeper is not None:
             await self._runtime.run(self._end(), WITHDRAW_SECONDS)
+
+    async def abandon(self) -> None:
+        """End the connection without a word to Nacos; runs on the Nacos thread."""
+        await self._end(leave=False)
 
     async def _begin(self, wanted: Instance) -> None:
         if self._session is not None:
             return
         self._session = self._open_session()
-        self._keeper = Keeper(self._session, self.service, wanted, self._held_back)
+        self._keeper = Keeper(
+            self._session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
+        )
         self._session.start()
         self._tasks = [
             asyncio.create_task(self._keeper.run(), name=f"announce {self.service}"),
@@ -137,7 +147,7 @@ class Announcement:
             return None
         return f"held back: the event loop is blocked for over {self._watchdog.limit:g} s"
 
-    async def _end(self) -> None:
+    async def _end(self, *, leave: bool = True) -> None:
         session, self._session = self._session, None
         keeper, self._keeper = self._keeper, None
         for task in self._tasks:
@@ -146,6 +156,7 @@ class Announcement:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if keeper is not None and session is not None:
             try:
-                await keeper.leave()
+                if leave:
+                    await keeper.leave()
             finally:
                 await session.close()

@@ -84,6 +84,8 @@ class Keeper:
         service: ServiceKey,
         wanted: Instance,
         held_back: Callable[[], str | None],
+        *,
+        ephemeral: bool,
     ) -> None:
         self._loop = Reconciler(f"{service} {wanted.address}", session, self._turn)
         self.bell = self._loop.bell
@@ -92,6 +94,7 @@ class Keeper:
         self._service = service
         self._wanted = wanted
         self._held_back = held_back
+        self._ephemeral = ephemeral
         self._claim: tuple[str, Instance | None] | None = None
         self._claimed_at = 0.0
         self._claims_in_vain = 0
@@ -109,12 +112,12 @@ class Keeper:
     async def leave(self) -> None:
         """Take the instance out and wait until Nacos no longer shows it; never raises."""
         address = self._wanted.address
-        if self._session.connection is None:
+        if self._session.connection is None and self._ephemeral:
             log.info("withdrawn: %s %s had no connection to lose", self._service, address)
             return
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._session.deregister(self._service, self._wanted)
+                await self._deregister()
                 while await self._shows(address):  # noqa: ASYNC110  (the event is in Nacos)
                     await asyncio.sleep(LOOK_SECONDS / 2)
         except (NacosError, TimeoutError) as error:
@@ -161,14 +164,17 @@ class Keeper:
 
     async def _make_claim(self, wanted: Instance | None) -> None:
         if wanted is None:
-            await self._session.deregister(self._service, self._wanted)
+            await self._deregister()
             return
-        await self._session.register(self._service, wanted)
+        await self._session.register(self._service, wanted, ephemeral=self._ephemeral)
         if self._by_hand:
             try:
-                await self._session.override(self._service, wanted)
+                await self._session.override(self._service, wanted, ephemeral=self._ephemeral)
             except NacosError as error:
                 self._refusal = str(error)
+
+    async def _deregister(self) -> None:
+        await self._session.deregister(self._service, self._wanted, ephemeral=self._ephemeral)
 
     def _note(self, seen: AnnouncementState) -> None:
         before = self.state

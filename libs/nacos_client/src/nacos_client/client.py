@@ -90,6 +90,7 @@ class Nacos:
     async def _shut(self) -> None:
         for _, following in self._discoveries.values():
             following.cancel()
+        await asyncio.gather(*(announcement.abandon() for announcement in self._announcements))
         if self._session is not None:
             await self._session.close()
 
@@ -108,6 +109,7 @@ class Nacos:
         weight: float | None = None,
         group: str | None = None,
         cluster: str | None = None,
+        ephemeral: bool = True,
         blocked_limit: float = 10.0,
     ) -> Announcement:
         """Prepare to announce one instance; nothing is sent before its `announce()`.
@@ -119,6 +121,8 @@ class Nacos:
             weight: share of traffic; default: the settings'.
             group: default: the settings'.
             cluster: default: the settings'.
+            ephemeral: False keeps the instance in Nacos, which then checks its port itself, until
+                it is withdrawn; a service's instances are all of one kind.
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
@@ -138,6 +142,7 @@ class Nacos:
             ServiceKey(service, group or self.settings.group),
             instance,
             blocked_limit,
+            ephemeral=ephemeral,
         )
         self._announcements.append(announcement)
         return announcement

@@ -59,21 +59,37 @@ class FakeSession:
     def _place(self, key: ServiceKey | DocumentKey) -> "Place":
         return self._namespace, key
 
-    async def register(self, service: ServiceKey, instance: Instance) -> None:
+    async def register(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Publish the instance."""
         place = self._place(service)
-        self._server.carried(self.connection).registered[place] = instance
+        carried = self._server.carried(self.connection)
+        if ephemeral:
+            carried.registered[place] = instance
+        else:
+            self._server.persist(place, instance)
         self._server.push(place)
 
-    async def deregister(self, service: ServiceKey, instance: Instance) -> None:
+    async def deregister(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Take the instance out."""
         place = self._place(service)
         registered = self._server.carried(self.connection).registered
+        if not ephemeral:
+            self._server.drop(place, instance.address)
         if place in registered and registered[place].address == instance.address:
             del registered[place]
         self._server.push(place)
 
-    async def override(self, service: ServiceKey, instance: Instance) -> None:
+    async def override(
+        self,
+        service: ServiceKey,
+        instance: Instance,
+        *,
+        ephemeral: bool = True,  # noqa: ARG002  (the fake finds an instance by its address)
+    ) -> None:
         """Undo what somebody set for this instance by hand."""
         self._server.carried(self.connection)
         self._server.lift(self._place(service), instance.address)

@@ -77,13 +77,20 @@ class Connected(Protocol):
 
 
 class Registry(Connected, Protocol):
-    """Where an instance makes itself known. One session carries one instance of a service."""
+    """Where an instance makes itself known. One session carries one instance of a service.
 
-    async def register(self, service: ServiceKey, instance: Instance) -> None:
+    An ephemeral instance lives as long as the connection; a persistent one until it is taken out.
+    """
+
+    async def register(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Publish the instance, or replace what this session published for the service."""
         ...
 
-    async def deregister(self, service: ServiceKey, instance: Instance) -> None:
+    async def deregister(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Take the instance out; nothing happens where it is not in."""
         ...
 
@@ -91,7 +98,9 @@ class Registry(Connected, Protocol):
         """Ask the server now."""
         ...
 
-    async def override(self, service: ServiceKey, instance: Instance) -> None:
+    async def override(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Undo what somebody set for this instance by hand, which outlives a registration."""
         ...
 

@@ -99,8 +99,7 @@ class FakeNacos:
     ) -> None:
         """Add or replace an instance that some other process announced."""
         place = (namespace, ServiceKey(service, group))
-        with self._lock:
-            self._static.setdefault(place, {})[instance.address] = instance
+        self.persist(place, instance)
         self.push(place)
 
     def remove_instance(
@@ -113,8 +112,7 @@ class FakeNacos:
     ) -> None:
         """Take out an instance that was put in."""
         place = (namespace, ServiceKey(service, group))
-        with self._lock:
-            self._static.get(place, {}).pop(address, None)
+        self.drop(place, address)
         self.push(place)
 
     def override(
@@ -194,6 +192,16 @@ class FakeNacos:
             if connection not in self._carried:
                 raise Unreachable("the fake server is down")
             return self._carried[connection]
+
+    def persist(self, place: Place, instance: Instance) -> None:
+        """Add or replace an instance that no connection carries."""
+        with self._lock:
+            self._static.setdefault(place, {})[instance.address] = instance
+
+    def drop(self, place: Place, address: str) -> None:
+        """Take such an instance out."""
+        with self._lock:
+            self._static.get(place, {}).pop(address, None)
 
     def document(self, place: Place) -> Document | None:
         """Read a document."""

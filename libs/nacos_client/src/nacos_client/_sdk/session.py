@@ -52,27 +52,34 @@ class SdkSession:
         """Have `poke` called whenever `connection` changes."""
         return self._link.attach(poke)
 
-    async def register(self, service: ServiceKey, instance: Instance) -> None:
+    async def register(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Publish the instance, or replace what this session published for the service."""
-        await self._instance("registerInstance", service, instance)
+        await self._instance("registerInstance", service, instance, ephemeral=ephemeral)
 
-    async def deregister(self, service: ServiceKey, instance: Instance) -> None:
+    async def deregister(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Take the instance out."""
-        await self._instance("deregisterInstance", service, instance)
+        await self._instance("deregisterInstance", service, instance, ephemeral=ephemeral)
 
-    async def _instance(self, what: str, service: ServiceKey, instance: Instance) -> None:
+    async def _instance(
+        self, what: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
+    ) -> None:
         published = {
             "ip": instance.ip,
             "port": instance.port,
             "weight": instance.weight,
             "healthy": instance.healthy,
             "enabled": instance.enabled,
-            "ephemeral": True,
+            "ephemeral": ephemeral,
             "clusterName": instance.cluster,
             "serviceName": service.name,
             "metadata": dict(instance.metadata),
         }
-        await self._naming("InstanceRequest", service, {"type": what, "instance": published})
+        kind = "InstanceRequest" if ephemeral else "PersistentInstanceRequest"
+        await self._naming(kind, service, {"type": what, "instance": published})
 
     async def instances(self, service: ServiceKey) -> Listing:
         """Ask the server now."""
@@ -142,7 +149,9 @@ class SdkSession:
         resource = f"{self._namespace}+{key.group}"
         return await self._link.call(kind, {**self._place(key), **body}, config=resource)
 
-    async def override(self, service: ServiceKey, instance: Instance) -> None:
+    async def override(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
         """Undo what somebody set for this instance by hand, through the administration's API.
 
         Raises:
@@ -157,6 +166,7 @@ class SdkSession:
             "clusterName": instance.cluster,
             "weight": str(instance.weight),
             "enabled": str(instance.enabled).lower(),
+            "ephemeral": str(ephemeral).lower(),
             "metadata": json.dumps(dict(instance.metadata)),
         }
         headers = await self._credentials.headers(naming=str(service))

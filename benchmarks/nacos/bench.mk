@@ -1,5 +1,5 @@
 .PHONY: bench-nacos
-bench-nacos: $(READY)  ## Nacos clients side by side, about 25 minutes; writes benchmarks/results/nacos.*
+bench-nacos: $(READY)  ## Nacos clients side by side, about 17 minutes on a quiet machine; writes benchmarks/results/nacos.*
 	$(PY) -m benchmarks.nacos
 
 .PHONY: bench-nacos-short

@@ -1,4 +1,4 @@
-"""Requests that arrive too slowly."""
+"""Requests that arrive too slowly, and the pieces in which answers leave."""
 
 import asyncio
 import time
@@ -44,3 +44,58 @@ async def test_slow_request_is_ended(beginning):
         writer.close()
 
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what it is told to send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def write(self, data) -> None:
+        """Keep it."""
+        self.sent.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        """Say that it is open."""
+        return False
+
+    def close(self) -> None:
+        """Note when."""
+        self.sent.append(b"closed")
+
+    def resume_reading(self) -> None:
+        """Nothing is ever paused."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("field", [b"", b"Connection: close\r\n"])
+async def test_head_and_body_leave_in_one_piece(field):
+    """What an application sends in one turn is one write, which does not wait for the rest."""
+    goes_on = asyncio.Event()
+
+    async def application(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await goes_on.wait()
+        await send({"type": "http.response.body", "body": b"second"})
+
+    state, wire = ServerState(), Wire()
+    config = uvicorn.Config(application, http=BoundedHttp, log_config=None)
+    connection = BoundedHttp(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n")
+    async with asyncio.timeout(5):
+        while not wire.sent:  # noqa: ASYNC110 - a poll
+            await asyncio.sleep(0)
+        assert wire.sent[0].startswith(b"HTTP/1.1 200 ")
+        assert wire.sent[0].endswith(b"\r\n\r\n5\r\nfirst\r\n")
+
+        goes_on.set()
+        await asyncio.gather(*state.tasks)
+        await asyncio.sleep(0)
+    sent = wire.sent.copy()
+    connection.connection_lost(None)
+
+    assert sent[1:] == [b"6\r\nsecond\r\n0\r\n\r\n", *([b"closed"] if field else [])]

@@ -121,8 +121,7 @@ class Nacos:
             weight: share of traffic; default: the settings'.
             group: default: the settings'.
             cluster: default: the settings'.
-            ephemeral: False keeps the instance in Nacos, which then checks its port itself, until
-                it is withdrawn; a service's instances are all of one kind.
+            ephemeral: False keeps it in Nacos until it is withdrawn; a service has one kind only.
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
@@ -286,20 +285,16 @@ class Nacos:
         Each has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`: cached
         instances and configuration go on working.
         """
+        session = self._session
+        trouble = session.trouble if session else "not started"
         return {
-            "nacos": state_of_session(self._session, self._store.trouble),
+            "nacos": {
+                "ok": trouble is None,
+                "connection": session.connection if session else None,
+                "trouble": trouble,
+                "disk": self._store.trouble,
+            },
             **{f"announcement {a.service.name}": a.plain_state for a in self._announcements},
             **{f"config {w.keys[-1].data_id}": w.plain_state for w in self._watches},
             **{f"discovery {k.name}": d.plain_state for k, (d, _) in self._discoveries.items()},
         }
-
-
-def state_of_session(session: Session | None, disk: str | None) -> dict[str, Any]:
-    """Say whether there is a connection, and what is wrong if not."""
-    trouble = session.trouble if session else "not started"
-    return {
-        "ok": trouble is None,
-        "connection": session.connection if session else None,
-        "trouble": trouble,
-        "disk": disk,
-    }

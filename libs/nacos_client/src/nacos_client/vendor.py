@@ -22,7 +22,7 @@ class Vendor:
         # ours refuses politely (`_sdk.rpc.refuse_forked_grpc`).
         os.putenv("GRPC_ENABLE_FORK_SUPPORT", "0")
         # What goes wrong is told by the state and by our log; gRPC's own lines fit no log's form.
-        os.putenv("GRPC_VERBOSITY", os.environ.get("GRPC_VERBOSITY", "NONE"))
+        os.putenv("GRPC_VERBOSITY", "NONE")
         from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
         from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
 

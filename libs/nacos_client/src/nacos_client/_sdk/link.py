@@ -24,6 +24,7 @@ from nacos_client._sdk.rpc import (
     BrokenError,
     Stream,
     ask,
+    ended,
     in_words,
     open_channel,
     own,
@@ -289,15 +290,3 @@ class Link:
                 if body.get("errorCode") == wire.UN_REGISTER:
                     raise BrokenError("Nacos no longer knows this connection")
         raise BrokenError(f"no answer to {silent} beats")
-
-
-def ended(*errors: BaseException | None, because: str | None) -> Exception:
-    """Say what ended a connection, as an error of its own.
-
-    Raised again, a task's error would refer to itself through its frames, and the stream among
-    them would live until the garbage collector comes by.
-    """
-    error = next(filter(None, errors), None)
-    if isinstance(error, Exception):
-        return BrokenError(in_words(error)) if isinstance(error, LOSSES) else error
-    return BrokenError(because or "ended")

@@ -108,3 +108,15 @@ def in_words(error: Exception) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"
     return str(error) or "no answer in time"
+
+
+def ended(*errors: BaseException | None, because: str | None) -> Exception:
+    """Say what ended a connection, as an error of its own.
+
+    Raised again, a task's error would refer to itself through its frames, and the stream among
+    them would live until the garbage collector comes by.
+    """
+    error = next(filter(None, errors), None)
+    if isinstance(error, Exception):
+        return BrokenError(in_words(error)) if isinstance(error, LOSSES) else error
+    return BrokenError(because or "ended")

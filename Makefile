@@ -60,7 +60,7 @@ test: $(READY)  ## unit, contract, integration and, where a Docker engine answer
 	$(PY) -m pytest --ignore=tests/interop -m "not slow and not outage" $(TEST_ARGS)
 
 .PHONY: test-outages
-test-outages: $(READY)  ## Nacos and providers frozen, killed, restarted, for tens of seconds each
+test-outages: $(READY)  ## Nacos and providers frozen, killed, cut off, refused, for tens of seconds each
 	$(PY) -m pytest --ignore=tests/interop -m "outage and not slow" $(TEST_ARGS)
 
 .PHONY: test-slow

@@ -11,7 +11,7 @@ import pytest
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
-pytestmark = [pytest.mark.nacos, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.nacos, pytest.mark.outage, pytest.mark.timeout(180)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nacos_client import Known, Nacos, NacosError, NacosSettings, Shown
 from pydantic import BaseModel
 from stack.nacos import NacosServer, NacosTls
 
-pytestmark = [pytest.mark.nacos, pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.nacos, pytest.mark.outage, pytest.mark.anyio, pytest.mark.timeout(300)]
 
 SERVER_NAME = "nacos.internal"
 

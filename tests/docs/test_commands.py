@@ -1,0 +1,43 @@
+"""Every make target that a document names is run by a stage of `.ci/run` or by a test."""
+
+import re
+import subprocess
+
+import pytest
+from stack import ROOT
+
+STAGES = set(re.findall(r"^stage .* make ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
+TESTS = {
+    "up": "tests/containers/conftest.py",
+    "up-docker": "tests/containers/test_compose.py",
+    "up-local": "tests/integration/test_command.py",
+    "status": "tests/integration/test_command.py",
+    "logs": "tests/integration/test_command.py",
+    "down": "tests/integration/test_command.py",
+    "help": "tests/docs/test_readme.py",
+    "index": "tests/docs/test_model.py",
+    "release-model": "tests/docs/test_model.py",
+    "lock": "tests/architecture/test_lock.py",
+}
+PARTS = {"train-model": "release-model", "gateway-compiled": "test-gateway-compiled"}
+
+
+def named() -> set[str]:
+    """Targets in the documents, but for that of the benchmarks, which need peers."""
+    listed = subprocess.check_output(["git", "ls-files", "*.md"], cwd=ROOT, text=True).split()
+    texts = [(ROOT / each).read_text() for each in listed if not each.startswith("benchmarks/")]
+    return {
+        target
+        for text in texts
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("target", sorted(named()))
+def test_a_named_target_is_run(target: str) -> None:
+    """Whoever types a command of the documents types what was run before."""
+    whole = PARTS.get(target, target)
+    if whole in TESTS:
+        assert re.search(rf'"{whole}"|`make {whole}`', (ROOT / TESTS[whole]).read_text())
+    else:
+        assert whole in STAGES

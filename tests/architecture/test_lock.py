@@ -17,11 +17,20 @@ def lock() -> Iterator[Path]:
     path.write_bytes(kept)
 
 
+def pins(lock: Path) -> set[str]:
+    """Names, versions and markers of what a lock pins."""
+    return {line.strip(" \\") for line in lock.read_text().splitlines() if "==" in line}
+
+
 @pytest.mark.slow
 def test_the_lock_is_up_to_date(lock: Path) -> None:
-    """Resolved again it is the same, to the byte: no dependency was forgotten, no pin edited."""
-    before = lock.read_bytes()
+    """Resolved again it pins the same: no dependency was forgotten, no pin edited by hand.
+
+    Hashes are left out: an index may get another file of a version at any time.
+    """
+    before = pins(lock)
 
     subprocess.run(["make", "--silent", "lock"], cwd=ROOT, check=True, timeout=300)
 
-    assert lock.read_bytes() == before
+    assert pins(lock) == before
+    assert before

@@ -1,5 +1,6 @@
 """requirements.lock is what `make lock` makes of the members' dependencies."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,12 @@ from stack import ROOT
 
 
 @pytest.fixture
-def lock() -> Iterator[Path]:
-    """The lock, put back as it was."""
-    path = ROOT / "requirements.lock"
-    kept = path.read_bytes()
+def lock(tmp_path: Path) -> Iterator[Path]:
+    """The lock, put back as it was, its time too: make would set the environment up again."""
+    path, kept = ROOT / "requirements.lock", tmp_path / "requirements.lock"
+    shutil.copy2(path, kept)
     yield path
-    path.write_bytes(kept)
+    shutil.copy2(kept, path)
 
 
 def pins(lock: Path) -> set[str]:

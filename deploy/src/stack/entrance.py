@@ -1,5 +1,6 @@
 """What must hold at the gateway before the stack is said to be up."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,12 +20,9 @@ def steps(
         admin_token: of the gateway's admin port, None where it asks for none.
     """
     headers = {"authorization": f"Bearer {admin_token}"} if admin_token else {}
-    counts = {part.service: 0 for part in plan.models}
-    for part in plan.models:
-        counts[part.service] += 1
     for path, body in plan.calls:
         yield f"the gateway answers {path}", partial(_answers, http, plan.gateway, path, body)
-    for service, count in counts.items():
+    for service, count in Counter(part.service for part in plan.models).items():
         url = f"http://{HOST}:{plan.gateway.admin_port}/api/services/{service}"
         name = f"the gateway has {count} instances of {service}"
         yield name, partial(_has, http, url, headers, count)

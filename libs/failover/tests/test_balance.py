@@ -10,7 +10,7 @@ POLICY = EjectionPolicy()
 
 
 def member(port: int = 1, *, weight: float = 1.0, cost: float = 0.01) -> Member:
-    return Member(Instance("10.0.0.1", port, weight=weight), POLICY, cost=cost, now=0.0)
+    return Member(Instance("10.0.0.1", port, weight=weight), POLICY, limit=9, cost=cost, now=0.0)
 
 
 @given(count=st.integers(2, 50), draw=st.floats(0, 1, exclude_max=True))

@@ -14,6 +14,7 @@ INSTANCES = st.builds(
     healthy=st.booleans(),
     enabled=st.booleans(),
     cluster=st.sampled_from(["A", "B"]),
+    metadata=st.sampled_from([{}, {"gateway.max-in-flight": "1"}]),
 )
 
 
@@ -87,16 +88,16 @@ class LifeOfAPool(RuleBasedStateMachine):
         member = self.pool.pick(tries, self.now, draw)
         if isinstance(member, Nobody):
             usable = {m for m in self.pool.members.values() if serves(m)}
-            assert {m for m in usable if m.in_flight < LIMIT} <= before
+            assert {m for m in usable if m.in_flight < m.limit} <= before
             return
         self.live.append(tries)
         assert serves(member), "disabled and weightless instances get nothing"
         assert member not in before, "never the same instance while an untried one exists"
-        assert member.in_flight <= LIMIT
+        assert member.in_flight <= member.limit
         better = [
             m for m in self.pool.members.values()
             if serves(m) and m.instance.healthy and m.conduct.cause is None
-            and m not in before and m.in_flight < LIMIT
+            and m not in before and m.in_flight < m.limit
         ]  # fmt: skip
         if better and member.conduct.cause is not None and not tries.probe:
             out = [m for m in self.pool.members.values() if m.conduct.cause is not None]

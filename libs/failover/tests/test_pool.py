@@ -236,6 +236,23 @@ def test_the_own_cluster_comes_first_and_spills_over():
     assert pool.pick(third, 0.0, 0.0) is Nobody.FULL
 
 
+def test_an_instance_says_how_much_it_takes():
+    """Its metadata replace the caller's limit, in both directions and while it runs."""
+
+    def told(number: str) -> Instance:
+        return Instance("10.0.0.1", 1, metadata={"gateway.max-in-flight": number})
+
+    pool = Pool(max_in_flight=2)
+    taken = 0
+    for number, most in (("1", 1), ("5", 5), ("3", 3), ("0", 2), ("-1", 2), ("many", 2), ("", 2)):
+        pool.sync([told(number)], 0.0)
+        (member,) = pool.members.values()
+        while isinstance(pool.pick(tries(), 0.0, 0.5), Member):
+            taken += 1
+        assert member.limit == most
+        assert member.in_flight == taken == max(taken, most)
+
+
 def test_a_subset_is_a_preference():
     """Canary requests go to the canary; without one they are still answered."""
     canary = Subset(labels=(("model_version", "2"),))

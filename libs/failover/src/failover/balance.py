@@ -33,16 +33,30 @@ class Member:
         address: its `ip:port`, which never changes.
         conduct: failures and ejection.
         in_flight: attempts under way.
+        limit: how many there may be.
         cost: peak EWMA of answer times, in seconds.
         drained: an operator keeps it out of traffic.
     """
 
-    __slots__ = ("_measured_at", "address", "conduct", "cost", "drained", "in_flight", "instance")
+    __slots__ = (
+        "_limit", "_measured_at", "address", "conduct", "cost", "drained", "in_flight", "instance",
+        "limit",
+    )  # fmt: skip
 
     def __init__(
-        self, instance: Instance, policy: EjectionPolicy, *, cost: float, now: float
+        self, instance: Instance, policy: EjectionPolicy, *, limit: int, cost: float, now: float
     ) -> None:
-        self.instance = instance
+        """Start without experience.
+
+        Args:
+            instance: as discovery describes it.
+            policy: thresholds of its ejection.
+            limit: attempts it may have under way unless it names a number itself.
+            cost: answer time to assume, in seconds.
+            now: the clock.
+        """
+        self._limit = limit
+        self.describe(instance)
         self.address = instance.address
         self.conduct = Conduct(policy)
         self.in_flight = 0
@@ -53,6 +67,11 @@ class Member:
     def __repr__(self) -> str:
         state = self.conduct.cause.value if self.conduct.cause else "in traffic"
         return f"<Member {self.instance.address} {state}, {self.in_flight} in flight>"
+
+    def describe(self, instance: Instance) -> None:
+        """Take over what discovery says of it now."""
+        self.instance = instance
+        self.limit = instance.max_in_flight or self._limit
 
     def measure(self, seconds: float, now: float) -> None:
         """Take an answer time into the average."""

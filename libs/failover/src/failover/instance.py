@@ -1,10 +1,14 @@
 """One instance of a service, as discovery knows it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
+MAX_IN_FLIGHT = "gateway.max-in-flight"
+"""Metadata: requests one caller may have under way at this instance."""
+_COUNT = re.compile(r"[1-9][0-9]{0,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class Instance:
         healthy: what Nacos believes; necessary for traffic, never sufficient.
         enabled: False while an operator or the instance itself keeps it out of traffic.
         cluster: Nacos cluster name; callers prefer their own.
-        metadata: free labels; `gateway.idempotent` and `model_version` mean something to us.
+        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight` and `model_version` mean
+            something to us.
     """
 
     ip: str
@@ -33,3 +38,9 @@ class Instance:
     def address(self) -> str:
         """`ip:port`, the key under which load and ejection are kept."""
         return f"{self.ip}:{self.port}"
+
+    @property
+    def max_in_flight(self) -> int | None:
+        """What the instance says it can take of one caller; None if it says no usable number."""
+        said = self.metadata.get(MAX_IN_FLIGHT, "")
+        return int(said) if _COUNT.fullmatch(said) else None

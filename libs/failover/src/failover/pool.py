@@ -42,14 +42,14 @@ class Pool:
 
         Args:
             cluster: the caller's own Nacos cluster, preferred while it can serve.
-            max_in_flight: attempts one instance may have under way.
+            max_in_flight: attempts one instance may have under way; its metadata can say otherwise.
             ejection: thresholds.
             budget: size of the retry budget.
         """
         self.budget = Budget(budget)
-        self.max_in_flight = max_in_flight
         self.ejected: dict[Cause, int] = dict.fromkeys(Cause, 0)
         self._cluster = cluster
+        self._max_in_flight = max_in_flight
         self._policy = ejection or EjectionPolicy()
         self._members: dict[str, Member] = {}
         self._tiers: dict[Subset | None, Tiers] = {}
@@ -71,9 +71,12 @@ class Pool:
             member = before.pop(instance.address, None)
             if member is None:
                 known = (*before.values(), *self._members.values())
-                member = Member(instance, self._policy, cost=_typical(known), now=now)
+                member = Member(
+                    instance, self._policy,
+                    limit=self._max_in_flight, cost=_typical(known), now=now,
+                )  # fmt: skip
             elif member.instance != instance:
-                member.instance = instance
+                member.describe(instance)
                 if member.conduct.cause is not None:
                     self._restore(member, now)
             self._members[instance.address] = member
@@ -203,10 +206,10 @@ class Pool:
         for tier in tiers:
             if not tries.tried:
                 member = choose(tier, now, draw)
-                if member.in_flight < self.max_in_flight:
+                if member.in_flight < member.limit:
                     return member
             untried = [member for member in tier if member not in tries.tried]
-            open_ = [member for member in untried if member.in_flight < self.max_in_flight]
+            open_ = [member for member in untried if member.in_flight < member.limit]
             if open_:
                 return choose(open_, now, draw)
             full = full or bool(untried)
@@ -222,7 +225,7 @@ class Pool:
         """
         for member in self._out:
             conduct = member.conduct
-            busy = conduct.probing or member.in_flight >= self.max_in_flight
+            busy = conduct.probing or member.in_flight >= member.limit
             if busy or now < conduct.until or member in tries.tried:
                 continue
             if not (member.instance.healthy and tries.subset.matches(member.instance)):

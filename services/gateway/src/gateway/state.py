@@ -122,6 +122,7 @@ def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
         "enabled": instance.enabled,
         "metadata": dict(instance.metadata),
         "in_flight": member.in_flight,
+        "max_in_flight": member.limit,
         "ewma_ms": round(member.cost * 1000, 2),
         "connections": {"open": upstream.open, "idle": upstream.idle},
         "drained": member.drained,

@@ -34,6 +34,7 @@ async def follow(
             "protocol": "http",
             "preserved.register.source": "PYTHON",
             "gateway.idempotent": "POST /api/skl-kmeans",
+            "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
         }
 
     announcement = nacos.announcement(

@@ -87,6 +87,19 @@ async def test_a_copy_is_sent_and_compared(world, compare, candidate, result):
     assert copied.one("host") == f"127.0.0.1:{shadow.port}"
 
 
+async def test_only_a_copy_is_marked(world):
+    """A service can tell copies from live requests by a field that no client can send through."""
+    live, shadow = await world.instance(), await world.instance()
+    gateway = await behind(world, table(), live, shadow)
+
+    await gateway.ask(b"GET /p HTTP/1.1\r\nHost: h\r\nX-Gateway-Shadow: 7\r\n\r\n")
+
+    await counted(world, gateway, agreed=1)
+    (sent,), (copied,) = live.executed, shadow.executed
+    assert sent.all("x-gateway-shadow") == []
+    assert copied.all("x-gateway-shadow") == ["1"]
+
+
 async def test_a_share_is_copied(world):
     """As many percent as the route says, by chance."""
     live, shadow = await world.instance(), await world.instance()

@@ -41,7 +41,7 @@ HANDLED = (
     | FORWARDING
     | {
         b"host", b"content-length", b"expect", b"via", b"x-request-id", b"traceparent",
-        b"x-request-timeout-ms", b"x-gateway-attempt",
+        b"x-request-timeout-ms", b"x-gateway-attempt", b"x-gateway-shadow",
     }
 )  # fmt: skip
 """Request fields that do not simply pass."""

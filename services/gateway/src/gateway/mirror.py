@@ -18,6 +18,10 @@ from gateway.shadow import MAX_SHADOWS, Seen, Shadow, agree
 from gateway.upstream import Connection
 
 
+MARK = b"X-Gateway-Shadow: 1\r\n"
+"""What a copy carries and nothing else does: a client cannot send it through."""
+
+
 class Mirrored(Exchange):
     """An exchange whose request is sent again afterwards."""
 
@@ -41,7 +45,7 @@ class Mirrored(Exchange):
         shadow, body = self._terms.route.shadow, self._body
         if shadow is not None and body is not None:
             copy = Copy(self._core, self._terms.route.name, shadow, self._seen)
-            copy.begin(self._head.method, self._terms.target, [self._common, *body])
+            copy.begin(self._head.method, self._terms.target, [MARK, self._common, *body])
 
 
 class Copy:

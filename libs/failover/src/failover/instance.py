@@ -22,8 +22,8 @@ class Instance:
         healthy: what Nacos believes; necessary for traffic, never sufficient.
         enabled: False while an operator or the instance itself keeps it out of traffic.
         cluster: Nacos cluster name; callers prefer their own.
-        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight` and `model_version` mean
-            something to us.
+        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight` and `model_version`
+            mean something to us.
     """
 
     ip: str

@@ -17,7 +17,6 @@ from gateway.service import Service
 from gateway.shadow import MAX_SHADOWS, Seen, Shadow, agree
 from gateway.upstream import Connection
 
-
 MARK = b"X-Gateway-Shadow: 1\r\n"
 """What a copy carries and nothing else does: a client cannot send it through."""
 

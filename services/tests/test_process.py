@@ -128,6 +128,21 @@ def test_tampered_model_is_refused(tmp_path):
     assert str(copy) in event["reason"]
 
 
+def test_another_scikit_learn_is_refused(tmp_path):
+    """One that did not train the model: exit code 4, and a line that says which and where."""
+    other = tmp_path / "scikit_learn-1.4.2.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.4.2\n")
+
+    done = start("classifier", {"PYTHONPATH": str(tmp_path)}, tmp_path)
+
+    assert done.returncode == 4, done.stderr
+    (event,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (event["event"], event["kind"]) == ("unusable_model", "WrongLibraryError")
+    assert f"scikit-learn in {tmp_path}" in event["reason"]
+    assert "is 1.4.2, model 1.0.0 was trained with" in event["reason"]
+
+
 def test_missing_version_is_refused(tmp_path):
     """A model version that the package does not carry: exit code 4, and its name."""
     done = start("classifier", {"MODEL_VERSION": "9.9.9"}, tmp_path)

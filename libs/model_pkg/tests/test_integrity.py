@@ -15,6 +15,7 @@ from car_evaluation_model.errors import (
     ModelNotFoundError,
     SelfCheckError,
     TamperedError,
+    WrongLibraryError,
 )
 
 
@@ -107,6 +108,16 @@ def test_artefact_this_code_does_not_know(package: Path, change):
         load("1.0.0", package)
 
 
+def test_another_scikit_learn_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One beside the model that is not the one it was trained with is named with its place."""
+    other = tmp_path / "scikit_learn-1.4.2.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.4.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WrongLibraryError, match=rf"{tmp_path}/? is 1\.4\.2, model 1\.0\.0 was"):
+        load("1.0.0")
+
+
 def lose_support_vectors(artefact):
     artefact["estimator"]["duals"] = [[0] * 6 for _ in artefact["estimator"]["duals"]]
 
@@ -125,7 +136,13 @@ def test_model_that_answers_differently_is_refused(package: Path, change):
 
 def test_all_errors_have_one_base():
     """A service catches `ModelError` and has caught everything."""
-    leaves = (InvalidArtefactError, ModelNotFoundError, SelfCheckError, TamperedError)
+    leaves = (
+        InvalidArtefactError,
+        ModelNotFoundError,
+        SelfCheckError,
+        TamperedError,
+        WrongLibraryError,
+    )
     assert all(issubclass(leaf, ModelError) for leaf in leaves)
 
 

@@ -27,6 +27,10 @@ class InvalidArtefactError(ModelError):
     """Manifest or artefact cannot be read by this code."""
 
 
+class WrongLibraryError(ModelError):
+    """scikit-learn is installed beside the model in another version than the one that trained."""
+
+
 class SelfCheckError(ModelError):
     """The loaded model does not reproduce the answers recorded at training."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,18 @@ import numpy as np
 from pydantic import ValidationError
 
 from car_evaluation_model.config.core import PACKAGE, Field, Frozen, read_config, read_version
-from car_evaluation_model.errors import InvalidArtefactError, InvalidRowsError, SelfCheckError
+from car_evaluation_model.errors import (
+    InvalidArtefactError,
+    InvalidRowsError,
+    SelfCheckError,
+    WrongLibraryError,
+)
 from car_evaluation_model.estimators import Estimator, Floats, softmax
 from car_evaluation_model.processing.data_manager import Manifest, read_release
 from car_evaluation_model.processing.features import Codes, every_input, rank
 from car_evaluation_model.processing.validation import encode
+
+TRAINER = "scikit-learn"
 
 
 class Golden(Frozen):
@@ -127,6 +135,7 @@ def load(version: str | None = None, package: Path = PACKAGE) -> Model:
     config = read_config()
     version = version or read_version()
     content, manifest = read_release(config, version, package)
+    check_library(manifest)
     try:
         artefact = Artefact.model_validate_json(content)
     except ValidationError as error:
@@ -145,6 +154,26 @@ def load(version: str | None = None, package: Path = PACKAGE) -> Model:
         raise InvalidArtefactError(f"asked for model {version}, the files say {model.version}")
     check(model)
     return model
+
+
+def check_library(manifest: Manifest) -> None:
+    """Refuse a scikit-learn that is not the one whose answers the model reproduces.
+
+    Serving needs none. Where one is installed, somebody will compare with it, or train.
+
+    Raises:
+        WrongLibraryError: it has another version than the manifest names.
+    """
+    try:
+        found = distribution(TRAINER)
+    except PackageNotFoundError:
+        return
+    wanted = manifest.trained_with[TRAINER]
+    if found.version != wanted:
+        raise WrongLibraryError(
+            f"{TRAINER} in {found.locate_file('')} is {found.version}, model {manifest.version} "
+            f"was trained with {wanted}; install {TRAINER}=={wanted}, or none: serving needs none"
+        )
 
 
 def check(model: Model) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from stack import jars
 
 from benchmarks.failover import faults, network
-from benchmarks.failover.text import markdown, picture
+from benchmarks.failover.text import left, markdown, picture
 from benchmarks.failover.trial import Timing, Verdict, run, warm_up
 from benchmarks.failover.world import World
 from benchmarks.gateway.peers import GATEWAY, versions
@@ -50,12 +50,12 @@ def trials(options: argparse.Namespace, work: Path, timing: Timing) -> list[Verd
 
 
 def _line(one: Verdict) -> str:
-    left = "never" if one.left_after is None else f"{one.left_after:.1f} s"
     text = (
         f"{one.gateway:21} {one.fault:36} {one.declared.failures:4} failed of"
         f" {one.declared.requests}, {one.declared.repeated} repeated; undeclared"
         f" {one.undeclared.failures} failed, {one.undeclared.repeated} repeated;"
-        f" p99 {one.p99_ms:.0f} ms; left {left}; recovered {one.recovered_after:.0f} s"
+        f" p99 {one.p99_ms:.0f} ms; left {left(one.left_after)};"
+        f" recovered {one.recovered_after:.0f} s"
     )
     return "\n    ".join((text, *one.examples))
 

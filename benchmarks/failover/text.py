@@ -78,7 +78,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
                 f"{one.p50_ms:.1f}",
                 f"{one.p99_ms:.0f}",
                 f"{one.max_ms:.0f}",
-                _left(one.left_after),
+                left(one.left_after),
                 "yes" if one.good else "**no**",
             )
             for one in verdicts
@@ -86,10 +86,11 @@ def _table(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def _left(seconds: float | None) -> str:
+def left(seconds: float | None) -> str:
+    """When traffic had left the bad instances."""
     if seconds is None:
         return "it did not"
-    return "" if seconds < 0 else f"{seconds:.1f} s"
+    return "-" if seconds < 0 else f"{seconds:.1f} s"
 
 
 def _errors(verdicts: Sequence[Verdict]) -> str:

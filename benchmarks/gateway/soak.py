@@ -9,18 +9,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.gateway.__main__ import LOAD_CORE, runner, site
-from benchmarks.gateway.peers import GATEWAY_LOGGING
+from benchmarks.gateway.peers import GATEWAY, GATEWAY_LOGGING, versions
 from benchmarks.gateway.study import LOADS
-from benchmarks.measure import wrk
+from benchmarks.measure import chart, report, wrk
 from benchmarks.measure.process import end_in_order_on_sigterm
 
+MINUTES = 10.0
+"""A run of at least that length is kept."""
 WINDOW_SECONDS = 10.0
 MEMORY_SHARE, MEMORY_BYTES = 0.05, 5_000_000
 FILES_SHARE, FILES = 0.1, 50
+GOOD = "nothing grew, nothing failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,20 @@ class Reading:
     rss_bytes: int
     open_files: int
     errors: int
+    requests: int
+
+
+def by_load(readings: list[Reading]) -> Iterator[tuple[str, Reading, Reading, int]]:
+    """First and last settled reading of each load, and its requests."""
+    for load in dict.fromkeys(reading.load for reading in readings):
+        mine = [reading for reading in readings[len(readings) // 5 :] if reading.load == load]
+        requests = sum(reading.requests for reading in readings if reading.load == load)
+        yield load, mine[0], mine[-1], requests
 
 
 def faults(readings: list[Reading]) -> Iterator[str]:
     """Say what grew or failed; nothing if all is well."""
-    settled: dict[str, list[Reading]] = {}
-    for reading in readings[len(readings) // 5 :]:
-        settled.setdefault(reading.load, []).append(reading)
-    for load, (first, *_, last) in settled.items():
+    for load, first, last, _ in by_load(readings):
         if last.rss_bytes - first.rss_bytes > max(MEMORY_BYTES, MEMORY_SHARE * first.rss_bytes):
             before, after = first.rss_bytes / 1e6, last.rss_bytes / 1e6
             yield f"{load}: memory grew from {before:.1f} to {after:.1f} MB"
@@ -48,12 +57,45 @@ def faults(readings: list[Reading]) -> Iterator[str]:
         yield f"{errors} requests failed"
 
 
+def _keep(readings: list[Reading], found: list[str], about: dict[str, str]) -> None:
+    rows = [
+        ((number + 1) * WINDOW_SECONDS, reading.rss_bytes / 1e6)
+        for number, reading in enumerate(readings)
+    ]
+    lines = report.table(
+        ("load", "first RSS MB", "last RSS MB", "first open files", "last open files", "requests"),
+        [
+            (load, f"{first.rss_bytes / 1e6:.1f}", f"{last.rss_bytes / 1e6:.1f}",
+             first.open_files, last.open_files, f"{requests:,}")
+            for load, first, last, requests in by_load(readings)
+        ],
+    )  # fmt: skip
+    version = {GATEWAY_LOGGING: versions()[GATEWAY]}
+    parts = [
+        "# The gateway under load for minutes",
+        f"{__doc__.partition(chr(10) * 2)[2]}\nErrors: {sum(one.errors for one in readings)}.",
+        report.facts({**about, **version}),
+        "\n".join(found) or f"Result: {GOOD}.",
+        "![Resident memory](soak.svg)",
+        lines,
+    ]
+    report.write(
+        "soak",
+        markdown="\n\n".join(parts),
+        data={"machine": about, "readings": [asdict(one) for one in readings], "faults": found},
+        charts={
+            "soak": chart.line("Resident memory of the gateway, all loads in turn", "MB", rows)
+        },
+    )
+
+
 def main() -> int:
     """Go through the loads again and again; 1 if something grew or failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=MINUTES)
     minutes = parser.parse_args().minutes
     end_in_order_on_sigterm()
+    about = report.machine()
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = stack.enter_context(site(Path(folder)))
@@ -63,7 +105,9 @@ def main() -> int:
             seen = wrk.run(soaked.url, load, seconds=WINDOW_SECONDS, core=LOAD_CORE)
             cost = soaked.process.usage()
             soaked.process.log.write_bytes(b"")  # the access log of minutes would fill the disk
-            readings.append(Reading(load.name, cost.rss_bytes, cost.open_files, seen.errors))
+            readings.append(
+                Reading(load.name, cost.rss_bytes, cost.open_files, seen.errors, seen.requests)
+            )
             print(
                 f"{(window + 1) * WINDOW_SECONDS:5.0f} s  {load.name:26} {seen.rps:8.0f}/s"
                 f"  RSS {cost.rss_bytes / 1e6:6.1f} MB  files {cost.open_files:5}"
@@ -71,7 +115,9 @@ def main() -> int:
                 flush=True,
             )
     found = list(faults(readings))
-    print("\n".join(found) or "nothing grew, nothing failed")
+    print("\n".join(found) or GOOD)
+    if minutes >= MINUTES:
+        _keep(readings, found, about)
     return 1 if found else 0
 
 

@@ -1,4 +1,4 @@
-"""Charts as plain SVG: bars for one figure by peer, a grid for figures by case and peer."""
+"""Charts as plain SVG: bars by peer, a grid of figures by case and peer, a line over time."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from html import escape
 
 OURS, PEER = "#1a6faf", "#9aa5b1"
 GOOD, BAD, ABSENT = "#d7f0dc", "#f6b8b0", "#f2f2f2"
-LABEL, BAR, CELL, ROW = 230, 480, 130, 26  # widths and a height, in pixels
+LABEL, BAR, CELL, ROW, TALL = 230, 480, 130, 26, 200  # widths and heights, in pixels
 
 
 def _text(x: float, y: float, content: str, style: str = "") -> str:
@@ -78,3 +78,23 @@ def grid(
             parts.append(_box(LABEL + number * CELL, top, CELL - 2, ROW - 2, colour))
             parts.append(_text(LABEL + (number + 0.5) * CELL, top + 17, text, centre))
     return _svg(LABEL + len(columns) * CELL + 12, 80 + len(rows) * ROW, title, parts)
+
+
+def line(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
+    """One figure over time, from zero; points are (seconds, value)."""
+    longest, largest = points[-1][0], max(value for _, value in points)
+    left, top = 60.0, 40.0
+
+    def across(seconds: float) -> float:
+        return left + BAR * seconds / longest
+
+    def down(value: float) -> float:
+        return top + TALL * (1 - value / largest)
+
+    places = " ".join(f"{across(seconds):.1f},{down(value):.1f}" for seconds, value in points)
+    parts = [f'<polyline points="{places}" fill="none" stroke="{OURS}" stroke-width="2"/>']
+    for value in (0, largest / 2, largest):
+        parts.append(_box(left, down(value), BAR, 1, PEER))
+        parts.append(_text(left - 6, down(value) + 4, f"{value:.0f}", 'text-anchor="end"'))
+    parts.append(_text(left, top + TALL + 20, f"{unit} over {longest:.0f} seconds", 'fill="#555"'))
+    return _svg(round(left) + BAR + 20, round(top) + TALL + 34, title, parts)

@@ -66,7 +66,7 @@ def image_mb() -> float | None:
     argv = ("docker", "image", "ls", "--format", "{{.Repository}} {{.ID}}")
     images = subprocess.run(argv, check=False, capture_output=True, text=True).stdout.splitlines()
     for name, _, identity in (line.partition(" ") for line in images):
-        if name.rpartition("/")[2] in {"modelserve-classifier", "modelserve/classifier"}:
+        if name.rpartition("/")[2] in {"modelserve-classifier", "classifier"}:
             inspect = ("docker", "image", "inspect", "--format", "{{.Size}}", identity)
             done = subprocess.run(inspect, check=True, capture_output=True, text=True)
             return int(done.stdout) / 1e6

@@ -1,6 +1,6 @@
 """Documents: what is read, what is refused, and with which words."""
 
-import json
+from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
@@ -71,6 +71,16 @@ def test_an_empty_document_means_the_defaults(content: str) -> None:
         ("clusters: [", "models.yaml is not yaml: while parsing"),
         ("clusters: 1\nclusters: 2", "the key 'clusters' is there twice, again in line 2"),
         ("clusters: 0\nengine: x", "clusters: Input should be greater than or equal to 1; engine"),
+        ("clusters: 4\n2024-01-01: x", "line 2: a key that is no plain text"),
+        ("? [a]\n: 1", "line 1: a key that is no plain text"),
+        ("? {a: 1}\n: 1", "line 1: a key that is no plain text"),
+        ("limits: &x {per_minute: *x}", "cannot be read as plain values: Circular"),
+        ("a: 1\nclusters: !!bool maybe", "line 2: a value that is no bool"),
+        ('clusters: !!int ""', "line 1: a value that is no int"),
+        ("clusters: !!timestamp no", "line 1: a value that is no timestamp"),
+        ("clusters: 2024-13-01", "line 1: a value that is no timestamp"),
+        ("clusters: !!map [1]", "models.yaml is not yaml: expected a mapping node"),
+        ("clusters: 0x" + "f" * 5000, "cannot be read as plain values: Exceeds"),
     ],
 )
 def test_a_bad_document_is_explained(content: str, reason: str) -> None:
@@ -158,9 +168,30 @@ def test_layering_keeps_what_is_not_covered(weak: dict[str, Any], strong: dict[s
 
 @given(st.text(max_size=200), st.sampled_from(["yaml", "json", "toml", "properties"]))
 def test_any_text_is_read_or_refused(content: str, kind: str) -> None:
-    """No text makes the parser fail in any other way than by saying that it is bad."""
-    try:
-        parsed = parse(content, kind)
-    except BadDocument:
-        return
-    json.dumps(parsed, default=str, skipkeys=True)
+    """No text makes reading or validating fail in any other way than by saying that it is bad."""
+    with suppress(BadDocument):
+        read(content, f"models.{kind}")
+
+
+plain = st.sampled_from(
+    ["a", "1", "x y", "~", ".nan", "2024-01-01", "0x1f", "!!bool a", '!!int ""']
+)
+tagged = st.sampled_from(["!!float x", "!!timestamp x", "!!binary x", "!!set {a, b}", "!!omap [1]"])
+yaml = st.recursive(
+    plain | tagged | st.just("&x [*x]") | st.just("&y {a: *y}"),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | st.lists(st.tuples(inner, inner), max_size=3).map(
+            lambda pairs: "{" + ", ".join(f"? {key} : {value}" for key, value in pairs) + "}"
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(yaml, yaml)
+def test_any_yaml_is_read_or_refused(weak: str, strong: str) -> None:
+    """Neither do keys, tags and aliases of any kind, nor two such documents over each other."""
+    documents = [Document(f"{{? limits : {text}}}", "md5") for text in (weak, strong)]
+    with suppress(BadDocument):
+        validated(Model, [("models.yaml", document) for document in documents])

@@ -9,7 +9,7 @@ from nacos_client import BadDocument, Document, Nacos, NacosError
 from nacos_client.follow import Follower
 from nacos_client.ports import DocumentKey
 from nacos_client.testing import FakeNacos
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +82,42 @@ async def test_what_cannot_be_built_or_checked_is_kept_out(fake: FakeNacos, naco
     fake.publish("models", "clusters: 6")
     await eventually(lambda: watched.value == 6)
     assert watched.state.rejection is None
+
+
+class Fragile(BaseModel):
+    """A model with a mistake in it."""
+
+    clusters: int = 3
+
+    @field_validator("clusters")
+    @classmethod
+    def divide(cls, clusters: int) -> int:
+        """Fail at zero in a way that pydantic does not expect."""
+        return clusters * (1 // clusters or 1)
+
+
+@pytest.mark.parametrize(
+    "content", ["2024-01-01: x", "limits: &x {a: *x}", "? [a]\n: 1", "clusters: 0"]
+)
+async def test_no_document_ends_a_watch(fake: FakeNacos, nacos: Nacos, content: str) -> None:
+    """Whatever is published, at the start or later, is kept out; the next good one counts."""
+    running = nacos.watch("running", Fragile)
+    await running.start()
+    fake.publish("running", "clusters: 4")
+    await eventually(lambda: running.value.clusters == 4)
+    for data_id in ("running", "starting"):
+        fake.publish(data_id, content)
+    await eventually(lambda: running.state.rejection is not None)
+    assert running.value.clusters == 4
+
+    starting = nacos.watch("starting", Fragile)
+    await starting.start()
+    assert starting.value.clusters == 3
+    assert starting.state.rejection is not None
+    for watched in (running, starting):
+        fake.publish(watched.keys[0].data_id, "clusters: 5")
+        await eventually(lambda watched=watched: watched.value.clusters == 5)
+        assert watched.state.rejection is None
 
 
 async def test_a_raising_consumer_hurts_nobody(

@@ -126,7 +126,10 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
             parsed.append(parse(document.content, kind))
         except BadDocument as error:
             raise BadDocument(f"{data_id} {error}") from error
-    text = json.dumps(layered(parsed), default=str)
+    try:
+        text = json.dumps(layered(parsed), default=str)
+    except (ValueError, RecursionError) as error:  # an alias to what it stands in, a huge number
+        raise BadDocument(f"cannot be read as plain values: {error}") from error
     try:
         return model.model_validate_json(text, strict="properties" not in kinds, extra="forbid")
     except ValidationError as error:

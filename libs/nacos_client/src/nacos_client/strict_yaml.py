@@ -1,4 +1,4 @@
-"""YAML's plain types only, without repeated keys and without alias bombs."""
+"""YAML's plain types only, with keys that are text, each once, and without alias bombs."""
 
 from typing import Any
 
@@ -8,6 +8,9 @@ from nacos_client.errors import BadDocument
 
 MAX_ALIASES = 20
 """A YAML document whose aliases multiply is a few lines that fill the memory."""
+MERGE = "tag:yaml.org,2002:merge"
+KEYS = {MERGE, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null"))}
+"""Types of keys that other kinds of documents can spell."""
 
 
 def load(content: str) -> Any:
@@ -15,7 +18,8 @@ def load(content: str) -> Any:
 
     Raises:
         ValueError: it is not YAML.
-        BadDocument: it repeats a key, or its aliases multiply.
+        BadDocument: a key is repeated or no plain text, a value is not what its tag says, or
+            aliases multiply.
     """
     try:
         return yaml.load(content, _Loader)  # noqa: S506  (a SafeLoader)
@@ -24,7 +28,7 @@ def load(content: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types, without repeated keys and without alias bombs."""
+    """Raises what PyYAML raises, and `BadDocument`; nothing else."""
 
     aliases = 0
 
@@ -35,11 +39,27 @@ class _Loader(yaml.SafeLoader):
                 raise BadDocument(f"more than {MAX_ALIASES} aliases")
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise BadDocument(f"line {_line(node)}: a value that is no {kind}") from error
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        if not isinstance(node, yaml.MappingNode):
+            return super().construct_mapping(node, deep=deep)
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
-                line = key.start_mark.line + 1
-                raise BadDocument(f"the key {key.value!r} is there twice, again in line {line}")
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in KEYS:
+                raise BadDocument(f"line {_line(key)}: a key that is no plain text; quote it")
+            if key.tag != MERGE and key.value in seen:
+                raise BadDocument(
+                    f"the key {key.value!r} is there twice, again in line {_line(key)}"
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1

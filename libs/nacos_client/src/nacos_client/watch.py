@@ -239,9 +239,9 @@ class Watched(Generic[T]):
             BadDocument: any of these failed.
         """
         documents = zip(self.keys, found, strict=True)
-        model = validated(self._recipe.model, [(k.data_id, d) for k, d in documents if d])
         build, check = self._recipe.build, self._recipe.check
         try:
+            model = validated(self._recipe.model, [(k.data_id, d) for k, d in documents if d])
             if build is None:
                 value = cast("T", model)
             elif inspect.iscoroutinefunction(build):
@@ -250,7 +250,9 @@ class Watched(Generic[T]):
                 value = cast("T", await asyncio.to_thread(build, model))
             if check is not None:
                 check(value)
-        except Exception as error:  # the consumer's code: whatever it raises is its refusal
+        except BadDocument:
+            raise
+        except Exception as error:  # model, build and check are the consumer's: all is a refusal
             reason = f"{type(error).__name__}: {error}"
             raise BadDocument(f"cannot be put in force: {reason}") from error
         return value

@@ -27,14 +27,13 @@ class BudgetPolicy:
 class Budget:
     """Counts requests and retries of the last `window` seconds, in slots of one second."""
 
-    __slots__ = ("_policy", "_requests", "_retries", "_second", "denied")
+    __slots__ = ("_policy", "_requests", "_retries", "_second")
 
     def __init__(self, policy: BudgetPolicy | None = None) -> None:
         self._policy = policy or BudgetPolicy()
         self._requests = [0] * self._policy.window
         self._retries = [0] * self._policy.window
         self._second = 0
-        self.denied = 0
 
     def deposit(self, now: float) -> None:
         """Count one request of a client (not a retry)."""
@@ -46,7 +45,6 @@ class Budget:
     def withdraw(self, now: float) -> bool:
         """Take one retry; False when none is left."""
         if self.balance(now) < 1:
-            self.denied += 1
             return False
         self._retries[self._second % self._policy.window] += 1
         return True

@@ -220,9 +220,10 @@ class Pool:
     def _due_probe(self, tries: Tries, now: float) -> Member | None:
         """An ejected member whose time is up, if this request may be the one to try it.
 
-        A request that must not run twice leaves the probe to others, but not for ever: when none
-        came for the length of a first ejection, it goes.
+        A request that could not be sent again leaves the probe to others, but not for ever: when
+        none came for the length of a first ejection, it goes.
         """
+        again = tries.repeatable and tries.replayable and tries.attempts + 1 < tries.retry.attempts
         for member in self._out:
             conduct = member.conduct
             busy = conduct.probing or member.in_flight >= member.limit
@@ -230,7 +231,7 @@ class Pool:
                 continue
             if not (member.instance.healthy and tries.subset.matches(member.instance)):
                 continue
-            if tries.repeatable or now >= conduct.until + self._policy.base:
+            if again or now >= conduct.until + self._policy.base:
                 return member
         return None
 

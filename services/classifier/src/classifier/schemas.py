@@ -17,7 +17,7 @@ from pydantic import (
     WithJsonSchema,
     create_model,
 )
-from service_kit import Problem, invalid, shown
+from service_kit import Problem, invalid, limit_rows, read_json, shown
 
 EXAMPLE: dict[str, Any] = {
     "buying": "med",
@@ -108,17 +108,16 @@ class RowReader:
         """Return the rank of each row of a JSON body.
 
         Raises:
-            Problem: 400 for what is no JSON, 422 for the rest; its `errors` list row, field, value,
-                allowed values and the reason.
+            Problem: 400 for what is no JSON, 413 for too many rows, 422 for the rest; its `errors`
+                list row, field, value, allowed values and the reason.
         """
+        document = read_json(body, max_rows)
+        if isinstance(document, dict) and isinstance(document.get("inputs"), list):
+            limit_rows(len(document["inputs"]), max_rows)
         try:
-            rows: list[Any] = self.schema.model_validate_json(body).inputs
+            rows: list[Any] = self.schema.model_validate(document).inputs
         except ValidationError as error:
             raise self._explained(error) from error
-        if len(rows) > max_rows:
-            raise Problem(
-                422, f"inputs: {len(rows)} rows, allowed are {max_rows}", type="too-many-rows"
-            )
         return [self.rank(list(row.__dict__.values())) for row in rows]
 
     def rank(self, codes: Sequence[int]) -> int:

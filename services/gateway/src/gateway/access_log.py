@@ -7,6 +7,7 @@ not fit is counted and dropped; nobody waits.
 """
 
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ MAX_LINES = 20_000
 """Lines that may wait; a second of a busy gateway."""
 MAX_PATH_BYTES = 1024
 """What a line tells of a longer path is its beginning."""
+BATCH_BYTES = 1024 * 1024
 PAUSE = 0.2
 """Seconds between two batches."""
 LINE = (
@@ -34,13 +36,15 @@ LINE = (
 class AccessLog:
     """Takes records and writes them in the background."""
 
-    def __init__(self, wall: Callable[[], float], fd: int = 1) -> None:
+    def __init__(self, wall: Callable[[], float], fd: int = 1, *, shared: bool = False) -> None:
         """Write to a file descriptor.
 
         Args:
             wall: Unix time in seconds.
             fd: where to.
+            shared: other processes write there too.
         """
+        self._most = select.PIPE_BUF if shared else BATCH_BYTES
         self.dropped = 0
         self._wall = wall
         self._fd = fd
@@ -64,9 +68,24 @@ class AccessLog:
     def _run(self) -> None:
         while not self._stopping.wait(PAUSE) or self._lines:
             take = self._lines.popleft
-            self._write(b"".join([take() for _ in range(len(self._lines))]))
+            self._write([take() for _ in range(len(self._lines))])
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, lines: list[bytes]) -> None:
+        """Write whole lines, and of several workers never one into another.
+
+        A pipe takes a write of up to PIPE_BUF bytes at once or not at all (POSIX).
+        """
+        batch: list[bytes] = []
+        size = 0
+        for one in lines:
+            if batch and size + len(one) > self._most:
+                self._write_all(b"".join(batch))
+                batch, size = [], 0
+            batch.append(one)
+            size += len(one)
+        self._write_all(b"".join(batch))
+
+    def _write_all(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._fd, data) :]
 

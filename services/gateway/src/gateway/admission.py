@@ -42,7 +42,7 @@ class Terms:
     @property
     def prefix(self) -> bytes:
         """What the route strips from the path."""
-        return self.route.path.encode() if self.route.strip else self.service.prefix
+        return self.route.strip if self.route.service else self.service.prefix
 
     def leave(self) -> None:
         """Give back the place on the route."""

@@ -176,15 +176,15 @@ class Attempts:
 
     def learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
         """End the attempt under way, if there is one, and tell its pool how."""
-        tries, record = self._terms.tries, self._record
-        if tries.current is not None:
+        tries, record, service = self._terms.tries, self._record, self._terms.service
+        member = tries.current
+        if member is not None:
             took = (record.head_at or now) - tries.started
-            address = tries.current.address
-            self._core.ledger.attempt(record, address, outcome, took)
-            self._terms.service.pool.record(
-                tries, outcome, now, self._core.draw(), asked=asked, took=took
-            )
-            self._terms.service.released()
+            self._core.ledger.attempt(record, member.address, outcome, took)
+            if service.upstream(member) is None:  # gone while it was asked
+                self._core.ledger.forget(service.name, member.address)
+            service.pool.record(tries, outcome, now, self._core.draw(), asked=asked, took=took)
+            service.released()
 
     def drop(self) -> None:
         """Close the connection under way; nothing more is heard of it."""

@@ -13,7 +13,16 @@ import httptools
 from gateway import problems
 from gateway.core import Core, Port
 from gateway.exchange import Exchange
-from gateway.http1 import HANDLED, MAX_HEAD_BYTES, SINGLE, Head, check_head, oversized, stand_in
+from gateway.http1 import (
+    HANDLED,
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    SINGLE,
+    Head,
+    check_head,
+    oversized,
+    stand_in,
+)
 from gateway.problems import Refusal
 from gateway.refused import Refused
 from gateway.request import Forwarded
@@ -37,8 +46,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body_follows", "_core", "_current", "_handled", "_head", "_head_bytes", "_held",
-        "_in_head", "_lines", "_lingering", "_parser", "_port", "_resuming", "_transport", "_turns",
-        "_url", "due", "forwarded",
+        "_in_head", "_lines", "_lingering", "_parser", "_port", "_repeated", "_resuming",
+        "_transport", "_turns", "_unsent", "_url", "due", "forwarded",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port) -> None:
@@ -52,6 +61,8 @@ class ClientConnection(asyncio.Protocol):
         self._handled: dict[bytes, bytes] = {}
         self._head: Head | None = None
         self._head_bytes = 0
+        self._repeated = 0
+        self._unsent = 0
         self._in_head = False
         self._body_follows = False
         self._resuming = False
@@ -119,6 +130,7 @@ class ClientConnection(asyncio.Protocol):
             self._lines = []
             self._handled = {}
             self._head_bytes = 0
+            self._repeated = 0
             self._in_head = True
 
     def on_url(self, url: bytes) -> None:
@@ -134,10 +146,10 @@ class ClientConnection(asyncio.Protocol):
             self._lines.append(name + b": " + value + b"\r\n")
         elif key not in self._handled:
             self._handled[key] = value
-        elif key in SINGLE:
-            self._handled[key] += b"\0" + value
         else:
-            self._handled[key] += b", " + value
+            self._repeated += 1
+            if self._repeated <= MAX_FIELDS:
+                self._handled[key] += (b"\0" if key in SINGLE else b", ") + value
 
     def on_headers_complete(self) -> None:
         """Check the head and begin, or let it wait for its turn."""
@@ -149,7 +161,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             head = self._head = check_head(
                 parser.get_method(), self._url, parser.get_http_version(), self._lines,
-                self._handled, keep_alive=parser.should_keep_alive(),
+                self._handled, repeated=self._repeated, keep_alive=parser.should_keep_alive(),
             )  # fmt: skip
             if b"upgrade" in self._handled:
                 self._body_follows = head.length != 0 and bool(parser.should_upgrade())
@@ -160,7 +172,7 @@ class ClientConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Pass bytes of a body on."""
         if self._turns:
-            self._turns[-1].chunks.append(data)
+            self._turns[-1].take(data)
         elif self._current is not None:
             self._current.body(data)
 
@@ -213,12 +225,19 @@ class ClientConnection(asyncio.Protocol):
         if self._in_head and self._current is None and not self._lingering:
             self.due = now + LINGER
             self._take(problems.slow_head())
+        elif self._lingering and self._takes_more():
+            self.due = now + self._core.edge.response_idle
         elif self._lingering:
             self._transport.abort()
         else:
             self._transport.close()
 
     # Inside.
+
+    def _takes_more(self) -> bool:
+        """Whether the end of the last answer is still on its way to a client that reads it."""
+        unsent, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        return 0 < self._unsent != unsent
 
     def _take(self, head: Head | Refusal) -> None:
         if self._lingering:
@@ -229,7 +248,7 @@ class ClientConnection(asyncio.Protocol):
             self._turns.append(Turn(head))
             self.hold(held=True)
         else:
-            self.abort()
+            self._turns[-1].end()
 
     def _begin(self, head: Head | Refusal) -> Exchange | Refused:
         self.due = float("inf")
@@ -242,13 +261,13 @@ class ClientConnection(asyncio.Protocol):
         if self._current is not None or not self._turns or self._lingering:
             return
         turn = self._turns.popleft()
+        if not self._turns:
+            self.hold(held=False)
         current = self._begin(turn.head)
         for chunk in turn.chunks:
             current.body(chunk)
         if turn.complete:
             current.body_end(self._core.clock())
-        if not self._turns:
-            self.hold(held=False)
 
     def _wait_for_head(self, received: int) -> None:
         """Bound an incomplete head in time and size."""

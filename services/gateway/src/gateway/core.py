@@ -3,6 +3,7 @@
 from asyncio import Transport
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import time
 from typing import Protocol
 
 from gateway import problems
@@ -91,6 +92,9 @@ class Timed(Protocol):
     def expire(self, now: float) -> None:
         """Act on `due` having passed."""
 
+    def cut(self) -> None:
+        """End, whatever state it is in."""
+
 
 @dataclass(slots=True)
 class Core:
@@ -100,6 +104,7 @@ class Core:
         directory: services by name.
         ledger: metrics and access log.
         clock: monotonic seconds.
+        wall: Unix time, for dates that instances name.
         draw: uniform random numbers in [0, 1).
         table: the routes in force.
         name: our pseudonym in `Via` and `Proxy-Status`.
@@ -108,12 +113,14 @@ class Core:
         active: exchanges under way.
         shadows: copies of requests under way.
         draining: every answer closes its connection.
+        debug: answers name the instances that were asked.
     """
 
     directory: Directory
     ledger: Ledger
     clock: Callable[[], float]
     draw: Callable[[], float]
+    wall: Callable[[], float] = time
     table: Table = field(default_factory=Table)
     name: bytes = b"gateway"
     edge: Edge = field(default_factory=Edge)
@@ -121,12 +128,13 @@ class Core:
     active: set[Timed] = field(default_factory=set)
     shadows: set[object] = field(default_factory=set)
     draining: bool = False
+    debug: bool = False
 
     def refuse(self, refusal: Refusal, record: Record, answer: Answer, client: Client) -> None:
         """Answer a request ourselves, and end it."""
         head = record.head
         context = Context(record.id.decode(), record.service, head.path.decode("latin-1"),
-                          record.describe(), self.name.decode())  # fmt: skip
+                          record.describe(addresses=self.debug), self.name.decode())  # fmt: skip
         lines, document = problems.render(refusal, context)
         now = self.clock()
         answer.whole(

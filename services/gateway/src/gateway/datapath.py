@@ -31,7 +31,7 @@ async def data_path(
 ) -> AsyncIterator[tuple[DataPort, Worker]]:
     """Make the data port on a bound socket, and what an operator sees of it; Nacos may be down."""
     limits = limits_of(settings, nacos.settings)
-    log = AccessLog(time.time) if settings.access_log else None
+    log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
     ledger = Ledger(RequestIds(time.time), log)
     directory = NacosDirectory(nacos, limits, time.monotonic, gone=ledger.forget)
     core = Core(
@@ -47,6 +47,7 @@ async def data_path(
             idle=settings.idle_timeout,
         ),
         limits=limits,
+        debug=settings.debug,
     )
 
     def use(table: Table) -> None:

@@ -2,7 +2,7 @@
 
 A stranger who asks for names that do not exist must not fill memory or Nacos: a name is looked up
 only if it could be one, at most `MAX_FOLLOWED` are followed, and one that turns out to be absent is
-answered from memory for a while and then forgotten.
+answered from memory for a while and then forgotten; so is one of which nothing is known.
 """
 
 import re
@@ -68,7 +68,7 @@ class NacosDirectory:
         service = self.services.get(name)
         if service is None and _NAME.fullmatch(name):
             if len(self.services) >= MAX_FOLLOWED:
-                self._forget_absent(now, MAKE_ROOM)
+                self._forget_stray(now, MAKE_ROOM)
             if len(self.services) >= MAX_FOLLOWED:
                 raise Refusal(503, "destination_unavailable",
                               "Too many services are looked up.", retry_after=1)  # fmt: skip
@@ -85,7 +85,7 @@ class NacosDirectory:
         """Close idle connections and forget what is absent."""
         for service in self.services.values():
             service.prune(now)
-        self._forget_absent(now, FORGET_ABSENT)
+        self._forget_stray(now, FORGET_ABSENT)
 
     def ages(self) -> Mapping[str, float]:
         """Seconds since Nacos last vouched for each service's instances."""
@@ -108,10 +108,10 @@ class NacosDirectory:
         self._stops[name] = discovery.subscribe(take)
         return service
 
-    def _forget_absent(self, now: float, after: float) -> None:
-        """Forget the names that were absent when asked for that many seconds ago."""
+    def _forget_stray(self, now: float, after: float) -> None:
+        """Forget the names without a service that were first asked for that many seconds ago."""
         for name, service in list(self.services.items()):
-            if service.absent and now - self._followed[name][1] > after:
+            if service.stray and now - self._followed[name][1] > after:
                 self._forget(name)
 
     def _forget(self, name: str) -> None:

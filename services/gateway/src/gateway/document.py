@@ -150,12 +150,11 @@ class RouteEntry(Strict):
 
     def compile(self) -> Route:
         """The route in the form that requests are matched against."""
-        strip = (self.strip_prefix or "").strip("/")
         return Route(
             name=self.name or self.path,
             service=self.service,
             path=self.path.rstrip("/") or "/",
-            strip=len(strip.split("/")) if strip else 0,
+            strip=(self.strip_prefix or "").rstrip("/").encode(),
             prefix=(self.rewrite or "").rstrip("/").encode(),
             methods=frozenset(method.encode() for method in self.methods),
             exact=self.exact,

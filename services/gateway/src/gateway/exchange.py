@@ -37,8 +37,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_attempts", "_client", "_common", "_core", "_head", "_record", "_terms", "answer", "due",
-        "phase", "upload",
+        "_attempts", "_client", "_client_stuck", "_common", "_core", "_head", "_instance_stuck",
+        "_record", "_terms", "answer", "due", "phase", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Exchange:
         self._head = head
         self._record = record
         self._terms = terms
+        self._client_stuck = self._instance_stuck = False
         self.phase = Phase.RECEIVING
         self._attempts = Attempts(core, record, terms, self)
         self._common = b""
@@ -97,14 +98,20 @@ class Exchange:
     def client_lost(self) -> None:
         """The client went away: stop, and learn nothing about the instance."""
         if self.phase is not Phase.DONE:
-            now = self._core.clock()
-            self._attempts.drop()
-            self._attempts.learn(Outcome.ABANDONED, now)
-            self._finish(499, "client_gone", now)
+            self._abandon(self._core.clock(), 499, "client_gone")
+
+    def _abandon(self, now: float, status: int, result: str) -> None:
+        """Stop, and learn nothing about the instance."""
+        if self.phase is Phase.TUNNEL:
+            status, result = self.answer.status, "answered"
+        self._attempts.drop()
+        self._attempts.learn(Outcome.ABANDONED, now)
+        self._finish(status, result, now)
 
     def _stream(self, now: float) -> None:
         """Send the body while it arrives; hold the client until there is where to."""
         self.upload.streaming = True
+        self._terms.tries.replayable = False
         self._client.hold(held=True)
         self._start(now)
 
@@ -124,7 +131,6 @@ class Exchange:
         parts += (connection.pool.host_line, self._common)
         parts += upload.opening()
         if upload.streaming:
-            tries.replayable = False
             upload.forget()
             self._client.hold(held=False)
         self.due = self._attempt_due(now) if upload.complete else now + self._core.edge.body
@@ -136,23 +142,30 @@ class Exchange:
         """Retry what the table lets be retried; pass everything else on."""
         now = self._core.clock()
         if head.status >= 502:  # noqa: PLR2004 - below, it is an answer
-            asked = head.retry_after
+            asked = head.retry_after(self._core.wall())
             outcome = classify_status(
                 head.status, retry_after=asked is not None, not_processed=head.not_processed
             )
-            if outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
+            if head.final:
+                self._attempts.learn(outcome, now, asked)
+            elif outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
                 return
         self._record.head_at = now
         self.phase = Phase.ANSWERING
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
-        self.answer.close = self.answer.close or not self.upload.complete
-        under_way = int(self._terms.tries.current is not None)
-        self.answer.head(head, self._record.lines(now, under_way=under_way))
+        self._settle_end()
+        tries = self._terms.tries
+        under_way = int(tries.current is not None)
+        lines = self._record.lines(now, under_way=under_way, waited=now - tries.started)
+        if self._core.debug:
+            lines.append(f"X-Gateway-Upstream: {tries.tried[-1].address}\r\n".encode())
+        self.answer.head(head, lines)
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
         if self.phase is Phase.TUNNEL:
+            self.due = self._core.clock() + self._core.edge.tunnel_idle
             self._client.write(data)
         else:
             self.answer.body(data)
@@ -207,10 +220,12 @@ class Exchange:
 
     def upstream_paused(self, *, paused: bool) -> None:
         """Pass the instance's backpressure on to the client."""
+        self._instance_stuck = paused
         self._client.hold(held=paused)
 
     def client_paused(self, *, paused: bool) -> None:
         """Pass the client's backpressure on to the instance."""
+        self._client_stuck = paused
         if self._attempts.connection is not None:
             self._attempts.connection.hold(held=paused)
 
@@ -228,29 +243,39 @@ class Exchange:
                 self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
             case Phase.CONNECTING:
                 self._attempts.fail(Outcome.REFUSED, now)
-            case Phase.SENT if self.upload.complete:
+            case Phase.SENT if self.upload.complete or self._instance_stuck:
                 self._attempts.drop()
                 self._attempts.fail(Outcome.TIMED_OUT, now)
             case Phase.SENT:
                 self.reject(problems.slow_body())
-            case Phase.ANSWERING | Phase.TUNNEL:
+            case Phase.TUNNEL:
+                self._abandon(now, self.answer.status, "answered")
+                self.cut()
+            case Phase.ANSWERING if self._client_stuck:
+                self._abandon(now, self.answer.status, "client_slow")
+                self.cut()
+            case Phase.ANSWERING:
                 self._attempts.drop()
                 self.response_lost(Outcome.CUT)
             case Phase.DONE:
                 pass
 
+    def cut(self) -> None:
+        """Have the client see its connection end."""
+        self._client.abort()
+
     def _attempt_due(self, now: float) -> float:
         """When this attempt is given up; the time a streamed body took does not count."""
         route, tries = self._terms.route, self._terms.tries
         if self.upload.streaming:
-            tries.deadline = max(tries.deadline, now + route.per_try)
+            tries.deadline = max(tries.deadline, now + min(route.per_try, self._terms.limit))
         return attempt_deadline(now, tries.deadline, route.per_try)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a problem document."""
         self._attempts.drop()
         self._leave()
-        self.answer.close = self.answer.close or not self.upload.complete
+        self._settle_end()
         self._core.refuse(refusal, self._record, self.answer, self._client)
 
     def reject(self, refusal: Refusal) -> None:
@@ -263,6 +288,11 @@ class Exchange:
             self._attempts.learn(Outcome.ABANDONED, self._core.clock())
             self.refuse(refusal)
 
+    def _settle_end(self) -> None:
+        """Say at the last moment whether the client's connection ends with its answer."""
+        if not self.upload.complete or self._core.draining:
+            self.answer.close = True
+
     def _finish(self, status: int, result: str, now: float) -> None:
         self._leave()
         self._core.ledger.close(self._record, status, self.answer.sent, result, now)
@@ -271,6 +301,8 @@ class Exchange:
     def _leave(self) -> None:
         if self.phase is Phase.WAITING:
             self._terms.service.leave(self._attempts)
+        if self._instance_stuck:  # its connection is gone, and nobody else lets the client go on
+            self._client.hold(held=False)
         self.phase = Phase.DONE
         self._attempts.leave()
         self._core.active.discard(self)

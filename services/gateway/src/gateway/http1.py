@@ -7,6 +7,7 @@ it is pure: bytes in, values or a `Refusal` out (RFC 9110 section 7.6, RFC 9112 
 
 import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Self
@@ -51,6 +52,7 @@ RESPONSE_HANDLED = HOP_BY_HOP | {
     b"x-request-id",
     b"retry-after",
     b"x-gateway-not-processed",
+    b"x-gateway-retry",
 }
 PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
@@ -112,16 +114,27 @@ def check_head(
     lines: list[bytes],
     handled: dict[bytes, bytes],
     *,
+    repeated: int = 0,
     keep_alive: bool,
 ) -> Head:
     """Check a parsed request head.
+
+    Args:
+        method: as sent.
+        target: as sent.
+        version: of HTTP.
+        lines: rendered fields that pass.
+        handled: those that do not.
+        repeated: how many of these were joined to one of the same name.
+        keep_alive: the parser's judgement of version and `Connection`.
 
     Raises:
         Refusal: the request is malformed, ambiguous or too large.
     """
     if len(target) > MAX_TARGET_BYTES:
         raise Refusal(414, "uri_too_long", "The request target is longer than 8 KiB.")
-    if len(lines) + len(handled) > MAX_FIELDS or sum(map(len, lines)) > MAX_HEAD_BYTES:
+    size = sum(map(len, lines)) + sum(map(len, handled.values()))
+    if len(lines) + len(handled) + repeated > MAX_FIELDS or size > MAX_HEAD_BYTES:
         raise Refusal(431, "head_too_large", "The head has over 100 fields or 32 KiB.")
     if method in (b"CONNECT", b"TRACE"):
         raise Refusal(501 if method == b"CONNECT" else 405, "http_request_denied",
@@ -224,13 +237,22 @@ class ResponseHead:
     bodyless: bool
     reusable: bool
 
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds of a numeric `Retry-After`; 1 for one that is a date; None without any."""
+    def retry_after(self, wall: float) -> float | None:
+        """Seconds from now, a Unix time, until `Retry-After`; None if it says nothing usable."""
         value = self.handled.get(b"retry-after")
         if value is None:
             return None
-        return float(value) if value.isdigit() else 1.0
+        if value.isdigit():
+            return float(value)
+        try:
+            return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - wall)
+        except (ValueError, OverflowError):
+            return None
+
+    @property
+    def final(self) -> bool:
+        """The service says that another attempt would not help."""
+        return self.handled.get(b"x-gateway-retry") == b"never"
 
     @property
     def not_processed(self) -> bool:

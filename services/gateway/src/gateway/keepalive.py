@@ -27,8 +27,7 @@ class Caller(Protocol):
 class Upstream:
     """All connections to one instance."""
 
-    __slots__ = ("_closed", "_dials", "_idle", "_instance", "dialled", "host_line", "max_idle",
-                 "open", "reused")  # fmt: skip
+    __slots__ = ("_closed", "_dials", "_idle", "_instance", "host_line", "max_idle", "open")
 
     def __init__(self, instance: Instance, *, max_idle: float) -> None:
         """Start without a connection.
@@ -44,8 +43,6 @@ class Upstream:
         self.max_idle = max_idle
         self.host_line = f"Host: {instance.address}\r\n".encode()
         self.open = 0
-        self.dialled = 0
-        self.reused = 0
 
     @property
     def idle(self) -> int:
@@ -60,7 +57,6 @@ class Upstream:
                 continue
             if now - connection.idle_since <= max_idle:
                 connection.reused = True
-                self.reused += 1
                 return connection
             connection.transport.close()
         return None
@@ -91,7 +87,6 @@ class Upstream:
 
     def dial(self, caller: Caller, seconds: float) -> None:
         """Open a connection for the caller within a time."""
-        self.dialled += 1
         task = asyncio.get_running_loop().create_task(self._dial(caller, seconds))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)

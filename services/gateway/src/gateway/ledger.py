@@ -45,28 +45,31 @@ class Record:
         self.route = "none"
         self.service = "unknown"
 
-    def lines(self, now: float, *, under_way: int = 0) -> list[bytes]:
+    def lines(self, now: float, *, under_way: int = 0, waited: float = 0.0) -> list[bytes]:
         """The response fields that tell about the way of the request, rendered.
 
         Args:
             now: the clock.
             under_way: attempts that have not ended, 0 or 1.
+            waited: seconds that the last instance took, of all that the gateway took.
         """
         attempts = len(self.attempts) + under_way
         took = (now - self.started) * 1000
         lines = [
             self.id_line,
-            b"X-Gateway-Attempts: %d\r\nServer-Timing: gw;dur=%.1f\r\n" % (attempts, took),
+            b"X-Gateway-Attempts: %d\r\nServer-Timing: gw;dur=%.1f, upstream;dur=%.1f\r\n"
+            % (attempts, took, waited * 1000),
         ]
         if self.stopped is Stopped.BUDGET:
             lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
         return lines
 
-    def describe(self) -> list[dict[str, object]]:
-        """The attempts for an error document, without addresses."""
+    def describe(self, *, addresses: bool) -> list[dict[str, object]]:
+        """The attempts for an error document; addresses of instances are not for everybody."""
         return [
             {"error": outcome.value, "ms": round(seconds * 1000, 1)}
-            for _, outcome, seconds in self.attempts
+            | ({"instance": instance} if addresses else {})
+            for instance, outcome, seconds in self.attempts
         ]
 
 

@@ -67,9 +67,7 @@ class GatewayMetrics(Collector):
     @staticmethod
     def _gauge(name: str, text: str, states: list[State], labels: tuple[str, ...]) -> Metric:
         family = GaugeMetricFamily(f"gateway_{name}", text, labels=labels)
-        worst = (
-            max if name in ("discovery_age_seconds", "ewma_seconds", "instance_ejected") else sum
-        )
+        worst = max if name in WORST_COUNTS else sum
         for values, amount in _summed(states, name, worst).items():
             family.add_metric(values, amount)
         return family

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from gateway.client import ClientConnection
-from gateway.core import Core, Held
+from gateway.core import Core, Held, Timed
 from gateway.request import Forwarded
 
 TICK = 0.025
@@ -127,12 +127,21 @@ class DataPort:
             )
         return known
 
+    @staticmethod
+    def _expire(exchange: Timed, now: float) -> None:
+        """Have one exchange act; what goes wrong in it is its own end, not that of the sweep."""
+        try:
+            exchange.expire(now)
+        except Exception:  # noqa: BLE001 - all others are still to be looked after
+            _log.exception("request_failed")
+            exchange.cut()
+
     def _tick(self) -> None:
         """Call `expire` on whatever is overdue."""
         try:
             now = self._core.clock()
             for exchange in [one for one in self._core.active if one.due <= now]:
-                exchange.expire(now)
+                self._expire(exchange, now)
             self._ticks += 1
             if self._ticks % SLOW_TICKS == 0:
                 for connection in [one for one in self.connections if one.due <= now]:

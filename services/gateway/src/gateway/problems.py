@@ -19,6 +19,8 @@ STATUS_OF: Mapping[Outcome, tuple[int, str, str]] = {
     Outcome.TIMED_OUT: (504, "http_response_timeout", "The service did not answer in time."),
 }
 """Status, RFC 9209 error and words for a request whose last attempt ended so."""
+UNSERVED = (503, "destination_unavailable", "The service's instances say that they cannot serve.")
+"""The same for any other end: there was an answer, which was given up for a better one."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault of ours
@@ -78,7 +80,7 @@ def nobody(reason: Nobody) -> Refusal:
 
 def failed(outcome: Outcome) -> Refusal:
     """Say how the last attempt failed."""
-    status, error, detail = STATUS_OF[outcome]
+    status, error, detail = STATUS_OF.get(outcome, UNSERVED)
     busy = status == HTTPStatus.SERVICE_UNAVAILABLE
     return Refusal(status, error, detail, retry_after=1 if busy else None)
 

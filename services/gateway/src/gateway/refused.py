@@ -67,6 +67,11 @@ class Refused:
         self._answer.close = True
         self._finish()
 
+    def cut(self) -> None:
+        """Give up: the client sees its connection end."""
+        self.client_lost()
+        self._client.abort()
+
     def _finish(self) -> None:
         self._done = True
         self._core.active.discard(self)

@@ -44,7 +44,7 @@ class Route:
     Attributes:
         name: bounded label for metrics and logs.
         service: Nacos service.
-        strip: leading path segments that are removed.
+        strip: leading part of the path that is removed, whole segments.
         prefix: what is put in their place.
         methods: allowed methods, empty for all.
         exact: the path matches as a whole only.
@@ -65,7 +65,7 @@ class Route:
     name: str
     service: str
     path: str = "/"
-    strip: int = 0
+    strip: bytes = b""
     prefix: bytes = b""
     methods: frozenset[bytes] = frozenset()
     exact: bool = False
@@ -90,12 +90,20 @@ class Route:
         return not self.exact and path.startswith(own.rstrip(b"/") + b"/")
 
     def rewrite(self, target: bytes) -> bytes:
-        """The target as the service gets it: bytes as sent, apart from its first segments."""
+        """The target as the service gets it: bytes as sent, apart from its first segments.
+
+        Raises:
+            Refusal: a slash among these is encoded, so that another path than the one that was
+                matched, and perhaps protected, would be left.
+        """
         if not self.strip and not self.prefix:
             return target
         path, mark, query = target.partition(b"?")
-        parts = path.split(b"/", self.strip + 1)
-        rest = b"/" + parts[-1] if len(parts) == self.strip + 2 else b""
+        segments = self.strip.count(b"/")
+        parts = path.split(b"/", segments + 1)
+        if b"%2f" in b"/".join(parts[: segments + 1]).lower():
+            raise Refusal(400, "http_request_error", "The path hides a slash in its prefix.")
+        rest = b"/" + parts[-1] if len(parts) == segments + 2 else b""
         return (self.prefix + rest or b"/") + mark + query
 
 

@@ -17,7 +17,7 @@ from gateway.keepalive import Upstream
 
 IDEMPOTENT = "gateway.idempotent"
 """Instance metadata: `METHOD /path` of requests that may run twice, comma-separated; `*` stands for
-one path segment."""
+one path segment. It counts when every instance says so: any of them may be the one to repeat it."""
 MAX_QUEUE = 64
 QUEUE_SECONDS = 1.0
 
@@ -81,7 +81,8 @@ class Service:
                     member.instance, max_idle=self._limits.upstream_idle
                 )
         metadata = [member.instance.metadata for member in self.pool.members.values()]
-        declared = {entry for labels in metadata for entry in declared_in(labels)}
+        each = [frozenset(declared_in(labels)) for labels in metadata]
+        declared = frozenset.intersection(*each) if each else frozenset[str]()
         self._declared = frozenset(entry for entry in declared if "*" not in entry)
         self._patterns = tuple(map(_pattern, sorted(declared - self._declared)))
         self._answers = {}
@@ -111,6 +112,14 @@ class Service:
         return self.known and not self.expected and not self.pool.members
 
     @property
+    def stray(self) -> bool:
+        """Nothing speaks for its existence: not a route, not an instance, not a request that waits.
+
+        While Nacos is silent this is all that is known of a name that a stranger made up.
+        """
+        return not (self.expected or self.pool.members or self.queue)
+
+    @property
     def has_room(self) -> bool:
         """Another request may wait."""
         return len(self.queue) < MAX_QUEUE
@@ -130,9 +139,14 @@ class Service:
             self.queue.remove(waiting)
 
     def released(self) -> None:
-        """Let the request that has waited longest try, now that an attempt has ended."""
-        if self.queue:
+        """Let the request that has waited longest try, now that an attempt has ended.
+
+        If it may not have what is free now, it waits on, and the next one tries.
+        """
+        for left in range(len(self.queue), 0, -1):
             self.queue.popleft().wake()
+            if len(self.queue) < left:
+                break
 
 
 def declared_in(metadata: Mapping[str, str]) -> list[str]:

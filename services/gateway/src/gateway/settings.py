@@ -27,6 +27,7 @@ class Settings(ProcessSettings):
         admin_token: bearer token that the admin port's `/api` asks for; required beyond loopback.
         workers: processes on the data port, one for each core that it may use.
         access_log: one JSON line for each request.
+        debug: answers and error documents name the instances that were asked.
         trusted_proxies: networks whose `X-Forwarded-*` are believed.
         tls_cert: PEM certificate chain; the data port speaks HTTPS.
         tls_key: PEM key.
@@ -49,6 +50,7 @@ class Settings(ProcessSettings):
     ] = None
     workers: Annotated[int, Field(validation_alias="GATEWAY_WORKERS", ge=1, le=64)] = 1
     access_log: Annotated[bool, Field(validation_alias="GATEWAY_ACCESS_LOG")] = True
+    debug: Annotated[bool, Field(validation_alias="GATEWAY_DEBUG")] = False
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
         BeforeValidator(_networks),

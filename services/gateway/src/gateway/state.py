@@ -80,7 +80,11 @@ class Worker:
         where = [(s.name, m.instance.address, m) for s, m in members]
         pools = [(s.name, m.instance.address, s.upstreams[m]) for s, m in members]
         return {
-            "unknown": [name for name, one in self._directory.services.items() if not one.known],
+            "unknown": [
+                name
+                for name, one in self._directory.services.items()
+                if one.expected and not one.known
+            ],
             "requests": [
                 (route, service, f"{status}xx", result, count)
                 for (route, service, status, result), count in ledger.requests.items()

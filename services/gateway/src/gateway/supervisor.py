@@ -38,6 +38,7 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
+        self._asked = 0
 
     @classmethod
     async def start(cls, sock: socket.socket, environment: Mapping[str, str]) -> "Child":
@@ -72,8 +73,12 @@ class Child:
             return None
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._turn:
-                self._writer.write(json.dumps(command).encode() + b"\n")
-                return json.loads(await self._reader.readline())
+                self._asked += 1
+                self._writer.write(json.dumps([self._asked, command]).encode() + b"\n")
+                while True:  # the answer to an earlier question may come after its time
+                    number, told = json.loads(await self._reader.readline())
+                    if number == self._asked:
+                        return told
         except (OSError, TimeoutError, ValueError):
             return None
 
@@ -105,6 +110,7 @@ class Supervisor:
         self._sockets = sockets
         self._environment = environment
         self._children: list[Child | None] = [None] * len(sockets)
+        self._leaving: set[Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
 
@@ -134,14 +140,17 @@ class Supervisor:
                 if not await self._refill(slot):
                     return
                 if old is not None:
+                    self._leaving.add(old)
                     await old.stop()
+                    self._leaving.discard(old)
             _log.info("workers_replaced", extra={"workers": len(self._children)})
 
     async def drain(self) -> None:
         """Let every worker drain and end."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*(child.stop() for child in self._children if child is not None))
+        children = {child for child in self._children if child is not None} | self._leaving
+        await asyncio.gather(*(child.stop() for child in children))
 
     async def close(self) -> None:
         """Close the sockets."""
@@ -163,7 +172,8 @@ class Supervisor:
                 if child is not None and child.process.returncode is not None:
                     _log.error("worker_ended", extra={"code": child.process.returncode})
                     async with self._rolling:
-                        await self._refill(slot)
+                        if self._children[slot] is child:
+                            await self._refill(slot)
             self.states = await self.ask({"do": "state"})
             await asyncio.sleep(POLL_SECONDS)
 
@@ -185,11 +195,12 @@ async def answer_supervisor(
     reader, writer = await asyncio.open_connection(sock=sock)
     writer.write(b"{}\n")
     while line := await reader.readline():
+        number, command = json.loads(line)
         try:
-            told = answer(json.loads(line))
+            told = answer(command)
         except Exception:  # noqa: BLE001 - an operator's question must not end a worker that serves
             _log.exception("question_failed")
             told = None
-        writer.write(json.dumps(told).encode() + b"\n")
+        writer.write(json.dumps([number, told]).encode() + b"\n")
         await writer.drain()
     writer.close()

@@ -13,12 +13,24 @@ from gateway.refused import Refused
 class Turn:
     """A request that was sent ahead and waits."""
 
-    __slots__ = ("chunks", "complete", "head")
+    __slots__ = ("_last", "chunks", "complete", "head")
 
     def __init__(self, head: Head | Refusal) -> None:
         self.head = head
         self.chunks: list[bytes] = []
         self.complete = False
+        self._last = False
+
+    def take(self, data: bytes) -> None:
+        """Keep bytes of its body, unless they are of a later request."""
+        if not self._last:
+            self.chunks.append(data)
+
+    def end(self) -> None:
+        """Be the last: what was sent after it is not answered, and its answer says so."""
+        self._last = self.complete = True
+        if isinstance(self.head, Head):
+            self.head.close = True
 
 
 def take_up(core: Core, client: Client, head: Head | Refusal) -> Exchange | Refused:

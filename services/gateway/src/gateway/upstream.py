@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
     """One connection to an instance; carries one request at a time."""
 
     __slots__ = (
-        "_dirty", "_ended", "_handled", "_head", "_lines", "_parser", "_raw_left", "_size",
+        "_dirty", "_ended", "_handled", "_head", "_held", "_lines", "_parser", "_raw_left", "_size",
         "_to_head", "consumer", "idle_since", "pool", "reused", "seen", "transport", "whole",
     )  # fmt: skip
 
@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.reused = False
         self.whole = True
+        self._held = False
         self._parser = httptools.HttpResponseParser(self)
         self._reset(to_head=False)
 
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
 
     def hold(self, *, held: bool) -> None:
         """Stop or resume reading."""
+        self._held = held
         if not self.transport.is_closing():
             if held:
                 self.transport.pause_reading()
@@ -205,7 +207,10 @@ class Connection(asyncio.Protocol):
         self.consumer.response_head(head)
 
     def on_body(self, data: bytes) -> None:
-        """Pass bytes of the body on."""
+        """Pass bytes of the body on; where there can be none, they are not of this answer."""
+        if self._ended:
+            self._dirty = True
+            return
         if self._raw_left:
             self._raw_left -= len(data)
         if self.consumer is not None:
@@ -239,6 +244,8 @@ class Connection(asyncio.Protocol):
         consumer, self.consumer = self.consumer, None
         if consumer is None:
             return
+        if self._held:  # by a client that read slowly, and whose buffer took the rest
+            self.hold(held=False)
         if self._to_head:
             self._parser = httptools.HttpResponseParser(self)
         if self._head is not None and self._head.reusable and self.whole and not self._dirty:

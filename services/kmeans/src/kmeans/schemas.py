@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
-from service_kit import Problem, shown
+from service_kit import Problem, limit_rows, shown
 
 from kmeans.matrix import matrix
 from kmeans.settings import ClusterConfig

@@ -3,8 +3,8 @@
 import socket
 
 import pytest
-from nacos_client import BadAddress, NacosSettings
-from nacos_client.address import advertised_ip
+from nacos_client import BadAddress, NacosSettings, Unreachable
+from nacos_client.address import locator
 from pydantic import ValidationError
 
 
@@ -49,17 +49,37 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_literal_is_taken_as_it_is() -> None:
     """`ADVERTISE_IP` wins over the route."""
-    assert advertised_ip(NacosSettings(advertise_ip="192.0.2.7")) == "192.0.2.7"
+    assert locator(NacosSettings(advertise_ip="192.0.2.7"))() == "192.0.2.7"
 
 
 def test_the_route_to_nacos_decides() -> None:
     """A local server is reached from the loopback address."""
-    assert advertised_ip(NacosSettings(server_addr="127.0.0.1:8848")) == "127.0.0.1"
+    assert locator(NacosSettings(server_addr="127.0.0.1:8848"))() == "127.0.0.1"
 
 
 def test_an_interface_may_be_named() -> None:
     """`lo` is 127.0.0.1; another name is refused with those that exist."""
-    assert advertised_ip(NacosSettings(advertise_ip="lo")) == "127.0.0.1"
+    assert locator(NacosSettings(advertise_ip="lo"))() == "127.0.0.1"
     names = [name for _, name in socket.if_nameindex()]
     with pytest.raises(BadAddress, match=names[0]):
-        advertised_ip(NacosSettings(advertise_ip="nosuch0"))
+        locator(NacosSettings(advertise_ip="nosuch0"))
+
+
+@pytest.mark.parametrize("server", ["nacos.invalid:8848", "nacos..invalid:8848"])
+def test_a_name_that_does_not_resolve_may_do_so_later(server: str) -> None:
+    """It is no mistake of the settings: it is told when the address is asked for."""
+    locate = locator(NacosSettings(server_addr=server))
+    with pytest.raises(Unreachable, match=r"nacos\.\.?invalid:8848.*set ADVERTISE_IP"):
+        locate()
+
+
+def test_any_server_that_has_a_route_tells_the_address() -> None:
+    """The first name of several need not resolve."""
+    assert locator(NacosSettings(server_addr="nacos.invalid,127.0.0.1"))() == "127.0.0.1"
+
+
+@pytest.mark.parametrize("server", ["::1", "[::1]:8848", "2001:db8::1"])
+def test_a_server_by_an_ipv6_literal_is_refused(server: str) -> None:
+    """No caller could be told an IPv4 address that belongs to it."""
+    with pytest.raises(ValidationError, match="is not host:port"):
+        NacosSettings(server_addr=server)

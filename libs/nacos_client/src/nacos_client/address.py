@@ -1,38 +1,47 @@
 """Which address of this host an instance is announced under."""
 
 import socket
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
-from nacos_client.errors import BadAddress
+from nacos_client.errors import BadAddress, Unreachable
 from nacos_client.settings import NacosSettings
 
 
-def advertised_ip(settings: NacosSettings) -> str:
-    """Choose the IPv4 literal that callers shall connect to.
+def locator(settings: NacosSettings) -> Callable[[], str]:
+    """Choose how to find the IPv4 literal that callers shall connect to.
 
     `ADVERTISE_IP` wins, a literal or the name of an interface; else it is the address from which
-    this host's packets to the first Nacos server leave. No packet is sent to find out.
+    this host's packets to a Nacos server leave. No packet is sent there to find out.
+
+    Returns:
+        what tells the address; while a name is resolved it blocks. It raises `Unreachable` where
+        no name resolves and no route leads anywhere, which may be otherwise a moment later.
 
     Raises:
-        BadAddress: there is none.
+        BadAddress: `ADVERTISE_IP` has none.
     """
     if settings.advertise_ip is None:
-        return _by_route(*settings.servers[0])
+        return lambda: _by_route(settings.servers)
     try:
-        return str(IPv4Address(settings.advertise_ip))
+        ip = str(IPv4Address(settings.advertise_ip))
     except ValueError:
-        return _by_interface(settings.advertise_ip)
+        ip = _by_interface(settings.advertise_ip)
+    return lambda: ip
 
 
-def _by_route(host: str, port: int) -> str:
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, port))
-            return str(probe.getsockname()[0])
-    except OSError as error:
-        raise BadAddress(
-            f"no IPv4 route from this host to Nacos at {host}:{port} ({error}); set ADVERTISE_IP"
-        ) from error
+def _by_route(servers: Sequence[tuple[str, int]]) -> str:
+    troubles: list[str] = []
+    for host, port in servers:
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect((host, port))
+                return str(probe.getsockname()[0])
+        except (OSError, UnicodeError) as error:  # the latter: no name of a host at all
+            troubles.append(f"{host}:{port} ({error})")
+    raise Unreachable(
+        f"no IPv4 route from here to Nacos at {', '.join(troubles)}; else set ADVERTISE_IP"
+    )
 
 
 def _by_interface(name: str) -> str:

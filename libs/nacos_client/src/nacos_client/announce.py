@@ -1,6 +1,7 @@
 """Announcing one instance of a service: what a process runner holds in its hand."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,11 +12,16 @@ from typing import Any
 from failover import Instance
 
 from nacos_client.audit import AnnouncementState, Keeper, Shown
+from nacos_client.errors import Unreachable
 from nacos_client.ports import ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.watchdog import Watchdog
 
+log = logging.getLogger(__name__)
+
 WITHDRAW_SECONDS = 5.0
+LOCATE_SECONDS = 1.0
+"""Between two attempts to find the own address, while the name of Nacos does not resolve."""
 STALE_SECONDS = 10.0
 """Three missed audits: what the server showed then is no answer any more."""
 
@@ -39,18 +45,31 @@ class Announcement:
         runtime: Runtime,
         open_session: Callable[[], Session],
         service: ServiceKey,
-        instance: Callable[[], Instance],
-        blocked_limit: float,
+        instance: Instance,
+        locator: Callable[[], Callable[[], str]],
         *,
+        blocked_limit: float,
         ephemeral: bool,
     ) -> None:
+        """Prepare to announce an instance.
+
+        Args:
+            runtime: the Nacos thread.
+            open_session: makes a session that is not started.
+            service: the service.
+            instance: what to publish, but for its ip.
+            locator: returns what tells the ip, or raises `BadAddress`; asked on `announce`.
+            blocked_limit: seconds, see above.
+            ephemeral: see `Nacos.announcement`.
+        """
         self.service = service
         self._runtime = runtime
         self._open_session = open_session
-        self._make = instance
+        self._wanted = instance
+        self._locator = locator
+        self._no_address = "its address is not known yet"
         self._watchdog = Watchdog(blocked_limit)
         self._ephemeral = ephemeral
-        self._wanted: Instance | None = None
         self._session: Session | None = None
         self._keeper: Keeper | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -60,7 +79,9 @@ class Announcement:
         """What the server showed at the last look. A plain read."""
         keeper = self._keeper
         if keeper is None:
-            return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
+            if self._session is None:
+                return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
+            return AnnouncementState(Shown.UNKNOWN, self._wanted, detail=self._no_address)
         state = keeper.state
         silent = time.monotonic() - state.checked_at
         if state.checked_at and silent > STALE_SECONDS:
@@ -82,12 +103,11 @@ class Announcement:
         """Publish the instance and keep it published; returns at once, whatever Nacos does.
 
         Raises:
-            BadAddress: this host has no address to announce.
+            BadAddress: `ADVERTISE_IP` names no address of this host.
         """
-        if self._wanted is None:
-            self._wanted = self._make()
+        locate = self._locator()
         self._watchdog.watch(asyncio.get_running_loop())
-        await self._runtime.run(self._begin(self._wanted), WITHDRAW_SECONDS)
+        await self._runtime.run(self._begin(locate), WITHDRAW_SECONDS)
 
     async def update(
         self,
@@ -101,20 +121,15 @@ class Announcement:
         Before `announce`, it changes what `announce` will publish.
 
         Metadata is replaced as a whole, but for `preserved.register.source`.
-
-        Raises:
-            BadAddress: this host has no address to announce.
         """
-        now = self._wanted or self._make()
+        now = self._wanted
         self._wanted = replace(
             now,
             metadata=now.metadata if metadata is None else labels(metadata),
             weight=now.weight if weight is None else weight,
             enabled=now.enabled if enabled is None else enabled,
         )
-        if self._keeper is not None:
-            self._keeper.want(self._wanted)
-            self._runtime.post(self._keeper.bell.ring)
+        self._runtime.post(self._changed)
 
     async def withdraw(self) -> None:
         """Take the instance out; returns when Nacos no longer shows it, within five seconds.
@@ -122,25 +137,47 @@ class Announcement:
         Where Nacos cannot be asked any more, the end of the connection takes the instance out; a
         persistent one then stays, which the log says.
         """
-        if self._keeper is not None:
+        if self._session is not None:
             await self._runtime.run(self._end(), WITHDRAW_SECONDS)
 
     async def abandon(self) -> None:
         """End the connection without a word to Nacos; runs on the Nacos thread."""
         await self._end(leave=False)
 
-    async def _begin(self, wanted: Instance) -> None:
+    async def _begin(self, locate: Callable[[], str]) -> None:
         if self._session is not None:
             return
-        self._session = self._open_session()
-        self._keeper = Keeper(
-            self._session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
-        )
-        self._session.start()
+        session = self._session = self._open_session()
+        session.start()
         self._tasks = [
-            asyncio.create_task(self._keeper.run(), name=f"announce {self.service}"),
-            asyncio.create_task(self._watchdog.run(self._keeper.bell.ring), name="watchdog"),
+            asyncio.create_task(self._keep(session, locate), name=f"announce {self.service}"),
+            asyncio.create_task(self._watchdog.run(self._changed), name="watchdog"),
         ]
+
+    async def _keep(self, session: Session, locate: Callable[[], str]) -> None:
+        ip = await self._located(locate)
+        wanted = replace(self._wanted, ip=ip)
+        keeper = self._keeper = Keeper(
+            session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
+        )
+        await keeper.run()
+
+    async def _located(self, locate: Callable[[], str]) -> str:
+        """Ask for the address until it is known; a resolver that hangs holds up its thread only."""
+        while True:
+            try:
+                return await asyncio.to_thread(locate)
+            except Unreachable as error:
+                if str(error) != self._no_address:
+                    log.warning("%s: %s", self.service, error)
+                self._no_address = str(error)
+            await asyncio.sleep(LOCATE_SECONDS)
+
+    def _changed(self) -> None:
+        """Let the keeper look at what is wanted now; runs on the Nacos thread."""
+        if self._keeper is not None:
+            self._keeper.want(self._wanted)
+            self._keeper.bell.ring()
 
     def _held_back(self) -> str | None:
         if not self._watchdog.blocked:
@@ -154,9 +191,9 @@ class Announcement:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        if keeper is not None and session is not None:
+        if session is not None:
             try:
-                if leave:
+                if leave and keeper is not None:
                     await keeper.leave()
             finally:
                 await session.close()

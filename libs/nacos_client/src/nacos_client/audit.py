@@ -44,7 +44,8 @@ class AnnouncementState:
 
     Attributes:
         shown: what Nacos publishes, against what is wanted; UNKNOWN when it cannot be asked.
-        wanted: what should be published; None before `announce` and after `withdraw`.
+        wanted: what should be published; None before `announce` and after `withdraw`; its ip is
+            "" while it is not known.
         seen: the instance as Nacos publishes it, if it does.
         detail: what differs, why Nacos could not be asked, or why the instance is held back.
         checked_at: monotonic time of the observation in seconds; 0 before the first.
@@ -102,8 +103,8 @@ class Keeper:
         self._refusal = ""
 
     def want(self, wanted: Instance) -> None:
-        """Change what should be published; ring the bell afterwards."""
-        self._wanted = wanted
+        """Change what should be published, but for its ip; ring the bell afterwards."""
+        self._wanted = replace(wanted, ip=self._wanted.ip)
 
     async def run(self) -> None:
         """Compare and mend until cancelled."""

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, overload
 from failover import Instance
 from pydantic import BaseModel
 
-from nacos_client.address import advertised_ip
+from nacos_client.address import locator
 from nacos_client.announce import Announcement, labels
 from nacos_client.discover import Discovery
 from nacos_client.documents import kind_of
@@ -125,22 +125,19 @@ class Nacos:
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
-
-        def instance() -> Instance:
-            return Instance(
-                ip=advertised_ip(self.settings),
-                port=port,
-                weight=self.settings.service_weight if weight is None else weight,
-                cluster=cluster or self.settings.cluster,
-                metadata=labels(metadata or {}),
-            )
-
         announcement = Announcement(
             self._runtime,
             lambda: self._connect(self.settings, f"{service}:{port}"),
             ServiceKey(service, group or self.settings.group),
-            instance,
-            blocked_limit,
+            Instance(
+                ip="",
+                port=port,
+                weight=self.settings.service_weight if weight is None else weight,
+                cluster=cluster or self.settings.cluster,
+                metadata=labels(metadata or {}),
+            ),
+            lambda: locator(self.settings),
+            blocked_limit=blocked_limit,
             ephemeral=ephemeral,
         )
         self._announcements.append(announcement)

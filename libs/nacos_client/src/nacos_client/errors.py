@@ -6,7 +6,7 @@ NacosError
 ├── Refused         a server answered, and refused the request itself
 ├── Conflict        compare-and-set: the document is no longer the one that was read
 ├── BadDocument     a configuration document was read and is not acceptable
-└── BadAddress      this host has no address that Nacos can carry
+└── BadAddress      `ADVERTISE_IP` is no address of this host that Nacos can carry
 """
 
 
@@ -43,4 +43,4 @@ class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
 
 
 class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
-    """This host has no IPv4 address to announce; set `ADVERTISE_IP`."""
+    """`ADVERTISE_IP` names an interface that does not exist, or has no IPv4 address."""

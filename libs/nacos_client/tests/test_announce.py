@@ -1,0 +1,108 @@
+"""Announcing where something is missing: the name of Nacos, the address, the permission."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+
+import pytest
+from failover import Instance
+from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, Unreachable
+from nacos_client.ports import ServiceKey
+from nacos_client.testing import FakeNacos
+
+pytestmark = pytest.mark.anyio
+
+LOST = NacosSettings(server_addr="nacos.invalid:8848")
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in another thread)
+            await asyncio.sleep(0.01)
+
+
+def located(nacos: Nacos, fake: FakeNacos, locate: Callable[[], str]) -> Announcement:
+    """Prepare an announcement whose address is found by `locate`."""
+    return Announcement(
+        nacos._runtime,
+        lambda: fake.connect(nacos.settings, "models"),
+        ServiceKey("models", "DEFAULT_GROUP"),
+        Instance("", 8001),
+        lambda: locate,
+        blocked_limit=10.0,
+        ephemeral=True,
+    )
+
+
+@pytest.fixture(params=["real", "fake"])
+async def lost(request: pytest.FixtureRequest, fake: FakeNacos) -> AsyncIterator[Nacos]:
+    """A client of a Nacos whose name nobody knows."""
+    async with Nacos(LOST) if request.param == "real" else fake.client(LOST) as nacos:
+        yield nacos
+
+
+async def test_a_start_without_the_name_of_nacos(lost: Nacos) -> None:
+    """Where Nacos' name does not resolve, a process starts, says why it is missing, and stops."""
+    announcement = lost.announcement("models", port=8001)
+    assert announcement.state.wanted is None
+    await announcement.announce()
+    await announcement.update(weight=2.0)
+    await eventually(lambda: "nacos.invalid" in announcement.state.detail)
+    assert announcement.state.shown is Shown.UNKNOWN
+    assert announcement.state.wanted.weight == 2.0
+    assert not lost.states["announcement models"]["ok"]
+    began = time.monotonic()
+    await announcement.withdraw()
+    assert time.monotonic() - began < 5
+
+
+async def test_an_address_is_asked_for_until_it_is_known(fake: FakeNacos, nacos: Nacos) -> None:
+    """Then the instance is announced by itself, with what was changed meanwhile."""
+    asked: list[float] = []
+
+    def locate() -> str:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            raise Unreachable("no such name")
+        return "10.0.0.7"
+
+    announcement = located(nacos, fake, locate)
+    await announcement.announce()
+    await eventually(lambda: announcement.state.detail == "no such name")
+    await announcement.update(weight=2.0)
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+    assert fake.instances("models") == (Instance("10.0.0.7", 8001, 2.0),)
+    assert min(later - sooner for sooner, later in pairwise(asked)) > 0.9
+    await announcement.update(metadata={"version": "2"})
+    await eventually(lambda: fake.instances("models")[0].metadata.get("version") == "2")
+    await announcement.withdraw()
+    assert fake.instances("models") == ()
+
+
+async def test_a_slow_answer_about_the_address_holds_nothing_up(
+    fake: FakeNacos, nacos: Nacos
+) -> None:
+    """Neither the application, nor the rest of the client, nor the withdrawal waits for it."""
+    asking, answer = socket.socketpair()
+
+    def locate() -> str:
+        with asking:
+            return f"10.0.0.{asking.recv(1).decode()}"
+
+    announcement = located(nacos, fake, locate)
+    async with asyncio.timeout(2):
+        await announcement.announce()
+        assert await nacos.fetch("models") is None
+        await announcement.withdraw()
+    answer.send(b"7")
+    assert fake.instances("models") == ()
+    answer.close()
+
+
+async def test_a_wrong_address_is_refused_at_once(fake: FakeNacos) -> None:
+    """An interface that does not exist is a mistake of the settings; waiting does not mend it."""
+    async with fake.client(NacosSettings(advertise_ip="nosuch0")) as nacos:
+        with pytest.raises(BadAddress, match="nosuch0"):
+            await nacos.announcement("models", port=8001).announce()

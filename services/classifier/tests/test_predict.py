@@ -1,10 +1,12 @@
 """What callers of /api/v1 get."""
 
 import logging
+import tracemalloc
 
 import pytest
-from classifier.schemas import EXAMPLE
+from classifier.schemas import EXAMPLE, RowReader
 from classifier.settings import Audit, ServingConfig
+from service_kit import Problem
 
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/predict"
@@ -74,13 +76,13 @@ async def test_bad_rows_are_listed(client):
 
 
 async def test_rows_are_counted(client, live):
-    """No rows, and more than the live limit, are 422; the limit itself is answered."""
+    """No rows are 422, more than the live limit 413; the limit itself is answered."""
     live.value = ServingConfig(max_rows=3)
 
     async def status(rows: int) -> int:
         return (await client.post(URL, json={"inputs": [EXAMPLE] * rows})).status_code
 
-    assert [await status(rows) for rows in (0, 1, 3, 4)] == [422, 200, 200, 422]
+    assert [await status(rows) for rows in (0, 1, 3, 4)] == [422, 200, 200, 413]
 
 
 async def test_ten_thousand_rows_are_answered(client):
@@ -89,6 +91,24 @@ async def test_ten_thousand_rows_are_answered(client):
     answer = await client.post(URL, json={"inputs": rows})
 
     assert answer.json()["labels"] == ["acc", "unacc"] * 5_000
+
+
+@pytest.mark.parametrize("part", [b"0", b"[]", b"{}", b"[0]", b'{"a":1}', b'["ab"]', b"9.5"])
+@pytest.mark.parametrize("head", [b'{"inputs":[', b'{"inputs":[{"doors":['])
+@pytest.mark.parametrize("tail", [b"]}]}", b""])
+def test_largest_bad_body_is_refused_in_bounded_memory(model, part, head, tail):
+    """Two megabytes of whatever is small take less than fifty."""
+    body = head + b",".join([part] * (2**21 // (len(part) + 1) - 10)) + tail
+    reader = RowReader(model)
+    tracemalloc.start()
+
+    with pytest.raises(Problem) as refused:
+        reader.read(body, 10_000)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.status in {400, 413, 422}
+    assert peak < 50 * 2**20
 
 
 async def test_engine_changes_while_running(client, live):
@@ -154,10 +174,13 @@ async def test_explanation_is_exact(client):
 
 
 async def test_explanations_are_capped(client):
-    """More than a hundred rows to explain are 422."""
-    answer = await client.post("/api/v1/explain", json={"inputs": [EXAMPLE] * 101})
+    """More than a hundred rows to explain are 413, good rows or bad, and told the limit."""
+    for row in (EXAMPLE, {}, 0):
+        answer = await client.post("/api/v1/explain", json={"inputs": [row] * 101})
 
-    assert answer.status_code == 422
+        assert answer.status_code == 413
+        assert answer.json()["type"].endswith("too-many-rows")
+        assert answer.json()["limit_rows"] == 100
 
 
 async def test_example_of_the_documentation_works(client):

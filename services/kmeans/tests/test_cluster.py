@@ -1,6 +1,8 @@
 """What callers of /api/skl-kmeans get."""
 
+import json
 import time
+import tracemalloc
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from kmeans.clustering import GOLDEN, fit, prepare_thread, self_check
 from kmeans.picture import draw
-from kmeans.schemas import EXAMPLE, check_points
+from kmeans.schemas import EXAMPLE, read_points
 from kmeans.settings import ClusterConfig
 from service_kit import Problem
 from sklearn.cluster import KMeans
@@ -183,12 +185,41 @@ async def test_too_few_different_points_are_refused(client):
 
 
 async def test_number_of_points_is_capped_by_configuration(client, live):
-    """More points than the live limit is 422 and says the limit."""
+    """More points than the live limit are 413 and told the limit, good points or bad."""
     live.value = ClusterConfig(max_points=8)
-    answer = await client.post(URL, json={"points": EXAMPLE})
+    for points in (EXAMPLE, [0] * 9, [[]] * 9, [[1], [2, 3]] * 9, [[]] * 5000):
+        answer = await client.post(URL, json={"points": points})
 
-    assert answer.status_code == 422
-    assert "1 to 8" in answer.json()["detail"]
+        assert answer.status_code == 413
+        assert answer.json()["type"].endswith("too-many-rows")
+        assert answer.json()["limit_rows"] == 8
+
+
+@pytest.mark.parametrize(
+    "row", [b"0", b"[]", b"{}", b"[0]", b'"ab"', b'["ab"]', b'{"a":1}', b"9.5"]
+)
+@pytest.mark.parametrize("end", [b"]}", b""])
+def test_largest_bad_body_is_refused_in_bounded_memory(row, end):
+    """Four megabytes of the smallest bad rows take less than a hundred, under the widest limit."""
+    body = b'{"points":[' + b",".join([row] * (2**22 // (len(row) + 1) - 10)) + end
+    tracemalloc.start()
+
+    with pytest.raises(Problem) as refused:
+        read_points(body, ClusterConfig(max_points=100_000))
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.status in {400, 413}
+    assert peak < 100 * 2**20
+
+
+def test_every_bad_row_is_counted():
+    """All bad rows are counted, the first hundred are listed."""
+    with pytest.raises(Problem) as refused:
+        read_points(b'{"points":[' + b"7," * 9_999 + b"7]}", ClusterConfig())
+
+    assert refused.value.extra["error_count"] == 10_000
+    assert [error["row"] for error in refused.value.extra["errors"]] == list(range(100))
 
 
 async def test_spent_deadline_is_not_computed(client):
@@ -232,7 +263,7 @@ def test_points_are_refused_or_can_be_fitted(rows):
     """What passes the check is finite, of one width, and has points enough for the clusters."""
     config = ClusterConfig(clusters=2)
     try:
-        points = check_points(rows, config)
+        points = read_points(json.dumps({"points": rows}).encode(), config)
     except Problem:
         return
     assert points.tolist() == rows

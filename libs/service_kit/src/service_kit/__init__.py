@@ -1,6 +1,6 @@
 """What every service shares: runner, health, problems, request edge, workers, logs, settings."""
 
-from service_kit.bodies import json_body, limit_rows, read_json, require_json
+from service_kit.bodies import json_body, limit_parts, limit_rows, read_json, require_json
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, Edge
 from service_kit.health import Check, Health, State, install
@@ -39,6 +39,7 @@ __all__ = [
     "install",
     "invalid",
     "json_body",
+    "limit_parts",
     "limit_rows",
     "problems",
     "read_env",

@@ -42,19 +42,27 @@ def require_json(scope: Scope) -> None:
         raise Problem(415, "Send the body as application/json.", type="not-json")
 
 
-def read_json(body: bytes, max_rows: int) -> Any:
-    """Return a JSON document of at most so many rows as Python objects.
+def limit_parts(body: bytes, max_rows: int) -> None:
+    """Refuse a body, before it is parsed, of far more lists and objects than its rows can need.
 
-    A list or an object of three bytes takes 60 as one of Python's, and an error message may repeat
-    it; so a body with far more of them than its rows can need is refused before it is parsed.
+    Each takes three bytes in the body and twenty times that as one of Python's.
 
     Raises:
-        Problem: 413 for too many lists and objects, 400 for what is no JSON.
+        Problem: 413.
     """
     parts = body.count(b"[") + body.count(b"{")
     if parts > 2 * max_rows + SPARE_PARTS:
         detail = f"{parts} lists and objects are more than {max_rows} rows can need; send less."
         raise Problem(413, detail, type="too-many-rows", limit_rows=max_rows)
+
+
+def read_json(body: bytes, max_rows: int) -> Any:
+    """Return a JSON document of at most so many rows as Python objects.
+
+    Raises:
+        Problem: 413 for too many lists and objects, 400 for what is no JSON.
+    """
+    limit_parts(body, max_rows)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

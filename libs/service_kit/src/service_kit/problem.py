@@ -20,6 +20,9 @@ TYPE_PREFIX = "urn:modelserve:problem:"
 """Every type is listed in docs/protocol.md; `about:blank` says no more than the status does."""
 SHOWN_ERRORS = 100
 SHOWN_CHARACTERS = 100
+_NO_OBJECT = frozenset({"model_type", "dict_type"})
+_OBJECT = "Input should be an object"
+"""pydantic would speak of dictionaries and instances, which a caller does not have."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
@@ -126,7 +129,7 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     listed = [
         {
             "field": ".".join(map(str, error["loc"])),
-            "message": error["msg"],
+            "message": _OBJECT if error["type"] in _NO_OBJECT else error["msg"],
             "value": shown(error["input"]),
         }
         for error in errors[:SHOWN_ERRORS]

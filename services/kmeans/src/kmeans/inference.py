@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 from service_kit import ModelSpec, Tensor, TensorSpec, Workers
 
 from kmeans.clustering import Clustering, InForce, fit
@@ -32,13 +33,11 @@ class Inference:
     ) -> Mapping[str, Tensor]:
         """Fit the points with the configuration in force."""
         config = self._in_force().config
-        points = inputs["points"]
-        width = points.shape[1]
+        tensor = inputs["points"]
 
         def work() -> Clustering:
-            cells = points.data
-            rows = [list(cells[at : at + width]) for at in range(0, len(cells), max(width, 1))]
-            return fit(check_points(rows, config), config, deadline)
+            points = np.array(tensor.data, np.float64).reshape(tensor.shape)
+            return fit(check_points(points, config), config, deadline)
 
         clustering = await self._workers.run(work, deadline=deadline)
         every = {

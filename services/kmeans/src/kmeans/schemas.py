@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
-from service_kit import Problem, limit_rows, shown
+from service_kit import Problem, limit_parts, limit_rows, shown
 
 from kmeans.matrix import matrix
 from kmeans.settings import ClusterConfig
@@ -73,51 +73,53 @@ def read_points(body: bytes, config: ClusterConfig) -> Array:
     """Return the points of a JSON body, (n, d) float64.
 
     Raises:
-        Problem: 400 for what is no JSON, 422 for anything else, with the row where there is one.
+        Problem: 400 for what is no JSON, 413 for too many points, 422 for anything else, with the
+            row where there is one.
     """
     points = matrix(body)
-    if points is not None and _is_within_limits(points, config):
-        _check_distinct(points, config.clusters)
-        return points
+    if points is not None:
+        return check_points(points, config)
+    limit_parts(body, config.max_points)
     try:
         rows = _decoder.decode(body).points
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _explained(body) from error
-    return check_points(rows, config)
+        raise _explained(body, config) from error
+    return check_points(_stacked(rows, config), config)
 
 
-def _is_within_limits(points: Array, config: ClusterConfig) -> bool:
-    count, width = points.shape
-    if count > config.max_points or width > MAX_DIMENSIONS:
-        return False
-    return bool(np.abs(points).max() <= MAX_MAGNITUDE)
-
-
-def check_points(rows: list[list[float]], config: ClusterConfig) -> Array:
-    """Return rows of floats as an array that can be fitted with this configuration.
-
-    Raises:
-        Problem: 422 that says which row or limit is in the way.
-    """
-    if not 1 <= len(rows) <= config.max_points:
-        raise _refused(f"points: {len(rows)} given, allowed are 1 to {config.max_points}")
+def _stacked(rows: list[list[float]], config: ClusterConfig) -> Array:
+    if not rows:
+        raise _refused("points: none are given")
+    limit_rows(len(rows), config.max_points)
     width = len(rows[0])
-    if set(map(len, rows)) != {width} or not 1 <= width <= MAX_DIMENSIONS:
+    if set(map(len, rows)) != {width}:
         raise _of_rows(rows)
     try:
         flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
     except OverflowError as error:
         raise _of_rows(rows) from error
-    points = flat.reshape(len(rows), width)
-    if not np.abs(points).max() <= MAX_MAGNITUDE:
-        raise _of_rows(rows)
-    _check_distinct(rows, config.clusters)
+    return flat.reshape(len(rows), width)
+
+
+def check_points(points: Array, config: ClusterConfig) -> Array:
+    """Return points, (n, d) float64, if they can be fitted with this configuration.
+
+    Raises:
+        Problem: 413 for too many points; 422 that says which row or limit is in the way.
+    """
+    limit_rows(len(points), config.max_points)
+    if not len(points):
+        raise _refused("points: none are given")
+    width = points.shape[1]
+    if not 1 <= width <= MAX_DIMENSIONS or not np.abs(points).max() <= MAX_MAGNITUDE:
+        raise _of_rows(row.tolist() for row in points)
+    _check_distinct(points, config.clusters)
     return points
 
 
-def _check_distinct(rows: Iterable[Iterable[float]], clusters: int) -> None:
+def _check_distinct(points: Array, clusters: int) -> None:
     seen: set[tuple[float, ...]] = set()
-    for row in rows:
+    for row in points:
         seen.add(tuple(row))
         if len(seen) >= clusters:
             return
@@ -130,9 +132,9 @@ def _check_distinct(rows: Iterable[Iterable[float]], clusters: int) -> None:
     )
 
 
-def _explained(body: bytes) -> Problem:
+def _explained(body: bytes, config: ClusterConfig) -> Problem:
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode())  # as text, for bytes may be in UTF-16
     except (ValueError, RecursionError):
         return Problem(400, "The body is not valid JSON.", type="invalid-json")
     if not isinstance(document, dict) or document.keys() != {"points"}:
@@ -140,20 +142,27 @@ def _explained(body: bytes) -> Problem:
     rows = document["points"]
     if not isinstance(rows, list):
         return _refused("points: must be a list of rows of numbers")
+    limit_rows(len(rows), config.max_points)
     return _of_rows(rows)
 
 
-def _of_rows(rows: list[Any]) -> Problem:
-    width = len(rows[0]) if rows and isinstance(rows[0], list) else 1
-    errors = [
-        {"row": number} | fault
-        for number, row in enumerate(rows)
-        if (fault := _fault(row, width)) is not None
-    ]
-    first = errors[0] if errors else {"row": 0, "message": "not a list of numbers"}
-    detail = f"points: row {first['row']}: {first['message']}"
-    shown_errors = errors[:SHOWN_ERRORS]
-    return Problem(422, detail, type="invalid-points", errors=shown_errors, error_count=len(errors))
+def _of_rows(rows: Iterable[object]) -> Problem:
+    """Count the faulty rows and list the first of them."""
+    width: int | None = None
+    count = 0
+    errors: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        if width is None:
+            width = len(row) if isinstance(row, list) else 1
+        fault = _fault(row, width)
+        if fault is not None:
+            count += 1
+            if count <= SHOWN_ERRORS:
+                errors.append({"row": number} | fault)
+    if not errors:
+        return _refused("points: must be a list of rows of numbers")
+    detail = f"points: row {errors[0]['row']}: {errors[0]['message']}"
+    return Problem(422, detail, type="invalid-points", errors=errors, error_count=count)
 
 
 def _fault(row: object, width: int) -> dict[str, Any] | None:

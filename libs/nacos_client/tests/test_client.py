@@ -6,13 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from failover import Instance
-from nacos_client import Known, Nacos, NacosError, NacosSettings, Shown, Unknown
+from nacos_client import Discovery, Known, Nacos, NacosError, NacosSettings, Shown, Unknown
+from nacos_client.fake_session import FakeSession
+from nacos_client.ports import Listing, ServiceKey
 from nacos_client.reconcile import Doorbell
 from nacos_client.testing import FakeNacos
 from nacos_client.watchdog import Watchdog
+from pydantic import BaseModel
 
 pytestmark = pytest.mark.anyio
 
@@ -145,12 +149,106 @@ async def test_a_forgotten_service_is_no_longer_followed(fake: FakeNacos, nacos:
     old = nacos.discover("models")
     await old.known()
     nacos.forget("models")
-    await asyncio.to_thread(threading.Event().wait, 0.1)
+    await eventually(lambda: not any(c.subscribed for c in fake._carried.values()))
     fake.put_instance("models", Instance("10.0.0.1", 8001))
     new = nacos.discover("models")
     await eventually(lambda: len(getattr(new.snapshot, "instances", ())) == 1)
     assert new is not old
     assert old.snapshot.instances == ()
+
+
+class Slow(FakeSession):
+    """A session whose server takes its time to forget a subscription."""
+
+    def __init__(self, server: FakeNacos, settings: NacosSettings, calls: list[str]) -> None:
+        super().__init__(server, settings.namespace, "slow")
+        self.calls = calls
+
+    async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
+        """Note it."""
+        self.calls.append("subscribed")
+        return await super().subscribe(service, push)
+
+    async def unsubscribe(self, service: ServiceKey) -> None:
+        """Note it when it is done."""
+        await asyncio.sleep(0.2)
+        await super().unsubscribe(service)
+        self.calls.append("unsubscribed")
+
+
+async def test_a_service_can_be_followed_again_at_once(fake: FakeNacos) -> None:
+    """The end of the first subscription is not the end of the second."""
+    calls: list[str] = []
+    settings = fake.client().settings
+    async with Nacos(settings, connect=lambda given, _: Slow(fake, given, calls)) as nacos:
+        await nacos.discover("models").known()
+        nacos.forget("models")
+        await nacos.discover("models").known()
+    assert calls == ["subscribed", "unsubscribed", "subscribed"]
+
+
+def test_threads_that_come_first_at_once_share_everything(fake: FakeNacos) -> None:
+    """However slow the first connection is made: one thread, one session, one discovery."""
+    sessions: list[str] = []
+
+    def connect(settings: NacosSettings, label: str) -> FakeSession:
+        sessions.append(label)
+        threading.Event().wait(0.1)  # as long as loading the vendor's protocol takes
+        return fake.connect(settings, label)
+
+    nacos = Nacos(fake.client().settings, connect=connect)
+    together = threading.Barrier(8)
+
+    def first(_: int) -> list[Discovery]:
+        found = []
+        for service in range(20):
+            together.wait(20)
+            found.append(nacos.discover(f"models-{service}"))
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        rows = list(threads.map(first, range(8)))
+    nacos.stop()
+    assert sessions == ["main"]
+    assert [len(set(column)) for column in zip(*rows, strict=True)] == [1] * 20
+
+
+async def test_parts_of_one_name_have_states_of_their_own(nacos: Nacos) -> None:
+    """What fails is not hidden by a part of the same name; the first keeps the short one."""
+    announcements = [
+        nacos.announcement("models", port=8001),
+        nacos.announcement("models", port=8002),
+        nacos.announcement("models", port=8002, group="BLUE"),
+    ]
+    for group in (None, "BLUE", "BLUE"):
+        nacos.watch("models", BaseModel, group=group)
+    nacos.discover("models")
+    nacos.discover("models", group="BLUE")
+    await announcements[0].announce()
+    await eventually(lambda: nacos.states["announcement models"]["ok"])
+    assert {name: state["ok"] for name, state in nacos.states.items() if "disc" not in name} == {
+        "nacos": True,
+        "announcement models": True,
+        "announcement models DEFAULT_GROUP:8002": False,
+        "announcement models BLUE:8002": False,
+        "config models": False,
+        "config models BLUE": False,
+        "config models BLUE 2": False,
+    }
+    assert {"discovery models", "discovery models BLUE"} <= set(nacos.states)
+
+
+async def test_what_was_withdrawn_is_no_trouble(fake: FakeNacos, nacos: Nacos) -> None:
+    """It is shown while it is wanted: before `announce`, and again after another one."""
+    announcement = nacos.announcement("models", port=8001)
+    assert not nacos.states["announcement models"]["ok"]
+    await announcement.announce()
+    await announcement.withdraw()
+    assert "announcement models" not in nacos.states
+    assert announcement.state.detail == "withdrawn"
+    await announcement.announce()
+    assert "announcement models" in nacos.states
+    await eventually(lambda: len(fake.instances("models")) == 1)
 
 
 async def test_a_blocked_loop_is_noticed_and_a_stopped_watchdog_is_not_fooled() -> None:

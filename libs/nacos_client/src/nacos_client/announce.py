@@ -38,6 +38,10 @@ class Announcement:
     of its own: Nacos keeps one instance of a service for each connection, and drops it with it.
     An application loop that stands still for longer than `blocked_limit` seconds takes the
     instance out until it moves again.
+
+    Attributes:
+        service: of which it is an instance.
+        withdrawn: from the end of `withdraw` until `announce`.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Announcement:
             ephemeral: see `Nacos.announcement`.
         """
         self.service = service
+        self.withdrawn = False
         self._runtime = runtime
         self._open_session = open_session
         self._wanted = instance
@@ -80,13 +85,19 @@ class Announcement:
         keeper = self._keeper
         if keeper is None:
             if self._session is None:
-                return AnnouncementState(Shown.UNKNOWN, None, detail="not announced")
+                idle = "withdrawn" if self.withdrawn else "not announced"
+                return AnnouncementState(Shown.UNKNOWN, None, detail=idle)
             return AnnouncementState(Shown.UNKNOWN, self._wanted, detail=self._no_address)
         state = keeper.state
         silent = time.monotonic() - state.checked_at
         if state.checked_at and silent > STALE_SECONDS:
             return replace(state, shown=Shown.UNKNOWN, detail=f"not asked for {silent:.0f} s")
         return state
+
+    @property
+    def place(self) -> str:
+        """Group and port, which tell it from other announcements of the same name."""
+        return f"{self.service.group}:{self._wanted.port}"
 
     @property
     def plain_state(self) -> dict[str, Any]:
@@ -106,6 +117,7 @@ class Announcement:
             BadAddress: `ADVERTISE_IP` names no address of this host.
         """
         locate = self._locator()
+        self.withdrawn = False
         self._watchdog.watch(asyncio.get_running_loop())
         await self._runtime.run(self._begin(locate), WITHDRAW_SECONDS)
 
@@ -139,6 +151,7 @@ class Announcement:
         """
         if self._session is not None:
             await self._runtime.run(self._end(), WITHDRAW_SECONDS)
+        self.withdrawn = True
 
     async def abandon(self) -> None:
         """End the connection without a word to Nacos; runs on the Nacos thread."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -15,9 +15,11 @@ from nacos_client.address import locator
 from nacos_client.announce import Announcement, labels
 from nacos_client.discover import Discovery
 from nacos_client.documents import kind_of
+from nacos_client.following import Following
 from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.settings import NacosSettings
+from nacos_client.states import named
 from nacos_client.store import Store
 from nacos_client.vendor import Vendor
 from nacos_client.watch import Absent, Recipe, Watched
@@ -46,7 +48,8 @@ class Nacos:
         self._session: Session | None = None
         self._announcements: list[Announcement] = []
         self._watches: list[Watched[Any]] = []
-        self._discoveries: dict[ServiceKey, tuple[Discovery, Future[None]]] = {}
+        self._following = Following(self._runtime, self._main, self._store)
+        self._starting = threading.Lock()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
@@ -62,9 +65,7 @@ class Nacos:
 
     def start(self) -> None:
         """Start the Nacos thread and begin to connect; returns at once. May be called again."""
-        if not self._runtime.running:
-            self._runtime.start()
-            self._runtime.submit(self._open()).result(CALL_SECONDS)
+        self._main()
 
     async def close(self) -> None:
         """Withdraw what is announced, end the connection and the thread, within five seconds."""
@@ -81,24 +82,25 @@ class Nacos:
                 self._runtime.submit(self._shut()).result(CLOSE_SECONDS)
             self._runtime.stop()
             self._session = None
-            self._discoveries.clear()
 
-    async def _open(self) -> None:
-        self._session = self._connect(self.settings, "main")
-        self._session.start()
+    async def _open(self) -> Session:
+        session = self._connect(self.settings, "main")
+        session.start()
+        return session
 
     async def _shut(self) -> None:
-        for _, following in self._discoveries.values():
-            following.cancel()
+        self._following.clear()
         await asyncio.gather(*(announcement.abandon() for announcement in self._announcements))
         if self._session is not None:
             await self._session.close()
 
     def _main(self) -> Session:
-        self.start()
-        if self._session is None:
-            raise RuntimeError("unreachable: a started client has a session")
-        return self._session
+        """Return the session; threads that come before there is one wait for the same one."""
+        with self._starting:
+            if self._session is None or not self._runtime.running:
+                self._runtime.start()
+                self._session = self._runtime.submit(self._open()).result(CALL_SECONDS)
+            return self._session
 
     def announcement(
         self,
@@ -224,18 +226,11 @@ class Nacos:
 
     def discover(self, service: str, *, group: str | None = None) -> Discovery:
         """Follow the instances of a service; the same object for the same service."""
-        key = ServiceKey(service, group or self.settings.group)
-        if key not in self._discoveries:
-            discovery = Discovery(self._runtime, self._main(), key, self._store)
-            self._discoveries[key] = discovery, self._runtime.submit(discovery.follow())
-        return self._discoveries[key][0]
+        return self._following.follow(ServiceKey(service, group or self.settings.group))
 
     def forget(self, service: str, *, group: str | None = None) -> None:
         """Stop following a service that `discover` follows; its last snapshot stays readable."""
-        key = ServiceKey(service, group or self.settings.group)
-        if key in self._discoveries:
-            self._discoveries.pop(key)[1].cancel()
-            self._runtime.submit(self._main().unsubscribe(key))
+        self._following.forget(ServiceKey(service, group or self.settings.group))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
         """Read a document once; None: there is none.
@@ -280,18 +275,21 @@ class Nacos:
         """What to show in a readiness answer and in metrics: a name and plain values for each part.
 
         Each has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`: cached
-        instances and configuration go on working.
+        instances and configuration go on working. Where several parts have one name, the group
+        (and port) of the later ones is added. What was withdrawn is not shown.
         """
         session = self._session
         trouble = session.trouble if session else "not started"
-        return {
-            "nacos": {
-                "ok": trouble is None,
-                "connection": session.connection if session else None,
-                "trouble": trouble,
-                "disk": self._store.trouble,
-            },
-            **{f"announcement {a.service.name}": a.plain_state for a in self._announcements},
-            **{f"config {w.keys[-1].data_id}": w.plain_state for w in self._watches},
-            **{f"discovery {k.name}": d.plain_state for k, (d, _) in self._discoveries.items()},
+        main = {
+            "ok": trouble is None,
+            "connection": session.connection if session else None,
+            "trouble": trouble,
+            "disk": self._store.trouble,
         }
+        announced = [a for a in self._announcements if not a.withdrawn]
+        watched, followed = list(self._watches), list(self._following)
+        return {"nacos": main} | named(
+            *((f"announcement {a.service.name}", a.place, a.plain_state) for a in announced),
+            *((f"config {w.keys[-1].data_id}", w.keys[-1].group, w.plain_state) for w in watched),
+            *((f"discovery {d.service.name}", d.service.group, d.plain_state) for d in followed),
+        )

@@ -6,6 +6,7 @@ Pushes make it quick; a question every ten seconds makes it right, whatever was 
 import asyncio
 import logging
 import math
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -54,7 +55,9 @@ class Discovery:
         self._connection: str | None = None
         self._reconnected_at = -math.inf
         self._subscribers: list[_Subscriber] = []
-        self._task: asyncio.Task[None] | None = None
+        self._writing = threading.Lock()
+        self._worth_keeping: Known | None = None
+        self._kept: Known | None = None
         self._snapshot: Snapshot = self._from_disk()
 
     @property
@@ -159,6 +162,7 @@ class Discovery:
             if self._connection is not None or isinstance(self._snapshot, Known):
                 self._reconnected_at = time.monotonic()
             self._connection = connection
+            self._doubt = None  # what the old connection told twice, this one told once
             return listing
         return pushed or await self._feed.instances(self.service)
 
@@ -188,10 +192,17 @@ class Discovery:
             log.exception("a subscriber of %s raised", self.service)
 
     def _save(self, snapshot: Known) -> None:
-        value = [_plain(instance) for instance in snapshot.instances]
-        asyncio.get_running_loop().run_in_executor(
-            None, self._store.save, "service", str(self.service), value
-        )
+        self._worth_keeping = snapshot
+        asyncio.get_running_loop().run_in_executor(None, self._write)
+
+    def _write(self) -> None:
+        """Put the newest snapshot on disk, after any that is on its way there."""
+        with self._writing:
+            snapshot = self._worth_keeping
+            if snapshot is not None and snapshot is not self._kept:
+                value = [_plain(instance) for instance in snapshot.instances]
+                self._store.save("service", str(self.service), value)
+                self._kept = snapshot
 
     def _from_disk(self) -> Snapshot:
         stored = self._store.load("service", str(self.service))

@@ -1,0 +1,96 @@
+"""Following a service: what a reconnect, a slow disk and lost notices do to it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from failover import Instance
+from nacos_client import NacosSettings
+from nacos_client.discover import Discovery
+from nacos_client.ports import Listing, ServiceKey
+from nacos_client.runtime import Runtime
+from nacos_client.snapshot import HOLD_SECONDS, REJOIN_SECONDS
+from nacos_client.store import Store
+
+pytestmark = pytest.mark.anyio
+
+SERVICE = ServiceKey("models", "G")
+
+
+def some(count: int) -> Listing:
+    return Listing(tuple(Instance("10.0.0.1", port) for port in range(1, count + 1)))
+
+
+class Feed:
+    """A connection to a service whose list the test writes."""
+
+    def __init__(self) -> None:
+        self.connection: str | None = "first"
+        self.trouble: str | None = None
+        self.listing = some(4)
+
+    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
+        """Wake nobody."""
+        return lambda: None
+
+    async def instances(self, service: ServiceKey) -> Listing:  # noqa: ARG002
+        """Answer the list."""
+        return self.listing
+
+    async def subscribe(self, service: ServiceKey, push: object) -> Listing:  # noqa: ARG002
+        """Answer the list, and never push."""
+        return self.listing
+
+    async def unsubscribe(self, service: ServiceKey) -> None:
+        """Nothing was promised."""
+
+
+async def test_a_doubt_does_not_outlive_its_connection(tmp_path: Path) -> None:
+    """A list that shrank before an outage makes no list after it more credible.
+
+    Its three seconds may be over by then; the 35 of a Nacos that comes back count all the same.
+    """
+    feed = Feed()
+    store = Store(NacosSettings(cache_dir=tmp_path))
+    discovery = Discovery(Runtime(), feed, SERVICE, store)
+    await discovery._turn()
+    feed.listing = some(1)
+    await discovery._turn()
+    assert discovery.snapshot.held == 3
+    feed.connection = None
+    await discovery._turn()
+    long_ago = time.monotonic() - 2 * HOLD_SECONDS
+    discovery._doubt = replace(discovery._doubt, since=long_ago, until=long_ago + HOLD_SECONDS)
+
+    feed.connection, feed.listing = "second", some(0)
+    await discovery._turn()
+    assert discovery.snapshot.held == 4
+    assert discovery._doubt.until > time.monotonic() + REJOIN_SECONDS - 5
+
+
+class SlowStore(Store):
+    """A disk whose write of a single instance takes half a second."""
+
+    def save(self, kind: str, key: str, value: Any) -> None:
+        """Write, in the end."""
+        if len(value) == 1:
+            threading.Event().wait(0.5)
+        super().save(kind, key, value)
+
+
+async def test_the_newest_list_is_what_stays_on_disk(tmp_path: Path) -> None:
+    """However slow an earlier write is, it does not replace a later one."""
+    feed = Feed()
+    store = SlowStore(NacosSettings(cache_dir=tmp_path))
+    discovery = Discovery(Runtime(), feed, SERVICE, store)
+    for count in (1, 2, 3):
+        feed.listing = some(count)
+        await discovery._turn()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    saved, _ = store.load("service", str(SERVICE))
+    assert [instance["port"] for instance in saved] == [1, 2, 3]

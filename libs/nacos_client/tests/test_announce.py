@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from failover import Instance
 from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, Unreachable
+from nacos_client.fake_session import FakeSession
 from nacos_client.ports import ServiceKey
 from nacos_client.testing import FakeNacos
 
@@ -106,3 +107,48 @@ async def test_a_wrong_address_is_refused_at_once(fake: FakeNacos) -> None:
     async with fake.client(NacosSettings(advertise_ip="nosuch0")) as nacos:
         with pytest.raises(BadAddress, match="nosuch0"):
             await nacos.announcement("models", port=8001).announce()
+
+
+class Administered(FakeSession):
+    """A session that notes what its user set right by hand."""
+
+    def __init__(self, server: FakeNacos, settings: NacosSettings, done: list[float]) -> None:
+        super().__init__(server, settings.namespace, "administered")
+        self.done = done
+
+    async def override(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
+        """Note the weight that was asked for."""
+        self.done.append(instance.weight)
+        await super().override(service, instance, ephemeral=ephemeral)
+
+
+async def test_a_change_by_hand_is_undone_at_the_first_sight(fake: FakeNacos) -> None:
+    """Disabled in the console, an instance vanishes for callers: one claim brings it back.
+
+    What Nacos was told by hand outlives a registration, so a later change is told by hand too; a
+    new connection alone is no reason to.
+    """
+    done: list[float] = []
+    settings = fake.client().settings
+    async with Nacos(settings, connect=lambda given, _: Administered(fake, given, done)) as nacos:
+        announcement = nacos.announcement("models", port=8001)
+        await announcement.announce()
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert done == []
+
+        fake.override("models", "127.0.0.1:8001", enabled=False)
+        await eventually(lambda: announcement.state.healed)
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert (announcement.state.healed, done) == (1, [1.0])
+
+        fake.stop()
+        await eventually(lambda: announcement.state.shown is Shown.UNKNOWN)
+        fake.start()
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert done == [1.0]
+
+        await announcement.update(weight=2.0)
+        await eventually(lambda: fake.instances("models")[0].weight == 2.0)
+        await eventually(lambda: done == [1.0, 2.0])

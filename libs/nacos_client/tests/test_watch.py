@@ -168,6 +168,20 @@ async def test_a_model_without_defaults_needs_a_document(fake: FakeNacos, nacos:
     assert watched.value.clusters == 4
 
 
+async def test_a_start_that_failed_can_be_repeated(fake: FakeNacos, nacos: Nacos) -> None:
+    """It fails again while there is nothing acceptable, and never returns without a value."""
+    watched = nacos.watch("models", Required)
+    for _ in range(2):
+        with pytest.raises(BadDocument, match="clusters: Field required"):
+            await watched.start()
+    fake.publish("models", "clusters: 4")
+    await eventually(lambda: any(watched._newest))
+    await asyncio.gather(watched.start(), watched.start())
+    assert watched.value.clusters == 4
+    fake.publish("models", "clusters: 5")
+    await eventually(lambda: watched.value.clusters == 5)
+
+
 async def test_the_last_good_document_outlives_the_process(fake: FakeNacos) -> None:
     """Started while Nacos is down, a process has the last good document, and says so."""
     fake.publish("models", "clusters: 4")

@@ -99,7 +99,9 @@ class Keeper:
         self._claim: tuple[str, Instance | None] | None = None
         self._claimed_at = 0.0
         self._claims_in_vain = 0
+        self._confirmed = False
         self._by_hand = False
+        self._told_by_hand: Instance | None = None
         self._refusal = ""
 
     def want(self, wanted: Instance) -> None:
@@ -149,9 +151,11 @@ class Keeper:
         if self._claim != (connection, wanted):
             await self._make_claim(wanted)
             self._claim, self._claimed_at = (connection, wanted), time.monotonic()
+            self._confirmed = False
         state = observe(wanted, self._wanted.address, await self._session.instances(self._service))
         if state.shown is Shown.AS_WANTED:
             self._claims_in_vain, self._refusal = 0, ""
+            self._confirmed, self._by_hand = True, False
         self._note(replace(state, detail=reason or self._refusal or state.detail))
         if state.shown is Shown.AS_WANTED:
             return AUDIT_SECONDS
@@ -159,7 +163,10 @@ class Keeper:
             return LOOK_SECONDS
         self._claim = None
         self._claims_in_vain += 1
-        self._by_hand |= state.shown is Shown.DIFFERENT or self._claims_in_vain > 1
+        # Who was shown and is shown no more may be disabled: that undoes no registration.
+        self._by_hand = (
+            self._confirmed or state.shown is Shown.DIFFERENT or self._claims_in_vain > 1
+        )
         self.state = replace(self.state, healed=self.state.healed + 1)
         return 0.0
 
@@ -168,11 +175,14 @@ class Keeper:
             await self._deregister()
             return
         await self._session.register(self._service, wanted, ephemeral=self._ephemeral)
-        if self._by_hand:
+        # What was told by hand stands above any registration, and so above a later change too.
+        if self._by_hand or self._told_by_hand not in (None, wanted):
             try:
                 await self._session.override(self._service, wanted, ephemeral=self._ephemeral)
             except NacosError as error:
                 self._refusal = str(error)
+            else:
+                self._told_by_hand = wanted
 
     async def _deregister(self) -> None:
         await self._session.deregister(self._service, self._wanted, ephemeral=self._ephemeral)

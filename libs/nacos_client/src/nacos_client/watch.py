@@ -104,6 +104,7 @@ class Watched(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._newest: Found | None = None
         self._news = asyncio.Event()
+        self._starting = asyncio.Lock()
         self._state = WatchState()
         self._value: T | None = None
         self._subscribers: list[Callable[[T], object]] = []
@@ -169,20 +170,23 @@ class Watched(Generic[T]):
         one on disk counts, else the defaults. Nacos' answer is still applied when it comes.
 
         Raises:
-            BadDocument: nothing acceptable anywhere, and the model has no defaults.
+            BadDocument: nothing acceptable anywhere, and the model has no defaults; it may be
+                called again.
         """
-        if self._following is not None:
-            return
-        self._loop = asyncio.get_running_loop()
-        self._following = self._runtime.submit(self._follower.run())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await self._news.wait()
-        if self._news.is_set():
+        async with self._starting:
+            if self._applying is not None:
+                return
+            self._loop = asyncio.get_running_loop()
+            if self._following is None:
+                self._following = self._runtime.submit(self._follower.run())
+            if self._newest is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._news.wait()
             await self._apply_newest()
-        if not self._state.applied_at:
-            await self._fall_back()
-        self._applying = asyncio.create_task(self._apply_for_ever(), name=f"watch {self._name}")
+            if not self._state.applied_at:
+                await self._fall_back()
+            self._applying = asyncio.create_task(self._apply_for_ever(), name=f"watch {self._name}")
 
     async def close(self) -> None:
         """Stop following; the value stays readable."""

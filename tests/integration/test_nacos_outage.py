@@ -1,6 +1,7 @@
 """What a client makes of a Nacos that stops, freezes, refuses or is not there."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -184,8 +185,17 @@ async def test_a_client_closes_in_time_while_nacos_is_frozen(
     server.resume()
 
 
-async def test_a_wrong_password(nacos: NacosAccess, tmp_path: Path) -> None:
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Spell out everything that was logged, of every logger and level, tracebacks too."""
+    spell = logging.Formatter().format
+    return "\n".join(f"{spell(record)} {record.__dict__}" for record in caplog.records)
+
+
+async def test_a_wrong_password(
+    nacos: NacosAccess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is named as the reason, quickly and everywhere, and is nowhere repeated."""
+    caplog.set_level(logging.DEBUG)
     settings = settings_of(replace(nacos, password=WRONG), tmp_path)
     async with Nacos(settings) as client:
         announcement = client.announcement("models", port=8001)
@@ -199,6 +209,24 @@ async def test_a_wrong_password(nacos: NacosAccess, tmp_path: Path) -> None:
         assert not client.states["nacos"]["ok"]
         assert WRONG not in f"{client.states} {settings!r} {announcement.state}"
     assert nacos.instances("models") == []
+    assert "refused the user" in caplog.text
+    assert WRONG not in logged(caplog)
+
+
+async def test_a_password_and_its_token_are_not_logged(
+    nacos: NacosAccess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Announcing, reading and writing with them leaves no trace of them in any record."""
+    caplog.set_level(logging.DEBUG)
+    async with Nacos(settings_of(nacos, tmp_path)) as client:
+        announcement = client.announcement("models", port=8001)
+        await announcement.announce()
+        await client.publish("models", "clusters: 4")
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED, 10)
+        token = client._connect._credentials._token
+    assert token
+    assert "withdrawn" in caplog.text
+    assert not [secret for secret in (nacos.password, token) if secret in logged(caplog)]
 
 
 @pytest.mark.outage

@@ -254,3 +254,33 @@ async def test_a_notice_before_a_reconnect_leaves_nobody_deaf() -> None:
     documents.connection = "second"
     await follower._turn()
     assert documents.listening == ["first", "second"]
+
+
+async def test_a_lost_notice_is_made_up_for(fake: FakeNacos, nacos: Nacos) -> None:
+    """A change of which Nacos told nobody, and a deletion, are found by comparing the MD5s."""
+    fake.publish("models", "clusters: 4")
+    found: list[str | None] = []
+
+    def deliver(documents: tuple[Document | None, ...]) -> None:
+        found.extend(document.content if document else None for document in documents)
+
+    key = DocumentKey("models", "DEFAULT_GROUP")
+    follower = Follower(nacos._main(), [key], deliver, period=0.05)
+    following = nacos._runtime.submit(follower.run())
+    await eventually(lambda: found == ["clusters: 4"])
+    with fake._lock:  # nobody asks between the loss and the change
+        fake.forget()
+        fake.publish("models", "clusters: 5")
+    await eventually(lambda: found[-1] == "clusters: 5")
+    with fake._lock:
+        fake.forget()
+        fake.remove("models")
+    await eventually(lambda: found[-1] is None)
+    following.cancel()
+    assert found == ["clusters: 4", "clusters: 5", None]
+
+
+async def test_documents_are_compared_every_thirty_seconds() -> None:
+    """As long as at most a change stays unknown of which the notice was lost."""
+    follower = Follower(Connection(), [DocumentKey("models", "G")], lambda _: None)
+    assert await follower._turn() == 30

@@ -19,6 +19,8 @@ Found = tuple[Document | None, ...]
 class Follower:
     """The loop, for the documents of one watch.
 
+    It compares every `period` seconds.
+
     Attributes:
         loop: says why the documents cannot be read, if so.
     """
@@ -28,14 +30,15 @@ class Follower:
         documents: Documents,
         keys: Sequence[DocumentKey],
         deliver: Callable[[Found], None],
+        period: float = RECONCILE_SECONDS,
     ) -> None:
         self.loop = Reconciler(", ".join(map(str, keys)), documents, self._turn)
         self._documents = documents
         self._keys = keys
         self._deliver = deliver
+        self._period = period
         self._notices = {key: partial(self._notice, key) for key in keys}
         self._found: dict[DocumentKey, Document | None] = {}
-        self._changed: set[DocumentKey] = set()
         self._notified: set[DocumentKey] = set()
         self._delivered: Found | None = None
         self._connection: str | None = None
@@ -48,7 +51,7 @@ class Follower:
         notified, self._notified = self._notified, set()
         before, self._connection = self._connection, self._documents.connection
         if self._connection is None:
-            return RECONCILE_SECONDS
+            return self._period
         if self._connection != before:
             notified = set()  # nobody listens on the new connection yet
         for key in self._keys:
@@ -57,7 +60,7 @@ class Follower:
         if found != self._delivered:
             self._delivered = found
             self._deliver(found)
-        return RECONCILE_SECONDS
+        return self._period
 
     async def _read(self, key: DocumentKey, *, notified: bool) -> None:
         """Read the document if it changed, was never read, or is not what the server has."""

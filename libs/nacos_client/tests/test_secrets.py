@@ -1,0 +1,105 @@
+"""Where a password, a token and a secret key go, and where they do not."""
+
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import pytest
+from failover import Instance
+from nacos_client import Denied, NacosError, NacosSettings
+from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.session import SdkSession
+from nacos_client.ports import ServiceKey
+from pydantic import SecretStr
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD, TOKEN, KEY = "pass-hidden", "token-hidden", "key-hidden"
+SERVICE = ServiceKey("models", "DEFAULT_GROUP")
+
+
+@dataclass
+class Heard:
+    """What a server was sent."""
+
+    lines: list[str] = field(default_factory=list)
+    bodies: list[dict[str, list[str]]] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+
+
+@contextmanager
+def server(status: int) -> Iterator[tuple[str, Heard]]:
+    """Run an HTTP server that gives a token, or refuses with a status."""
+    heard = Heard()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            heard.lines.append(self.requestline)
+            heard.tokens.append(self.headers["accessToken"])
+            heard.bodies.append(
+                parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            )
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"accessToken": TOKEN}).encode())
+
+        do_POST = do_PUT = answer  # noqa: N815  (names that the library asks for)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"127.0.0.1:{listening.server_port}", heard
+    listening.shutdown()
+    thread.join()
+    listening.server_close()
+
+
+def session(address: str) -> SdkSession:
+    settings = NacosSettings(
+        server_addr=address,
+        username="somebody",
+        password=SecretStr(PASSWORD),
+        access_key="public",
+        secret_key=SecretStr(KEY),
+    )
+    return SdkSession(settings, "test", Credentials(settings))
+
+
+def told(caplog: pytest.LogCaptureFixture) -> str:
+    """Spell out everything that was logged, tracebacks too."""
+    spell = logging.Formatter("%(message)s %(args)s").format
+    return "\n".join(f"{spell(record)} {record.__dict__}" for record in caplog.records)
+
+
+async def test_secrets_travel_in_bodies_and_headers(caplog: pytest.LogCaptureFixture) -> None:
+    """The password in the login's body, the token in a header; neither in a URL, nor in the log."""
+    caplog.set_level(logging.DEBUG)
+    with server(200) as (address, heard):
+        await session(address).override(SERVICE, Instance("10.0.0.1", 8001))
+    assert heard.bodies[0]["password"] == [PASSWORD]
+    assert heard.tokens == [None, TOKEN]
+    assert [line.split()[0] for line in heard.lines] == ["POST", "PUT"]
+    seen = f"{heard.lines} {told(caplog)}"
+    assert not [secret for secret in (PASSWORD, TOKEN, KEY) if secret in seen]
+
+
+@pytest.mark.parametrize("status", [403, 500, 302])
+async def test_a_refusal_repeats_no_secret(caplog: pytest.LogCaptureFixture, status: int) -> None:
+    """Neither the error nor the log says what was refused, only who."""
+    caplog.set_level(logging.DEBUG)
+    refused = pytest.raises(NacosError, match=r"somebody|HTTP 302")
+    with server(status) as (address, heard), refused as caught:
+        await session(address).override(SERVICE, Instance("10.0.0.1", 8001))
+    assert isinstance(caught.value, Denied) == (status != 302)
+    assert heard.bodies[0]["password"] == [PASSWORD]
+    assert "login failed" in caplog.text
+    seen = f"{heard.lines} {caught.value!r} {told(caplog)}"
+    assert not [secret for secret in (PASSWORD, TOKEN, KEY) if secret in seen]

@@ -4,6 +4,7 @@ import json
 import logging
 from queue import Queue
 
+import pytest
 from service_kit import logs
 
 RECORD = {"name": "a.b", "levelno": 20, "levelname": "INFO", "msg": "applied", "created": 0.0}
@@ -34,6 +35,58 @@ def test_secrets_are_redacted():
     text = json.dumps(found)
     assert not any(secret in text for secret in ("hunter2", "abc.def", "xyz", '"k"'))
     assert [found[key] for key in ("nacos_password", "api_key")] == ["***", "***"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic aGlkZGVu",
+        "Proxy-Authorization: Digest aGlkZGVu",
+        "{'authorization': 'Bearer aGlkZGVu'}",
+        "NACOS_SECRET_KEY=aGlkZGVu",
+        "secret-key: aGlkZGVu",
+        "secretKey = 'aGlkZGVu'",
+        "access_key_secret=aGlkZGVu",
+        "credentials=aGlkZGVu",
+        "passwd=aGlkZGVu",
+        "x?accessToken=aGlkZGVu&y=1",
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda text: {"msg": text},
+        lambda text: {"header": text},
+        lambda text: {"request": {"headers": [text, ("a", text)]}},
+        lambda text: {"error": ValueError(text)},
+    ],
+    ids=["message", "value", "nested", "object"],
+)
+def test_no_spelling_of_a_secret_in_a_text_is_logged(text, place):
+    """It is found in the message and in the values, however deep, before its schema and after."""
+    record = logging.makeLogRecord({**RECORD, **place(text)})
+    for line in (logs.JsonFormatter().format(record), logs.TextFormatter().format(record)):
+        assert "aGlkZGVu" not in line
+        assert "***" in line
+
+
+def test_secrets_within_values_are_redacted_by_their_key():
+    """A key that names a secret hides what it holds at any depth, and only that."""
+    found = event(sent={"user": "u", "password": "hunter2", "rows": [{"token": ["t"]}, 3]})
+    assert found["sent"] == {"user": "u", "password": "***", "rows": [{"token": "***"}, 3]}
+
+
+def test_a_value_without_end_still_makes_a_line():
+    """What contains itself is cut off."""
+    endless = {"a": 1}
+    endless["self"] = endless
+    assert event(odd=endless)["odd"]["a"] == 1
+
+
+def test_what_only_looks_like_a_secret_stays():
+    """Words beside `token` or `secret` are not taken for one."""
+    assert event(msg="the token is old", note="no secret here")["note"] == "no secret here"
+    assert event(msg="the token is old")["event"] == "the token is old"
 
 
 def test_unprintable_values_still_make_a_line():

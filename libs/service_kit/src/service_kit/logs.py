@@ -10,6 +10,7 @@ import atexit
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
@@ -29,11 +30,35 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 dropped = Counter("log_events_dropped", "Log events lost because standard output is too slow")
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
-_SECRET_KEY = re.compile(r"passw|secret|token|authorization|credential|api_?key", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"passw|secret|token|authorization|credential|api[_-]?key", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
-    r"""((?:passw(?:or)?d|secret|token|authorization|api_?key)["']?\s*[=:]\s*["']?(?:bearer\s+)?)[^\s"'&,;}]+""",
+    rf"""((?:{_SECRET_KEY.pattern})[\w-]{{0,32}}["']?\s*[=:]\s*["']?"""
+    r"""(?:(?:basic|bearer|digest|negotiate|token)\s+)?)[^\s"'&,;}]+""",
     re.IGNORECASE,
 )
+_DEPTH = 8
+"""Values within values: deeper ones are shown as `...`."""
+
+
+def _shown(text: object) -> str:
+    """Spell a value, what follows the name of a secret as `***`."""
+    return _SECRET_TEXT.sub(r"\1***", str(text))
+
+
+def _hidden(value: object, depth: int = 0) -> object:
+    """Return a value without the secrets in its texts and under its keys."""
+    if isinstance(value, str):
+        return _shown(value)
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if depth == _DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if _SECRET_KEY.search(str(key)) else _hidden(inner, depth + 1)
+            for key, inner in value.items()
+        }
+    return [_hidden(inner, depth + 1) for inner in value]
 
 
 def event_of(record: logging.LogRecord) -> dict[str, object]:
@@ -42,15 +67,18 @@ def event_of(record: logging.LogRecord) -> dict[str, object]:
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": _SECRET_TEXT.sub(r"\1***", record.getMessage()),
+        "event": _shown(record.getMessage()),
     }
     for key, value in record.__dict__.items():
         if key not in _STANDARD:
-            event[key] = "***" if _SECRET_KEY.search(key) else value
+            event[key] = "***" if _SECRET_KEY.search(key) else _hidden(value)
     if record.exc_info:
-        text = logging.Formatter().formatException(record.exc_info)
-        event["exception"] = _SECRET_TEXT.sub(r"\1***", text)
+        event["exception"] = _shown(logging.Formatter().formatException(record.exc_info))
     return event
+
+
+def _spelled(value: object) -> str:
+    return _shown(repr(value))
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,7 +86,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event as one line."""
-        return orjson.dumps(event_of(record), default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+        return orjson.dumps(event_of(record), default=_spelled, option=options).decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -69,7 +98,7 @@ class TextFormatter(logging.Formatter):
         event = event_of(record)
         exception = event.pop("exception", None)
         time, level, logger, name = (event.pop(key) for key in ("time", "level", "logger", "event"))
-        keys = "".join(f" {key}={value}" for key, value in event.items())
+        keys = "".join(f" {key}={_shown(value)}" for key, value in event.items())
         below = f"\n{exception}" if exception else ""
         return f"{time} {str(level).upper():7} {logger} {name}{keys}{below}"
 

@@ -4,13 +4,14 @@ from service_kit.bodies import json_body, limit_parts, limit_rows, read_json, re
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, Edge
 from service_kit.health import Check, Health, State, install
-from service_kit.inference import ModelSpec, Tensor, TensorSpec, add_inference
+from service_kit.inference import add_inference
 from service_kit.logs import configure_logs
 from service_kit.page import add_page
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
 from service_kit.shortcut import Shortcut
+from service_kit.tensors import ModelSpec, Tensor, TensorSpec
 from service_kit.workers import FOREVER, Workers
 
 __all__ = [

@@ -1,65 +1,27 @@
-"""The Open Inference Protocol, version 2, over JSON: what public V2 clients speak.
+"""The Open Inference Protocol, version 2, over JSON: what public V2 clients speak."""
 
-A model says in a `ModelSpec` what it takes and gives; that is what the metadata route tells and
-what every request is held to: names, datatypes, shapes, and the number of elements.
-Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
-"""
-
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service_kit.bodies import json_body
 from service_kit.health import Health
-from service_kit.problem import Problem, invalid, problems, shown
+from service_kit.problem import Problem, problems, shown
+from service_kit.tensors import (
+    InferRequest,
+    ModelSpec,
+    Tensor,
+    TensorSpec,
+    check_inputs,
+    check_outputs,
+    read_request,
+)
+from service_kit.workers import Workers
 
-Datatype = Literal["BYTES", "FP64", "INT64"]
-_PYTHON_TYPES: Mapping[str, frozenset[type]] = {
-    "BYTES": frozenset({str}),
-    "FP64": frozenset({int, float}),
-    "INT64": frozenset({int}),
-}
-MAX_NAME = 200
-Name = Annotated[str, Field(max_length=MAX_NAME)]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One input or output; -1 in the shape is any size.
-
-    `accepts` names other datatypes whose elements are as good.
-    """
-
-    name: str
-    datatype: Datatype
-    shape: tuple[int, ...]
-    accepts: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What the metadata of a model says."""
-
-    name: str
-    version: str
-    platform: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Elements in row-major order, and their shape."""
-
-    shape: tuple[int, ...]
-    data: Sequence[Any]
+LARGE_BODY_BYTES = 64 * 1024
+"""Reading more than this takes over a millisecond, and is left to a worker."""
 
 
 class Model(Protocol):
@@ -67,7 +29,11 @@ class Model(Protocol):
 
     @property
     def spec(self) -> ModelSpec:
-        """What it takes and gives, now."""
+        """What it takes and gives."""
+
+    @property
+    def max_rows(self) -> int:
+        """Rows of one request, now; rows are a tensor's first dimension."""
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
@@ -75,36 +41,8 @@ class Model(Protocol):
         """Return the outputs asked for; every declared input is given, of a declared shape."""
 
 
-class RequestInput(BaseModel):
-    """One input tensor of a request; `data` may be flat or nested."""
-
-    model_config = ConfigDict(strict=True)
-
-    name: Name
-    shape: Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(max_length=8)]
-    datatype: Annotated[str, Field(max_length=20)]
-    parameters: dict[str, Any] = {}
-    data: list[Any]
-
-
-class RequestOutput(BaseModel):
-    """One output that is asked for."""
-
-    name: Name
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(BaseModel):
-    """An inference request."""
-
-    id: Name | None = None
-    parameters: dict[str, Any] = {}
-    inputs: Annotated[list[RequestInput], Field(max_length=100)]
-    outputs: Annotated[list[RequestOutput], Field(max_length=100)] | None = None
-
-
-def add_inference(app: FastAPI, model: Model, health: Health) -> None:
-    """Add the protocol's routes for one model."""
+def add_inference(app: FastAPI, model: Model, health: Health, workers: Workers) -> None:
+    """Add the protocol's routes for one model; `workers` read large bodies."""
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     about = health.about["build"]
 
@@ -138,11 +76,20 @@ def add_inference(app: FastAPI, model: Model, health: Health) -> None:
             request: Request, model_name: str, model_version: str | None = None
         ) -> Response:
             spec = _find(model, model_name, model_version)
-            asked = read_request(request.scope["body"], request.scope["headers"])
-            inputs = check_inputs(asked.inputs, spec.inputs)
-            wanted = check_outputs(asked.outputs, spec.outputs)
-            given = await model.infer(inputs, wanted, request.scope["deadline"])
-            return _answer(spec, asked, request.scope["request_id"].decode(), given)
+            scope = request.scope
+            most = model.max_rows
+
+            def read() -> tuple[InferRequest, dict[str, Tensor], frozenset[str]]:
+                asked = read_request(scope["body"], scope["fields"], most)
+                inputs = check_inputs(asked.inputs, spec.inputs, most)
+                return asked, inputs, check_outputs(asked.outputs, spec.outputs)
+
+            is_large = len(scope["body"]) > LARGE_BODY_BYTES
+            asked, inputs, wanted = (
+                await workers.run(read, deadline=scope["deadline"]) if is_large else read()
+            )
+            given = await model.infer(inputs, wanted, scope["deadline"])
+            return _answer(spec, asked, scope["request_id"].decode(), given)
 
     app.include_router(router)
 
@@ -176,81 +123,6 @@ def _ready(body: Mapping[str, Any], health: Health) -> Response:
     is_ready, _ = health.report()
     content = orjson.dumps({**body, "ready": is_ready})
     return Response(content, 200 if is_ready else 503, media_type="application/json")
-
-
-def read_request(body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> InferRequest:
-    """Read a JSON request.
-
-    Raises:
-        Problem: 400 for what is no JSON, 415 for binary tensors, 422 for another shape.
-    """
-    if any(name == b"inference-header-content-length" for name, _ in headers):
-        raise Problem(415, "Binary tensors are not taken; send JSON tensors.", type="not-json")
-    try:
-        return InferRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False)) from error
-
-
-def check_inputs(given: Sequence[RequestInput], specs: Sequence[TensorSpec]) -> dict[str, Tensor]:
-    """Return the inputs by name, each as its specification says.
-
-    Raises:
-        Problem: 422 that names the input.
-    """
-    names = [each.name for each in given]
-    known = [spec.name for spec in specs]
-    if sorted(names) != sorted(known):
-        raise _refused(f"inputs are {shown(', '.join(names))}; they must be {', '.join(known)}")
-    by_name = {each.name: each for each in given}
-    return {spec.name: _check(by_name[spec.name], spec) for spec in specs}
-
-
-def check_outputs(
-    asked: Sequence[RequestOutput] | None, specs: Sequence[TensorSpec]
-) -> frozenset[str]:
-    """Return the names of the outputs to give: those asked for, else all.
-
-    Raises:
-        Problem: 422 that names an output which does not exist.
-    """
-    known = frozenset(spec.name for spec in specs)
-    wanted = frozenset(output.name for output in asked) if asked else known
-    if unknown := wanted - known:
-        raise _refused(f"no output {shown(min(unknown))!r}; there are {', '.join(sorted(known))}")
-    return wanted
-
-
-def _check(given: RequestInput, spec: TensorSpec) -> Tensor:
-    where = f"input {spec.name}"
-    if given.datatype != spec.datatype and given.datatype not in spec.accepts:
-        raise _refused(f"{where}: datatype {shown(given.datatype)!r}, must be {spec.datatype}")
-    shape = tuple(given.shape)
-    fits = len(shape) == len(spec.shape) and all(
-        want in {-1, size} for size, want in zip(shape, spec.shape, strict=True)
-    )
-    if not fits:
-        raise _refused(f"{where}: shape {list(shape)}, must be {list(spec.shape)}")
-    return Tensor(shape, _elements(given.data, shape, spec, where))
-
-
-def _elements(data: list[Any], shape: tuple[int, ...], spec: TensorSpec, where: str) -> list[Any]:
-    flat = data
-    for size in shape[1:] if data and isinstance(data[0], list) else ():
-        if any(not isinstance(part, list) or len(part) != size for part in flat):
-            raise _refused(f"{where}: nested data does not have the shape {list(shape)}")
-        flat = list(chain.from_iterable(flat))
-    if len(flat) != math.prod(shape):
-        raise _refused(f"{where}: {len(flat)} elements do not make the shape {list(shape)}")
-    allowed = _PYTHON_TYPES[spec.datatype]
-    if not set(map(type, flat)) <= allowed:
-        at = next(i for i, element in enumerate(flat) if type(element) not in allowed)
-        raise _refused(f"{where}: element {at} is {shown(flat[at])!r}, not {spec.datatype}")
-    return flat
-
-
-def _refused(detail: str) -> Problem:
-    return Problem(422, detail, type="invalid-tensor")
 
 
 def _answer(

@@ -72,7 +72,7 @@ def create_app(
         )
     reader = RowReader(engine.model)
     app.include_router(_routes(engine, reader, config, workers))
-    add_inference(app, Inference(engine, reader, config, workers), health)
+    add_inference(app, Inference(engine, reader, config, workers), health, workers)
     page = files("classifier").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": engine.model.version})
     hot = HotAnswers(engine, config, workers)

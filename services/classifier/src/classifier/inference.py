@@ -39,6 +39,11 @@ class Inference:
         self._config = config
         self._workers = workers
 
+    @property
+    def max_rows(self) -> int:
+        """Rows of one request, by the configuration in force."""
+        return self._config().max_rows
+
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Mapping[str, Tensor]:
@@ -60,15 +65,16 @@ class Inference:
         sizes = {tensor.shape[0] for tensor in inputs.values()}
         if len(sizes) != 1:
             raise _refused(f"the inputs have different sizes: {sorted(sizes)}")
-        rows = sizes.pop()
-        most = self._config().max_rows
-        if not 1 <= rows <= most:
-            raise _refused(f"{rows} rows, allowed are 1 to {most}")
+        if sizes == {0}:
+            raise _refused("there are no rows")
         columns = []
+        count = 0
         errors: list[dict[str, object]] = []
         for field in self._engine.model.features:
             column = [field.code(value) for value in inputs[field.name].data]
             columns.append(column)
+            unknown = [row for row, code in enumerate(column) if code is None]
+            count += len(unknown)
             errors.extend(
                 {
                     "row": row,
@@ -77,18 +83,11 @@ class Inference:
                     "allowed": field.values,
                     "reason": "unknown value",
                 }
-                for row, code in enumerate(column)
-                if code is None
+                for row in unknown[: SHOWN_ERRORS - len(errors)]
             )
         if errors:
             detail = "row {row}, {field}: {reason} {value!r}".format_map(errors[0])
-            raise Problem(
-                422,
-                detail,
-                type="invalid-rows",
-                errors=errors[:SHOWN_ERRORS],
-                error_count=len(errors),
-            )
+            raise Problem(422, detail, type="invalid-rows", errors=errors, error_count=count)
         return [self._reader.rank(row) for row in zip(*columns, strict=True)]
 
 

@@ -88,7 +88,7 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
             return None
         return await answer(scope, detail=False, wants_picture=False)
 
-    add_inference(app, Inference(VERSION, in_force, workers), health)
+    add_inference(app, Inference(VERSION, in_force, workers), health, workers)
     page = files("kmeans").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": VERSION})
     return Edge(Shortcut(app, PATH, plain_answer))

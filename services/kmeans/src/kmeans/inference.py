@@ -28,6 +28,11 @@ class Inference:
         self._in_force = in_force
         self._workers = workers
 
+    @property
+    def max_rows(self) -> int:
+        """Points of one request, by the configuration in force."""
+        return self._in_force().config.max_points
+
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Mapping[str, Tensor]:

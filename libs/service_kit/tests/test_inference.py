@@ -1,0 +1,224 @@
+"""The Open Inference Protocol in front of a model that counts words."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from service_kit import (
+    Edge,
+    Health,
+    ModelSpec,
+    Tensor,
+    TensorSpec,
+    Workers,
+    add_inference,
+    install,
+)
+
+pytestmark = pytest.mark.anyio
+URL = "/v2/models/words/infer"
+WORDS = {"name": "words", "datatype": "BYTES", "shape": [2], "data": ["a", "bb"]}
+PLACES = {"name": "places", "datatype": "FP64", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6.5]}
+
+
+class WordModel:
+    """Gives the length of each word and the sum of each place; remembers what it was given."""
+
+    spec = ModelSpec(
+        name="words",
+        version="1.2.0",
+        platform="test",
+        inputs=(
+            TensorSpec("words", "BYTES", (-1,), parameters={"enum": ["a", "bb"]}),
+            TensorSpec("places", "FP64", (-1, 3), accepts=("INT64",)),
+        ),
+        outputs=(TensorSpec("lengths", "INT64", (-1,)), TensorSpec("sums", "FP64", (-1,))),
+    )
+    max_rows = 4
+
+    def __init__(self) -> None:
+        self.given: dict[str, Tensor] = {}
+
+    async def infer(self, inputs, outputs, deadline):  # noqa: ARG002 - the model's port
+        """Answer what is asked for."""
+        self.given = dict(inputs)
+        words, places = inputs["words"], inputs["places"]
+        rows = [places.data[at : at + 3] for at in range(0, len(places.data), 3)]
+        every = {"lengths": [len(word) for word in words.data], "sums": [sum(row) for row in rows]}
+        return {name: Tensor((len(every[name]),), every[name]) for name in outputs}
+
+
+@pytest.fixture
+def model() -> WordModel:
+    return WordModel()
+
+
+@pytest.fixture
+def workers():
+    workers = Workers("inference", threads=1, queue_limit=0)
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+async def client(model, workers) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    health = Health("test", "0")
+    install(app, health)
+    add_inference(app, model, health, workers)
+    transport = httpx.ASGITransport(Edge(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+def request(*inputs: dict[str, object], **more: object) -> bytes:
+    return json.dumps({"inputs": inputs or (WORDS, PLACES), **more}).encode()
+
+
+async def test_metadata_is_the_specification(client):
+    """Names, datatypes, shapes and accepted values are told, by either path."""
+    for path in ("/v2/models/words", "/v2/models/words/versions/1.2.0"):
+        found = (await client.get(path)).json()
+
+        assert (found["name"], found["versions"]) == ("words", ["1.2.0"])
+        words, places = found["inputs"]
+        assert words == {
+            "name": "words",
+            "datatype": "BYTES",
+            "shape": [-1],
+            "parameters": {"enum": ["a", "bb"]},
+        }
+        assert places == {"name": "places", "datatype": "FP64", "shape": [-1, 3]}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/other", "/v2/models/words/versions/9"])
+async def test_another_model_or_version_is_404(client, path):
+    """Only what is served has a path."""
+    assert (await client.get(path)).status_code == 404
+    assert (await client.post(path + "/infer", content=request())).status_code == 404
+
+
+async def test_all_outputs_are_given_unless_some_are_asked_for(client):
+    """Without `outputs` there are all, in the order of the metadata; with it those named."""
+    every = (await client.post(URL, content=request(id="mine"))).json()
+    some = (await client.post(URL, content=request(outputs=[{"name": "sums"}]))).json()
+
+    assert every["id"] == "mine"
+    assert every["model_version"] == "1.2.0"
+    assert every["outputs"] == [
+        {"name": "lengths", "datatype": "INT64", "shape": [2], "data": [1, 2]},
+        {"name": "sums", "datatype": "FP64", "shape": [2], "data": [6, 15.5]},
+    ]
+    assert [output["name"] for output in some["outputs"]] == ["sums"]
+
+
+async def test_the_order_of_inputs_and_nesting_do_not_matter(client, model):
+    """Data may be nested as the shape says, and inputs come in any order."""
+    nested = PLACES | {"data": [[1, 2, 3], [4, 5, 6.5]]}
+    answer = await client.post(URL, content=request(nested, WORDS))
+
+    assert answer.status_code == 200
+    assert model.given["places"] == Tensor((2, 3), [1, 2, 3, 4, 5, 6.5])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"datatype": "INT32"}, "datatype 'INT32', must be FP64"),
+        ({"shape": [6]}, "shape [6], must be [-1, 3]"),
+        ({"shape": [3, 2]}, "shape [3, 2], must be [-1, 3]"),
+        ({"shape": [3, 3]}, "6 elements do not make the shape [3, 3]"),
+        ({"shape": []}, "shape [], must be [-1, 3]"),
+        ({"data": [[1, 2], [3, 4], [5, 6]]}, "nested data does not have the shape [2, 3]"),
+        ({"data": [[1, 2, 3], 4, 5, 6]}, "nested data does not have the shape [2, 3]"),
+        ({"data": [1, 2, 3, 4, 5, "6"]}, "element 5 is '6', not FP64"),
+        ({"data": [1, 2, 3, True, 5, 6]}, "element 3 is True, not FP64"),
+        ({"data": [1, 2, 3, 4, None, 6]}, "element 4 is None, not FP64"),
+        ({"name": "things"}, "inputs are words, things; they must be words, places"),
+    ],
+)
+async def test_wrong_tensor_is_named(client, model, changes, words):
+    """A tensor of another name, datatype, shape, size or kind of element is 422 and says which."""
+    answer = await client.post(URL, content=request(WORDS, PLACES | changes))
+
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith("invalid-tensor")
+    assert words in answer.json()["detail"]
+    assert answer.json()["error"] == answer.json()["detail"]
+    assert model.given == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b'{"inputs":[', 400, "invalid-json"),
+        (b'{"inputs":[NaN]}', 400, "invalid-json"),
+        (b"[]", 422, "invalid-request"),
+        (b'{"inputs":[7]}', 422, "invalid-request"),
+        (request(WORDS | {"shape": ["2"]}), 422, "invalid-request"),
+        (request(WORDS | {"shape": [2.0]}), 422, "invalid-request"),
+        (request(WORDS | {"shape": [-2]}), 422, "invalid-request"),
+        (request(WORDS), 422, "invalid-tensor"),
+        (request(WORDS, PLACES, PLACES), 422, "invalid-tensor"),
+        (request(outputs=[{"name": "colour"}]), 422, "invalid-tensor"),
+    ],
+)
+async def test_wrong_request_is_refused(client, body, status, kind):
+    """What is no JSON is 400; another shape, a missing input, a repeated one, are 422."""
+    answer = await client.post(URL, content=body)
+
+    assert answer.status_code == status
+    assert answer.json()["type"].endswith(kind)
+
+
+async def test_too_many_rows_are_413(client, model):
+    """Rows past the model's limit of now are 413, whatever else is wrong with them."""
+
+    async def status(rows: int, data: list[object]) -> int:
+        places = {**PLACES, "shape": [rows, 3], "data": data}
+        words = {**WORDS, "shape": [rows], "data": ["a"] * min(rows, 10)}
+        return (await client.post(URL, content=request(words, places))).status_code
+
+    assert await status(4, [0] * 12) == 200
+    assert await status(5, [0] * 15) == 413
+    assert await status(5, ["x"]) == 413
+    assert await status(2**31, []) == 413
+    model.max_rows = 5
+    assert await status(5, [0] * 15) == 200
+
+
+async def test_a_mass_of_lists_is_413_unread(client):
+    """A body of far more lists and objects than its rows can need is refused before it is parsed.
+
+    It is no JSON either, which nobody found out.
+    """
+    answer = await client.post(URL, content=b"[{" * 2000)
+
+    assert answer.status_code == 413
+    assert answer.json()["limit_rows"] == 4
+
+
+async def test_binary_tensors_are_refused(client):
+    """Tensors after the JSON, which the protocol's binary extension allows, are 415."""
+    headers = {"Inference-Header-Content-Length": "10"}
+    answer = await client.post(URL, content=request(), headers=headers)
+
+    assert answer.status_code == 415
+
+
+async def test_a_large_body_is_read_by_a_worker(client, workers):
+    """While the only worker is busy, a large body is told to come back and a small one answered."""
+    gate = threading.Event()
+    large = request(parameters={"padding": "x" * 70_000})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(workers.run(lambda: gate.wait(30)))
+        await asyncio.sleep(0)
+        busy = await client.post(URL, content=large)
+        small = await client.post(URL, content=request())
+        gate.set()
+
+    assert (busy.status_code, small.status_code) == (503, 200)

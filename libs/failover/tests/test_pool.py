@@ -10,6 +10,7 @@ from failover import (
     Nobody,
     Outcome,
     Pool,
+    RetryPolicy,
     Stop,
     Stopped,
     Subset,
@@ -98,6 +99,20 @@ def test_refusals_may_take_out_any_number_and_the_rest_carries_on():
 
     for _ in range(20):
         assert attempt(pool, tries(), Outcome.ANSWERED, 0.1) not in dead
+
+
+def test_a_probe_is_a_request_that_could_be_sent_again():
+    """One that may not run twice, is streamed, or has no attempt left goes to others."""
+    pool = pool_of(2)
+    out = eject(pool, 1, Outcome.REFUSED)
+    due = out.conduct.until + 0.1
+    last = tries(retry=RetryPolicy(attempts=1))
+    streamed = tries()
+    streamed.replayable = False
+
+    for one in (tries(repeatable=False), last, streamed):
+        assert pool.pick(one, due, 0.5) is not out
+    assert pool.pick(tries(), due, 0.5) is out
 
 
 def test_when_everybody_is_out_everybody_is_asked():

@@ -1,10 +1,12 @@
 """The access log's lines: what they say, and that nothing a stranger sends can break them."""
 
 import json
+import os
+import select
 
 import pytest
 from failover import Outcome
-from gateway.access_log import MAX_PATH_BYTES, line
+from gateway.access_log import MAX_PATH_BYTES, AccessLog, line
 from gateway.http1 import Head
 from gateway.ledger import Record
 
@@ -46,3 +48,29 @@ def test_a_path_cannot_forge_a_line(path):
 def test_a_long_path_is_cut():
     """What waits for a slow reader is bounded in bytes, not only in lines."""
     assert told(b"/" + b"a" * 8000)["path"] == "/" + "a" * (MAX_PATH_BYTES - 1)
+
+
+def test_lines_of_several_workers_do_not_run_into_each_other():
+    """Each write to a shared pipe is of whole lines, and no larger than a pipe takes at once.
+
+    In packet mode (pipe2, O_DIRECT) a read returns what one write wrote.
+    """
+    reading, writing = os.pipe2(os.O_DIRECT)
+    log = AccessLog(lambda: 1_700_000_000.0, writing, shared=True)
+    head = Head(b"POST", b"/x", b"/x" * 200, [], {}, 0, close=False, old=False)
+    try:
+        for number in range(100):
+            record = Record(head, b"127.0.0.1", b"id-%d" % number, 10.0)
+            log(record, 200, 130, "answered", 10.0)
+        writes = []
+        while sum(data.count(b"\n") for data in writes) < 100:
+            assert select.select([reading], [], [], 5)[0], "nothing more is written"
+            writes.append(os.read(reading, 65536))
+    finally:
+        log.close()
+        os.close(reading)
+        os.close(writing)
+
+    assert all(len(one) <= select.PIPE_BUF for one in writes)
+    told = [json.loads(one)["request_id"] for data in writes for one in data.splitlines()]
+    assert told == [f"id-{number}" for number in range(100)]

@@ -187,6 +187,31 @@ def test_a_stranger_cannot_fill_memory():
     assert directory.find("real", 20.0) is not None
 
 
+async def test_names_that_strangers_make_up_while_nacos_is_down_change_nothing(world):
+    """They make nothing unready, and their places are free again for a service that was seen."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    fake.publish("gateway", "routes: [{path: /never-seen, service: never-seen}]")
+    async with gateway_on(fake) as (data, _, worker):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 200
+        await world.until(lambda: worker.describe()["unknown"] == [])
+    fake.stop()
+    async with gateway_on(fake) as (data, _, worker):
+        directory = worker._directory
+        now = time.monotonic()
+        for number in range(MAX_FOLLOWED - len(directory.services)):
+            directory.find(f"stranger-{number}", now)
+        assert worker.describe()["unknown"] == ["never-seen"], "only what a route names counts"
+        with pytest.raises(Refusal):
+            directory.find(SERVICE, now)
+
+        service = directory.find(SERVICE, now + MAKE_ROOM + 1)
+
+        assert service is not None
+        await world.until(lambda: f"127.0.0.1:{instance.port}" in service.pool.members)
+        assert len(directory.services) == 2
+
+
 async def test_a_real_service_finds_room_among_names_that_do_not_exist(world):
     """At the bound it is a 503 with `Retry-After` for a second, then an answer; never a 404."""
     fake, instance = FakeNacos(), await world.instance()

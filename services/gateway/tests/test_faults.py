@@ -5,11 +5,15 @@ often the request was executed on the servers' side.
 """
 
 import asyncio
+import json
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
-from failover import Budget, BudgetPolicy
+from failover import Budget, BudgetPolicy, Instance
+from gateway.http1 import ResponseHead
 from gateway.routes import Route, Table
 from gateway.service import Limits
 
@@ -312,3 +316,99 @@ async def test_without_budget_the_first_failure_is_the_answer(world):
 
     assert reply.status == 502
     assert reply.one("x-gateway-retry") == "budget-exhausted"
+
+
+async def test_what_not_every_instance_declares_is_not_repeated(world):
+    """Any instance may be asked to repeat it, so all must have said that this is safe."""
+    both = await world.instance(silent), await world.instance(silent)
+    table = Table(base=Route("by-name", "", per_try=0.1))
+    gateway = await world.gateway(*both, table=table)
+    assert (await gateway.call()).attempts == 2
+    one, other = (Instance("127.0.0.1", instance.port) for instance in both)
+    told = replace(one, metadata={"gateway.idempotent": "POST /declared"})
+    gateway.service.sync([told, other], time.monotonic())
+    before = sum(len(instance.executed) for instance in both)
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.attempts) == (504, 1)
+    assert sum(len(instance.executed) for instance in both) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"7", 7.0),
+        (b"Sun, 22 Nov 2026 08:00:20 GMT", 20.0),
+        (b"Sun, 22 Nov 2026 07:00:00 GMT", 0.0),
+        (b"soon", None),
+        (b"-1", None),
+    ],
+)
+def test_a_pause_is_seconds_or_a_date(value: bytes, seconds: float | None):
+    """Both forms of `Retry-After` (RFC 9110, 10.2.3); anything else says nothing."""
+    head = ResponseHead(503, [], {b"retry-after": value}, 0, False, False, True)  # noqa: FBT003
+    now = datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp()
+
+    assert head.retry_after(now) == seconds
+
+
+async def test_a_service_can_rule_out_another_attempt(world):
+    """`X-Gateway-Retry: never`: its 503 is the answer, and counts against the instance."""
+
+    async def final(instance, wire):
+        while True:
+            await instance.take(wire)
+            wire.send(b"HTTP/1.1 503 No\r\nX-Gateway-Retry: never\r\nContent-Length: 2\r\n\r\nno")
+
+    both = await world.instance(final), await world.instance(final)
+    gateway = await world.gateway(*both)
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.body, reply.attempts) == (503, b"no", 1)
+    assert sum(len(instance.executed) for instance in both) == 1
+    members = gateway.service.pool.members.values()
+    assert sum(member.conduct.consecutive for member in members) == 1
+    assert sum(member.in_flight for member in members) == 0
+
+
+async def test_only_a_debugging_gateway_names_instances(world):
+    """In the answer's field and in the error document; times are there for everybody."""
+    fine, dead = await world.instance(), world.refusing()
+    for debug in (False, True):
+        gateway = await world.gateway(fine)
+        gateway.core.debug = debug
+        reply = await gateway.call()
+        assert reply.all("x-gateway-upstream") == [f"127.0.0.1:{fine.port}"] * debug
+        total, upstream = re.fullmatch(
+            r"gw;dur=([\d.]+), upstream;dur=([\d.]+)", reply.one("server-timing")
+        ).groups()
+        assert float(total) >= float(upstream)
+
+        broken = await world.gateway(dead)
+        broken.core.debug = debug
+        attempts = json.loads((await broken.call()).body)["attempts"]
+        named = {attempt.get("instance") for attempt in attempts}
+        assert named == ({f"127.0.0.1:{dead.port}"} if debug else {None})
+
+
+async def test_an_instance_that_leaves_while_it_is_asked_leaves_no_label(world):
+    """Otherwise every rolling update would leave some behind for ever."""
+    go = asyncio.Event()
+
+    async def waiting(instance, wire):
+        await instance.take(wire)
+        await go.wait()
+        wire.send(world.OK)
+
+    gateway = await world.gateway(await world.instance(waiting))
+    calling = asyncio.create_task(gateway.call())
+    await world.until(lambda: bool(gateway.core.active))
+    (member,) = gateway.service.pool.members.values()
+    await world.until(lambda: member.in_flight == 1)
+    gateway.service.sync([], time.monotonic())
+    go.set()
+
+    assert (await calling).status == 200
+    assert not gateway.core.ledger.attempts

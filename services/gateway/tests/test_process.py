@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
-from gateway.supervisor import Child
+from gateway.supervisor import Child, answer_supervisor
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
@@ -166,3 +166,24 @@ async def test_a_start_that_is_called_off_leaves_no_worker(tmp_path):
         with pytest.raises(asyncio.CancelledError):
             await starting
         await until(lambda: children() == before)
+
+
+async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next():
+    """A worker that stood still answers two questions; each gets its own answer or none."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)  # noqa: FBT003 - as in socket
+    reader, writer = await asyncio.open_connection(sock=ours)
+    child = Child(None, reader, writer)
+
+    try:
+        late = await child.ask({"do": "state"})
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(answer_supervisor(theirs, lambda command: command["do"]))
+            await reader.readline()  # it says that it is ready
+            second = await child.ask({"do": "routes"})
+            writer.close()
+    finally:
+        writer.close()
+
+    assert late is None, "nobody answered in time"
+    assert second == "routes"

@@ -100,6 +100,39 @@ def test_the_spelling_of_a_path_does_not_dodge_its_route():
     assert goes(some, "/car-evaluation/%73ecret")[1] == "guarded"
 
 
+def test_an_encoded_slash_does_not_move_where_a_prefix_ends():
+    """Matched is the decoded path, removed are segments: a path on which they differ is refused."""
+    some = table(
+        {"path": "/pub/v1", "service": "s", "strip_prefix": "/pub/v1"},
+        {"path": "/pub/v1/admin", "service": "s", "strip_prefix": "/pub/v1", "keys": ["0" * 64]},
+    )
+
+    assert goes(some, "/pub/v1/x/admin") == ("/pub/v1", "s", "/x/admin")
+    assert goes(some, "/pub/v1/%61dmin")[0] == "/pub/v1/admin"
+    for target in ("/pub%2Fv1/x/admin", "/pub%2fv1/x/admin", "/pub/v1%2fx/admin"):
+        with pytest.raises(Refusal) as refused:
+            goes(some, target)
+        assert refused.value.status == 400
+
+
+async def test_instances_are_told_what_was_removed_of_the_path(world):
+    """`X-Forwarded-Prefix` is what was in front of what they see, and absent if they see all."""
+    instance = await world.instance()
+    name = "car-evaluation"
+    some = table(
+        {"path": "/whole", "service": name},
+        {"path": "/a/b", "service": name, "strip_prefix": "/a"},
+    )
+    gateway = await world.gateway(instance, table=some)
+
+    for path in ("/whole/x", "/a/b/x", f"/{name}/x"):
+        head = f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"
+        assert (await gateway.ask(head.encode())).status == 200
+
+    prefixes = [one.all("x-forwarded-prefix") for one in instance.executed]
+    assert prefixes == [[], ["/a"], [f"/{name}"]]
+
+
 def test_routes_by_name_can_be_closed():
     """Wholly, or but for some services."""
     for closed in (table(by_name=False), table(by_name=["other"])):

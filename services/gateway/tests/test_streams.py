@@ -327,7 +327,7 @@ async def test_draining_loses_nothing(world):
     assert not draining.done()
     go.set()
     reply = await busy.reply()
-    assert (reply.status, reply.body) == (200, b"ok")
+    assert (reply.status, reply.body, reply.one("connection")) == (200, b"ok", "close")
     assert await busy.ended()
     async with asyncio.timeout(5):
         await draining

@@ -248,17 +248,19 @@ class Exchange:
                 self._attempts.fail(Outcome.TIMED_OUT, now)
             case Phase.SENT:
                 self.reject(problems.slow_body())
-            case Phase.TUNNEL:
-                self._abandon(now, self.answer.status, "answered")
-                self.cut()
-            case Phase.ANSWERING if self._client_stuck:
-                self._abandon(now, self.answer.status, "client_slow")
-                self.cut()
-            case Phase.ANSWERING:
-                self._attempts.drop()
-                self.response_lost(Outcome.CUT)
+            case Phase.ANSWERING | Phase.TUNNEL:
+                self._stalled(now)
             case Phase.DONE:
                 pass
+
+    def _stalled(self, now: float) -> None:
+        """Nothing comes: the instance is to blame, unless its client does not take what came."""
+        if self.phase is Phase.TUNNEL or self._client_stuck:
+            self._abandon(now, self.answer.status, "client_slow")
+            self.cut()
+        else:
+            self._attempts.drop()
+            self.response_lost(Outcome.CUT)
 
     def cut(self) -> None:
         """Have the client see its connection end."""

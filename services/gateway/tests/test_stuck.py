@@ -1,0 +1,376 @@
+"""One side of an exchange stands still, vanishes or says odd things: nobody else pays for it."""
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import pytest
+from failover import Instance
+from gateway.attempts import Phase
+from gateway.core import Edge
+from gateway.routes import Route, Table
+from gateway.service import Limits
+
+pytestmark = pytest.mark.anyio
+
+GET = b"GET /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\n"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+KIB = 1024
+
+
+def answering(data: bytes):
+    async def behaviour(instance, wire):
+        while True:
+            await instance.take(wire)
+            wire.send(data)
+
+    return behaviour
+
+
+def narrow(wire) -> None:
+    """Let the kernel keep little of what this side does not read."""
+    wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+
+
+async def slow(world, gateway):
+    """A client whose connection holds little, and the gateway's end of it."""
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    connection._transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB
+    )
+    narrow(wire)
+    return wire, connection
+
+
+def member_of(gateway):
+    (member,) = gateway.service.pool.members.values()
+    return member
+
+
+async def test_an_instance_that_vanishes_between_two_attempts(world):
+    """Asked once, busy; the other one goes during the pause: 503, and the sweep goes on."""
+    both = await world.instance(answering(BUSY)), await world.instance(answering(BUSY))
+    gateway = await world.gateway(*both, draws=lambda: 0.99)
+    calling = asyncio.create_task(gateway.call())
+    await world.until(lambda: any(one.phase is Phase.PAUSED for one in gateway.core.active))
+    (asked,) = (one for one in both if one.executed)
+    gateway.service.sync([Instance("127.0.0.1", asked.port)], time.monotonic())
+
+    reply = await calling
+
+    assert (reply.status, reply.attempts, reply.one("retry-after")) == (503, 1, "1")
+    assert "destination_unavailable" in reply.one("proxy-status")
+    assert not gateway.core.active
+
+
+async def test_one_exchange_that_fails_does_not_stop_the_sweep(world):
+    """It alone is ended; the deadlines of all others are kept."""
+
+    class Broken:
+        due = 0.0
+        was_cut = False
+
+        def expire(self, now: float) -> None:
+            raise RuntimeError(now)
+
+        def cut(self) -> None:
+            self.was_cut = True
+            gateway.core.active.discard(self)
+
+    async def silent(instance, wire):
+        await instance.take(wire)
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(silent))
+    broken = Broken()
+    gateway.core.active.add(broken)
+
+    assert (await gateway.call(X_Request_Timeout_Ms="50")).status == 504
+    assert broken.was_cut
+
+
+async def test_a_connection_is_read_again_after_a_large_answer(world):
+    """What held it back ended with the answer; the next request on it is answered."""
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (200 * KIB) + b"x" * 200 * KIB
+    instance = await world.instance(answering(large))
+    gateway = await world.gateway(
+        instance, table=Table(base=Route("by-name", "", per_try=1.0, timeout=1.0))
+    )
+    wire, _ = await slow(world, gateway)
+
+    for number in range(3):
+        wire.writer.transport.pause_reading()
+        wire.send(GET)
+        await world.until(
+            lambda number=number: len(instance.executed) > number and not gateway.core.active,
+            "the answer's end",
+        )
+        wire.writer.transport.resume_reading()
+        reply = await wire.reply()
+        assert (reply.status, len(reply.body)) == (200, 200 * KIB)
+    assert instance.connections == 1
+
+
+async def test_a_slow_reader_gets_the_whole_of_a_last_answer(world):
+    """`Connection: close` gives it time as long as it takes some of it, and no longer."""
+    size = 200 * KIB
+    body = bytes(number % 251 for number in range(size))
+    instance = await world.instance(
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body))
+    )
+    gateway = await world.gateway(instance)
+    shift = 0.0
+    gateway.core.clock = lambda: time.monotonic() + shift
+    wire, connection = await slow(world, gateway)
+    wire.writer.transport.pause_reading()
+    wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
+    await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
+    assert connection._transport.get_write_buffer_size() > 0
+
+    shift += 3.0
+    await world.until(lambda: connection.due > gateway.core.clock() + 20, "more time")
+    wire.writer.transport.resume_reading()
+    reply = await wire.reply()
+
+    assert (reply.body == body, reply.cut) == (True, False)
+    assert await wire.ended()
+
+
+async def test_a_reader_that_stopped_is_let_go(world):
+    """Nothing taken for the idle time: the connection is cut, with what is left of the answer."""
+    size = 200 * KIB
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+    gateway = await world.gateway(await world.instance(answering(data)))
+    shift = 0.0
+    gateway.core.clock = lambda: time.monotonic() + shift
+    wire, connection = await slow(world, gateway)
+    wire.writer.transport.pause_reading()
+    wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
+    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
+    for _ in range(2):
+        shift += 40.0
+        await asyncio.sleep(0)
+        await world.until(
+            lambda: not gateway.port.connections or connection.due > gateway.core.clock(), "a look"
+        )
+    shift += 40.0
+
+    await world.until(lambda: not gateway.port.connections, "the end of the connection")
+
+
+async def endless(instance, wire):
+    await instance.take(wire)
+    wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * KIB * KIB))
+    with contextlib.suppress(ConnectionError):
+        while True:
+            wire.send(b"x" * 256 * KIB)
+            await wire.writer.drain()
+
+
+async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
+    """The download is cut after the idle time; the instance keeps its good name."""
+    gateway = await world.gateway(await world.instance(endless), edge=Edge(response_idle=0.2))
+    wire = await gateway.connect()
+    wire.writer.transport.pause_reading()
+    wire.send(GET)
+
+    await world.until(lambda: bool(gateway.core.ledger.requests), "the end of the exchange")
+
+    assert [result for *_, result in gateway.core.ledger.requests] == ["client_slow"]
+    member = member_of(gateway)
+    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+
+
+async def test_an_instance_that_does_not_read_is_blamed(world):
+    """An upload that it does not take is a 504 and a strike, not the client's slowness."""
+
+    async def frozen(_, wire):
+        wire.writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    gateway = await world.gateway(
+        await world.instance(frozen),
+        edge=Edge(body=0.5),
+        table=Table(base=Route("by-name", "", max_body=64 * KIB * KIB)),
+    )
+    wire = await gateway.connect()
+    wire.send(POST + b"Content-Length: %d\r\n\r\n" % (32 * KIB * KIB) + b"x" * (32 * KIB * KIB))
+
+    reply = await wire.reply()
+
+    assert (reply.status, member_of(gateway).conduct.consecutive) == (504, 1)
+
+
+async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world):
+    """What it had to wait for is gone; its next request on the connection is answered."""
+    calls = 0
+
+    async def frozen_once(instance, wire):
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            narrow(wire)
+            wire.writer.transport.pause_reading()
+            await asyncio.Event().wait()
+        await world.well(instance, wire)
+
+    gateway = await world.gateway(
+        await world.instance(frozen_once),
+        table=Table(base=Route("by-name", "", per_try=0.3, timeout=0.3, max_body=64 * KIB * KIB)),
+    )
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    size = 8 * KIB * KIB
+    wire.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+    await world.until(lambda: bool(gateway.service.upstreams) and calls == 1, "the upload's start")
+    # All of the body in one read, as from a socket that had it ready.
+    connection.data_received(b"x" * size)
+
+    assert (await wire.reply()).status == 504
+    wire.send(GET)
+    assert (await wire.reply()).status == 200
+
+
+async def test_a_body_after_the_answer_to_head_goes_nowhere(world):
+    """An instance that sends one by mistake confuses neither this answer nor the next."""
+    instance = await world.instance(answering(world.OK))
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+
+    for _ in range(2):
+        wire.send(GET.replace(b"GET", b"HEAD"))
+        assert (await wire.reply(to="HEAD")).one("content-length") == "2"
+        wire.send(GET)
+        assert (await wire.reader.readexactly(8)) == b"HTTP/1.1"
+        assert (await wire.reply()).body == b"ok"
+
+
+async def test_a_streamed_body_does_not_lengthen_what_the_client_allows(world):
+    """From the end of a body that was not kept, the client's own limit counts."""
+
+    async def silent(instance, wire):
+        await instance.take(wire)
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(silent))
+    began = time.monotonic()
+
+    reply = await gateway.call(body=b"x" * (64 * KIB + 1), X_Request_Timeout_Ms="200")
+
+    assert reply.status == 504
+    assert time.monotonic() - began < 2.0
+
+
+async def test_a_tunnel_lives_by_bytes_of_either_side(world):
+    """What only the instance sends keeps it open; the client's end of it is no failure."""
+
+    async def pushing(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        for _ in range(10):
+            wire.send(b"tick")
+            await asyncio.sleep(0.1)
+        await wire.reader.read()
+
+    gateway = await world.gateway(
+        await world.instance(pushing),
+        edge=Edge(tunnel_idle=0.4),
+        table=Table(base=Route("by-name", "", upgrade=True)),
+    )
+    wire = await gateway.connect()
+    wire.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    async with asyncio.timeout(5):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        assert await wire.reader.readexactly(40) == b"tick" * 10
+    wire.close()
+
+    await world.until(lambda: not gateway.core.active)
+    assert [(key[2], key[3]) for key in gateway.core.ledger.requests] == [(1, "answered")]
+
+
+async def test_a_tunnel_without_a_byte_is_closed(world):
+    """After the idle time both sides see its end, and nobody is blamed."""
+
+    async def mute(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await wire.reader.read()
+
+    instance = await world.instance(mute)
+    table = Table(base=Route("by-name", "", upgrade=True))
+    gateway = await world.gateway(instance, edge=Edge(tunnel_idle=0.2), table=table)
+    wire = await gateway.connect()
+    wire.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    async with asyncio.timeout(5):
+        await wire.reader.readuntil(b"\r\n\r\n")
+
+    assert await wire.ended()
+    await world.until(lambda: not instance.open)
+    assert member_of(gateway).conduct.consecutive == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"Via: 1.1 %b\r\n" % (b"a" * 40 * KIB), b"TE: trailers\r\n" * 200, b"Via: 1.1 a\r\n" * 200],
+    ids=["one large field", "200 fields that are dropped", "200 fields that are joined"],
+)
+async def test_fields_that_are_not_passed_on_count_too(world, fields: bytes):
+    """A head is limited whatever its fields are called."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+
+    assert (await gateway.ask(GET[:-2] + fields + b"\r\n")).status == 431
+    assert not instance.executed
+
+
+async def test_more_is_sent_ahead_than_waits(world):
+    """What has its turn is answered, the last one says that the connection ends; no cut."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    wire.send(GET * 40)
+
+    replies = [await wire.reply()]
+    while "close" not in replies[-1].all("connection"):
+        replies.append(await wire.reply())
+
+    assert {reply.status for reply in replies} == {200}
+    assert 2 <= len(replies) < 40
+    assert await wire.ended()
+    assert len(instance.executed) == len(replies)
+
+
+async def test_a_place_that_one_may_not_have_goes_to_the_next(world):
+    """Of those who wait, the first that can use a free instance gets it."""
+    go = asyncio.Event()
+
+    async def waiting(instance, wire):
+        await instance.take(wire)
+        await go.wait()
+        wire.send(world.OK)
+
+    gateway = await world.gateway(await world.instance(waiting), limits=Limits(max_in_flight=1))
+    first = asyncio.create_task(gateway.call())
+    await world.until(lambda: member_of(gateway).in_flight == 1)
+    woken = []
+
+    class Picky:
+        """Waits on, whatever is free."""
+
+        def wake(self) -> None:
+            woken.append(self)
+            gateway.service.queue.append(self)
+
+    gateway.service.queue.append(Picky())
+    second = asyncio.create_task(gateway.call())
+    await world.until(lambda: len(gateway.service.queue) == 2)
+
+    go.set()
+
+    assert (await first).status == (await second).status == 200
+    assert woken

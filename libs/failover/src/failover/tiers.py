@@ -1,7 +1,8 @@
 """In which order groups of instances are asked.
 
     1 in traffic, own cluster     2 in traffic, other clusters
-    3 ejected                     4 unhealthy in Nacos (pushed when its protect threshold is hit)
+    3 ejected                     4 unhealthy in Nacos (while its protect threshold is hit,
+                                    discovery calls all healthy: the few left would drown)
 
 A later group is used only when no instance of an earlier one is left, so that nothing is refused
 while anybody might still answer. *Panic*: when judgement (not refusal, which is proof) has taken so

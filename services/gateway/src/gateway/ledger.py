@@ -66,11 +66,11 @@ class Record:
 
     def describe(self, *, addresses: bool) -> list[dict[str, object]]:
         """The attempts for an error document; addresses of instances are not for everybody."""
-        return [
-            {"error": outcome.value, "ms": round(seconds * 1000, 1)}
-            | ({"instance": instance} if addresses else {})
-            for instance, outcome, seconds in self.attempts
-        ]
+        told: list[dict[str, object]] = []
+        for instance, outcome, seconds in self.attempts:
+            one: dict[str, object] = {"error": outcome.value, "ms": round(seconds * 1000, 1)}
+            told.append({**one, "instance": instance} if addresses else one)
+        return told
 
 
 class RequestIds:

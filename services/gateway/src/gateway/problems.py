@@ -128,6 +128,7 @@ def render(refusal: Refusal, context: Context) -> tuple[list[bytes], bytes]:
         "title": problem.title,
         "status": refusal.status,
         "detail": refusal.detail,
+        "error": refusal.detail,
         "instance": context.path,
         "request_id": context.request_id,
     }

@@ -74,7 +74,7 @@ class Models:
     def answered(self, service: str) -> list[int]:
         """How many questions each instance of a service has answered."""
         line = re.compile(
-            r'^http_request_duration_seconds_count{method="POST",route="'
+            r'^http_request_duration_seconds_count{method="POST",model_version="[^"]*",route="'
             + re.escape(PATHS[service])
             + r'",status="200"} ([0-9]+)',
             flags=re.MULTILINE,

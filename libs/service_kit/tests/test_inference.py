@@ -12,6 +12,7 @@ from service_kit import (
     Edge,
     Health,
     ModelSpec,
+    Stages,
     Tensor,
     TensorSpec,
     Workers,
@@ -69,7 +70,7 @@ async def client(model, workers) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     health = Health("test", "0")
     install(app, health)
-    add_inference(app, model, health, workers)
+    add_inference(app, model, health, workers, Stages(model.spec.version))
     transport = httpx.ASGITransport(Edge(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

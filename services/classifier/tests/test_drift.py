@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from car_evaluation_model import encode, rank
 from classifier.drift import LEAST_ROWS, WINDOW_ROWS, Drift, psi
 from hypothesis import given, strategies as st
 
@@ -54,6 +55,41 @@ def test_shifted_input_shows_in_its_feature(model):
     found = index(drift)
     assert found["buying"] > 0.25
     assert found["lug_boot"] < 0.01
+
+
+def test_values_and_answers_are_counted(model):
+    """The counters are the requests' values of each feature and the answers of each class."""
+    drift = Drift(model)
+    rows = [
+        {"buying": "med", "maint": "high", "doors": "4", "persons": "more", "safety": "high"},
+        {"buying": "med", "maint": "low", "doors": "2", "persons": "2", "safety": "high"},
+    ]
+    codes, errors = encode([row | {"lug_boot": "big"} for row in rows], model.features)
+    assert not errors
+    ranks = rank(codes, model.shape).tolist()
+    drift.count(ranks, len(ranks))
+
+    values, predictions, _ = drift.collect()
+    counted = {(*one.labels.values(),): one.value for one in values.samples if one.value}
+    assert counted == {
+        ("buying", "med"): 2,
+        ("maint", "high"): 1,
+        ("maint", "low"): 1,
+        ("doors", "4"): 1,
+        ("doors", "2"): 1,
+        ("persons", "more"): 1,
+        ("persons", "2"): 1,
+        ("lug_boot", "big"): 2,
+        ("safety", "high"): 2,
+    }
+    answered = {(*one.labels.values(),): one.value for one in predictions.samples}
+    # A car for two persons is never acceptable in this data.
+    assert answered == {
+        ("1.0.0", "unacc"): 1,
+        ("1.0.0", "acc"): 1,
+        ("1.0.0", "good"): 0,
+        ("1.0.0", "vgood"): 0,
+    }
 
 
 def test_few_rows_have_no_index(model):

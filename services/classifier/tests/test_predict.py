@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 from classifier.schemas import EXAMPLE, RowReader
 from classifier.settings import Audit, ServingConfig
+from prometheus_client import REGISTRY
 from service_kit import Problem
 
 pytestmark = pytest.mark.anyio
@@ -140,6 +141,34 @@ async def test_audit_log_is_sampled_and_switchable(client, live, caplog):
     assert event["inputs"] == [EXAMPLE]
     assert event["predictions"] == [1]
     assert event["model_version"] == "1.0.0"
+
+
+async def test_metrics_tell_where_time_goes(client, live):
+    """Each answer is counted with the model's version: its stages, its rows, its latency, its wait.
+
+    By every way: the short one, the long one, the estimator's, and V2.
+    """
+    queued = REGISTRY.get_sample_value("model_queue_seconds_count") or 0
+    tensors = [
+        {"name": name, "datatype": "BYTES", "shape": [1], "data": [value]}
+        for name, value in EXAMPLE.items()
+    ]
+    await client.post(URL, json={"inputs": [EXAMPLE]})
+    await client.post(URL, json={"inputs": [EXAMPLE]}, params={"probabilities": "1"})
+    await client.post("/v2/models/car-evaluation/infer", json={"inputs": tensors})
+    live.value = ServingConfig(engine="estimator")
+    await client.post(URL, json={"inputs": [EXAMPLE]})
+    await client.post(URL, json={"inputs": []})
+
+    found = (await client.get("/metrics")).text
+
+    for stage in ("decode", "compute", "encode"):
+        labels = f'{{model_version="1.0.0",stage="{stage}"}}'
+        assert f"model_stage_seconds_count{labels} 4.0" in found
+    assert 'model_input_values_total{feature="safety",value="high"} 4.0' in found
+    assert 'model_predictions_total{label="acc",model_version="1.0.0"} 4.0' in found
+    assert 'method="POST",model_version="1.0.0",route="/api/v1/predict",status="200"' in found
+    assert REGISTRY.get_sample_value("model_queue_seconds_count") == queued + 1
 
 
 async def test_cross_origin_calls_follow_the_setting(client):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from kmeans.clustering import GOLDEN, fit, prepare_thread, self_check
+from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import EXAMPLE, read_points
 from kmeans.settings import ClusterConfig
@@ -220,6 +221,22 @@ def test_every_bad_row_is_counted():
 
     assert refused.value.extra["error_count"] == 10_000
     assert [error["row"] for error in refused.value.extra["errors"]] == list(range(100))
+
+
+async def test_metrics_tell_where_time_goes(client):
+    """Each answer is counted, by either way and by V2; a refused one is not."""
+    tensor = {"name": "points", "datatype": "FP64", "shape": [3, 1], "data": [1, 2, 3]}
+    await client.post(URL, json={"points": EXAMPLE})
+    await client.post(URL, json={"points": EXAMPLE}, params={"detail": "true"})
+    await client.post("/v2/models/skl-kmeans/infer", json={"inputs": [tensor]})
+    await client.post(URL, json={"points": []})
+
+    found = (await client.get("/metrics")).text
+
+    for stage in ("decode", "compute", "encode"):
+        labels = f'{{model_version="{VERSION}",stage="{stage}"}}'
+        assert f"model_stage_seconds_count{labels} 3.0" in found
+    assert f'method="POST",model_version="{VERSION}",route="{URL}",status="200"' in found
 
 
 async def test_spent_deadline_is_not_computed(client):

@@ -11,6 +11,7 @@ from service_kit.problem import Problem, ProblemDocument, invalid, problems, sho
 from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
 from service_kit.shortcut import Shortcut
+from service_kit.stages import Stages
 from service_kit.tensors import ModelSpec, Tensor, TensorSpec
 from service_kit.workers import FOREVER, Workers
 
@@ -29,6 +30,7 @@ __all__ = [
     "ProcessSettings",
     "ServiceName",
     "Shortcut",
+    "Stages",
     "State",
     "Tensor",
     "TensorSpec",

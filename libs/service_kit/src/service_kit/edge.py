@@ -30,7 +30,7 @@ _DISCONNECTED = 499
 requests = Histogram(
     "http_request_duration_seconds",
     "Time from the request's head to the end of its answer; its count is the request count",
-    ["method", "route", "status"],
+    ["method", "route", "status", "model_version"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
@@ -42,8 +42,12 @@ class Edge:
     moment on the clock of `time.monotonic`, infinite if the caller named none.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES, model_version: str = ""
+    ) -> None:
+        """`model_version` is a label of the metric: what answers, resolved from what was asked."""
         self._app = app
+        self._model_version = model_version
         self._max_body_bytes = max_body_bytes
         self._id_prefix = secrets.token_hex(8).encode()
         self._ids = itertools.count(1)
@@ -132,7 +136,9 @@ class Edge:
         key = (method, path, status)
         observer = self._observers.get(key)
         if observer is None:
-            observer = self._observers[key] = requests.labels(method, path, str(status))
+            observer = self._observers[key] = requests.labels(
+                method, path, str(status), self._model_version
+            )
         observer.observe(seconds)
 
 

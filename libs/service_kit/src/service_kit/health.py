@@ -1,6 +1,6 @@
 """What a service says of itself: alive, ready and why not, metrics, and Spring Boot's two paths."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -34,6 +34,7 @@ class Health:
         """True from SIGTERM on: no longer ready, still serving."""
         self._checks: dict[str, Check] = {}
         self._parts: list[Callable[[], Mapping[str, State]]] = []
+        self._measures: list[Callable[[], Iterable[Metric]]] = []
 
     def add(self, name: str, check: Check) -> None:
         """Make readiness depend on one more check."""
@@ -42,6 +43,10 @@ class Health:
     def show(self, states: Callable[[], Mapping[str, State]]) -> None:
         """Show the states of parts without which the service still serves, such as Nacos."""
         self._parts.append(states)
+
+    def measure(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Show more metrics, made when they are asked for."""
+        self._measures.append(collect)
 
     def report(self) -> tuple[bool, dict[str, State]]:
         """Return whether the service wants traffic, and the state of each check and part."""
@@ -54,7 +59,7 @@ class Health:
         return is_ready, states
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the same report as metrics."""
+        """Yield the same report as metrics, and what else is measured."""
         is_ready, states = self.report()
         yield GaugeMetricFamily("service_ready", "1 while the service wants traffic", is_ready)
         ok = GaugeMetricFamily("service_state_ok", "1 while this part is well", labels=["part"])
@@ -72,6 +77,8 @@ class Health:
                 config.add_metric([name, state["version"], state["source"]], 1)
                 rejected.add_metric([name], state["rejected"] is not None)
         yield from (ok, config, rejected)
+        for collect in self._measures:
+            yield from collect()
 
 
 def _run(check: Check) -> State:

@@ -1,6 +1,7 @@
 """The Open Inference Protocol, version 2, over JSON: what public V2 clients speak."""
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any, Protocol
 
 import orjson
@@ -9,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from service_kit.bodies import json_body
 from service_kit.health import Health
 from service_kit.problem import Problem, problems, shown
+from service_kit.stages import Stages
 from service_kit.tensors import (
     InferRequest,
     ModelSpec,
@@ -41,8 +43,18 @@ class Model(Protocol):
         """Return the outputs asked for; every declared input is given, of a declared shape."""
 
 
-def add_inference(app: FastAPI, model: Model, health: Health, workers: Workers) -> None:
-    """Add the protocol's routes for one model; `workers` read large bodies."""
+def add_inference(
+    app: FastAPI, model: Model, health: Health, workers: Workers, stages: Stages
+) -> None:
+    """Add the protocol's routes for one model.
+
+    Args:
+        app: gets the routes.
+        model: what answers.
+        health: what the routes of liveness and readiness tell.
+        workers: where large bodies are read.
+        stages: where answers are counted.
+    """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     about = health.about["build"]
 
@@ -78,6 +90,7 @@ def add_inference(app: FastAPI, model: Model, health: Health, workers: Workers) 
             spec = _find(model, model_name, model_version)
             scope = request.scope
             most = model.max_rows
+            began = perf_counter()
 
             def read() -> tuple[InferRequest, dict[str, Tensor], frozenset[str]]:
                 asked = read_request(scope["body"], scope["fields"], most)
@@ -88,8 +101,12 @@ def add_inference(app: FastAPI, model: Model, health: Health, workers: Workers) 
             asked, inputs, wanted = (
                 await workers.run(read, deadline=scope["deadline"]) if is_large else read()
             )
+            decoded = perf_counter()
             given = await model.infer(inputs, wanted, scope["deadline"])
-            return _answer(spec, asked, scope["request_id"].decode(), given)
+            computed = perf_counter()
+            answer = _answer(spec, asked, scope["request_id"].decode(), given)
+            stages.observe(began, decoded, computed, perf_counter())
+            return answer
 
     app.include_router(router)
 

@@ -5,7 +5,6 @@ import logging
 
 from car_evaluation_model import ModelError, load
 from nacos_client import Nacos, NacosSettings
-from prometheus_client import REGISTRY
 from service_kit import Health, Workers, configure_logs, read_env, run, serve
 
 from classifier.app import VERSION, create_app
@@ -31,7 +30,6 @@ async def main() -> None:
     health = Health(settings.service_name, VERSION)
     health.about["model"] = {"version": model.version, "sha256": model.sha256}
     health.add("model", lambda: {"ok": True, "version": model.version, "sha256": model.sha256})
-    REGISTRY.register(engine.drift)
     workers = Workers("rows", threads=1, queue_limit=64)
     async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
         watched = nacos.watch(DATA_ID, ServingConfig)

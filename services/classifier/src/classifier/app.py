@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from time import perf_counter
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -12,6 +13,7 @@ from service_kit import (
     Edge,
     Health,
     Shortcut,
+    Stages,
     Workers,
     add_docs,
     add_inference,
@@ -71,16 +73,27 @@ def create_app(
             CORSMiddleware, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
     reader = RowReader(engine.model)
-    app.include_router(_routes(engine, reader, config, workers))
-    add_inference(app, Inference(engine, reader, config, workers), health, workers)
+    stages = Stages(engine.model.version)
+    health.measure(stages.collect)
+    health.measure(engine.drift.collect)
+    app.include_router(_routes(engine, reader, config, workers, stages))
+    add_inference(app, Inference(engine, reader, config, workers), health, workers, stages)
     page = files("classifier").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": engine.model.version})
-    hot = HotAnswers(engine, config, workers)
-    return Edge(Shortcut(app, f"{API}/predict", hot), max_body_bytes=MAX_BODY_BYTES)
+    hot = HotAnswers(engine, config, workers, stages)
+    return Edge(
+        Shortcut(app, f"{API}/predict", hot),
+        max_body_bytes=MAX_BODY_BYTES,
+        model_version=engine.model.version,
+    )
 
 
 def _routes(
-    engine: Engine, reader: RowReader, config: Callable[[], ServingConfig], workers: Workers
+    engine: Engine,
+    reader: RowReader,
+    config: Callable[[], ServingConfig],
+    workers: Workers,
+    stages: Stages,
 ) -> APIRouter:
     router = APIRouter(prefix=API, tags=["car evaluation"])
     model = engine.model
@@ -99,10 +112,14 @@ def _routes(
     )
     async def predict(request: Request, *, probabilities: bool = False) -> Response:
         """Tell the class of each car: unacc 0, acc 1, good 2, vgood 3."""
+        began = perf_counter()
         ranks = await ranks_of(request, config().max_rows)
+        decoded = perf_counter()
         deadline = request.scope["deadline"]
         answers = await engine.answer(ranks, probabilities=probabilities, deadline=deadline)
+        computed = perf_counter()
         body = engine.document(answers, request.scope["request_id"])
+        stages.observe(began, decoded, computed, perf_counter())
         return Response(body, media_type="application/json")
 
     @router.post(

@@ -27,6 +27,11 @@ batch_rows = Histogram(
     "model_batch_rows", "Rows of one run of the estimator", buckets=(1, 4, 16, 64, 256, 1024, 4096)
 )
 batch_seconds = Histogram("model_batch_seconds", "Time of one run of the estimator")
+queue_seconds = Histogram(
+    "model_queue_seconds",
+    "Time between asking the estimator and the start of the batch",
+    buckets=(0.00001, 0.0001, 0.001, 0.01, 0.1, 1, 10),
+)
 queued_rows = Gauge("model_queued_rows", "Rows that wait for the estimator")
 
 
@@ -34,6 +39,7 @@ queued_rows = Gauge("model_queued_rows", "Rows that wait for the estimator")
 class _Call:
     codes: Codes
     deadline: float
+    asked: float
     answer: asyncio.Future[Prediction]
 
 
@@ -64,7 +70,7 @@ class Batcher:
             detail = f"{self._rows} rows wait already; retry in {seconds} s."
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
         loop = asyncio.get_running_loop()
-        call = _Call(codes, deadline, loop.create_future())
+        call = _Call(codes, deadline, time.monotonic(), loop.create_future())
         self._calls.append(call)
         self._rows += len(codes)
         if not self._busy:
@@ -94,6 +100,7 @@ class Batcher:
                 detail = "The caller's deadline passed before the model was free."
                 call.answer.set_exception(Problem(504, detail, type="deadline"))
                 continue
+            queue_seconds.observe(now - call.asked)
             batch.append(call)
             rows += len(call.codes)
         return batch

@@ -9,11 +9,12 @@ errors. So there is one schema, one place that refuses, and two ways to the same
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
+from time import perf_counter
 from typing import Any, Literal
 
 import msgspec
 from car_evaluation_model import Model
-from service_kit import Workers
+from service_kit import Stages, Workers
 from starlette.types import Scope
 
 from classifier.engine import Engine
@@ -62,9 +63,14 @@ class HotAnswers:
     """Answers plain requests; what `service_kit.Shortcut` asks before FastAPI is."""
 
     def __init__(
-        self, engine: Engine, config: Callable[[], ServingConfig], workers: Workers
+        self,
+        engine: Engine,
+        config: Callable[[], ServingConfig],
+        workers: Workers,
+        stages: Stages,
     ) -> None:
         self._engine = engine
+        self._stages = stages
         self._config = config
         self._workers = workers
         self._rows = FastRows(engine.model)
@@ -73,6 +79,7 @@ class HotAnswers:
         """Return the JSON document, or None for what needs a closer look."""
         if not _is_plain(scope):
             return None
+        began = perf_counter()
         body: bytes = scope["body"]
         if len(body) > LARGE_BODY_BYTES:
             read = partial(self._rows.read, body)
@@ -81,12 +88,16 @@ class HotAnswers:
             ranks = self._rows.read(body)
         if not ranks or len(ranks) > self._config().max_rows:
             return None
+        decoded = perf_counter()
         answers = await self._engine.answer(
             ranks,
             probabilities=_PROBABILITIES[scope["query_string"]],
             deadline=scope["deadline"],
         )
-        return self._engine.document(answers, scope["request_id"])
+        computed = perf_counter()
+        document = self._engine.document(answers, scope["request_id"])
+        self._stages.observe(began, decoded, computed, perf_counter())
+        return document
 
 
 def _is_plain(scope: Scope) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib.resources import files
+from time import perf_counter
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -10,6 +11,7 @@ from service_kit import (
     Health,
     Problem,
     Shortcut,
+    Stages,
     Workers,
     add_docs,
     add_inference,
@@ -48,21 +50,30 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
     )
     install(app, health)
     add_docs(app)
+    stages = Stages(VERSION)
+    health.measure(stages.collect)
 
     async def answer(scope: Scope, *, detail: bool, wants_picture: bool) -> bytes:
         require_json(scope)
         now = in_force()
 
-        def work() -> bytes:
+        def work() -> tuple[bytes, float, float, float, float]:
+            began = perf_counter()
             points = read_points(scope["body"], now.config)
             if wants_picture:
                 _check_plane(points)
+            decoded = perf_counter()
             clustering = fit(points, now.config, scope["deadline"])
+            computed = perf_counter()
             if wants_picture:
-                return draw(points, clustering).encode()
-            return _document(clustering, now, scope["request_id"].decode(), detail=detail)
+                body = draw(points, clustering).encode()
+            else:
+                body = _document(clustering, now, scope["request_id"].decode(), detail=detail)
+            return body, began, decoded, computed, perf_counter()
 
-        return await workers.run(work, deadline=scope["deadline"])
+        body, *moments = await workers.run(work, deadline=scope["deadline"])
+        stages.observe(*moments)
+        return body
 
     @app.post(
         PATH,
@@ -88,10 +99,10 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
             return None
         return await answer(scope, detail=False, wants_picture=False)
 
-    add_inference(app, Inference(VERSION, in_force, workers), health, workers)
+    add_inference(app, Inference(VERSION, in_force, workers), health, workers, stages)
     page = files("kmeans").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": VERSION})
-    return Edge(Shortcut(app, PATH, plain_answer))
+    return Edge(Shortcut(app, PATH, plain_answer), model_version=VERSION)
 
 
 def _wants_picture(scope: Scope) -> bool:

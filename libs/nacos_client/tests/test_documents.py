@@ -74,7 +74,7 @@ def test_an_empty_document_means_the_defaults(content: str) -> None:
         ("clusters: 4\n2024-01-01: x", "line 2: a key that is no plain text"),
         ("? [a]\n: 1", "line 1: a key that is no plain text"),
         ("? {a: 1}\n: 1", "line 1: a key that is no plain text"),
-        ("limits: &x {per_minute: *x}", "cannot be read as plain values: Circular"),
+        ("limits: &x {per_minute: *x}", "line 1: an alias to what it stands in"),
         ("a: 1\nclusters: !!bool maybe", "line 2: a value that is no bool"),
         ('clusters: !!int ""', "line 1: a value that is no int"),
         ("clusters: !!timestamp no", "line 1: a value that is no timestamp"),
@@ -113,12 +113,22 @@ def test_a_document_that_grows_is_refused() -> None:
     bomb = "a0: &a0 [x]\n" + "".join(
         f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
     )
-    with pytest.raises(BadDocument, match="aliases"):
-        parse(bomb, "yaml")
+    long = f"a0: &a0 [{'x' * 100_000}]\n" + "".join(
+        f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 10)
+    )
+    for text in (bomb, long):
+        with pytest.raises(BadDocument, match="aliases make it longer than"):
+            parse(text, "yaml")
     with pytest.raises(BadDocument, match="longer than"):
         parse("#" * (MAX_CHARACTERS + 1), "yaml")
     with pytest.raises(BadDocument, match="is not json"):
         parse("[" * 100_000, "json")
+
+
+def test_many_aliases_are_fine_while_what_they_make_is_small() -> None:
+    """How often something is named again does not matter, only how long it all becomes."""
+    parsed = parse("names: [&a ann" + ", *a" * 99 + "]", "yaml")
+    assert parsed["names"] == ["ann"] * 100
 
 
 def test_a_merge_key_is_fine() -> None:

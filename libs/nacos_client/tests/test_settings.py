@@ -65,11 +65,10 @@ def test_an_interface_may_be_named() -> None:
         locator(NacosSettings(advertise_ip="nosuch0"))
 
 
-@pytest.mark.parametrize("server", ["nacos.invalid:8848", "nacos..invalid:8848"])
-def test_a_name_that_does_not_resolve_may_do_so_later(server: str) -> None:
+def test_a_name_that_does_not_resolve_may_do_so_later() -> None:
     """It is no mistake of the settings: it is told when the address is asked for."""
-    locate = locator(NacosSettings(server_addr=server))
-    with pytest.raises(Unreachable, match=r"nacos\.\.?invalid:8848.*set ADVERTISE_IP"):
+    locate = locator(NacosSettings(server_addr="nacos.invalid:8848"))
+    with pytest.raises(Unreachable, match=r"nacos\.invalid:8848.*set ADVERTISE_IP"):
         locate()
 
 
@@ -78,8 +77,10 @@ def test_any_server_that_has_a_route_tells_the_address() -> None:
     assert locator(NacosSettings(server_addr="nacos.invalid,127.0.0.1"))() == "127.0.0.1"
 
 
-@pytest.mark.parametrize("server", ["::1", "[::1]:8848", "2001:db8::1"])
-def test_a_server_by_an_ipv6_literal_is_refused(server: str) -> None:
-    """No caller could be told an IPv4 address that belongs to it."""
+@pytest.mark.parametrize(
+    "server", ["::1", "[::1]:8848", "2001:db8::1", "nacos..invalid:8848", f"{'n' * 64}.invalid"]
+)
+def test_a_server_that_no_name_can_mean_is_refused(server: str) -> None:
+    """An IPv6 literal, to which no IPv4 address belongs, and what no resolver would look up."""
     with pytest.raises(ValidationError, match="is not host:port"):
         NacosSettings(server_addr=server)

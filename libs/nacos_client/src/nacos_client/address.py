@@ -37,7 +37,7 @@ def _by_route(servers: Sequence[tuple[str, int]]) -> str:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.connect((host, port))
                 return str(probe.getsockname()[0])
-        except (OSError, UnicodeError) as error:  # the latter: no name of a host at all
+        except OSError as error:
             troubles.append(f"{host}:{port} ({error})")
     raise Unreachable(
         f"no IPv4 route from here to Nacos at {', '.join(troubles)}; else set ADVERTISE_IP"

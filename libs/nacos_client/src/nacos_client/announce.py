@@ -41,7 +41,7 @@ class Announcement:
 
     Attributes:
         service: of which it is an instance.
-        withdrawn: from the end of `withdraw` until `announce`.
+        withdrawn: from `withdraw` until `announce`.
     """
 
     def __init__(
@@ -149,9 +149,9 @@ class Announcement:
         Where Nacos cannot be asked any more, the end of the connection takes the instance out; a
         persistent one then stays, which the log says.
         """
+        self.withdrawn = True
         if self._session is not None:
             await self._runtime.run(self._end(), WITHDRAW_SECONDS)
-        self.withdrawn = True
 
     async def abandon(self) -> None:
         """End the connection without a word to Nacos; runs on the Nacos thread."""

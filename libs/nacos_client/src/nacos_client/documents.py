@@ -128,7 +128,7 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
             raise BadDocument(f"{data_id} {error}") from error
     try:
         text = json.dumps(layered(parsed), default=str)
-    except (ValueError, RecursionError) as error:  # an alias to what it stands in, a huge number
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits
         raise BadDocument(f"cannot be read as plain values: {error}") from error
     try:
         return model.model_validate_json(text, strict="properties" not in kinds, extra="forbid")

@@ -16,7 +16,7 @@ def _servers(value: str) -> tuple[tuple[str, int], ...]:
     for part in filter(None, (part.strip() for part in value.split(","))):
         host, colon, port = part.partition(":")
         if (
-            not host
+            not _is_name(host)
             or "/" in part
             or (colon and not (port.isdigit() and 0 < int(port) <= MAX_PORT))
         ):
@@ -25,6 +25,14 @@ def _servers(value: str) -> tuple[tuple[str, int], ...]:
     if not servers:
         raise ValueError("names no server")
     return tuple(servers)
+
+
+def _is_name(host: str) -> bool:
+    """Whether a resolver would look the name up at all: no part of it is empty or too long."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _server_addr(value: str) -> str:

@@ -6,8 +6,8 @@ import yaml
 
 from nacos_client.errors import BadDocument
 
-MAX_ALIASES = 20
-"""A YAML document whose aliases multiply is a few lines that fill the memory."""
+MAX_GROWTH = 1_000_000
+"""Characters that aliases may add: where they multiply, a few lines fill the memory."""
 MERGE = "tag:yaml.org,2002:merge"
 KEYS = {MERGE, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null"))}
 """Types of keys that other kinds of documents can spell."""
@@ -30,14 +30,24 @@ def load(content: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """Raises what PyYAML raises, and `BadDocument`; nothing else."""
 
-    aliases = 0
+    def __init__(self, content: str) -> None:
+        super().__init__(content)
+        self.grown = 0
+        self.lengths: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_ALIASES:
-                raise BadDocument(f"more than {MAX_ALIASES} aliases")
-        return super().compose_node(parent, index)
+        before, is_alias = self.grown, self.check_event(yaml.AliasEvent)
+        node: Any = super().compose_node(parent, index)
+        if not is_alias:
+            length = node.end_mark.index - node.start_mark.index
+            self.lengths[id(node)] = length + self.grown - before
+        elif id(node) not in self.lengths:  # it is not composed yet: the alias is in it
+            raise BadDocument(f"line {_line(node)}: an alias to what it stands in")
+        else:
+            self.grown += self.lengths[id(node)]
+            if self.grown > MAX_GROWTH:
+                raise BadDocument(f"aliases make it longer than {MAX_GROWTH} characters")
+        return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
         try:

@@ -7,9 +7,10 @@ from car_evaluation_model import ModelError, load
 from nacos_client import Nacos, NacosSettings
 from service_kit import Health, Workers, configure_logs, read_env, run, serve
 
-from classifier.app import VERSION, create_app
+from classifier.app import create_app
 from classifier.engine import Engine
-from classifier.settings import DATA_ID, ServingConfig, Settings
+from classifier.live import VERSION, follow
+from classifier.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ async def main() -> None:
     configure_logs(settings)
     try:
         model = load(settings.model_version or None)
-        engine = Engine(model, lambda: watched.value)
+        engine = Engine(model, lambda: in_force())  # noqa: PLW0108 - known only later
     except ModelError as error:
         _log.critical("unusable_model", extra={"kind": type(error).__name__, "reason": str(error)})
         raise SystemExit(UNUSABLE_MODEL) from error
@@ -32,31 +33,9 @@ async def main() -> None:
     health.add("model", lambda: {"ok": True, "version": model.version, "sha256": model.sha256})
     workers = Workers("rows", threads=1, queue_limit=64)
     async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
-        watched = nacos.watch(DATA_ID, ServingConfig)
-        await watched.start()
-
-        def metadata() -> dict[str, str]:
-            return {
-                "version": VERSION,
-                "model_version": model.version,
-                "config": watched.state.version or "default",
-                "protocol": "http",
-                "preserved.register.source": "PYTHON",
-                "gateway.idempotent": "POST /api/v1/predict",
-            }
-
-        announcement = nacos.announcement(
-            settings.service_name, port=settings.port, metadata=metadata()
-        )
-        watched.subscribe(lambda _: tasks.create_task(announcement.update(metadata=metadata())))
+        in_force, announcement = await follow(nacos, settings, model.version, tasks)
         health.show(lambda: nacos.states)
-        app = create_app(
-            engine,
-            lambda: watched.value,
-            health,
-            workers,
-            cors_origins=settings.cors_origins,
-        )
+        app = create_app(engine, in_force, health, workers, cors_origins=settings.cors_origins)
         await serve(app, settings, health=health, presence=announcement)
     workers.close()
     engine.close()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from importlib.resources import files
 from time import perf_counter
 
@@ -29,10 +28,10 @@ from classifier import schemas
 from classifier.engine import Engine
 from classifier.hot import HotAnswers
 from classifier.inference import Inference
+from classifier.live import VERSION
 from classifier.schemas import RowReader
 from classifier.settings import ServingConfig
 
-VERSION = version("modelserve-classifier")
 API = "/api/v1"
 MAX_EXPLAINED = 100
 MAX_IMPROVEMENTS = 10

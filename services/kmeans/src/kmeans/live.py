@@ -32,7 +32,6 @@ async def follow(
             "model_version": VERSION,
             "config": in_force().version,
             "protocol": "http",
-            "preserved.register.source": "PYTHON",
             "gateway.idempotent": "POST /api/skl-kmeans",
             "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
         }

@@ -1,5 +1,6 @@
 """What only a process can show: its exit codes, and that it answers while it computes."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ import car_evaluation_model
 import httpx
 import orjson
 import pytest
+from classifier.settings import DATA_ID, ServingConfig
+from nacos_client import NacosSettings
+from nacos_client.testing import FakeNacos
 
 LIVE_SECONDS = 0.050
 ROW = {
@@ -44,25 +48,82 @@ def points(count: int) -> bytes:
     )
 
 
+def tensors(count: int) -> bytes:
+    """Return the V2 body of so many rows."""
+    inputs = [
+        {"name": name, "datatype": "BYTES", "shape": [count], "data": [value] * count}
+        for name, value in ROW.items()
+    ]
+    return orjson.dumps({"inputs": inputs})
+
+
+def tensor(count: int) -> bytes:
+    """Return the V2 body of a fit of so many points."""
+    data = orjson.loads(points(count))["points"]
+    one = {"name": "points", "datatype": "FP64", "shape": [count, 2], "data": data}
+    return orjson.dumps({"inputs": [one]})
+
+
 BATCH = orjson.dumps({"inputs": [ROW] * 10_000})
+EXPLAINED = orjson.dumps({"inputs": [ROW] * 100})
+PREDICT = "/api/v1/predict"
+V2 = "/v2/models/car-evaluation/infer"
 
 
 @pytest.mark.parametrize(
     ("package", "path", "body"),
     [
         ("kmeans", "/api/skl-kmeans", points(10_000)),
-        ("classifier", "/api/v1/predict", BATCH),
-        ("classifier", "/api/v1/predict?probabilities=1", BATCH),
+        ("kmeans", "/v2/models/skl-kmeans/infer", tensor(10_000)),
+        ("classifier", PREDICT, BATCH),
+        ("classifier", PREDICT + "?probabilities=1", BATCH),
+        ("classifier", "/api/v1/explain", EXPLAINED),
+        ("classifier", V2, tensors(10_000)),
     ],
-    ids=["fit", "batch", "batch-the-long-way"],
+    ids=["fit", "fit-v2", "batch", "batch-the-long-way", "explain", "batch-v2"],
 )
 def test_livez_answers_while_computing(service, tmp_path, package, path, body):
-    """/livez is answered within 50 ms while a 10,000-point fit or a 10,000-row batch runs.
+    """/livez is answered within 50 ms while the largest request of each route is worked on."""
+    assert_alive_while(service(package).url, path, body, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [(PREDICT, BATCH), (V2, tensors(10_000))], ids=["batch", "batch-v2"]
+)
+def test_livez_answers_while_the_estimator_runs(running, estimating, tmp_path, path, body):
+    """The same with the estimator as engine, which is what the last document said."""
+    with running("classifier", tmp_path / "log", estimating) as one:
+        found = httpx.get(one.url + "/readyz").json()["checks"]["config car-evaluation"]
+        assert found["source"] == "last_good"
+        assert_alive_while(one.url, path, body, tmp_path)
+        metrics = httpx.get(one.url + "/metrics").text
+
+    assert "model_batch_rows_count 0.0" not in metrics
+
+
+@pytest.fixture
+def estimating(tmp_path) -> dict[str, str]:
+    """Return the environment of a classifier whose last document names the estimator."""
+    env = {"NACOS_SERVER_ADDR": "127.0.0.1:9", "NACOS_CACHE_DIR": str(tmp_path / "documents")}
+
+    async def publish_and_read() -> None:
+        fake = FakeNacos()
+        fake.publish(DATA_ID, "engine: estimator\n")
+        async with fake.client(NacosSettings.model_validate(env)) as nacos:
+            watched = nacos.watch(DATA_ID, ServingConfig)
+            await watched.start()
+            assert watched.value.engine == "estimator"
+
+    asyncio.run(publish_and_read())
+    return env
+
+
+def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None:
+    """Probe /livez while a caller asks for the same thing again and again.
 
     The machine may be busy with other things, which no process can help: how much longer than
     usual the idle service takes for its slowest tenth is not held against the busy one.
     """
-    url = service(package).url
     file = tmp_path / "body"
     file.write_bytes(body)
     idle = probe(url)

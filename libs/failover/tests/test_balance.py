@@ -2,7 +2,8 @@
 
 import random
 
-from failover import EjectionPolicy, Instance, Member
+import pytest
+from failover import Cause, EjectionPolicy, Instance, Member
 from failover.balance import choose, pick_two
 from hypothesis import given, strategies as st
 
@@ -52,6 +53,20 @@ def test_a_slower_answer_counts_at_once_and_fades():
     assert one.cost == 1.0
     one.measure(0.0, 10.0)
     assert 0.36 < one.cost < 0.37
+
+
+def test_a_returning_instance_is_spared_at_first():
+    """During its slow start it counts as more loaded than it is, less and less so."""
+    returned, steady = member(1), member(2)
+    returned.conduct.eject(Cause.CONSECUTIVE, 0.0, 0.0)
+    returned.conduct.restore(10.0)
+    returned.in_flight = steady.in_flight = 1
+
+    loads = [returned.load(now) for now in (10.0, 11.0, 14.0, 15.0)]
+
+    assert loads == sorted(loads, reverse=True)
+    assert loads[0] == pytest.approx(10 * steady.load(10.0), rel=0.01), "a tenth of its weight"
+    assert loads[-1] == steady.load(15.0)
 
 
 def test_a_neglected_instance_gets_one_request_not_a_crowd():

@@ -92,6 +92,23 @@ def test_judgement_never_takes_more_than_half_nor_the_last():
     assert alone.members["10.0.0.1:1"].conduct.cause is None
 
 
+def test_an_instance_that_fails_too_often_is_out_though_never_in_a_row():
+    """Every fourth attempt of at least 20 fails: under 80 % success, by judgement."""
+    pool = pool_of(2)
+    bad = pool.members["10.0.0.1:1"]
+    others = (pool.members["10.0.0.1:2"],)
+
+    for number in range(24):
+        outcome = Outcome.ANSWERED if number % 4 else Outcome.UNAVAILABLE
+        attempt(pool, tries(tried=others), outcome, number * 0.1)
+        assert bad.conduct.consecutive < 2
+        if bad.conduct.cause is not None:
+            break
+
+    assert bad.conduct.cause is Cause.SUCCESS_RATE
+    assert pool.ejected[Cause.SUCCESS_RATE] == 1
+
+
 def test_refusals_may_take_out_any_number_and_the_rest_carries_on():
     """Two of three are dead: nothing is sent to them, panic or not."""
     pool = pool_of(3)

@@ -40,6 +40,19 @@ while True:
 """
 
 
+ONE_CLUSTER = """
+import numpy
+
+class KMeans:
+    def __init__(self, clusters, **_):
+        self.cluster_centers_, self.inertia_ = numpy.zeros((clusters, 2)), 0.0
+
+    def fit_predict(self, points):
+        return numpy.zeros(len(points), numpy.int32)
+"""
+"""A library that puts every point into one cluster."""
+
+
 def points(count: int) -> bytes:
     """Return the body of a fit of so many points."""
     random = Random(count)  # noqa: S311 - the same points every time
@@ -210,6 +223,22 @@ def test_missing_version_is_refused(tmp_path):
 
     assert done.returncode == 4
     assert "9.9.9" in done.stdout
+
+
+def test_libraries_that_cluster_differently_are_refused(tmp_path):
+    """A scikit-learn that does not give the published clusters: exit code 4, and which differ."""
+    other = tmp_path / "sklearn"
+    other.mkdir()
+    (other / "__init__.py").write_text("def set_config(**_): pass\n")
+    (other / "cluster.py").write_text(ONE_CLUSTER)
+
+    done = start("kmeans", {"PYTHONPATH": str(tmp_path)}, tmp_path)
+
+    assert done.returncode == 4, done.stderr
+    (event,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert event["event"] == "self_check_failed"
+    found, published = [0] * 9, [1, 1, 1, 1, 2, 0, 0, 0, 0]
+    assert event["reason"] == f"3 clusters of the example: {found}, not {published}"
 
 
 @pytest.mark.parametrize("package", ["classifier", "kmeans"])

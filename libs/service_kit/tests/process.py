@@ -5,6 +5,7 @@ import os
 import socket
 from pathlib import Path
 
+import httpx
 from fastapi import FastAPI
 from service_kit import (
     Edge,
@@ -40,8 +41,11 @@ class RecordedPresence:
         note(f"announce {self._listening()}")
 
     async def withdraw(self) -> None:
-        """Note it, and take as long as a registry might."""
+        """Note it and what /readyz says by now, and take as long as a registry might."""
         note(f"withdraw {self._listening()}")
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{self._port}/readyz")
+        note(f"readyz {answer.status_code}")
         await asyncio.sleep(WITHDRAWING_SECONDS)
         note(f"withdrawn {self._listening()}")
 

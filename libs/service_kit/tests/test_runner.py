@@ -10,7 +10,10 @@ import pytest
 
 
 def test_announced_while_listening_and_withdrawn_before_closing(start):
-    """The registry's entry appears after the port opens and disappears before it closes."""
+    """The registry's entry appears after the port opens and disappears before it closes.
+
+    Readiness has gone before the entry goes, so nobody who asks sends one more caller.
+    """
     process = start()
     process.terminate()
 
@@ -19,6 +22,7 @@ def test_announced_while_listening_and_withdrawn_before_closing(start):
         "open",
         "announce listening",
         "withdraw listening",
+        "readyz 503",
         "withdrawn listening",
         "drain",
         "close",

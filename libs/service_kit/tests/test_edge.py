@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
-from service_kit import Edge, Health, Problem, install, require_json
+from service_kit import Edge, Health, Problem, install, logs, require_json
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -265,3 +265,28 @@ async def test_client_that_goes_away_is_no_error(caplog):
     async with asyncio.timeout(10):
         await Edge(application)(scope, receive, send)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c", False),
+        ('x" y', False),
+    ],
+)
+async def test_trace_of_the_caller_is_that_of_the_log(given, known):
+    """What is logged while a request is served belongs to the trace of its `traceparent`."""
+    seen = []
+
+    async def application(_scope, _receive, send):
+        seen.append(logs.trace_id.get())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(Edge(application))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await asyncio.create_task(client.get("/", headers={"traceparent": given}))
+
+    assert seen == ["0af7651916cd43dd8448eb211c80319c" if known else None]

@@ -5,6 +5,7 @@ import contextlib
 import random
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -323,3 +324,15 @@ async def _world(anyio_backend) -> AsyncIterator[World]:  # noqa: ARG001 - sets 
     async with world.stack:
         yield world
     await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="session", name="certificate")
+def _certificate(tmp_path_factory):
+    place = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        cwd=place, check=True, capture_output=True,
+    )  # fmt: skip
+    return place / "cert.pem", place / "key.pem"

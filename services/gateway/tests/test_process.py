@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,40 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
         (200, SERVICE, 1)
     }
+
+
+async def test_the_data_port_is_as_the_environment_says(world, tmp_path, certificate):
+    """HTTPS with the certificate of the environment, and its trusted proxies are believed."""
+    instance = await world.instance()
+    await seed(tmp_path, instance)
+    port, admin = free_port(), free_port()
+    log = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(  # noqa: ASYNC220 - starts in no time
+        [sys.executable, "-m", "gateway"], stdout=log, stderr=log,
+        env=environment(
+            tmp_path, port, admin, GATEWAY_TRUSTED_PROXIES="192.0.2.0/24, 127.0.0.0/8",
+            GATEWAY_TLS_CERT=str(certificate[0]), GATEWAY_TLS_KEY=str(certificate[1]),
+        ),
+    )  # fmt: skip
+    try:
+        async with httpx.AsyncClient(
+            trust_env=False, timeout=20, verify=ssl.create_default_context(cafile=certificate[0])
+        ) as http:
+            await ready(http, admin, process)
+            answer = await http.get(
+                f"https://localhost:{port}/{SERVICE}/x", headers={"X-Forwarded-For": "203.0.113.7"}
+            )
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+    assert answer.status_code == 200
+    (request,) = instance.executed
+    assert request.one("x-forwarded-for") == "203.0.113.7, 127.0.0.1"
+    assert request.one("x-forwarded-proto") == "https"
 
 
 async def ready(http: httpx.AsyncClient, admin: int, process: subprocess.Popen) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import ssl
-import subprocess
 
 import pytest
 from gateway.core import Edge
@@ -333,18 +332,6 @@ async def test_draining_loses_nothing(world):
         await draining
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)
-
-
-@pytest.fixture(scope="session", name="certificate")
-def _certificate(tmp_path_factory):
-    place = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        cwd=place, check=True, capture_output=True,
-    )  # fmt: skip
-    return place / "cert.pem", place / "key.pem"
 
 
 async def test_the_data_port_speaks_tls(world, certificate):

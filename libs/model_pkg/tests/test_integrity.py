@@ -32,11 +32,16 @@ def rewrite(package: Path, change) -> None:
     folder = package / "models" / "1.0.0"
     artefact = json.loads((folder / "model.json").read_text())
     change(artefact)
-    content = json.dumps(artefact).encode()
-    (folder / "model.json").write_bytes(content)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["sha256"]["artefact"] = sha256(content).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "model.json").write_text(json.dumps(artefact))
+    resign(package, "artefact", folder / "model.json")
+
+
+def resign(package: Path, name: str, path: Path) -> None:
+    """Have the manifest name what a file is now."""
+    file = package / "models" / "1.0.0" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["sha256"][name] = sha256(path.read_bytes()).hexdigest()
+    file.write_text(json.dumps(manifest))
 
 
 def test_untouched_copy_loads(package: Path):
@@ -51,6 +56,7 @@ def test_untouched_copy_loads(package: Path):
         ("data/car.csv", "data"),
         ("config.yml", "config"),
         ("pipeline.py", "code"),
+        ("model.py", "code"),
         ("training.lock", "lock"),
     ],
 )
@@ -68,6 +74,22 @@ def test_digest_is_checked_before_parsing(package: Path):
     (package / "models/1.0.0/model.json").write_bytes(b"\x80\x04 not JSON")
     with pytest.raises(TamperedError, match="artefact"):
         load("1.0.0", package)
+
+
+def test_configuration_is_checked_before_parsing(package: Path):
+    """So is a configuration that no YAML parser could read."""
+    (package / "config.yml").write_bytes(b"{ not: [YAML")
+    with pytest.raises(TamperedError, match="config"):
+        load("1.0.0", package)
+
+
+def test_a_package_is_loaded_with_its_own_configuration(package: Path):
+    """Fields and labels are those of the package that is named, not of the one installed."""
+    path = package / "config.yml"
+    path.write_text(path.read_text().replace("vgood", "superb"))
+    resign(package, "config", path)
+
+    assert load("1.0.0", package).classes == ("unacc", "acc", "good", "superb")
 
 
 def test_missing_version_says_what_there_is(package: Path):

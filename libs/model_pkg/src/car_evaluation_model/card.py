@@ -160,7 +160,7 @@ def _text(x: float, y: float, content: str, fill: str = "black") -> str:
 
 def pages(config: Config, version: str) -> dict[str, str]:
     """File name -> content of a release's card."""
-    _, manifest = read_release(config, version)
+    _, _, manifest = read_release(version)
     confusion = manifest.metrics.confusion
     rows = [sum(line) // config.training.repeats for line in confusion]
     return {

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
-from car_evaluation_model.config.core import PACKAGE, Field, Frozen, read_config, read_version
+from car_evaluation_model.config.core import PACKAGE, Field, Frozen, read_version
 from car_evaluation_model.errors import (
     InvalidArtefactError,
     InvalidRowsError,
@@ -132,9 +132,8 @@ def load(version: str | None = None, package: Path = PACKAGE) -> Model:
     Raises:
         ModelError: one of its leaves says what is wrong and where; nothing half-loaded is returned.
     """
-    config = read_config()
-    version = version or read_version()
-    content, manifest = read_release(config, version, package)
+    version = version or read_version(package)
+    config, content, manifest = read_release(version, package)
     check_library(manifest)
     try:
         artefact = Artefact.model_validate_json(content)

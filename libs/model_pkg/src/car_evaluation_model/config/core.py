@@ -105,13 +105,13 @@ class Config(Frozen):
 
 
 @cache
-def read_config() -> Config:
-    """Parse the packaged `config.yml`.
+def read_config(package: Path = PACKAGE) -> Config:
+    """Parse a package's `config.yml`.
 
     Raises:
         ConfigError: it is missing, not YAML, or not a `Config`.
     """
-    path = PACKAGE / "config.yml"
+    path = package / "config.yml"
     try:
         return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
@@ -119,9 +119,9 @@ def read_config() -> Config:
 
 
 @cache
-def read_version() -> str:
-    """The version this package carries, from the file `VERSION`."""
-    path = PACKAGE / "VERSION"
+def read_version(package: Path = PACKAGE) -> str:
+    """The version a package carries, from the file `VERSION`."""
+    path = package / "VERSION"
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -1,8 +1,8 @@
 """Files of the package: the training data in, releases (artefact and manifest) out and in again.
 
 A manifest names the sha256 of everything that made its artefact, and reading checks all of them
-before a byte of the artefact is parsed. That catches corruption and mixed-up files. Against
-somebody who can rewrite the manifest too, install the wheel by hash.
+before a byte of configuration or artefact is parsed. That catches corruption and mixed-up files.
+Against somebody who can rewrite the manifest too, install the wheel by hash.
 """
 
 import csv
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from car_evaluation_model.config.core import PACKAGE, Config, Frozen
+from car_evaluation_model.config.core import PACKAGE, Config, Frozen, read_config
 from car_evaluation_model.errors import (
     InvalidArtefactError,
     ModelNotFoundError,
@@ -28,12 +28,13 @@ CODE = (
     "config/core.py",
     "estimators.py",
     "evaluation.py",
+    "model.py",
     "pipeline.py",
     "processing/data_manager.py",
     "processing/features.py",
     "train_pipeline.py",
 )
-"""The modules that an artefact's bytes depend on."""
+"""The modules that an artefact's bytes and their meaning depend on."""
 LOCK = "training.lock"
 """The part of the repository's lock file that trains: versions and hashes, for `pip install -r`."""
 
@@ -165,8 +166,8 @@ def write_release(
     return manifest
 
 
-def read_release(config: Config, version: str, package: Path = PACKAGE) -> tuple[bytes, Manifest]:
-    """The artefact's bytes, verified against the manifest, and the manifest.
+def read_release(version: str, package: Path = PACKAGE) -> tuple[Config, bytes, Manifest]:
+    """The configuration and the artefact's bytes, verified against the manifest, and that.
 
     Raises:
         ModelNotFoundError: the package does not carry this version.
@@ -177,6 +178,9 @@ def read_release(config: Config, version: str, package: Path = PACKAGE) -> tuple
     path = folder / "model.json"
     try:
         manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+        # The configuration names the data, so it is the first whose digest has to be right.
+        _expect("config", digest(package / "config.yml"), manifest, package)
+        config = read_config(package)
         found = digests(config, path, package)
         content = path.read_bytes()
     except OSError as error:
@@ -186,10 +190,15 @@ def read_release(config: Config, version: str, package: Path = PACKAGE) -> tuple
         ) from error
     except ValidationError as error:
         raise InvalidArtefactError(f"{folder / 'manifest.json'}: {error}") from error
-    for name, expected in manifest.sha256.model_dump().items():
-        if getattr(found, name) != expected:
-            raise TamperedError(
-                f"{name} of model {version} in {package}: sha256 is {getattr(found, name)}, the "
-                f"manifest names {expected}; install the package again, or train again"
-            )
-    return content, manifest
+    for name, sha in found.model_dump().items():
+        _expect(name, sha, manifest, package)
+    return config, content, manifest
+
+
+def _expect(name: str, found: str, manifest: Manifest, package: Path) -> None:
+    expected = getattr(manifest.sha256, name)
+    if found != expected:
+        raise TamperedError(
+            f"{name} of model {manifest.version} in {package}: sha256 is {found}, the manifest "
+            f"names {expected}; install the package again, or train again"
+        )

@@ -20,7 +20,7 @@ from setuptools import setup
 ROOT = Path(__file__).parents[2]
 PACKAGES = (ROOT / "libs/failover/src/failover", ROOT / "services/gateway/src/gateway")
 COMPILED = {
-    "failover": "balance budget deadline ejection instance outcome pool retry tiers tries",
+    "failover": "balance budget deadline declared ejection instance outcome pool retry tiers tries",
     "gateway": (
         "admission answer attempts auth client core exchange http1 keepalive ledger limits mirror"
         " problems refused request routes service shadow turn upload upstream"

@@ -1,6 +1,9 @@
 """Requirements on time limits."""
 
-from failover import attempt_deadline, deadline_of, parse_millis, remaining_millis
+from datetime import UTC, datetime
+
+import pytest
+from failover import attempt_deadline, deadline_of, parse_millis, remaining_millis, retry_after
 from hypothesis import given, strategies as st
 
 SECONDS = st.floats(0.001, 1000)
@@ -29,3 +32,22 @@ def test_what_is_forwarded_never_promises_too_much():
     """Rounded down, and never negative."""
     assert remaining_millis(10.0, 10.0019) == 1
     assert remaining_millis(10.0, 9.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("Sun, 22 Nov 2026 08:00:20 GMT", 20.0),
+        ("Sun, 22 Nov 2026 07:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("٣", None),
+        ("", None),
+    ],
+)
+def test_a_pause_is_seconds_or_a_date(value: str, seconds: float | None):
+    """Both forms of `Retry-After` (RFC 9110, 10.2.3); anything else says nothing."""
+    now = datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp()
+
+    assert retry_after(value, now) == seconds

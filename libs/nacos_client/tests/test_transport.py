@@ -159,6 +159,7 @@ async def test_a_refusing_instance_is_no_failure(
         ("POST", {}, {}, 1),
         ("POST", {"idempotent": True}, {}, 2),
         ("POST", {}, {"gateway.idempotent": "GET /x, POST /predict"}, 2),
+        ("POST", {}, {"gateway.idempotent": "POST /*"}, 2),
         ("GET", {"idempotent": False}, {}, 1),
     ],
 )

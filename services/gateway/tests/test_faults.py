@@ -9,11 +9,9 @@ import json
 import re
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import pytest
 from failover import Budget, BudgetPolicy, Instance
-from gateway.http1 import ResponseHead
 from gateway.routes import Route, Table
 from gateway.service import Limits
 
@@ -377,24 +375,6 @@ async def test_what_not_every_instance_declares_is_not_repeated(world):
 
     assert (reply.status, reply.attempts) == (504, 1)
     assert sum(len(instance.executed) for instance in both) == before + 1
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (b"7", 7.0),
-        (b"Sun, 22 Nov 2026 08:00:20 GMT", 20.0),
-        (b"Sun, 22 Nov 2026 07:00:00 GMT", 0.0),
-        (b"soon", None),
-        (b"-1", None),
-    ],
-)
-def test_a_pause_is_seconds_or_a_date(value: bytes, seconds: float | None):
-    """Both forms of `Retry-After` (RFC 9110, 10.2.3); anything else says nothing."""
-    head = ResponseHead(503, [], {b"retry-after": value}, 0, False, False, True)  # noqa: FBT003
-    now = datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp()
-
-    assert head.retry_after(now) == seconds
 
 
 async def test_a_service_can_rule_out_another_attempt(world):

@@ -2,7 +2,14 @@
 
 from failover.balance import Member
 from failover.budget import Budget, BudgetPolicy
-from failover.deadline import attempt_deadline, deadline_of, parse_millis, remaining_millis
+from failover.deadline import (
+    attempt_deadline,
+    deadline_of,
+    parse_millis,
+    remaining_millis,
+    retry_after,
+)
+from failover.declared import Declared
 from failover.ejection import Cause, EjectionPolicy
 from failover.instance import Instance
 from failover.outcome import (
@@ -27,6 +34,7 @@ __all__ = [
     "Budget",
     "BudgetPolicy",
     "Cause",
+    "Declared",
     "EjectionPolicy",
     "Instance",
     "Member",
@@ -46,4 +54,5 @@ __all__ = [
     "deadline_of",
     "parse_millis",
     "remaining_millis",
+    "retry_after",
 ]

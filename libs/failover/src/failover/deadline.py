@@ -6,6 +6,7 @@ monotonic clock.
 """
 
 import math
+from email.utils import parsedate_to_datetime
 
 
 def deadline_of(now: float, limit: float, asked: float | None = None) -> float:
@@ -29,6 +30,24 @@ def parse_millis(value: str) -> float | None:
     if not (value.isascii() and value.isdigit() and 0 < len(value) < 10):  # noqa: PLR2004 - 11 days
         return None
     return int(value) / 1000 or None
+
+
+def retry_after(value: str, wall: float) -> float | None:
+    """Seconds that a `Retry-After` asks for: a number or a date (RFC 9110, 10.2.3).
+
+    Args:
+        value: of the field.
+        wall: Unix time now.
+
+    Returns:
+        0 for a date that has passed, None for what is neither.
+    """
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - wall)
+    except (ValueError, OverflowError):
+        return None
 
 
 def remaining_millis(now: float, deadline: float) -> int:

@@ -14,6 +14,7 @@ import httpx
 from failover import (
     IDEMPOTENT_METHODS,
     Again,
+    Declared,
     Instance,
     Member,
     Outcome,
@@ -22,12 +23,10 @@ from failover import (
     Stop,
     Tries,
     classify_status,
+    retry_after,
 )
 
 from nacos_client.snapshot import Known, Snapshot
-
-IDEMPOTENT_LABEL = "gateway.idempotent"
-"""Metadata in which a service names requests that may run twice: `POST /api/v1/predict, …`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class Balancer:
         self.service = service
         self._pool = Pool(cluster=cluster)
         self._known: tuple[Instance, ...] = ()
+        self._declared = Declared()
         self._lock = threading.Lock()
 
     def call(
@@ -60,6 +60,23 @@ class Balancer:
         """Begin a call; `snapshot` tells before each attempt what discovery knows."""
         return Call(self, request, snapshot, policy)
 
+    def repeatable(self, request: httpx.Request, snapshot: Snapshot) -> bool:
+        """Whether a request may run twice: by its caller's word, its method or its service's."""
+        said = request.extensions.get("idempotent")
+        if said is not None:
+            return bool(said)
+        if request.method in IDEMPOTENT_METHODS:
+            return True
+        with self._lock:
+            self._take_over(snapshot)
+            return self._declared.allows(request.method, request.url.path)
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        if isinstance(snapshot, Known) and snapshot.instances != self._known:
+            self._pool.sync(snapshot.instances, time.monotonic())
+            self._known = snapshot.instances
+            self._declared = Declared(instance.metadata for instance in self._known)
+
     def pick(self, tries: Tries, snapshot: Snapshot) -> Member:
         """Choose the instance for the next attempt.
 
@@ -67,10 +84,8 @@ class Balancer:
             httpx.ConnectError: there is none (left).
         """
         with self._lock:
+            self._take_over(snapshot)
             now = time.monotonic()
-            if isinstance(snapshot, Known) and snapshot.instances != self._known:
-                self._pool.sync(snapshot.instances, now)
-                self._known = snapshot.instances
             if not tries.attempts:
                 self._pool.admit(now)
             member = self._pool.pick(tries, now, random.random())  # noqa: S311
@@ -112,7 +127,7 @@ class Call:
         self._snapshot = snapshot
         self._policy = policy
         self._tries = Tries(
-            repeatable=_repeatable(request, snapshot()),
+            repeatable=balancer.repeatable(request, snapshot()),
             deadline=time.monotonic() + policy.timeout,
             retry=policy.retry,
             replayable=isinstance(request.stream, httpx.ByteStream),
@@ -156,15 +171,18 @@ class Call:
 
     def answered(self, response: httpx.Response) -> float | None:
         """Judge an answer: None if it is the one to return, else the pause before the next try."""
-        retry_after = response.headers.get("Retry-After")
+        said = response.headers.get("Retry-After")
         outcome = classify_status(
             response.status_code,
-            retry_after=retry_after is not None,
+            retry_after=said is not None,
             not_processed=response.headers.get("X-Gateway-Not-Processed") == "1",
         )
-        asked = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        asked = None if said is None else retry_after(said, time.time())
         response.extensions["nacos_instance"] = self.address.encode()
         response.extensions["nacos_attempts"] = self.attempts
+        if response.headers.get("X-Gateway-Retry") == "never":
+            self._balancer.end(self._tries, outcome)
+            return None
         return self._pause(outcome, asked)
 
     def failed(self, error: Exception) -> float | None:
@@ -198,18 +216,3 @@ def outcome_of(error: Exception) -> Outcome:
             return Outcome.BROKEN if silent else Outcome.GARBLED
         case _:
             return Outcome.ABANDONED
-
-
-def _repeatable(request: httpx.Request, snapshot: Snapshot) -> bool:
-    """Whether a request may run twice: by its method, its caller's or its service's word."""
-    said = request.extensions.get("idempotent")
-    if said is not None:
-        return bool(said)
-    if request.method in IDEMPOTENT_METHODS:
-        return True
-    instances = snapshot.instances if isinstance(snapshot, Known) else ()
-    wanted = f"{request.method} {request.url.path}"
-    return bool(instances) and all(
-        wanted in (part.strip() for part in i.metadata.get(IDEMPOTENT_LABEL, "").split(","))
-        for i in instances
-    )

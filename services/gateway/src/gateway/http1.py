@@ -7,11 +7,12 @@ it is pure: bytes in, values or a `Refusal` out (RFC 9110 section 7.6, RFC 9112 
 
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import unquote_to_bytes
+
+from failover import retry_after
 
 from gateway.problems import Refusal
 
@@ -240,14 +241,7 @@ class ResponseHead:
     def retry_after(self, wall: float) -> float | None:
         """Seconds from now, a Unix time, until `Retry-After`; None if it says nothing usable."""
         value = self.handled.get(b"retry-after")
-        if value is None:
-            return None
-        if value.isdigit():
-            return float(value)
-        try:
-            return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - wall)
-        except (ValueError, OverflowError):
-            return None
+        return None if value is None else retry_after(value.decode("latin-1"), wall)
 
     @property
     def final(self) -> bool:

@@ -3,21 +3,17 @@
 And the port to discovery: `Directory`. The data path only reads; nothing here calls Nacos.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from failover import EjectionPolicy, Instance, Member, Pool
+from failover import Declared, EjectionPolicy, Instance, Member, Pool
 
 from gateway.http1 import KEPT
 from gateway.keepalive import Upstream
 
-IDEMPOTENT = "gateway.idempotent"
-"""Instance metadata: `METHOD /path` of requests that may run twice, comma-separated; `*` stands for
-one path segment. It counts when every instance says so: any of them may be the one to repeat it."""
 MAX_QUEUE = 64
 QUEUE_SECONDS = 1.0
 
@@ -49,7 +45,7 @@ class Waiting(Protocol):
 class Service:
     """A service: instances, connections, queue, counters."""
 
-    __slots__ = ("_answers", "_declared", "_limits", "_patterns", "expected", "known", "name",
+    __slots__ = ("_answers", "_declared", "_limits", "expected", "known", "name",
                  "pool", "prefix", "queue", "upstreams")  # fmt: skip
 
     def __init__(self, name: str, limits: Limits, ejection: EjectionPolicy | None = None) -> None:
@@ -66,8 +62,7 @@ class Service:
         self.upstreams: dict[Member, Upstream] = {}
         self.queue: deque[Waiting] = deque()
         self._limits = limits
-        self._declared: frozenset[str] = frozenset()
-        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._declared = Declared()
         self._answers: dict[tuple[bytes, bytes], bool] = {}
 
     def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
@@ -80,14 +75,11 @@ class Service:
                 self.upstreams[member] = Upstream(
                     member.instance, max_idle=self._limits.upstream_idle
                 )
-        metadata = [member.instance.metadata for member in self.pool.members.values()]
-        each = [frozenset(declared_in(labels)) for labels in metadata]
-        declared = frozenset.intersection(*each) if each else frozenset[str]()
-        self._declared = frozenset(entry for entry in declared if "*" not in entry)
-        self._patterns = tuple(map(_pattern, sorted(declared - self._declared)))
+        members = self.pool.members.values()
+        self._declared = Declared(member.instance.metadata for member in members)
         self._answers = {}
         self.known = True
-        self.expected = self.expected or bool(metadata)
+        self.expected = self.expected or bool(members)
         waiting, self.queue = self.queue, deque()
         for one in waiting:
             one.wake()
@@ -95,12 +87,11 @@ class Service:
 
     def declares(self, method: bytes, path: bytes) -> bool:
         """Whether the service's owner declared that such a request may run twice."""
-        if not self._declared and not self._patterns:
+        if not self._declared:
             return False
         answer = self._answers.get((method, path))
         if answer is None:
-            entry = f"{method.decode()} {path.decode('latin-1')}"
-            answer = entry in self._declared or any(p.fullmatch(entry) for p in self._patterns)
+            answer = self._declared.allows(method.decode(), path.decode("latin-1"))
             if len(self._answers) >= KEPT:
                 self._answers.clear()
             self._answers[method, path] = answer
@@ -147,16 +138,6 @@ class Service:
             self.queue.popleft().wake()
             if len(self.queue) < left:
                 break
-
-
-def declared_in(metadata: Mapping[str, str]) -> list[str]:
-    """The entries of one instance's declaration, in a normal form."""
-    entries = metadata.get(IDEMPOTENT, "").replace(";", ",").split(",")
-    return [" ".join(entry.split()) for entry in entries if entry.strip()]
-
-
-def _pattern(entry: str) -> re.Pattern[str]:
-    return re.compile("[^/]+".join(map(re.escape, entry.split("*"))))
 
 
 class Directory(Protocol):

@@ -117,6 +117,24 @@ async def test_all_outputs_are_given_unless_some_are_asked_for(client):
     assert [output["name"] for output in some["outputs"]] == ["sums"]
 
 
+async def test_statistics_count_answers_and_their_time(client):
+    """Answers, not refusals, are counted; their time is that of their stages together."""
+    for _ in range(3):
+        await client.post(URL, content=request())
+    await client.post(URL, content=request(WORDS))
+
+    found = (await client.get("/v2/models/words/versions/1.2.0/stats")).json()
+
+    (one,) = found["model_stats"]
+    assert (one["name"], one["version"]) == ("words", "1.2.0")
+    told = one["inference_stats"]
+    assert {each["count"] for each in told.values()} == {3}
+    stages = [told[name]["ns"] for name in ("compute_input", "compute_infer", "compute_output")]
+    assert all(stages)
+    assert told["success"]["ns"] == pytest.approx(sum(stages), abs=2)
+    assert (await client.get("/v2/models/other/stats")).status_code == 404
+
+
 async def test_the_order_of_inputs_and_nesting_do_not_matter(client, model):
     """Data may be nested as the shape says, and inputs come in any order."""
     nested = PLACES | {"data": [[1, 2, 3], [4, 5, 6.5]]}

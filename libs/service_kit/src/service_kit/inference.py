@@ -60,7 +60,7 @@ def add_inference(
 
     @router.get("")
     async def server_metadata() -> dict[str, Any]:
-        return {"name": about["name"], "version": about["version"], "extensions": []}
+        return {"name": about["name"], "version": about["version"], "extensions": ["statistics"]}
 
     @router.get("/health/live")
     async def live() -> dict[str, bool]:
@@ -80,6 +80,11 @@ def add_inference(
         @router.get(path + "/ready", responses=problems(404))
         async def model_ready(model_name: str, model_version: str | None = None) -> Response:
             return _ready({"name": _find(model, model_name, model_version).name}, health)
+
+        @router.get(path + "/stats", responses=problems(404))
+        async def statistics(model_name: str, model_version: str | None = None) -> Response:
+            spec = _find(model, model_name, model_version)
+            return Response(orjson.dumps(_statistics(spec, stages)), media_type="application/json")
 
         @router.post(
             path + "/infer", responses=problems(404), openapi_extra=json_body(InferRequest)
@@ -129,6 +134,26 @@ def _metadata(spec: ModelSpec) -> dict[str, Any]:
         "inputs": [_described(tensor) for tensor in spec.inputs],
         "outputs": [_described(tensor) for tensor in spec.outputs],
     }
+
+
+def _statistics(spec: ModelSpec, stages: Stages) -> dict[str, Any]:
+    """Return what is counted of the members that Triton's statistics extension names.
+
+    Source: github.com/triton-inference-server/server, docs/protocol/extension_statistics.md.
+    """
+    count, seconds = stages.answers, stages.seconds
+
+    def spent(*names: str) -> dict[str, int]:
+        return {"count": count, "ns": round(sum(seconds[name] for name in names) * 1e9)}
+
+    told = {
+        "success": spent("decode", "compute", "encode"),
+        "compute_input": spent("decode"),
+        "compute_infer": spent("compute"),
+        "compute_output": spent("encode"),
+    }
+    one = {"name": spec.name, "version": spec.version, "inference_stats": told}
+    return {"model_stats": [one]}
 
 
 def _described(tensor: TensorSpec) -> dict[str, Any]:

@@ -36,6 +36,16 @@ class Stages:
         sums[1] += computed - decoded
         sums[2] += encoded - computed
 
+    @property
+    def answers(self) -> int:
+        """How many were counted."""
+        return sum(self._counts[0])
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each stage took in all."""
+        return dict(zip(_NAMES, self._sums, strict=True))
+
     def collect(self) -> Iterator[Metric]:
         """Yield the histograms."""
         family = HistogramMetricFamily(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from failover import IDEMPOTENT_METHODS, Tries, deadline_of, parse_millis
+from failover import IDEMPOTENT_METHODS, Tries, attempt_deadline, deadline_of, parse_millis
 
 from gateway import problems
 from gateway.core import Core
@@ -43,6 +43,16 @@ class Terms:
     def prefix(self) -> bytes:
         """What the route strips from the path."""
         return self.route.strip if self.route.service else self.service.prefix
+
+    def due(self, now: float, *, streamed: bool) -> float:
+        """When an attempt that has sent all of the request by now is given up.
+
+        The time that a streamed body took does not count: its client took it.
+        """
+        route, tries = self.route, self.tries
+        if streamed:
+            tries.deadline = max(tries.deadline, now + min(route.per_try, self.limit))
+        return attempt_deadline(now, tries.deadline, route.per_try)
 
     def leave(self) -> None:
         """Give back the place on the route."""

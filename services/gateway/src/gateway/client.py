@@ -10,25 +10,15 @@ from typing import cast
 
 import httptools
 
-from gateway import problems
+from gateway import http1, problems
 from gateway.core import Core, Port
 from gateway.exchange import Exchange
-from gateway.http1 import (
-    HANDLED,
-    MAX_FIELDS,
-    MAX_HEAD_BYTES,
-    SINGLE,
-    Head,
-    check_head,
-    oversized,
-    stand_in,
-)
+from gateway.http1 import HANDLED, MAX_FIELDS, SINGLE, Head
 from gateway.problems import Refusal
 from gateway.refused import Refused
 from gateway.request import Forwarded
-from gateway.turn import Turn, take_up
+from gateway.turn import Turn, queue, take_up
 
-MAX_AHEAD = 16
 LINGER = 2.0
 """Seconds a refused client has to read its answer before the connection is cut."""
 HIGH_WATER = 64 * 1024
@@ -159,7 +149,7 @@ class ClientConnection(asyncio.Protocol):
         parser = self._parser
         head: Head | Refusal
         try:
-            head = self._head = check_head(
+            head = self._head = http1.check_head(
                 parser.get_method(), self._url, parser.get_http_version(), self._lines,
                 self._handled, repeated=self._repeated, keep_alive=parser.should_keep_alive(),
             )  # fmt: skip
@@ -244,11 +234,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._current is None and not self._turns:
             self._begin(head)
-        elif len(self._turns) < MAX_AHEAD:
-            self._turns.append(Turn(head))
-            self.hold(held=True)
         else:
-            self._turns[-1].end()
+            queue(self._turns, head)
+            self.hold(held=True)
 
     def _begin(self, head: Head | Refusal) -> Exchange | Refused:
         self.due = float("inf")
@@ -263,20 +251,16 @@ class ClientConnection(asyncio.Protocol):
         turn = self._turns.popleft()
         if not self._turns:
             self.hold(held=False)
-        current = self._begin(turn.head)
-        for chunk in turn.chunks:
-            current.body(chunk)
-        if turn.complete:
-            current.body_end(self._core.clock())
+        turn.feed(self._begin(turn.head), self._core.clock)
 
     def _wait_for_head(self, received: int) -> None:
         """Bound an incomplete head in time and size."""
         if not self._head_bytes and self._current is None:
             self.due = self._core.clock() + self._core.edge.head
         self._head_bytes += received
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > http1.MAX_HEAD_BYTES:
             self._in_head = False
-            self._take(oversized(self._url))
+            self._take(http1.oversized(self._url))
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
         if isinstance(error, httptools.HttpParserCallbackError):
@@ -299,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
         if self._body_follows and self._head is not None:
             self._body_follows = False
             self._resuming = True
-            self._parser.feed_data(stand_in(self._head.length))
+            self._parser.feed_data(http1.stand_in(self._head.length))
             self._resuming = False
         if rest and not (self._current is not None and self._current.tunnel(rest)):
             self.data_received(rest)

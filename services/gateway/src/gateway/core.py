@@ -138,7 +138,10 @@ class Core:
         lines, document = problems.render(refusal, context)
         now = self.clock()
         answer.whole(
-            refusal.status, [*lines, *record.lines(now)], document, to_head=head.method == b"HEAD"
+            refusal.status,
+            [*lines, *record.lines(now, None)],
+            document,
+            to_head=head.method == b"HEAD",
         )
         self.ledger.close(record, refusal.status, answer.sent, refusal.error, now)
         client.answered(close=answer.close)

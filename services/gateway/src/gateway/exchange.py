@@ -8,11 +8,10 @@
     ANSWERING   the head has been passed on: nothing can be retried any more
     TUNNEL      after a 101
 
-Everything is a callback of a connection or of the sweep; there is no task per request. Which
-failures are retried is `failover.TABLE`; the one place that asks is `Attempts.fail`.
+Everything is a callback of a connection or of the sweep; there is no task per request.
 """
 
-from failover import Nobody, Outcome, attempt_deadline, classify_status
+from failover import Nobody, Outcome, classify_status
 
 from gateway import problems, request
 from gateway.admission import Terms
@@ -93,7 +92,7 @@ class Exchange:
                 self._attempts.connection.transport.write(LAST_CHUNK)
             self._attempts.connection.whole = True
             if self.phase is Phase.SENT:
-                self.due = self._attempt_due(now)
+                self.due = self._terms.due(now, streamed=self.upload.streaming)
 
     def client_lost(self) -> None:
         """The client went away: stop, and learn nothing about the instance."""
@@ -133,7 +132,9 @@ class Exchange:
         if upload.streaming:
             upload.forget()
             self._client.hold(held=False)
-        self.due = self._attempt_due(now) if upload.complete else now + self._core.edge.body
+        self.due = now + self._core.edge.body
+        if upload.complete:
+            self.due = self._terms.due(now, streamed=upload.streaming)
         connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=upload.complete)
 
     # The response arrives.
@@ -155,12 +156,7 @@ class Exchange:
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
         self._settle_end()
-        tries = self._terms.tries
-        under_way = int(tries.current is not None)
-        lines = self._record.lines(now, under_way=under_way, waited=now - tries.started)
-        if self._core.debug:
-            lines.append(f"X-Gateway-Upstream: {tries.tried[-1].address}\r\n".encode())
-        self.answer.head(head, lines)
+        self.answer.head(head, self._record.lines(now, self._terms.tries, debug=self._core.debug))
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
@@ -208,7 +204,8 @@ class Exchange:
         self._record.head_at = now
         self.phase = Phase.TUNNEL
         self.due = now + self._core.edge.tunnel_idle
-        self.answer.switched(head, self._record.lines(now, under_way=1), data)
+        lines = self._record.lines(now, self._terms.tries, debug=self._core.debug)
+        self.answer.switched(head, lines, data)
 
     def tunnel(self, data: bytes) -> bool:
         """Pass a client's bytes on; False if this is no tunnel."""
@@ -266,13 +263,6 @@ class Exchange:
         """Have the client see its connection end."""
         self._client.abort()
 
-    def _attempt_due(self, now: float) -> float:
-        """When this attempt is given up; the time a streamed body took does not count."""
-        route, tries = self._terms.route, self._terms.tries
-        if self.upload.streaming:
-            tries.deadline = max(tries.deadline, now + min(route.per_try, self._terms.limit))
-        return attempt_deadline(now, tries.deadline, route.per_try)
-
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a problem document."""
         self._attempts.drop()
@@ -291,9 +281,8 @@ class Exchange:
             self.refuse(refusal)
 
     def _settle_end(self) -> None:
-        """Say at the last moment whether the client's connection ends with its answer."""
-        if not self.upload.complete or self._core.draining:
-            self.answer.close = True
+        """Decide at the last moment whether the client's connection ends with its answer."""
+        self.answer.close |= self._core.draining or not self.upload.complete
 
     def _finish(self, status: int, result: str, now: float) -> None:
         self._leave()

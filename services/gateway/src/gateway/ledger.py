@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 
-from failover import Outcome, Stopped
+from failover import Outcome, Stopped, Tries
 
 from gateway.http1 import REQUEST_ID, Head
 
@@ -45,15 +45,18 @@ class Record:
         self.route = "none"
         self.service = "unknown"
 
-    def lines(self, now: float, *, under_way: int = 0, waited: float = 0.0) -> list[bytes]:
+    def lines(self, now: float, tries: Tries | None, *, debug: bool = False) -> list[bytes]:
         """The response fields that tell about the way of the request, rendered.
 
         Args:
             now: the clock.
-            under_way: attempts that have not ended, 0 or 1.
-            waited: seconds that the last instance took, of all that the gateway took.
+            tries: what was tried, if an instance answers.
+            debug: name that instance.
         """
-        attempts = len(self.attempts) + under_way
+        attempts, waited = len(self.attempts), 0.0
+        if tries is not None:
+            attempts += tries.current is not None
+            waited = now - tries.started
         took = (now - self.started) * 1000
         lines = [
             self.id_line,
@@ -62,6 +65,8 @@ class Record:
         ]
         if self.stopped is Stopped.BUDGET:
             lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
+        if debug and tries is not None:
+            lines.append(f"X-Gateway-Upstream: {tries.tried[-1].address}\r\n".encode())
         return lines
 
     def describe(self, *, addresses: bool) -> list[dict[str, object]]:

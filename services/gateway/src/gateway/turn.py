@@ -1,5 +1,8 @@
 """How a request begins: now, or, if its client sent it ahead (pipelining), when its turn comes."""
 
+from collections import deque
+from collections.abc import Callable
+
 from gateway.admission import admit
 from gateway.answer import Answer
 from gateway.core import Client, Core
@@ -8,6 +11,9 @@ from gateway.http1 import Head
 from gateway.mirror import Mirrored
 from gateway.problems import Refusal
 from gateway.refused import Refused
+
+MAX_AHEAD = 16
+"""Requests that may wait; those that were sent after them are not answered."""
 
 
 class Turn:
@@ -26,11 +32,26 @@ class Turn:
         if not self._last:
             self.chunks.append(data)
 
+    def feed(self, current: Exchange | Refused, clock: Callable[[], float]) -> None:
+        """Give what has arrived of it to what answers it."""
+        for chunk in self.chunks:
+            current.body(chunk)
+        if self.complete:
+            current.body_end(clock())
+
     def end(self) -> None:
         """Be the last: what was sent after it is not answered, and its answer says so."""
         self._last = self.complete = True
         if isinstance(self.head, Head):
             self.head.close = True
+
+
+def queue(turns: deque[Turn], head: Head | Refusal) -> None:
+    """Let a request wait, or, if there are enough, be the one after the last."""
+    if len(turns) < MAX_AHEAD:
+        turns.append(Turn(head))
+    else:
+        turns[-1].end()
 
 
 def take_up(core: Core, client: Client, head: Head | Refusal) -> Exchange | Refused:

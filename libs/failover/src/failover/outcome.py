@@ -107,16 +107,13 @@ def classify_status(
     return Outcome.UNAVAILABLE
 
 
-def classify_loss(*, sent: bool, seen: bool, reused: bool) -> Outcome:
-    """Say what the loss of a connection before the end of the response head proves.
+def classify_loss(*, seen: bool, reused: bool) -> Outcome:
+    """Say what the loss of a connection proves that has a request, and no whole response head yet.
 
     Args:
-        sent: at least one byte of the request was handed to the socket.
         seen: at least one byte of a response arrived.
         reused: the connection had served an earlier request.
     """
-    if not sent:
-        return Outcome.REFUSED
     if seen:
         return Outcome.GARBLED
     return Outcome.STALE if reused else Outcome.BROKEN

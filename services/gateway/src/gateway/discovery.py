@@ -12,14 +12,14 @@ from typing import Protocol
 from nacos_client import Discovery, Known, Snapshot
 
 from gateway.problems import Refusal
-from gateway.service import Limits, Service
+from gateway.service import NAME, Limits, Service
 
 MAX_FOLLOWED = 256
 FORGET_ABSENT = 10.0
 """Seconds for which a name is known to be absent."""
 MAKE_ROOM = 1.0
 """The same when there is no room for another name: this bounds how often Nacos is asked."""
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_NAME = re.compile(NAME)
 
 
 class Registry(Protocol):

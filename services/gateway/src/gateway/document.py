@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from gateway.auth import Keys
 from gateway.limits import Gate, Rate
 from gateway.routes import Route, Split, Table
+from gateway.service import NAME
 from gateway.shadow import Shadow
 
 DATA_ID = "gateway"
@@ -22,9 +23,7 @@ Path = Annotated[
     str, StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$", max_length=512)
 ]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-ServiceName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
-]
+ServiceName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Labels = Annotated[dict[str, str], Field(min_length=1, max_length=8)]

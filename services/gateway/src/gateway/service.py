@@ -14,6 +14,8 @@ from failover import Declared, EjectionPolicy, Instance, Member, Pool
 from gateway.http1 import KEPT
 from gateway.keepalive import Upstream
 
+NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+"""What the name of a service may be: a pattern."""
 MAX_QUEUE = 64
 QUEUE_SECONDS = 1.0
 

@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         if consumer is None:
             self.pool.forget(self)
         elif self._head is None:
-            loss = classify_loss(sent=True, seen=self.seen, reused=self.reused)
+            loss = classify_loss(seen=self.seen, reused=self.reused)
             consumer.response_lost(loss)
         elif error is None and self._head.length is None and not self._head.chunked:
             consumer.response_end()

@@ -136,10 +136,10 @@ class Service:
 
         If it may not have what is free now, it waits on, and the next one tries.
         """
-        for left in range(len(self.queue), 0, -1):
+        untold = len(self.queue)
+        while untold:
             self.queue.popleft().wake()
-            if len(self.queue) < left:
-                break
+            untold = untold - 1 if len(self.queue) >= untold else 0
 
 
 class Directory(Protocol):

@@ -128,7 +128,7 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
         max_ms=max(latencies),
         left_after=left_after(traffic.readings, fault.bad, begun, ended),
         recovered_after=recovered_after,
-        errors=collections.Counter(_error(one) for one in failed if one.kind == DECLARED),
+        errors=dict(collections.Counter(_error(one) for one in failed if one.kind == DECLARED)),
         examples=[
             f"{one.kind} {one.due - begun:+.3f} s, {one.latency:.3f} s: {_error(one)}"
             for one in failed[:8]

@@ -92,7 +92,9 @@ def test_the_commands_work_and_make_a_user_that_suffices(
 @pytest.mark.nacos
 def test_the_metrics_to_watch_exist(service: Callable[..., Any], nacos: NacosAccess) -> None:
     """Every metric that the document names is exported by a service or by the gateway."""
-    exported = service("kmeans", nacos).metrics() + service("gateway", nacos).metrics()
+    exported = "".join(
+        service(name, nacos).metrics() for name in ("classifier", "kmeans", "gateway")
+    )
     names = {each.removesuffix("_total") for each in watched_metrics()}
 
     assert len(names) > 8

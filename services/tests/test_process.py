@@ -100,6 +100,7 @@ def test_livez_answers_while_computing(service, tmp_path, package, path, body):
     assert_alive_while(service(package).url, path, body, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"), [(PREDICT, BATCH), (V2, tensors(10_000))], ids=["batch", "batch-v2"]
 )

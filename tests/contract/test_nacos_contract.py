@@ -102,6 +102,7 @@ async def test_two_instances_of_one_service_in_one_process(world: Any) -> None:
         await eventually(lambda: [row[0] for row in world.shown("models")] == ["127.0.0.1:8002"])
 
 
+@pytest.mark.outage
 async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None:
     """It changes in place, stays when its process ends, and goes when it is withdrawn."""
     nacos = world.client()
@@ -124,6 +125,7 @@ async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None
         assert world.shown("kept") == []
 
 
+@pytest.mark.outage
 async def test_a_persistent_instance_is_kept_right(world: Any) -> None:
     """What is changed by hand is found and undone, as for any other."""
     async with world.client() as nacos:
@@ -169,6 +171,7 @@ async def test_a_disabled_instance_gets_no_calls(world: Any) -> None:
         await eventually(lambda: _count(discovery.snapshot) == 1)
 
 
+@pytest.mark.outage
 async def test_what_is_changed_by_hand_is_set_right(world: Any) -> None:
     """Another weight, other metadata or a disabling in the console are found and undone.
 

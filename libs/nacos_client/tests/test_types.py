@@ -10,6 +10,7 @@ import pytest
 USAGE = Path(__file__).with_name("typed_usage.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_usage_is_typed(checker: str, tmp_path: Path) -> None:
     """A user's code passes mypy and pyright, both strict, without a cast or an ignore."""

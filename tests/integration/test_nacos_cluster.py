@@ -40,7 +40,7 @@ def servers(tmp_path: Path) -> Iterator[list[NacosServer]]:
         for member in members:
             member.start()
         wait_until(
-            lambda: all([member.is_ready() for member in members]),  # each is looked after
+            lambda: {member.is_ready() for member in members} == {True},
             seconds=300,
             what=f"all members answer logins; their logs: {tmp_path}",
         )

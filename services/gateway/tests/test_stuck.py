@@ -166,8 +166,10 @@ async def endless(instance, wire):
 
 
 async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
-    """The download is cut after the idle time; the instance keeps its good name."""
+    """The download is cut after the idle time, the client too; the instance keeps its name."""
     gateway = await world.gateway(await world.instance(endless), edge=Edge(response_idle=0.2))
+    shift = 0.0
+    gateway.core.clock = lambda: time.monotonic() + shift
     wire = await gateway.connect()
     wire.writer.transport.pause_reading()
     wire.send(GET)
@@ -177,6 +179,8 @@ async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
     assert [result for *_, result in gateway.core.ledger.requests] == ["client_slow"]
     member = member_of(gateway)
     assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    shift += 3.0
+    await world.until(lambda: not gateway.port.connections, "the end of the connection")
 
 
 async def test_an_instance_that_does_not_read_is_blamed(world):

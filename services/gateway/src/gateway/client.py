@@ -50,9 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._handled: dict[bytes, bytes] = {}
         self._head: Head | None = None
-        self._head_bytes = 0
-        self._repeated = 0
-        self._unsent = 0
+        self._head_bytes = self._repeated = self._unsent = 0
         self._in_head = False
         self._body_follows = False
         self._resuming = False
@@ -119,8 +117,7 @@ class ClientConnection(asyncio.Protocol):
             self._url = b""
             self._lines = []
             self._handled = {}
-            self._head_bytes = 0
-            self._repeated = 0
+            self._head_bytes = self._repeated = 0
             self._in_head = True
 
     def on_url(self, url: bytes) -> None:
@@ -192,8 +189,10 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def answered(self, *, close: bool) -> None:
-        """Go on with the next request, or close."""
+        """Go on with the next request, or close, unless it was cut meanwhile."""
         self._current = None
+        if self._lingering:
+            return
         if close:
             self._linger()
         elif self._turns:
@@ -204,6 +203,7 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection once what was written is sent."""
         self._lingering = True
+        self.due = self._core.clock() + LINGER
         self._transport.close()
 
     def cut(self) -> None:

@@ -44,8 +44,8 @@ plain HTTP every 10 ms, so no library reports on itself:
 * **back after restart**: from the first answer of the restarted server until it hands it out again.
   Where a library repairs itself by a slow timer, luck decides how slow: the worst of all is shown.
 * **idle**: one instance registered, nothing else to do. CPU as a share of one core.
-* **scale**: every service of a full server subscribed by one process: seconds and CPU until all are
-  known, then memory and CPU with nothing changing.
+* **scale**: every service of a full server subscribed by one process: seconds until all are known,
+  the CPU of the process by then, its start included, then memory and CPU with nothing changing.
 """
 
 

@@ -179,6 +179,18 @@ async def well(instance: FakeInstance, wire: Wire) -> None:
         wire.send(OK)
 
 
+def answering_after(go: asyncio.Event) -> Behaviour:
+    """Answer every request once `go` is set."""
+
+    async def behaviour(instance: FakeInstance, wire: Wire) -> None:
+        while True:
+            await instance.take(wire)
+            await go.wait()
+            wire.send(OK)
+
+    return behaviour
+
+
 @dataclass
 class Gateway:
     """A data port in this process."""
@@ -225,6 +237,7 @@ class World:
     """What a test builds, and what is torn down after it."""
 
     well = staticmethod(well)
+    answering_after = staticmethod(answering_after)
     OK = OK
 
     def __init__(self) -> None:

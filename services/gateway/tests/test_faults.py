@@ -421,12 +421,7 @@ async def test_an_instance_that_leaves_while_it_is_asked_leaves_no_label(world):
     """Otherwise every rolling update would leave some behind for ever."""
     go = asyncio.Event()
 
-    async def waiting(instance, wire):
-        await instance.take(wire)
-        await go.wait()
-        wire.send(world.OK)
-
-    gateway = await world.gateway(await world.instance(waiting))
+    gateway = await world.gateway(await world.instance(world.answering_after(go)))
     calling = asyncio.create_task(gateway.call())
     await world.until(lambda: bool(gateway.core.active))
     (member,) = gateway.service.pool.members.values()

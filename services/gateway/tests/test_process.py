@@ -8,7 +8,8 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,20 @@ def environment(cache, port: int, admin: int, **more: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+@contextmanager
+def running(log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A gateway whose output goes to a file; ended with the block, whatever happens in it."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway"], stdout=output, stderr=output, env=env
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_a_bad_environment_is_named():
     """Exit code 2 and one line with every bad variable."""
     done = subprocess.run(
@@ -77,12 +92,8 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     instance = await world.instance()
     await seed(tmp_path, instance)
     port, admin = free_port(), free_port()
-    log = (tmp_path / "log").open("wb")
-    process = subprocess.Popen(  # noqa: ASYNC220 - starts in no time
-        [sys.executable, "-m", "gateway"], stdout=log, stderr=log,
-        env=environment(tmp_path, port, admin, GATEWAY_WORKERS="2"),
-    )  # fmt: skip
-    try:
+    env = environment(tmp_path, port, admin, GATEWAY_WORKERS="2")
+    with running(tmp_path / "log", env) as process:
         async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
             await ready(http, admin, process)
             first = children(process.pid)
@@ -110,10 +121,6 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             process.terminate()
             assert await asyncio.to_thread(process.wait, 30) == 0
             assert not any(map(alive, now))
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
     lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()
              if line.startswith(b"{")]  # fmt: skip
     requests = [line for line in lines if line["event"] == "request"]
@@ -128,15 +135,11 @@ async def test_the_data_port_is_as_the_environment_says(world, tmp_path, certifi
     instance = await world.instance()
     await seed(tmp_path, instance)
     port, admin = free_port(), free_port()
-    log = (tmp_path / "log").open("wb")
-    process = subprocess.Popen(  # noqa: ASYNC220 - starts in no time
-        [sys.executable, "-m", "gateway"], stdout=log, stderr=log,
-        env=environment(
-            tmp_path, port, admin, GATEWAY_TRUSTED_PROXIES="192.0.2.0/24, 127.0.0.0/8",
-            GATEWAY_TLS_CERT=str(certificate[0]), GATEWAY_TLS_KEY=str(certificate[1]),
-        ),
+    env = environment(
+        tmp_path, port, admin, GATEWAY_TRUSTED_PROXIES="192.0.2.0/24, 127.0.0.0/8",
+        GATEWAY_TLS_CERT=str(certificate[0]), GATEWAY_TLS_KEY=str(certificate[1]),
     )  # fmt: skip
-    try:
+    with running(tmp_path / "log", env) as process:
         async with httpx.AsyncClient(
             trust_env=False, timeout=20, verify=ssl.create_default_context(cafile=certificate[0])
         ) as http:
@@ -146,10 +149,6 @@ async def test_the_data_port_is_as_the_environment_says(world, tmp_path, certifi
             )
         process.terminate()
         assert await asyncio.to_thread(process.wait, 30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
 
     assert answer.status_code == 200
     (request,) = instance.executed

@@ -257,13 +257,7 @@ async def test_a_concurrency_limit_frees_its_places(world):
     """503 beyond it, and the place is given back by an answer and by a client that leaves."""
     go = asyncio.Event()
 
-    async def waiting(instance, wire):
-        while True:
-            await instance.take(wire)
-            await go.wait()
-            wire.send(world.OK)
-
-    gateway = await world.gateway(await world.instance(waiting))
+    gateway = await world.gateway(await world.instance(world.answering_after(go)))
     gateway.core.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation", "concurrency": 2}
     )
@@ -299,13 +293,9 @@ async def test_a_full_instance_has_a_short_queue(world):
     """Beyond its in-flight limit requests wait their turn; beyond the queue they get a fast 503."""
     go = asyncio.Event()
 
-    async def waiting(instance, wire):
-        while True:
-            await instance.take(wire)
-            await go.wait()
-            wire.send(world.OK)
-
-    gateway = await world.gateway(await world.instance(waiting), limits=Limits(max_in_flight=1))
+    gateway = await world.gateway(
+        await world.instance(world.answering_after(go)), limits=Limits(max_in_flight=1)
+    )
     calls = [asyncio.create_task(gateway.call()) for _ in range(1 + MAX_QUEUE)]
     await world.until(lambda: len(gateway.service.queue) == MAX_QUEUE)
 

@@ -308,12 +308,7 @@ async def test_draining_loses_nothing(world):
     """Busy connections are answered and told to close, idle ones closed, new ones not taken."""
     go = asyncio.Event()
 
-    async def waiting(instance, wire):
-        await instance.take(wire)
-        await go.wait()
-        wire.send(world.OK)
-
-    gateway = await world.gateway(await world.instance(waiting))
+    gateway = await world.gateway(await world.instance(world.answering_after(go)))
     busy, idle = await gateway.connect(), await gateway.connect()
     busy.send(GET)
     await world.until(lambda: len(gateway.core.active) == 1 and len(gateway.port.connections) == 2)

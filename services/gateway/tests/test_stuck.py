@@ -347,12 +347,9 @@ async def test_a_place_that_one_may_not_have_goes_to_the_next(world):
     """Of those who wait, the first that can use a free instance gets it."""
     go = asyncio.Event()
 
-    async def waiting(instance, wire):
-        await instance.take(wire)
-        await go.wait()
-        wire.send(world.OK)
-
-    gateway = await world.gateway(await world.instance(waiting), limits=Limits(max_in_flight=1))
+    gateway = await world.gateway(
+        await world.instance(world.answering_after(go)), limits=Limits(max_in_flight=1)
+    )
     first = asyncio.create_task(gateway.call())
     await world.until(lambda: member_of(gateway).in_flight == 1)
     woken = []

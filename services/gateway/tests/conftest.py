@@ -172,11 +172,19 @@ class FakeInstance:
         return request
 
 
-async def well(instance: FakeInstance, wire: Wire) -> None:
-    """Answer every request."""
-    while True:
-        await instance.take(wire)
-        wire.send(OK)
+def answering(data: bytes) -> Behaviour:
+    """Answer every request with these bytes."""
+
+    async def behaviour(instance: FakeInstance, wire: Wire) -> None:
+        while True:
+            await instance.take(wire)
+            wire.send(data)
+
+    return behaviour
+
+
+well = answering(OK)
+"""Answers every request."""
 
 
 def answering_after(go: asyncio.Event) -> Behaviour:
@@ -237,6 +245,7 @@ class World:
     """What a test builds, and what is torn down after it."""
 
     well = staticmethod(well)
+    answering = staticmethod(answering)
     answering_after = staticmethod(answering_after)
     OK = OK
 

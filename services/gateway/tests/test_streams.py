@@ -17,15 +17,6 @@ UPGRADE = GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 MIB = 1024 * 1024
 
 
-def answering(data: bytes):
-    async def behaviour(instance, wire):
-        while True:
-            await instance.take(wire)
-            wire.send(data)
-
-    return behaviour
-
-
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * MIB])
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_uploads_arrive_whole(world, size: int, chunked: bool):
@@ -59,7 +50,7 @@ async def test_downloads_arrive_whole_twice(world, framing: bytes):
         b"%x\r\n%b\r\n" % (len(piece), piece)
         for piece in (body[at : at + 70_000] for at in range(0, len(body), 70_000))
     ) + b"0\r\nTrailer: x\r\n\r\n"  # fmt: skip
-    instance = await world.instance(answering(b"HTTP/1.1 200 OK\r\n" + framing + data))
+    instance = await world.instance(world.answering(b"HTTP/1.1 200 OK\r\n" + framing + data))
     gateway = await world.gateway(instance)
     wire = await gateway.connect()
 
@@ -98,7 +89,7 @@ async def test_an_answer_that_ends_with_its_connection_gets_a_frame(world):
 async def test_answers_without_a_body(world, method: str, status: int, fields: bytes, length: list):
     """HEAD, 304 and 204: no body is waited for, and both connections go on."""
     head = b"HTTP/1.1 %d X\r\n%b\r\n" % (status, fields)
-    instance = await world.instance(answering(head))
+    instance = await world.instance(world.answering(head))
     gateway = await world.gateway(instance)
     wire = await gateway.connect()
 
@@ -112,7 +103,7 @@ async def test_answers_without_a_body(world, method: str, status: int, fields: b
 async def test_interim_answers_are_not_passed_on(world):
     """A 100 or 103 of the instance is between it and the gateway."""
     data = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + world.OK
-    gateway = await world.gateway(await world.instance(answering(data)))
+    gateway = await world.gateway(await world.instance(world.answering(data)))
 
     reply = await gateway.call()
 
@@ -122,7 +113,7 @@ async def test_interim_answers_are_not_passed_on(world):
 async def test_bytes_after_an_answer_poison_the_connection(world):
     """They are never taken for the answer to the next request."""
     smuggled = world.OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    instance = await world.instance(answering(smuggled))
+    instance = await world.instance(world.answering(smuggled))
     gateway = await world.gateway(instance)
 
     assert [(await gateway.call()).body for _ in range(3)] == [b"ok"] * 3

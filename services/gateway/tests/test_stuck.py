@@ -22,15 +22,6 @@ LARGE = 200 * KIB
 """More than a client's connection may have to write before its instance is held back."""
 
 
-def answering(data: bytes):
-    async def behaviour(instance, wire):
-        while True:
-            await instance.take(wire)
-            wire.send(data)
-
-    return behaviour
-
-
 def keep(transport, option: int, size: int) -> None:
     """Let the kernel keep so much of what is sent (SO_SNDBUF) or not read yet (SO_RCVBUF)."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
@@ -53,7 +44,7 @@ def member_of(gateway):
 
 async def test_an_instance_that_vanishes_between_two_attempts(world):
     """Asked once, busy; the other one goes during the pause: 503, and the sweep goes on."""
-    both = await world.instance(answering(BUSY)), await world.instance(answering(BUSY))
+    both = await world.instance(world.answering(BUSY)), await world.instance(world.answering(BUSY))
     gateway = await world.gateway(*both, draws=lambda: 0.99)
     calling = asyncio.create_task(gateway.call())
     await world.until(lambda: any(one.phase is Phase.PAUSED for one in gateway.core.active))
@@ -96,7 +87,7 @@ async def test_one_exchange_that_fails_does_not_stop_the_sweep(world):
 async def test_a_connection_is_read_again_after_a_large_answer(world):
     """What held it back ended with the answer; the next request on it is answered."""
     large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE
-    instance = await world.instance(answering(large))
+    instance = await world.instance(world.answering(large))
     gateway = await world.gateway(
         instance, table=Table(base=Route("by-name", "", per_try=1.0, timeout=1.0))
     )
@@ -114,7 +105,7 @@ async def test_a_slow_reader_gets_the_whole_of_a_last_answer(world):
     size = LARGE
     body = bytes(number % 251 for number in range(size))
     instance = await world.instance(
-        answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body))
+        world.answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body))
     )
     gateway = await world.gateway(instance)
     shift = 0.0
@@ -138,7 +129,7 @@ async def test_a_reader_that_stopped_is_let_go(world):
     """Nothing taken for the idle time: the connection is cut, with what is left of the answer."""
     size = LARGE
     data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
-    gateway = await world.gateway(await world.instance(answering(data)))
+    gateway = await world.gateway(await world.instance(world.answering(data)))
     shift = 0.0
     gateway.core.clock = lambda: time.monotonic() + shift
     wire, connection = await slow(world, gateway)
@@ -236,7 +227,7 @@ async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world
 
 async def test_a_body_after_the_answer_to_head_goes_nowhere(world):
     """An instance that sends one by mistake confuses neither this answer nor the next."""
-    instance = await world.instance(answering(world.OK))
+    instance = await world.instance(world.answering(world.OK))
     gateway = await world.gateway(instance)
     wire = await gateway.connect()
 

@@ -59,17 +59,34 @@ async def eventually(condition: Callable[[], object], seconds: float) -> float:
     return time.monotonic() - began
 
 
-def leader_of(servers: list[NacosServer]) -> NacosServer:
-    """Ask the members who leads their Raft group of naming metadata."""
+def leader_of(servers: list[NacosServer]) -> NacosServer | None:
+    """Ask a member who leads the Raft group of naming metadata; None while members report none.
+
+    A member shows its groups in the list only after it has told them to the one asked.
+    """
     access = servers[0].access
     login = {"username": access.username, "password": access.password}
     with httpx.Client(base_url=servers[0].url, timeout=10, trust_env=False) as http:
         token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
         answer = http.get("/v3/admin/core/cluster/node/list", headers={"accessToken": token})
-    meta = answer.json()["data"][0]["extendInfo"]["raftMetaData"]["metaDataMap"]
-    leader = meta["naming_instance_metadata"]["leader"]
-    port = int(leader.rpartition(":")[2]) + 1000
-    return next(server for server in servers if server.ports.http == port)
+    for member in answer.raise_for_status().json()["data"]:
+        groups = member["extendInfo"].get("raftMetaData", {}).get("metaDataMap", {})
+        if leader := groups.get("naming_instance_metadata", {}).get("leader"):
+            port = int(leader.rpartition(":")[2]) + 1000
+            return next(server for server in servers if server.ports.http == port)
+    return None
+
+
+def the_leader_of(servers: list[NacosServer]) -> NacosServer:
+    """Wait until a member tells who leads."""
+    found: list[NacosServer] = []
+
+    def told() -> bool:
+        found.extend(filter(None, [leader_of(servers)]))
+        return bool(found)
+
+    wait_until(told, seconds=60, what="a member of the cluster tells who leads")
+    return found[0]
 
 
 async def test_losing_servers_loses_no_instance(servers: list[NacosServer], tmp_path: Path) -> None:
@@ -92,7 +109,7 @@ async def test_losing_servers_loses_no_instance(servers: list[NacosServer], tmp_
         counts: set[int] = set()
         discovery.subscribe(lambda snapshot: counts.add(len(getattr(snapshot, "instances", ()))))
 
-        first = leader_of(servers)
+        first = await asyncio.to_thread(the_leader_of, servers)
         second, third = (server for server in servers if server is not first)
         await asyncio.to_thread(first.kill)
         await asyncio.to_thread(write, second, "clusters: 4")

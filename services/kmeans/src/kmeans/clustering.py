@@ -4,9 +4,7 @@ Labels depend on the random state, on the number of starts and, through the orde
 number of threads (scikit-learn issue 27518): all three are fixed.
 """
 
-import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sklearn
@@ -16,6 +14,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
 from kmeans.schemas import EXAMPLE, Array
+from kmeans.seeding import Seeding
 from kmeans.settings import ClusterConfig
 
 GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
@@ -51,35 +50,19 @@ class Clustering:
         return counts
 
 
-class _Draws(np.random.RandomState):
-    """scikit-learn's own generator for a seed, which ends a fit whose deadline has passed.
-
-    Each start draws its first centre by `choice`, so that is where a long fit can be left.
-    """
-
-    def __init__(self, seed: int, deadline: float) -> None:
-        super().__init__(seed)
-        self._deadline = deadline
-
-    def choice(self, *arguments: Any, **options: Any) -> Any:
-        """Draw as always, in time.
-
-        Raises:
-            TimeoutError: the deadline has passed.
-        """
-        if time.monotonic() >= self._deadline:
-            raise TimeoutError
-        return super().choice(*arguments, **options)
-
-
 def fit(points: Array, config: ClusterConfig, deadline: float = FOREVER) -> Clustering:
     """Cluster points, (n, d) float64; blocks for as long as it takes.
 
     Raises:
-        TimeoutError: `deadline`, on `time.monotonic`'s clock, passed before the last of the starts.
+        TimeoutError: `deadline`, on `time.monotonic`'s clock, passed before the last start had all
+            its first centres.
     """
-    draws = _Draws(config.random_state, deadline)
-    model = KMeans(config.clusters, n_init=config.n_init, random_state=draws)
+    model = KMeans(
+        config.clusters,
+        init=Seeding(deadline),
+        n_init=config.n_init,
+        random_state=config.random_state,
+    )
     labels = model.fit_predict(points)
     return Clustering(labels, model.cluster_centers_, float(model.inertia_))
 

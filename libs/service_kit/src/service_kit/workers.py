@@ -7,6 +7,7 @@ time, instead of waiting for an answer that nobody will read any more.
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,7 @@ class Workers:
         self._threads = threads
         self._limit = threads + queue_limit
         self._inside = 0
+        self._counting = threading.Lock()
         self._mean_seconds = 0.01
         self._waited = waited.labels(name)
         self._busy_for = busy_for.labels(name)
@@ -71,10 +73,10 @@ class Workers:
             detail = f"{self._inside} calls run or wait already; retry in {seconds} s."
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
         asked = time.monotonic()
-        loop = asyncio.get_running_loop()
-        self._inside += 1
+        with self._counting:
+            self._inside += 1
         future = self._pool.submit(self._call, work, asked, deadline)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        future.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(None if deadline == FOREVER else deadline - asked):
                 return await asyncio.wrap_future(future)
@@ -92,8 +94,10 @@ class Workers:
         self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
         return result
 
-    def _leave(self) -> None:
-        self._inside -= 1
+    def _leave(self, _: object) -> None:
+        """Runs where the call ended: in its thread, or here if it was called off before."""
+        with self._counting:
+            self._inside -= 1
 
     def close(self) -> None:
         """Let go of the threads; what waits is dropped."""

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -13,8 +14,10 @@ from benchmarks.serving.peers import CODE, Peer, Site
 from benchmarks.serving.study import started
 
 CLIENTS = (1, 16)
-TURNS = 5
-"""Least number of turns: between two of them the cost of a bare fit drifts by a fifth."""
+TURNS = 12
+"""Least number of turns. The machine's speed drifts by a fifth within seconds, so turns are short,
+and each figure is compared with the bare fits right before and right after it."""
+SECONDS = 1
 NAME = "clusterer"
 EXPECTED = [1, 1, 1, 1, 2, 0, 0, 0, 0]  # the source article's answer for its nine points
 
@@ -28,25 +31,55 @@ def _start(site: Site, port: int):  # noqa: ANN202 - as Peer.start has it
 PEER = Peer(NAME, "", _start, "/api/skl-kmeans", answer=lambda document: document["results"])
 
 
-def fits(site: Site, rounds: int, seconds: int) -> Iterator[Fit]:
+class Bare:
+    """A process on the server's core that fits when it is asked to."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._asks, self._answers = process.stdin, process.stdout
+
+    @classmethod
+    @contextmanager
+    def running(cls, site: Site, file: Path) -> "Iterator[Bare]":
+        """Start it for the points of a file; ends with the block."""
+        argv = ["taskset", "-c", str(site.core), sys.executable, CODE / "bare.py", file]
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as process:
+            yield cls(process)
+
+    def cost_us(self) -> float:
+        """CPU of a fit now, in microseconds."""
+        self._asks.write(f"{SECONDS}\n")
+        return float(self._answers.readline()) * 1e6
+
+
+def fits(site: Site, rounds: int) -> Iterator[Fit]:
     """Bare fits and requests in turn for each number of points; medians over the turns."""
     files = {count: bodies.write_points(site.work, count) for count in bodies.POINTS}
-    bare: dict[int, list[float]] = {count: [] for count in files}
-    asked: dict[tuple[int, int], list[float]] = {}
+    turns: dict[tuple[int, int], list[Fit]] = {}
     first = files[bodies.POINTS[0]].read_bytes()
-    with started(PEER, site, first, EXPECTED) as service:
+    with ExitStack() as stack:
+        service = stack.enter_context(started(PEER, site, first, EXPECTED))
+        bare = {
+            count: stack.enter_context(Bare.running(site, file)) for count, file in files.items()
+        }
         for _, (count, file) in product(range(max(rounds, TURNS)), files.items()):
-            bare[count].append(_bare_us(site, file, seconds))
+            before = bare[count].cost_us()
             for clients in CLIENTS:
-                cell = service.measure(file, count, clients, seconds)
+                cell = service.measure(file, count, clients, SECONDS)
                 if cell.errors or cell.refused:
                     raise RuntimeError(f"the clusterer failed: {cell}")
-                asked.setdefault((count, clients), []).append(cell.cpu_us)
-    for (count, clients), costs in asked.items():
-        yield Fit(count, clients, median(costs), median(bare[count]))
+                after = bare[count].cost_us()
+                turn = Fit(count, clients, cell.cpu_us, (before + after) / 2)
+                turns.setdefault((count, clients), []).append(turn)
+                before = after
+    yield from map(typical, turns.values())
 
 
-def _bare_us(site: Site, file: Path, seconds: int) -> float:
-    argv = ["taskset", "-c", str(site.core), sys.executable, CODE / "bare.py", str(seconds), file]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
-    return float(done.stdout) * 1e6
+def typical(turns: Sequence[Fit]) -> Fit:
+    """The turn of the middle ratio, with the median cost of the bare fit."""
+    bare = median(turn.bare_us for turn in turns)
+    ratio = median(turn.ratio for turn in turns)
+    return Fit(turns[0].points, turns[0].clients, ratio * bare, bare)

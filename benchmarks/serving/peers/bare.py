@@ -1,6 +1,7 @@
 """The clusterer's floor: CPU seconds of one `KMeans.fit_predict`, nothing around it.
 
-Usage: `python bare.py SECONDS POINTS.json`.
+Usage: `python bare.py POINTS.json`; for each line "SECONDS" on standard input it fits that long and
+prints the cost of a fit. In between it waits, so that turns can be short: its start costs nothing.
 """
 
 import json
@@ -15,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 def cost(points: np.ndarray, seconds: float) -> float:
     """CPU seconds of a fit, averaged over as many as `seconds` allow."""
-    KMeans(3, random_state=9, n_init=10).fit_predict(points)
     fits, start, end = 0, time.process_time(), time.monotonic() + seconds
     while time.monotonic() < end:
         KMeans(3, random_state=9, n_init=10).fit_predict(points)
@@ -24,5 +24,7 @@ def cost(points: np.ndarray, seconds: float) -> float:
 
 
 with threadpool_limits(1):
-    points = np.array(json.loads(Path(sys.argv[2]).read_text())["points"], float)
-    print(cost(points, float(sys.argv[1])))
+    points = np.array(json.loads(Path(sys.argv[1]).read_text())["points"], float)
+    KMeans(3, random_state=9, n_init=10).fit_predict(points)
+    for line in sys.stdin:
+        print(cost(points, float(line)), flush=True)

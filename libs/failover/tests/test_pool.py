@@ -28,8 +28,10 @@ def pool_of(count: int, **options: object) -> Pool:
     return pool
 
 
-def tries(*, repeatable: bool = True, **fields: object) -> Tries:
-    return Tries(repeatable=repeatable, deadline=1000.0, **fields)  # type: ignore[arg-type]
+def tries(*, repeatable: bool = True, tried: tuple[Member, ...] = (), **options: object) -> Tries:
+    one = Tries(repeatable=repeatable, deadline=1000.0, **options)  # type: ignore[arg-type]
+    one.tried = tried
+    return one
 
 
 def attempt(pool: Pool, one: Tries, outcome: Outcome, now: float, **facts: float) -> Member:

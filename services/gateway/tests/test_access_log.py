@@ -13,7 +13,9 @@ from gateway.ledger import Record
 
 def told(path: bytes, *, attempts: int = 1) -> dict[str, object]:
     """The line of a request, read back."""
-    head = Head(b"POST", path + b"?secret=1", path, [], {}, 0, close=False, old=False)
+    head = Head(
+        b"POST", path + b"?secret=1", path, lines=[], handled={}, length=0, close=False, old=False
+    )
     record = Record(head, b"127.0.0.1", b"id-1", 10.0)
     record.route, record.service = 'the "first"', "car-evaluation"
     record.attempts = [("10.0.0.1:8001", Outcome.ANSWERED, 0.001)] * attempts
@@ -57,7 +59,7 @@ def test_lines_of_several_workers_do_not_run_into_each_other():
     """
     reading, writing = os.pipe2(os.O_DIRECT)
     log = AccessLog(lambda: 1_700_000_000.0, writing, shared=True)
-    head = Head(b"POST", b"/x", b"/x" * 200, [], {}, 0, close=False, old=False)
+    head = Head(b"POST", b"/x", b"/x" * 200, lines=[], handled={}, length=0, close=False, old=False)
     try:
         for number in range(100):
             record = Record(head, b"127.0.0.1", b"id-%d" % number, 10.0)

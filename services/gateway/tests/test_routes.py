@@ -22,7 +22,10 @@ def table(*routes: dict, **more):
 
 
 def head_of(target: str, method: str = "GET"):
-    return check_head(method.encode(), target.encode(), "1.1", [], {b"host": b"h"}, keep_alive=True)
+    return check_head(
+        method.encode(), target.encode(), [], {b"host": b"h"}, fields=1, size=5, old=False,
+        keep_alive=True,
+    )  # fmt: skip
 
 
 def goes(table, target: str, method: str = "GET") -> tuple[str, str, str]:

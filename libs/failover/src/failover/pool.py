@@ -54,6 +54,7 @@ class Pool:
         self._members: dict[str, Member] = {}
         self._tiers: dict[Subset | None, Tiers] = {}
         self._out: tuple[Member, ...] = ()
+        self._awaited: set[str] = set()
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -75,11 +76,14 @@ class Pool:
                     instance, self._policy,
                     limit=self._max_in_flight, cost=_typical(known), now=now,
                 )  # fmt: skip
+                member.drained = instance.address in self._awaited
             elif member.instance != instance:
                 member.describe(instance)
                 if member.conduct.cause is not None:
                     self._restore(member, now)
             self._members[instance.address] = member
+        if self._members:
+            self._awaited.clear()
         self._changed()
         return tuple(before.values())
 
@@ -179,6 +183,10 @@ class Pool:
         member.drained = drained
         self._changed()
         return True
+
+    def keep_drained(self, addresses: Iterable[str]) -> None:
+        """Drain these, those that are not known yet as soon as there are instances at all."""
+        self._awaited.update(one for one in addresses if not self.drain(one, drained=True))
 
     def restore(self, address: str, now: float) -> bool:
         """End an instance's ejection; False if there is none."""

@@ -27,6 +27,9 @@ class RetryPolicy:
     least: float = 0.020
 
 
+USUAL = RetryPolicy()
+
+
 class Stopped(Enum):
     """Why there is no further attempt."""
 

@@ -1,11 +1,10 @@
 """What one request has tried so far."""
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 from failover.balance import Member
 from failover.outcome import Outcome
-from failover.retry import RetryPolicy
+from failover.retry import USUAL, RetryPolicy
 from failover.tiers import EVERYBODY, Subset
 
 
@@ -20,9 +19,11 @@ class Nobody(Enum):
     """Every instance that is left has as many requests in flight as it may."""
 
 
-@dataclass(slots=True)
 class Tries:
     """The attempts of one request.
+
+    Written out, for mypyc does not compile what `dataclass` generates, and this is made for every
+    request.
 
     Attributes:
         repeatable: the request may run twice.
@@ -39,15 +40,29 @@ class Tries:
         probe: that attempt is the member's probe; if it fails, the member stays out longer.
     """
 
-    repeatable: bool
-    deadline: float
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    subset: Subset = EVERYBODY
-    replayable: bool = True
-    attempts: int = 0
-    tried: tuple[Member, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    current: Member | None = None
-    started: float = 0.0
-    ejected: bool = False
-    probe: bool = False
+    __slots__ = (
+        "attempts", "current", "deadline", "ejected", "outcomes", "probe", "repeatable",
+        "replayable", "retry", "started", "subset", "tried",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        repeatable: bool,
+        deadline: float,
+        retry: RetryPolicy = USUAL,
+        subset: Subset = EVERYBODY,
+        replayable: bool = True,
+    ) -> None:
+        self.repeatable = repeatable
+        self.deadline = deadline
+        self.retry = retry
+        self.subset = subset
+        self.replayable = replayable
+        self.attempts = 0
+        self.tried: tuple[Member, ...] = ()
+        self.outcomes: tuple[Outcome, ...] = ()
+        self.current: Member | None = None
+        self.started = 0.0
+        self.ejected = False
+        self.probe = False

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from failover import IDEMPOTENT_METHODS, Tries, attempt_deadline, deadline_of, parse_millis
 
@@ -18,7 +17,6 @@ from gateway.service import Service
 _IDEMPOTENT = frozenset(method.encode() for method in IDEMPOTENT_METHODS)
 
 
-@dataclass(slots=True)
 class Terms:
     """What was granted to a request.
 
@@ -29,15 +27,20 @@ class Terms:
         tries: its attempts; the deadline is set when the first one starts.
         limit: seconds it may take from then on.
         upgrade: the protocol it may switch to, b"" for none.
-        prefix: leading part of the path that the instance does not see.
     """
 
-    route: Route
-    service: Service
-    target: bytes
-    tries: Tries
-    limit: float
-    upgrade: bytes = b""
+    __slots__ = ("limit", "route", "service", "target", "tries", "upgrade")
+
+    def __init__(
+        self, route: Route, service: Service, target: bytes, tries: Tries, *, limit: float,
+        upgrade: bytes,
+    ) -> None:  # fmt: skip
+        self.route = route
+        self.service = service
+        self.target = target
+        self.tries = tries
+        self.limit = limit
+        self.upgrade = upgrade
 
     @property
     def prefix(self) -> bytes:
@@ -82,10 +85,12 @@ def admit(core: Core, head: Head, record: Record, now: float) -> Terms:
     _enter(route, now)
     asked = head.handled.get(b"x-request-timeout-ms")
     seconds = parse_millis(asked.decode("latin-1")) if asked else None
-    tries = Tries(_repeatable(route, service, head.method, target), 0.0, route.retry)
+    repeatable = _repeatable(route, service, head.method, target)
+    tries = Tries(repeatable=repeatable, deadline=0.0, retry=route.retry)
     if route.split is not None:
         tries.subset = route.split.choose(_draw(route.split, head, core.draw))
-    return Terms(route, service, target, tries, deadline_of(0.0, route.timeout, seconds), upgrade)
+    limit = deadline_of(0.0, route.timeout, seconds)
+    return Terms(route, service, target, tries, limit=limit, upgrade=upgrade)
 
 
 def _enter(route: Route, now: float) -> None:

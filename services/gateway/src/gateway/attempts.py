@@ -33,6 +33,10 @@ class Phase(Enum):
     DONE = "done"
 
 
+RECEIVING, WAITING, PAUSED, CONNECTING, SENT, ANSWERING, TUNNEL, DONE = Phase
+"""The members once more: each look into an enum costs as much as a call, and there are many."""
+
+
 class Owner(Protocol):
     """The request, as far as its attempts know it."""
 
@@ -50,7 +54,7 @@ class _Left:
     """Stands for a request that is over."""
 
     def __init__(self) -> None:
-        self.phase = Phase.DONE
+        self.phase = DONE
         self.due = 0.0
 
     def send(self, connection: Connection, now: float) -> None:
@@ -108,8 +112,8 @@ class Attempts:
             self._owner.refuse(problems.nobody(member))
 
     def _wait(self, now: float) -> None:
-        if self._owner.phase is not Phase.WAITING:
-            self._owner.phase = Phase.WAITING
+        if self._owner.phase is not WAITING:
+            self._owner.phase = WAITING
             self._owner.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
         self._terms.service.queue.append(self)
 
@@ -124,28 +128,31 @@ class Attempts:
         if upstream is None:
             self.fail(Outcome.REFUSED, now)
             return
-        self._owner.phase = Phase.CONNECTING
+        self._owner.phase = CONNECTING
         self._record.service = self._terms.service.name
         idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
         connection = upstream.take(now, idle)
         if connection is not None:
-            self.connected(connection)
+            self._take(connection, now)
             return
         self._owner.due = tries.deadline
         upstream.dial(self, min(self._core.limits.connect, max(0.001, tries.deadline - now)))
 
     def connected(self, connection: Connection) -> None:
         """Take the connection; it is given back if the request has gone another way meanwhile."""
-        if self._owner.phase is not Phase.CONNECTING:
+        if self._owner.phase is not CONNECTING:
             connection.pool.put(connection)
             return
-        self._owner.phase = Phase.SENT
+        self._take(connection, self._core.clock())
+
+    def _take(self, connection: Connection, now: float) -> None:
+        self._owner.phase = SENT
         self.connection = connection
-        self._owner.send(connection, self._core.clock())
+        self._owner.send(connection, now)
 
     def refused(self) -> None:
         """Go elsewhere: nothing was sent."""
-        if self._owner.phase is Phase.CONNECTING:
+        if self._owner.phase is CONNECTING:
             self.fail(Outcome.REFUSED, self._core.clock())
 
     def fail(self, outcome: Outcome, now: float, asked: float | None = None) -> bool:
@@ -164,7 +171,7 @@ class Attempts:
                 pool.again(tries, member, now)
                 self._connect(now, fresh=True)
             elif decision.delay:
-                self._owner.phase, self._owner.due = Phase.PAUSED, now + decision.delay
+                self._owner.phase, self._owner.due = PAUSED, now + decision.delay
             else:
                 self.seek(now)
             return True

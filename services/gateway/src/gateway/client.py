@@ -35,8 +35,8 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body_follows", "_core", "_current", "_handled", "_head", "_head_bytes", "_held",
-        "_in_head", "_lines", "_lingering", "_parser", "_port", "_repeated", "_resuming",
+        "_body_follows", "_core", "_current", "_fields", "_handled", "_head", "_head_bytes",
+        "_held", "_in_head", "_lines", "_lingering", "_parser", "_port", "_resuming", "_size",
         "_transport", "_turns", "_unsent", "_url", "due", "forwarded",
     )  # fmt: skip
 
@@ -50,12 +50,9 @@ class ClientConnection(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._handled: dict[bytes, bytes] = {}
         self._head: Head | None = None
-        self._head_bytes = self._repeated = self._unsent = 0
-        self._in_head = False
-        self._body_follows = False
-        self._resuming = False
-        self._lingering = False
-        self._held = False
+        self._head_bytes = self._fields = self._size = self._unsent = 0
+        self._in_head = self._body_follows = self._resuming = False
+        self._lingering = self._held = False
         self._transport: asyncio.Transport
         self.forwarded: Forwarded
         self.due = core.clock() + core.edge.idle
@@ -117,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
             self._url = b""
             self._lines = []
             self._handled = {}
-            self._head_bytes = self._repeated = 0
+            self._head_bytes = self._fields = self._size = 0
             self._in_head = True
 
     def on_url(self, url: bytes) -> None:
@@ -128,29 +125,32 @@ class ClientConnection(asyncio.Protocol):
         """Render a field that passes, keep the others; trailers are dropped."""
         if not self._in_head:
             return
+        self._fields += 1
+        self._size += len(name) + len(value)
         key = name.lower()
         if key not in HANDLED:
             self._lines.append(name + b": " + value + b"\r\n")
         elif key not in self._handled:
             self._handled[key] = value
-        else:
-            self._repeated += 1
-            if self._repeated <= MAX_FIELDS:
-                self._handled[key] += (b"\0" if key in SINGLE else b", ") + value
+        elif self._fields <= MAX_FIELDS:
+            self._handled[key] += (b"\0" if key in SINGLE else b", ") + value
 
     def on_headers_complete(self) -> None:
         """Check the head and begin, or let it wait for its turn."""
         if self._resuming:
             return
         self._in_head = False
-        parser = self._parser
+        parser, handled = self._parser, self._handled
+        kept = parser.should_keep_alive()
+        # Without the field, only HTTP/1.1 is kept alive; to ask for the version makes a string.
+        old = (b"connection" in handled or not kept) and parser.get_http_version() == "1.0"
         head: Head | Refusal
         try:
             head = self._head = http1.check_head(
-                parser.get_method(), self._url, parser.get_http_version(), self._lines,
-                self._handled, repeated=self._repeated, keep_alive=parser.should_keep_alive(),
+                parser.get_method(), self._url, self._lines, handled,
+                fields=self._fields, size=self._size, old=old, keep_alive=kept,
             )  # fmt: skip
-            if b"upgrade" in self._handled:
+            if b"upgrade" in handled:
                 self._body_follows = head.length != 0 and bool(parser.should_upgrade())
         except Refusal as refusal:
             head = refusal
@@ -188,7 +188,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._transport.resume_reading()
 
-    def answered(self, *, close: bool) -> None:
+    def answered(self, now: float, *, close: bool) -> None:
         """Go on with the next request, or close, unless it was cut meanwhile."""
         self._current = None
         if self._lingering:
@@ -198,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._turns:
             asyncio.get_running_loop().call_soon(self._next)
         else:
-            self.due = self._core.clock() + self._core.edge.idle
+            self.due = now + self._core.edge.idle
 
     def abort(self) -> None:
         """Cut the connection once what was written is sent."""

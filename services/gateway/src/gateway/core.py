@@ -47,7 +47,7 @@ class Client(Protocol):
     def hold(self, *, held: bool) -> None:
         """Stop or resume reading."""
 
-    def answered(self, *, close: bool) -> None:
+    def answered(self, now: float, *, close: bool) -> None:
         """Take notice that the answer is complete."""
 
     def abort(self) -> None:
@@ -144,4 +144,4 @@ class Core:
             to_head=head.method == b"HEAD",
         )
         self.ledger.close(record, refusal.status, answer.sent, refusal.error, now)
-        client.answered(close=answer.close)
+        client.answered(now, close=answer.close)

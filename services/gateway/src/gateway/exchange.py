@@ -16,7 +16,7 @@ from failover import Nobody, Outcome, classify_status
 from gateway import problems, request
 from gateway.admission import Terms
 from gateway.answer import Answer
-from gateway.attempts import Attempts, Phase
+from gateway.attempts import ANSWERING, DONE, RECEIVING, SENT, TUNNEL, WAITING, Attempts, Phase
 from gateway.core import Client, Core
 from gateway.http1 import ResponseHead
 from gateway.ledger import Record
@@ -53,7 +53,7 @@ class Exchange:
         self._record = record
         self._terms = terms
         self._client_stuck = self._instance_stuck = False
-        self.phase = Phase.RECEIVING
+        self.phase = RECEIVING
         self._attempts = Attempts(core, record, terms, self)
         self._common = b""
         core.active.add(self)
@@ -69,7 +69,7 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """Take bytes of the body: keep them, or send them on."""
-        if self.phase is Phase.DONE:
+        if self.phase is DONE:
             return
         upload = self.upload
         upload.size += len(data)
@@ -79,30 +79,30 @@ class Exchange:
             self._attempts.connection.transport.write(upload.framed(data))
         else:
             upload.keep(data)
-            if upload.size > self._terms.route.replay and self.phase is Phase.RECEIVING:
+            if upload.size > self._terms.route.replay and self.phase is RECEIVING:
                 self._stream(self._core.clock())
 
     def body_end(self, now: float) -> None:
         """Take notice that the request is complete."""
         self.upload.complete = True
-        if self.phase is Phase.RECEIVING:
+        if self.phase is RECEIVING:
             self._start(now)
         elif self._attempts.connection is not None:
             if self.upload.length is None:
                 self._attempts.connection.transport.write(LAST_CHUNK)
             self._attempts.connection.whole = True
-            if self.phase is Phase.SENT:
+            if self.phase is SENT:
                 self.due = self._terms.due(now, streamed=self.upload.streaming)
 
     def client_lost(self) -> None:
-        """The client went away: stop, and learn nothing about the instance."""
-        if self.phase is not Phase.DONE:
+        """The client went away; a tunnel was answered when it began."""
+        if self.phase is TUNNEL:
+            self._abandon(self._core.clock(), self.answer.status, "answered")
+        elif self.phase is not DONE:
             self._abandon(self._core.clock(), 499, "client_gone")
 
     def _abandon(self, now: float, status: int, result: str) -> None:
         """Stop, and learn nothing about the instance."""
-        if self.phase is Phase.TUNNEL:
-            status, result = self.answer.status, "answered"
         self._attempts.drop()
         self._attempts.learn(Outcome.ABANDONED, now)
         self._finish(status, result, now)
@@ -152,7 +152,7 @@ class Exchange:
             elif outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
                 return
         self._record.head_at = now
-        self.phase = Phase.ANSWERING
+        self.phase = ANSWERING
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
         self._settle_end()
@@ -160,7 +160,7 @@ class Exchange:
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
-        if self.phase is Phase.TUNNEL:
+        if self.phase is TUNNEL:
             self.due = self._core.clock() + self._core.edge.tunnel_idle
             self._client.write(data)
         else:
@@ -168,7 +168,7 @@ class Exchange:
 
     def flush(self) -> None:
         """More is to come, later: send what there is, and expect it in time."""
-        if self.phase is Phase.ANSWERING:
+        if self.phase is ANSWERING:
             self.answer.flush()
             self.due = self._core.clock() + self._core.edge.response_idle
 
@@ -182,11 +182,11 @@ class Exchange:
 
     def response_lost(self, outcome: Outcome) -> None:
         """Retry; once the head was passed on, make the truncation visible instead."""
-        self._attempts.connection = None
-        if self.phase is Phase.SENT:
-            self._attempts.fail(outcome, self._core.clock())
-            return
         now = self._core.clock()
+        self._attempts.connection = None
+        if self.phase is SENT:
+            self._attempts.fail(outcome, now)
+            return
         self._attempts.learn(Outcome.CUT, now)
         self.answer.flush()
         self._client.abort()
@@ -202,14 +202,14 @@ class Exchange:
             self._attempts.fail(Outcome.GARBLED, now)
             return
         self._record.head_at = now
-        self.phase = Phase.TUNNEL
+        self.phase = TUNNEL
         self.due = now + self._core.edge.tunnel_idle
         lines = self._record.lines(now, self._terms.tries, debug=self._core.debug)
         self.answer.switched(head, lines, data)
 
     def tunnel(self, data: bytes) -> bool:
         """Pass a client's bytes on; False if this is no tunnel."""
-        if self.phase is not Phase.TUNNEL or self._attempts.connection is None:
+        if self.phase is not TUNNEL or self._attempts.connection is None:
             return False
         self.due = self._core.clock() + self._core.edge.tunnel_idle
         self._attempts.connection.transport.write(data)
@@ -247,13 +247,12 @@ class Exchange:
                 self.reject(problems.slow_body())
             case Phase.ANSWERING | Phase.TUNNEL:
                 self._stalled(now)
-            case Phase.DONE:
-                pass
 
     def _stalled(self, now: float) -> None:
         """Nothing comes: the instance is to blame, unless its client does not take what came."""
-        if self.phase is Phase.TUNNEL or self._client_stuck:
-            self._abandon(now, self.answer.status, "client_slow")
+        if self.phase is TUNNEL or self._client_stuck:
+            result = "answered" if self.phase is TUNNEL else "client_slow"
+            self._abandon(now, self.answer.status, result)
             self.cut()
         else:
             self._attempts.drop()
@@ -272,10 +271,10 @@ class Exchange:
 
     def reject(self, refusal: Refusal) -> None:
         """The client's bytes stopped being HTTP, or became too many."""
-        if self.phase in (Phase.ANSWERING, Phase.TUNNEL):
+        if self.phase in (ANSWERING, TUNNEL):
             self.client_lost()
             self._client.abort()
-        elif self.phase is not Phase.DONE:
+        elif self.phase is not DONE:
             self._attempts.drop()
             self._attempts.learn(Outcome.ABANDONED, self._core.clock())
             self.refuse(refusal)
@@ -287,14 +286,14 @@ class Exchange:
     def _finish(self, status: int, result: str, now: float) -> None:
         self._leave()
         self._core.ledger.close(self._record, status, self.answer.sent, result, now)
-        self._client.answered(close=self.answer.close)
+        self._client.answered(now, close=self.answer.close)
 
     def _leave(self) -> None:
-        if self.phase is Phase.WAITING:
+        if self.phase is WAITING:
             self._terms.service.leave(self._attempts)
         if self._instance_stuck:  # its connection is gone, and nobody else lets the client go on
             self._client.hold(held=False)
-        self.phase = Phase.DONE
+        self.phase = DONE
         self._attempts.leave()
         self._core.active.discard(self)
         self._terms.leave()

@@ -6,7 +6,6 @@ it is pure: bytes in, values or a `Refusal` out (RFC 9110 section 7.6, RFC 9112 
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Self
@@ -73,9 +72,11 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(slots=True)
 class Head:
     """A request head that may be forwarded.
+
+    Written out, for mypyc does not compile what `dataclass` generates; so are `ResponseHead`,
+    `Terms` and `Tries`, of which each request makes one too.
 
     Attributes:
         method: as sent.
@@ -88,19 +89,25 @@ class Head:
         old: the client speaks HTTP/1.0.
     """
 
-    method: bytes
-    target: bytes
-    path: bytes
-    lines: list[bytes]
-    handled: dict[bytes, bytes]
-    length: int | None
-    close: bool
-    old: bool
+    __slots__ = ("close", "handled", "length", "lines", "method", "old", "path", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, path: bytes, *, lines: list[bytes],
+        handled: dict[bytes, bytes], length: int | None, close: bool, old: bool,
+    ) -> None:  # fmt: skip
+        self.method = method
+        self.target = target
+        self.path = path
+        self.lines = lines
+        self.handled = handled
+        self.length = length
+        self.close = close
+        self.old = old
 
     @classmethod
     def unreadable(cls) -> Self:
         """The place of a head that could not be read."""
-        return cls(b"-", b"-", b"-", [], {}, 0, close=True, old=False)
+        return cls(b"-", b"-", b"-", lines=[], handled={}, length=0, close=True, old=False)
 
     @property
     def expects_continue(self) -> bool:
@@ -111,11 +118,12 @@ class Head:
 def check_head(
     method: bytes,
     target: bytes,
-    version: str,
     lines: list[bytes],
     handled: dict[bytes, bytes],
     *,
-    repeated: int = 0,
+    fields: int,
+    size: int,
+    old: bool,
     keep_alive: bool,
 ) -> Head:
     """Check a parsed request head.
@@ -123,10 +131,11 @@ def check_head(
     Args:
         method: as sent.
         target: as sent.
-        version: of HTTP.
         lines: rendered fields that pass.
         handled: those that do not.
-        repeated: how many of these were joined to one of the same name.
+        fields: how many there were.
+        size: bytes of their names and values.
+        old: it is of HTTP/1.0.
         keep_alive: the parser's judgement of version and `Connection`.
 
     Raises:
@@ -134,13 +143,11 @@ def check_head(
     """
     if len(target) > MAX_TARGET_BYTES:
         raise Refusal(414, "uri_too_long", "The request target is longer than 8 KiB.")
-    size = sum(map(len, lines)) + sum(map(len, handled.values()))
-    if len(lines) + len(handled) + repeated > MAX_FIELDS or size > MAX_HEAD_BYTES:
+    if fields > MAX_FIELDS or size > MAX_HEAD_BYTES:
         raise Refusal(431, "head_too_large", "The head has over 100 fields or 32 KiB.")
     if method in (b"CONNECT", b"TRACE"):
         raise Refusal(501 if method == b"CONNECT" else 405, "http_request_denied",
                       f"{method.decode()} is not served here.")  # fmt: skip
-    old = version == "1.0"
     host = handled.get(b"host")
     if host is None and not old:
         raise Refusal(400, "http_request_error", "Host is missing.")
@@ -155,8 +162,8 @@ def check_head(
     if not target.startswith(b"/"):
         target = _origin_form(target, host)
     return Head(
-        method, target, _decoded_path(target), lines, handled,
-        None if chunked else int(length or 0), not keep_alive, old,
+        method, target, _decoded_path(target), lines=lines, handled=handled,
+        length=None if chunked else int(length or 0), close=not keep_alive, old=old,
     )  # fmt: skip
 
 
@@ -216,7 +223,6 @@ def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
     return [line for line in lines if line.partition(b":")[0].lower() not in tokens]
 
 
-@dataclass(slots=True)
 class ResponseHead:
     """A response head of an instance.
 
@@ -230,13 +236,19 @@ class ResponseHead:
         reusable: the connection may serve another request afterwards.
     """
 
-    status: int
-    lines: list[bytes]
-    handled: dict[bytes, bytes]
-    length: int | None
-    chunked: bool
-    bodyless: bool
-    reusable: bool
+    __slots__ = ("bodyless", "chunked", "handled", "length", "lines", "reusable", "status")
+
+    def __init__(
+        self, status: int, lines: list[bytes], handled: dict[bytes, bytes], length: int | None, *,
+        chunked: bool, bodyless: bool, reusable: bool,
+    ) -> None:  # fmt: skip
+        self.status = status
+        self.lines = lines
+        self.handled = handled
+        self.length = length
+        self.chunked = chunked
+        self.bodyless = bodyless
+        self.reusable = reusable
 
     def retry_after(self, wall: float) -> float | None:
         """Seconds from now, a Unix time, until `Retry-After`; None if it says nothing usable."""
@@ -278,4 +290,7 @@ def check_response(
     bodyless = to_head or status in (204, 304)
     length = None if chunked or stated is None else int(stated)
     framed = bodyless or chunked or length is not None
-    return ResponseHead(status, lines, handled, length, chunked, bodyless, keep_alive and framed)
+    return ResponseHead(
+        status, lines, handled, length,
+        chunked=chunked, bodyless=bodyless, reusable=keep_alive and framed,
+    )  # fmt: skip

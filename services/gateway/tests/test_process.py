@@ -29,10 +29,11 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-async def seed(cache, instance) -> None:
+async def seed(cache, *instances) -> None:
     """Leave a snapshot on disk, as an earlier gateway would."""
     fake = FakeNacos()
-    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    for instance in instances:
+        fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
     settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=cache)
     async with fake.client(settings) as nacos:
         await nacos.discover(SERVICE).known()
@@ -88,9 +89,12 @@ def test_an_open_admin_port_needs_a_token():
 
 @pytest.mark.timeout(240)
 async def test_workers_are_replaced_without_a_loss(world, tmp_path):
-    """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all."""
-    instance = await world.instance()
-    await seed(tmp_path, instance)
+    """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all.
+
+    An instance that an operator has drained stays drained.
+    """
+    instance, drained = await world.instance(), await world.instance()
+    await seed(tmp_path, instance, drained)
     port, admin = free_port(), free_port()
     env = environment(tmp_path, port, admin, GATEWAY_WORKERS="2")
     with running(tmp_path / "log", env) as process:
@@ -98,6 +102,16 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             await ready(http, admin, process)
             first = children(process.pid)
             assert len(first) == 2
+            # The first request that a worker gets makes it look the service up.
+            order = f"api/services/{SERVICE}/instances/127.0.0.1:{drained.port}/drain"
+            told, before = 0, 0
+            while told != 2:
+                url, close = f"http://127.0.0.1:{port}/{SERVICE}/x", {"Connection": "close"}
+                assert (await http.get(url, headers=close)).status_code == 200
+                before += 1
+                done = await http.post(f"http://127.0.0.1:{admin}/{order}")
+                told = done.json().get("workers", 0)
+            seen = len(drained.executed)
             stop, statuses = asyncio.Event(), []
 
             async def load() -> None:
@@ -116,6 +130,7 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             await asyncio.gather(*loads)
 
             assert set(statuses) == {200}
+            assert len(drained.executed) == seen, "after both workers were told"
             metrics = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
             assert "gateway_requests_total" in metrics
             process.terminate()
@@ -124,7 +139,7 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()
              if line.startswith(b"{")]  # fmt: skip
     requests = [line for line in lines if line["event"] == "request"]
-    assert len(requests) == len(statuses)
+    assert len(requests) == before + len(statuses)
     assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
         (200, SERVICE, 1)
     }

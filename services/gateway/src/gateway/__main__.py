@@ -1,6 +1,7 @@
 """Starts the gateway: `python -m gateway`."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from gateway.datapath import bind, data_path
 from gateway.metrics import GatewayMetrics
 from gateway.settings import Settings
 from gateway.state import Worker
-from gateway.supervisor import FDS, Supervisor, answer_supervisor
+from gateway.supervisor import DRAINED, FDS, Supervisor, answer_supervisor
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
@@ -79,6 +80,7 @@ async def work(settings: Settings, nacos: Nacos) -> None:
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     async with data_path(settings, nacos, listen) as (port, worker):
+        worker.keep_drained(json.loads(os.environ[DRAINED]))
         await port.open()
         serving = asyncio.create_task(answer_supervisor(line, worker.ask))
         stopping = asyncio.create_task(stop.wait())

@@ -3,7 +3,7 @@
 The admin port may be in another process than the workers, so everything here survives JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from failover import Member
@@ -35,12 +35,14 @@ class Worker:
         self._log = log
 
     def ask(self, command: Mapping[str, Any]) -> Any:
-        """Carry out one command: `state`, `services`, `routes`, `drain`, `restore`."""
+        """Carry out one command: `state`, `services`, `routes`, `drained`, `drain`, `restore`."""
         match command:
             case {"do": "state"}:
                 return self.describe()
             case {"do": "services"}:
                 return self.services()
+            case {"do": "drained"}:
+                return self.drained()
             case {"do": "routes"}:
                 return {**self._watched.plain_state, **self._core.table.describe()}
             case {"do": do, "service": str(name), "instance": str(address)}:
@@ -52,6 +54,20 @@ class Worker:
                 return service.pool.restore(address, self._core.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
+
+    def drained(self) -> dict[str, list[str]]:
+        """Addresses that an operator keeps out of traffic, by service."""
+        kept = {
+            name: [member.address for member in service.pool.members.values() if member.drained]
+            for name, service in self._directory.services.items()
+        }
+        return {name: addresses for name, addresses in kept.items() if addresses}
+
+    def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
+        """Keep out of traffic what the worker before this one was told to."""
+        self._directory.expect(drained, self._core.clock())
+        for name, addresses in drained.items():
+            self._directory.services[name].pool.keep_drained(addresses)
 
     def services(self) -> dict[str, Any]:
         """Every followed service with its instances."""

@@ -18,6 +18,8 @@ from typing import Any
 
 FDS = "GATEWAY_WORKER_FDS"
 """Environment of a worker: its listening socket and its line to the supervisor."""
+DRAINED = "GATEWAY_WORKER_DRAINED"
+"""Environment of a worker: the instances, by service, that an operator has drained."""
 READY_SECONDS = 30.0
 ANSWER_SECONDS = 2.0
 EXIT_SECONDS = 40.0
@@ -158,7 +160,13 @@ class Supervisor:
             sock.close()
 
     async def _fill(self, slot: int) -> None:
-        self._children[slot] = await Child.start(self._sockets[slot], self._environment)
+        drained: dict[str, set[str]] = {}
+        for told in await self.ask({"do": "drained"}):
+            for service, addresses in told.items():
+                drained.setdefault(service, set()).update(addresses)
+        orders = json.dumps({service: sorted(those) for service, those in drained.items()})
+        environment = {**self._environment, DRAINED: orders}
+        self._children[slot] = await Child.start(self._sockets[slot], environment)
 
     def _spawn(self, work: Callable[[], Any]) -> None:
         task = asyncio.get_running_loop().create_task(work())

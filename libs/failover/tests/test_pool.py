@@ -342,3 +342,16 @@ def test_the_free_retry_stays_on_its_instance_and_does_not_count():
     pool.record(one, Outcome.ANSWERED, 0.1, 0.0)
     assert one.attempts == 1
     assert member.in_flight == 0
+
+
+def test_who_is_drained_before_it_is_known():
+    """An order for an address that is not there yet waits for it, unless it is taken back."""
+    pool = Pool()
+    pool.keep_drained(["10.0.0.1:1", "10.0.0.1:2"])
+    assert not pool.drain("10.0.0.1:2", drained=False), "there is no such member yet"
+    assert pool.drained() == ["10.0.0.1:1"]
+
+    pool.sync(instances(2), 0.0)
+
+    assert pool.drained() == ["10.0.0.1:1"]
+    assert attempt(pool, tries(), Outcome.ANSWERED, 0.0).instance.port == 2

@@ -53,6 +53,10 @@ take is taken (measured: uvicorn with httptools and with h11, nginx 1.31, HAProx
 Envoy 1.40, Traefik 3.7)."""
 
 MORE_HOSTILE = {
+    "chunks in a kept HTTP/1.0": (
+        CHUNKED.replace(b"1.1", b"1.0") + b"Proxy-Connection: keep-alive\r\n\r\n0\r\n\r\n",
+        400,
+    ),
     "CONNECT": (b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", 501),
     "TRACE": (b"TRACE /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n", 405),
     "Host with a path": (b"GET /car-evaluation/x HTTP/1.1\r\nHost: h/x\r\n\r\n", 400),

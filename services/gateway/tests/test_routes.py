@@ -42,6 +42,7 @@ def test_an_absent_document_means_routes_by_name():
     )  # fmt: skip
     assert goes(empty, "/car-evaluation") == ("by-name", "car-evaluation", "/")
     assert goes(empty, "/car-evaluation?x") == ("by-name", "car-evaluation", "/?x")
+    assert goes(empty, "/car-evaluation?u=http://a/b")[1:] == ("car-evaluation", "/?u=http://a/b")
 
 
 def test_the_longest_path_wins_and_ends_at_a_segment():
@@ -136,6 +137,13 @@ async def test_instances_are_told_what_was_removed_of_the_path(world):
     assert prefixes == [[], ["/a"], [f"/{name}"]]
 
 
+def test_a_short_timeout_shortens_an_attempt():
+    """Who sets `timeout` alone need not know of `per_try_timeout`."""
+    (route,) = table({"path": "/a", "service": "s", "timeout": 3}).routes
+
+    assert (route.timeout, route.per_try) == (3, 3)
+
+
 def test_routes_by_name_can_be_closed():
     """Wholly, or but for some services."""
     for closed in (table(by_name=False), table(by_name=["other"])):
@@ -183,7 +191,8 @@ def test_a_split_covers_everything(draw: float):
     )
 
 
-async def test_a_canary_gets_its_share_and_a_user_its_version(world):
+@pytest.mark.parametrize("field", ["X-User", "X-Request-Id"])
+async def test_a_canary_gets_its_share_and_a_user_its_version(world, field):
     """Sticky: the same user always meets the same version, and the share still holds."""
     new, old = await world.instance(), await world.instance()
     gateway = await world.gateway(new, old)
@@ -191,14 +200,14 @@ async def test_a_canary_gets_its_share_and_a_user_its_version(world):
         [Instance("127.0.0.1", new.port, metadata={"v": "2"}), Instance("127.0.0.1", old.port)], 0.0
     )
     gateway.core.table = table(
-        {"path": "/car-evaluation", "service": "car-evaluation", "sticky": "X-User",
+        {"path": "/car-evaluation", "service": "car-evaluation", "sticky": field,
          "strip_prefix": "/car-evaluation", "split": [{"metadata": {"v": "2"}, "weight": 25}]}
     )  # fmt: skip
     for user in range(60):
         for _ in range(2):
-            await gateway.call("/x", "GET", X_User=f"user-{user}")
+            await gateway.call("/x", "GET", **{field: f"user-{user}"})
 
-    met = Counter(request.one("x-user") for request in new.executed)
+    met = Counter(request.one(field.lower()) for request in new.executed)
     assert set(met.values()) == {2}
     assert 5 <= len(met) <= 25
 

@@ -113,6 +113,20 @@ async def test_a_share_is_copied(world):
     assert len(shadow.executed) == 2
 
 
+async def test_a_copy_that_fails_does_not_speak_well_of_its_instance(world):
+    """A 503 to a copy neither blames an instance nor wipes out what live requests met there."""
+    live, shadow = await world.instance(), await world.instance(saying(b"busy", 503))
+    gateway = await behind(world, table(), live, shadow)
+    (member,) = gateway.directory.services[CANDIDATE].pool.members.values()
+    member.conduct.fail(time.monotonic(), 3)
+    cost = member.cost
+
+    assert (await post(gateway)).status == 200
+
+    await counted(world, gateway, differed=1)
+    assert (member.conduct.consecutive, member.cost) == (3, cost)
+
+
 async def test_a_dead_or_silent_shadow_is_not_noticed(world):
     """Refused, or no answer in time: failed once, never repeated; the client waits for neither."""
     live, refusing = await world.instance(), world.refusing()

@@ -177,6 +177,7 @@ class Pool:
 
     def drain(self, address: str, *, drained: bool) -> bool:
         """Keep an instance out of traffic, or let it back; False if there is none."""
+        self._awaited.discard(address)
         member = self._members.get(address)
         if member is None:
             return False
@@ -186,7 +187,11 @@ class Pool:
 
     def keep_drained(self, addresses: Iterable[str]) -> None:
         """Drain these, those that are not known yet as soon as there are instances at all."""
-        self._awaited.update(one for one in addresses if not self.drain(one, drained=True))
+        self._awaited.update([one for one in addresses if not self.drain(one, drained=True)])
+
+    def drained(self) -> list[str]:
+        """Addresses that an operator keeps out of traffic."""
+        return [*self._awaited, *(m.address for m in self._members.values() if m.drained)]
 
     def restore(self, address: str, now: float) -> bool:
         """End an instance's ejection; False if there is none."""

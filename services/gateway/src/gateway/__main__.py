@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -51,6 +52,8 @@ async def main() -> None:
             await work(settings, nacos)
         elif settings.workers == 1:
             (sock,) = listening(settings)
+            hup = partial(_log.warning, "one_worker_is_not_replaced")
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hup)
             async with data_path(settings, nacos, sock) as (port, worker):
                 metrics = GatewayMetrics(lambda: [worker.describe()])
                 await administer(settings, nacos, port, Alone(worker), metrics)

@@ -85,6 +85,8 @@ def _add_orders(router: APIRouter, workers: Workers) -> None:
         done = await workers.ask({"service": name, "instance": address, **command})
         if not any(done):
             raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
+        if command.get("drained") and not all(done):  # some have not met the service yet
+            done = await workers.ask({"do": "keep", "drained": {name: [address]}})
         return {"service": name, "instance": address, "workers": sum(map(bool, done))}
 
     @router.post(path + "/drain")

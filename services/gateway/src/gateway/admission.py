@@ -116,10 +116,16 @@ def _repeatable(route: Route, service: Service, method: bytes, target: bytes) ->
 
 def _draw(split: Split, head: Head, draw: Callable[[], float]) -> float:
     """Chance, or the hash of the sticky field, so that one value always meets one subset."""
-    if split.sticky:
-        for line in head.lines:
-            name, _, value = line.partition(b":")
-            if name.lower() == split.sticky:
-                digest = hashlib.blake2b(value.strip(), digest_size=4).digest()
-                return int.from_bytes(digest) / 2**32
-    return draw()
+    value = _field(head, split.sticky) if split.sticky else None
+    if value is None:
+        return draw()
+    return int.from_bytes(hashlib.blake2b(value, digest_size=4).digest()) / 2**32
+
+
+def _field(head: Head, name: bytes) -> bytes | None:
+    """The value of a field, by its lower-case name; None if there is none."""
+    for line in head.lines:
+        given, _, value = line.partition(b":")
+        if given.lower() == name:
+            return value.strip()
+    return head.handled.get(name)

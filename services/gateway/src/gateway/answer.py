@@ -24,14 +24,16 @@ class Answer:
         status: 0 until the head is known.
         sent: bytes of the body.
         close: the client's connection ends with it.
+        open_ended: nothing but that end says that the body is complete.
     """
 
-    __slots__ = ("_chunked", "_old", "_pending", "_sink", "close", "sent", "status")
+    __slots__ = ("_chunked", "_old", "_pending", "_sink", "close", "open_ended", "sent", "status")
 
     def __init__(self, sink: Sink, *, close: bool, old: bool) -> None:
         self.status = 0
         self.sent = 0
         self.close = close
+        self.open_ended = False
         self._sink = sink
         self._old = old
         self._chunked = False
@@ -50,7 +52,7 @@ class Answer:
             parts.append(b"Content-Length: %d\r\n" % head.length)
         elif not head.bodyless:
             if self._old:
-                self.close = True
+                self.close = self.open_ended = True
             else:
                 self._chunked = True
                 parts.append(b"Transfer-Encoding: chunked\r\n")

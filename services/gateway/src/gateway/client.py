@@ -10,7 +10,7 @@ from typing import cast
 
 import httptools
 
-from gateway import http1, problems
+from gateway import farewell, http1, problems
 from gateway.core import Core, Port
 from gateway.exchange import Exchange
 from gateway.http1 import HANDLED, MAX_FIELDS, SINGLE, Head
@@ -19,8 +19,6 @@ from gateway.refused import Refused
 from gateway.request import Forwarded
 from gateway.turn import Turn, queue, take_up
 
-LINGER = 2.0
-"""Seconds a refused client has to read its answer before the connection is cut."""
 HIGH_WATER = 64 * 1024
 
 _log = logging.getLogger(__name__)
@@ -35,9 +33,9 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body_follows", "_core", "_current", "_fields", "_handled", "_head", "_head_bytes",
-        "_held", "_in_head", "_lines", "_lingering", "_parser", "_port", "_resuming", "_size",
-        "_transport", "_turns", "_unsent", "_url", "due", "forwarded",
+        "_body_follows", "_choked", "_core", "_current", "_fields", "_handled", "_head",
+        "_head_bytes", "_held", "_in_head", "_lines", "_lingering", "_parser", "_port",
+        "_resuming", "_size", "_transport", "_turns", "_unsent", "_url", "due", "forwarded",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port) -> None:
@@ -52,7 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self._head: Head | None = None
         self._head_bytes = self._fields = self._size = self._unsent = 0
         self._in_head = self._body_follows = self._resuming = False
-        self._lingering = self._held = False
+        self._lingering = self._held = self._choked = False
         self._transport: asyncio.Transport
         self.forwarded: Forwarded
         self.due = core.clock() + core.edge.idle
@@ -86,25 +84,30 @@ class ClientConnection(asyncio.Protocol):
         if self._in_head and not self._lingering:
             self._wait_for_head(len(data) if waited else 0)
 
-    def eof_received(self) -> None:
-        """Let the transport close: a client that stops sending has gone."""
-
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End what is under way."""
         self._lingering = True
+        self._parser = farewell.DEAF
         self._port.left(self)
         if self._current is not None:
             self._current.client_lost()
 
     def pause_writing(self) -> None:
-        """Pass the pressure on."""
+        """Pass the pressure on; between two requests, take no further one."""
+        self._choked = True
         if self._current is not None:
             self._current.client_paused(paused=True)
+        else:
+            self.hold(held=True)
 
     def resume_writing(self) -> None:
         """Take the pressure off."""
+        self._choked = False
         if self._current is not None:
             self._current.client_paused(paused=False)
+        else:
+            self.hold(held=False)
+            self._next()
 
     # What the parser calls.
 
@@ -142,8 +145,9 @@ class ClientConnection(asyncio.Protocol):
         self._in_head = False
         parser, handled = self._parser, self._handled
         kept = parser.should_keep_alive()
-        # Without the field, only HTTP/1.1 is kept alive; to ask for the version makes a string.
-        old = (b"connection" in handled or not kept) and parser.get_http_version() == "1.0"
+        # Nothing but a field keeps HTTP/1.0 alive; to ask for the version makes a string.
+        asked = b"connection" in handled or b"proxy-connection" in handled
+        old = (asked or not kept) and parser.get_http_version() == "1.0"
         head: Head | Refusal
         try:
             head = self._head = http1.check_head(
@@ -179,8 +183,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def hold(self, *, held: bool) -> None:
-        """Stop or resume reading."""
-        held = held or bool(self._turns)
+        """Stop or resume reading; who does not read answers, or sent ahead, is not read."""
+        held = held or bool(self._turns) or (self._choked and self._current is None)
         if held is not self._held and not self._transport.is_closing():
             self._held = held
             if held:
@@ -193,48 +197,48 @@ class ClientConnection(asyncio.Protocol):
         self._current = None
         if self._lingering:
             return
+        self.due = now + self._core.edge.idle
         if close:
             self._linger()
+        elif self._choked:
+            self.hold(held=True)
         elif self._turns:
             asyncio.get_running_loop().call_soon(self._next)
-        else:
-            self.due = now + self._core.edge.idle
 
     def abort(self) -> None:
         """Cut the connection once what was written is sent."""
         self._lingering = True
-        self.due = self._core.clock() + LINGER
+        self.due = self._core.clock() + farewell.LINGER
         self._transport.close()
 
     def cut(self) -> None:
-        """Close at once."""
-        self._transport.abort()
+        """Close at once, by a reset: an answer that ends with its connection has not ended."""
+        self._lingering = True
+        farewell.reset(self._transport)
 
     def expire(self, now: float) -> None:
         """Close what is idle or lingers; answer a slow head."""
-        if self._in_head and self._current is None and not self._lingering:
-            self.due = now + LINGER
+        if self._in_head and self._current is None and not (self._lingering or self._choked):
+            self.due = now + farewell.LINGER
             self._take(problems.slow_head())
-        elif self._lingering and self._takes_more():
+        elif self._lingering and self.takes_more():
             self.due = now + self._core.edge.response_idle
         elif self._lingering:
             self._transport.abort()
         else:
-            self._transport.close()
+            self.abort()
 
-    # Inside.
-
-    def _takes_more(self) -> bool:
-        """Whether the end of the last answer is still on its way to a client that reads it."""
+    def takes_more(self) -> bool:
+        """Whether there is something to send, and the client took some since the last look."""
         unsent, self._unsent = self._unsent, self._transport.get_write_buffer_size()
         return 0 < self._unsent != unsent
 
+    # Inside.
+
     def _take(self, head: Head | Refusal) -> None:
-        if self._lingering:
-            return
-        if self._current is None and not self._turns:
+        if self._current is None and not (self._turns or self._choked or self._lingering):
             self._begin(head)
-        else:
+        elif not self._lingering:
             queue(self._turns, head)
             self.hold(held=True)
 
@@ -246,7 +250,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begin the request that has waited."""
-        if self._current is not None or not self._turns or self._lingering:
+        if self._current is not None or not self._turns or self._lingering or self._choked:
             return
         turn = self._turns.popleft()
         if not self._turns:
@@ -263,11 +267,10 @@ class ClientConnection(asyncio.Protocol):
             self._take(http1.oversized(self._url))
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
+        refusal = problems.malformed()
         if isinstance(error, httptools.HttpParserCallbackError):
             _log.error("request_failed", exc_info=error)
             refusal = problems.internal()
-        else:
-            refusal = problems.malformed()
         if self._in_head or self._current is None or self._turns:
             self._in_head = False
             self._take(refusal)
@@ -292,9 +295,6 @@ class ClientConnection(asyncio.Protocol):
         """Stop listening to the client, and close when it had time to read the answer."""
         self._lingering = True
         self._turns.clear()
-        self.due = self._core.clock() + LINGER
+        self.due = self._core.clock() + farewell.LINGER
         self.hold(held=False)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
+        farewell.finish(self._transport)

@@ -50,8 +50,15 @@ class Client(Protocol):
     def answered(self, now: float, *, close: bool) -> None:
         """Take notice that the answer is complete."""
 
+    def takes_more(self) -> bool:
+        """Whether there is something to send, and it took some since the last look."""
+        ...
+
     def abort(self) -> None:
-        """Cut the connection, so that a truncated answer is seen as such."""
+        """End the connection once what was written is sent."""
+
+    def cut(self) -> None:
+        """Close at once, by a reset, so that a truncated answer is seen as such."""
 
 
 class Held(Client, Protocol):
@@ -66,9 +73,6 @@ class Held(Client, Protocol):
 
     def expire(self, now: float) -> None:
         """Act on `due` having passed."""
-
-    def cut(self) -> None:
-        """Close at once."""
 
 
 class Port(Protocol):

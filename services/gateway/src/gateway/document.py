@@ -98,7 +98,7 @@ class RouteEntry(Strict):
         rewrite: what is put in its place.
         idempotent: methods that may run twice; default: as the service declares.
         timeout: seconds until the response head, everything included.
-        per_try_timeout: seconds of one attempt.
+        per_try_timeout: seconds of one attempt; default 5, or `timeout` if that is less.
         retries: attempts after the first.
         replay_bytes: a body up to this size is kept to be sent again.
         max_body_bytes: a larger body is refused.
@@ -143,7 +143,7 @@ class RouteEntry(Strict):
             raise ValueError(f"the weights of the split of {self.path} are over 100 percent")
         if self.sticky is not None and not self.split:
             raise ValueError(f"{self.path} is sticky, but has no split")
-        if self.per_try_timeout > self.timeout:
+        if self.per_try_timeout > self.timeout and "per_try_timeout" in self.model_fields_set:
             raise ValueError(f"per_try_timeout of {self.path} is over its timeout")
         return self
 
@@ -161,7 +161,7 @@ class RouteEntry(Strict):
             if self.idempotent is None
             else frozenset(method.encode() for method in self.idempotent),
             timeout=self.timeout,
-            per_try=self.per_try_timeout,
+            per_try=min(self.per_try_timeout, self.timeout),
             retry=RetryPolicy(attempts=1 + self.retries),
             replay=self.replay_bytes,
             max_body=self.max_body_bytes,

@@ -55,7 +55,6 @@ class Exchange:
         self._client_stuck = self._instance_stuck = False
         self.phase = RECEIVING
         self._attempts = Attempts(core, record, terms, self)
-        self._common = b""
         core.active.add(self)
 
     # The request arrives.
@@ -189,7 +188,7 @@ class Exchange:
             return
         self._attempts.learn(Outcome.CUT, now)
         self.answer.flush()
-        self._client.abort()
+        (self._client.cut if self.answer.open_ended else self._client.abort)()
         self._finish(self.answer.status, "cut", now)
 
     # Tunnels and backpressure.
@@ -250,7 +249,9 @@ class Exchange:
 
     def _stalled(self, now: float) -> None:
         """Nothing comes: the instance is to blame, unless its client does not take what came."""
-        if self.phase is TUNNEL or self._client_stuck:
+        if self._client_stuck and self._client.takes_more():
+            self.due = now + self._core.edge.response_idle
+        elif self.phase is TUNNEL or self._client_stuck:
             result = "answered" if self.phase is TUNNEL else "client_slow"
             self._abandon(now, self.answer.status, result)
             self.cut()
@@ -291,7 +292,7 @@ class Exchange:
     def _leave(self) -> None:
         if self.phase is WAITING:
             self._terms.service.leave(self._attempts)
-        if self._instance_stuck:  # its connection is gone, and nobody else lets the client go on
+        if self._instance_stuck or self.upload.streaming:  # nobody else lets the client go on
             self._client.hold(held=False)
         self.phase = DONE
         self._attempts.leave()

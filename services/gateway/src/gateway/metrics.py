@@ -44,6 +44,7 @@ class GatewayMetrics(Collector):
                             ("service", "cause"))  # fmt: skip
         yield self._counter("shadow", "Copies of requests, by what became of them", states,
                             ("route", "result"))  # fmt: skip
+        yield self._counter("refused_connections", "Connections over the limit", states, ())
         for name, text, labels in (
             ("retry_budget", "Retries that are left", ("service",)),
             ("discovery_age_seconds", "Since Nacos last vouched for the instances", ("service",)),

@@ -7,7 +7,7 @@ no evidence against an instance, except a refused connection: nobody listens the
 
 import asyncio
 
-from failover import Member, Outcome, Tries
+from failover import Member, Outcome, Tries, classify_status
 
 from gateway import request
 from gateway.core import Core
@@ -132,7 +132,9 @@ class Copy:
         """Compare."""
         self._connection = None
         agreed = agree(self._shadow, self._original, self._seen)
-        self._end("agreed" if agreed else "differed", Outcome.ANSWERED)
+        outcome = classify_status(self._seen.status)
+        good = outcome is Outcome.ANSWERED  # a failure is no evidence, least of all of success
+        self._end("agreed" if agreed else "differed", outcome if good else Outcome.ABANDONED)
 
     def response_lost(self, outcome: Outcome) -> None:
         """Count it; a copy is not sent again."""

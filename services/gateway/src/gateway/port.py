@@ -71,7 +71,7 @@ class DataPort:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: ClientConnection(self._core, self), sock=self._sock, ssl=self._tls,
-            backlog=BACKLOG,
+            ssl_handshake_timeout=self._core.edge.head if self._tls else None, backlog=BACKLOG,
         )  # fmt: skip
         self._tick()
 
@@ -141,7 +141,8 @@ class DataPort:
         try:
             now = self._core.clock()
             for exchange in [one for one in self._core.active if one.due <= now]:
-                self._expire(exchange, now)
+                if exchange.due <= now:  # still: the end of one may let another go on
+                    self._expire(exchange, now)
             self._ticks += 1
             if self._ticks % SLOW_TICKS == 0:
                 for connection in [one for one in self.connections if one.due <= now]:

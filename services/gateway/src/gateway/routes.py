@@ -153,17 +153,12 @@ class Table:
             route = self._declared(head.path, head.method)
             if route is not None:
                 return route, route.service, route.rewrite(head.target)
-        target = head.target
-        end = target.find(b"/", 1)
-        if end > 0:
-            segment, rest = target[1:end], target[end:]
-        else:
-            segment, mark, query = target[1:].partition(b"?")
-            rest = b"/" + mark + query
+        path, mark, query = head.target.partition(b"?")
+        segment, _, rest = path[1:].partition(b"/")
         name = segment.decode("latin-1")
         if not self.by_name or (self.by_name is not True and name not in self.by_name):
             raise Refusal(404, "destination_not_found", "No route matches this path.")
-        return self._base, name, rest
+        return self._base, name, b"/" + rest + mark + query
 
     def _declared(self, path: bytes, method: bytes) -> Route | None:
         segment = path.split(b"/", 2)[1] if path.count(b"/") else b""

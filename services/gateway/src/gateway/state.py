@@ -35,7 +35,7 @@ class Worker:
         self._log = log
 
     def ask(self, command: Mapping[str, Any]) -> Any:
-        """Carry out one command: `state`, `services`, `routes`, `drained`, `drain`, `restore`."""
+        """Carry out one command."""
         match command:
             case {"do": "state"}:
                 return self.describe()
@@ -43,6 +43,9 @@ class Worker:
                 return self.services()
             case {"do": "drained"}:
                 return self.drained()
+            case {"do": "keep", "drained": dict(drained)}:
+                self.keep_drained(drained)
+                return True
             case {"do": "routes"}:
                 return {**self._watched.plain_state, **self._core.table.describe()}
             case {"do": do, "service": str(name), "instance": str(address)}:
@@ -57,14 +60,12 @@ class Worker:
 
     def drained(self) -> dict[str, list[str]]:
         """Addresses that an operator keeps out of traffic, by service."""
-        kept = {
-            name: [member.address for member in service.pool.members.values() if member.drained]
-            for name, service in self._directory.services.items()
-        }
+        followed = self._directory.services.items()
+        kept = {name: service.pool.drained() for name, service in followed}
         return {name: addresses for name, addresses in kept.items() if addresses}
 
     def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
-        """Keep out of traffic what the worker before this one was told to."""
+        """Keep out of traffic what another worker was told to, known here or not yet."""
         self._directory.expect(drained, self._core.clock())
         for name, addresses in drained.items():
             self._directory.services[name].pool.keep_drained(addresses)
@@ -127,6 +128,7 @@ class Worker:
             ],
             "client_connections": [(len(self._port.connections),)],
             "exchanges": [(len(self._core.active),)],
+            "refused_connections": [(self._port.refused,)],
             "access_log_dropped": [(self._log.dropped if self._log else 0,)],
         }
 

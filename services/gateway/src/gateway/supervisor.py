@@ -115,6 +115,7 @@ class Supervisor:
         self._leaving: set[Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
+        self._starting = asyncio.Lock()
 
     def check(self) -> dict[str, Any]:
         """Whether every worker serves, for /readyz."""
@@ -122,7 +123,11 @@ class Supervisor:
         return {"ok": running == len(self._children), "running": running}
 
     async def ask(self, command: Mapping[str, Any]) -> list[Any]:
-        """Send a command to every worker."""
+        """Send a command to every worker; an order waits for one that starts, lest it miss it."""
+        async with self._starting if command["do"] == "drain" else contextlib.nullcontext():
+            return await self._tell(command)
+
+    async def _tell(self, command: Mapping[str, Any]) -> list[Any]:
         children = [child for child in self._children if child is not None]
         answers = await asyncio.gather(*(child.ask(command) for child in children))
         return [answer for answer in answers if answer is not None]
@@ -161,7 +166,7 @@ class Supervisor:
 
     async def _fill(self, slot: int) -> None:
         drained: dict[str, set[str]] = {}
-        for told in await self.ask({"do": "drained"}):
+        for told in await self._tell({"do": "drained"}):
             for service, addresses in told.items():
                 drained.setdefault(service, set()).update(addresses)
         orders = json.dumps({service: sorted(those) for service, those in drained.items()})
@@ -188,7 +193,8 @@ class Supervisor:
     async def _refill(self, slot: int) -> bool:
         """Put a new worker on a socket; if it does not come up, everything stays as it is."""
         try:
-            await self._fill(slot)
+            async with self._starting:
+                await self._fill(slot)
         except (OSError, TimeoutError) as error:
             _log.error("worker_not_started", extra={"slot": slot, "reason": str(error)})
             await asyncio.sleep(RESPAWN_SECONDS)

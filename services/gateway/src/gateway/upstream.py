@@ -16,6 +16,8 @@ MAX_RESPONSE_HEAD = 64 * 1024
 RAW_FROM = 64 * 1024
 """A body with at least this many bytes left skips the parser."""
 ENDLESS = 1 << 62
+DEAF = httptools.HttpResponseParser(object())
+"""Takes the parser's place on a lost connection: the two would hold each other."""
 
 _log = logging.getLogger(__name__)
 
@@ -157,6 +159,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End the response if the end of the connection is its end; else report the loss."""
         self.pool.open -= 1
+        self._parser = DEAF
         consumer, self.consumer = self.consumer, None
         if consumer is None:
             self.pool.forget(self)

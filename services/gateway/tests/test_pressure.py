@@ -1,0 +1,199 @@
+"""Clients that read slowly, late or never: they cost little, and get the whole of their due."""
+
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+import time
+
+import pytest
+from gateway.client import ClientConnection
+from gateway.core import Edge
+from gateway.upstream import Connection
+
+pytestmark = pytest.mark.anyio
+
+KIB = 1024
+GET = b"GET /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n"
+LARGE = b"x" * (200 * KIB)
+"""More than a connection that is not read has taken, and no more than is read at once."""
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE) + LARGE
+
+
+def keep(transport, option: int, size: int) -> None:
+    """Let the kernel keep so much of what is sent (SO_SNDBUF) or not read yet (SO_RCVBUF)."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
+
+
+async def reader_of_little(world, gateway):
+    """A client that has stopped reading, whose connection holds little; and the gateway's end."""
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    keep(connection._transport, socket.SO_SNDBUF, 4 * KIB)
+    keep(wire.writer.transport, socket.SO_RCVBUF, 24 * KIB)
+    wire.writer.transport.pause_reading()
+    return wire, connection
+
+
+async def test_who_does_not_read_an_answer_gets_no_other(world):
+    """Requests wait while an earlier answer is stuck, so at most one is held; then all is told."""
+    instance = await world.instance(world.answering(ANSWER))
+    gateway = await world.gateway(instance)
+    wire, connection = await reader_of_little(world, gateway)
+    wire.send(GET)
+    await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
+    held = connection._transport.get_write_buffer_size()
+
+    for _ in range(5):  # as from a socket that had them ready
+        connection.data_received(GET)
+
+    assert held > 0
+    assert not gateway.core.active
+    assert connection._transport.get_write_buffer_size() == held
+    keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
+    wire.writer.transport.resume_reading()
+    replies = [await wire.reply() for _ in range(6)]
+    assert {(reply.status, reply.body) for reply in replies} == {(200, LARGE)}
+    assert len(instance.executed) == 6
+
+
+async def test_who_never_reads_loses_its_connection(world):
+    """A kept-alive connection whose last answer is stuck does not keep its place for ever."""
+    gateway = await world.gateway(await world.instance(world.answering(ANSWER)))
+    shift = 0.0
+    gateway.core.clock = lambda: time.monotonic() + shift
+    wire, connection = await reader_of_little(world, gateway)
+    wire.send(GET)
+    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
+    await world.until(lambda: not gateway.core.active, "the answer's end")
+
+    for _ in range(3):
+        shift += 80.0
+        await world.until(
+            lambda: not gateway.port.connections or connection.due > gateway.core.clock(), "a look"
+        )
+
+    assert not gateway.port.connections
+
+
+async def test_who_reads_slowly_gets_everything(world):
+    """An answer goes on as long as its client takes some of it; nobody is blamed."""
+    size = 2 * KIB * KIB
+
+    async def whole(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        with contextlib.suppress(ConnectionError):
+            await wire.writer.drain()
+            await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(whole))
+    shift = 0.0
+    gateway.core.clock = lambda: time.monotonic() + shift
+    wire, connection = await reader_of_little(world, gateway)
+    keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
+    wire.send(GET)
+    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
+    wire.writer.transport.resume_reading()
+    for _ in range(6):
+        before = connection._transport.get_write_buffer_size()
+        while connection._transport.get_write_buffer_size() == before:
+            await wire.reader.readexactly(16 * KIB)
+        shift += 40.0
+        await world.until(
+            lambda: all(one.due > gateway.core.clock() for one in gateway.core.active), "a look"
+        )
+        assert gateway.core.active, "it was cut"
+
+    async with asyncio.timeout(20):
+        while gateway.core.active:
+            await wire.reader.read(64 * KIB)
+    assert [result for *_, result in gateway.core.ledger.requests] == ["answered"]
+
+
+async def test_a_client_is_heard_after_an_upload_that_found_nobody(world):
+    """A body too large to be kept, and no instance: 503, and the next request is read."""
+    gateway = await world.gateway(world.refusing())
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    body = b"x" * (100 * KIB)
+    head = b"POST /car-evaluation/x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.data_received(head + body)
+
+    assert (await wire.reply()).status == 503
+    wire.send(GET)
+    assert (await wire.reply()).status == 503
+
+
+async def test_a_lost_connection_leaves_nothing_for_the_collector(world):
+    """What a connection held is freed at its end, not when cycles are looked for: that is rare."""
+
+    def alive() -> int:
+        return sum(isinstance(one, ClientConnection | Connection) for one in gc.get_objects())
+
+    gateway = await world.gateway(await world.instance())
+    gc.collect()
+    gc.disable()
+    before = alive()
+    try:
+        for _ in range(3):
+            assert (await gateway.call()).status == 200
+        for upstream in gateway.service.upstreams.values():
+            upstream.close()
+
+        await world.until(lambda: alive() == before, "nothing left")
+    finally:
+        gc.enable()
+
+
+async def test_what_is_no_longer_due_is_let_be(world):
+    """The end of one overdue exchange can let another go on, in the same look at all of them."""
+    gateway = await world.gateway()
+
+    class Overdue:
+        due = 0.0
+
+        def expire(self, now: float) -> None:
+            expired.append(self)
+            for one in both:
+                one.due = now + 100
+
+        def cut(self) -> None:
+            raise AssertionError
+
+    expired: list[Overdue] = []
+    both = [Overdue(), Overdue()]
+    gateway.core.active.update(both)
+
+    await world.until(lambda: bool(expired))
+    gateway.core.active.clear()
+    assert len(expired) == 1
+
+
+async def test_a_cut_answer_to_an_old_client_is_seen_as_cut(world):
+    """HTTP/1.0 without a length ends with the connection: half an answer ends with a reset."""
+
+    async def half(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await asyncio.sleep(0)
+        wire.reset()
+
+    gateway = await world.gateway(await world.instance(half))
+
+    reply = await gateway.ask(b"GET /car-evaluation/x HTTP/1.0\r\nHost: h\r\n\r\n")
+
+    assert reply.cut
+
+
+async def test_a_handshake_has_as_long_as_a_head(world, certificate):
+    """A client that connects to the HTTPS port and says nothing is let go."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    gateway = await world.gateway(await world.instance(), edge=Edge(head=0.3), tls=context)
+    wire = await gateway.connect()
+
+    assert await wire.ended()

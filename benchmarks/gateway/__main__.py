@@ -34,6 +34,8 @@ from benchmarks.measure.process import end_in_order_on_sigterm
 
 PROXY_CORE, LOAD_CORE = 0, 1
 READY_SECONDS = 240.0
+HALF_LOAD_TURNS = 5
+"""Least number of turns: a percentile of a few seconds is a matter of what else the machine did."""
 
 
 def arguments() -> argparse.Namespace:
@@ -123,7 +125,8 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
         extent = {"count": options.rounds, "seconds": options.seconds}
         loads = (MAIN,) if options.short else LOADS
         runs = list(rounds(runners, **extent, core=LOAD_CORE, loads=loads))
-        half = [] if options.short else list(at_half_load(runners, place, runs, **extent))
+        turns = {**extent, "count": max(options.rounds, HALF_LOAD_TURNS)}
+        half = [] if options.short else list(at_half_load(runners, place, runs, **turns))
         mine = [one for one in runners if one.name == GATEWAY and not options.short]
         profile = where_time_goes(mine[0], core=LOAD_CORE) if mine else ""
     return Results(about, versions, tuple(runs), tuple(half), profile)

@@ -4,6 +4,7 @@
 #   usage: image-install.sh libraries MEMBER...   with the pyproject.toml of each member: what they
 #                                                 need, a layer that only a changed lock rebuilds
 #          image-install.sh members MEMBER...     the members themselves
+#          image-install.sh compiled SCRIPT FOLDER   what the script compiles, if $COMPILED is set
 set -eu
 step=$1; shift
 # A certificate authority of the machine that builds, where it has one of its own.
@@ -25,9 +26,25 @@ if [ "$step" = libraries ]; then
     done
     /opt/build/bin/uv pip install --quiet --no-sources \
         --constraints requirements.lock --build-constraints requirements.lock "$@"
-else
+elif [ "$step" = members ]; then
     /opt/build/bin/uv pip install --quiet --no-deps --reinstall \
         --build-constraints requirements.lock "$@"
+else
+    mkdir -p "$2"
+    [ -n "${COMPILED:-}" ] || exit 0
+    include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    test -f "$include/Python.h" || headers=python3-dev
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+        gcc libc6-dev ${headers:-} >/dev/null
+    # The compiler's own environment, which sees what the image will have.
+    python -m venv /opt/compiler
+    /opt/build/bin/uv pip install --quiet --python /opt/compiler/bin/python \
+        --constraints requirements.lock mypy
+    packages=$(/opt/compiler/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "/opt/venv/${packages#/opt/compiler/}" > "$packages/image.pth"
+    /opt/compiler/bin/python "$1" "$2"
+    exit 0
 fi
 # The root file system will be read-only: compile now or at every start.
 /opt/venv/bin/python -m compileall -q -j 0 /opt/venv/lib

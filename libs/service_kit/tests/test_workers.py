@@ -1,8 +1,11 @@
 """Bounded work beside the event loop."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
+from functools import partial
 
 import pytest
 from service_kit import Problem, Workers
@@ -25,18 +28,58 @@ def workers():
     workers.close()
 
 
-async def test_full_queue_is_told_to_come_back(workers, gate):
-    """Past the queue's limit a caller gets 503 with a Retry-After of whole seconds, at once."""
+class Clock:
+    """Stands still but for work that takes its time."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the moment it is."""
+        return self.now
+
+    def fail_after(self, seconds: float) -> None:
+        """Be work that gives up."""
+        self.now += seconds
+        raise TimeoutError
+
+
+async def refused(workers, gate) -> Problem:
+    """Return what a caller is told while one call runs and another waits."""
     async with asyncio.TaskGroup() as tasks:
         for _ in range(2):
             tasks.create_task(workers.run(lambda: gate.wait(30)))
         await asyncio.sleep(0)
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(Problem) as found:
             await workers.run(lambda: None)
         gate.set()
+    return found.value
 
-    assert refused.value.status == 503
-    assert int(refused.value.headers["Retry-After"]) >= 1
+
+async def test_full_queue_is_told_to_come_back(workers, gate):
+    """Past the queue's limit a caller gets 503 at once, with a Retry-After of a second at least."""
+    problem = await refused(workers, gate)
+
+    assert problem.status == 503
+    assert problem.headers["Retry-After"] == "1"
+    assert problem.detail == "2 calls run or wait already; retry in 1 s."
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(1, "2"), (5, "5"), (50, "10")])
+async def test_time_of_failed_work_counts(gate, calls, seconds):
+    """Retry-After grows to what two calls take where each fails after 5 s: the mean follows them.
+
+    It begins at 0.01 s, and each call moves it by a tenth of the way.
+    """
+    clock = Clock()
+    workers = Workers("slow", threads=1, queue_limit=1, clock=clock)
+    for _ in range(calls):
+        with pytest.raises(Problem):
+            await workers.run(lambda: clock.fail_after(5))
+
+    problem = await refused(workers, gate)
+    workers.close()
+
+    assert problem.headers["Retry-After"] == seconds
 
 
 async def test_queue_has_room_again(workers):
@@ -62,3 +105,26 @@ async def test_late_work_never_begins(workers, gate):
     assert await workers.run(lambda: "next") == "next"
     assert late.value.status == 504
     assert begun == []
+
+
+class Body:
+    """Something large that work was to read."""
+
+
+async def test_a_call_that_gave_up_holds_nothing(workers, gate):
+    """What a call in the queue was to work on is free with its 504, before a thread comes to it."""
+    first = asyncio.ensure_future(workers.run(lambda: gate.wait(30)))
+    await asyncio.sleep(0)
+    body = Body()
+    gone = weakref.ref(body)
+
+    with pytest.raises(Problem):
+        await workers.run(partial(repr, body), deadline=time.monotonic() + 0.05)
+    del body
+    await asyncio.sleep(0)  # the step that was told of the cancellation holds its traceback
+    gc.collect()
+
+    assert not first.done()
+    assert gone() is None
+    gate.set()
+    await first

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from prometheus_client import Gauge, Histogram
@@ -46,10 +47,13 @@ class Workers:
         threads: int,
         queue_limit: int,
         prepare: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` is what deadlines are moments of."""
         self._pool = ThreadPoolExecutor(threads, name, prepare)
         self._threads = threads
         self._limit = threads + queue_limit
+        self._clock = clock
         self._inside = 0
         self._counting = threading.Lock()
         self._mean_seconds = 0.01
@@ -62,7 +66,7 @@ class Workers:
 
         Args:
             work: the blocking call; it may end itself with TimeoutError when its time is up.
-            deadline: moment on `time.monotonic`'s clock after which the result is of no use.
+            deadline: moment on the clock after which the result is of no use.
 
         Raises:
             Problem: 503 with `Retry-After` when the queue is full; 504 when the deadline comes
@@ -72,30 +76,36 @@ class Workers:
             seconds = max(1, math.ceil(self._inside * self._mean_seconds / self._threads))
             detail = f"{self._inside} calls run or wait already; retry in {seconds} s."
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
-        asked = time.monotonic()
+        asked = self._clock()
         with self._counting:
             self._inside += 1
-        future = self._pool.submit(self._call, work, asked, deadline)
-        future.add_done_callback(self._leave)
+        # The pool keeps what was called off until a thread comes to it. So it gets a list that is
+        # emptied when the call ends, lest calls that gave up hold a body of megabytes each.
+        held = [work]
+        future = self._pool.submit(self._call, held, asked, deadline)
+        future.add_done_callback(partial(self._leave, held))
         try:
             async with asyncio.timeout(None if deadline == FOREVER else deadline - asked):
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise _out_of_time() from error
 
-    def _call(self, work: Callable[[], T], asked: float, deadline: float) -> T:
-        started = time.monotonic()
+    def _call(self, held: list[Callable[[], T]], asked: float, deadline: float) -> T:
+        started = self._clock()
         self._waited.observe(started - asked)
         if started >= deadline:
             raise _out_of_time()
-        result = work()
-        seconds = time.monotonic() - started
-        self._busy_for.observe(seconds)
-        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
-        return result
+        try:
+            return held.pop()()
+        finally:
+            # Work that failed took its thread as long as any other.
+            seconds = self._clock() - started
+            self._busy_for.observe(seconds)
+            self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
 
-    def _leave(self, _: object) -> None:
+    def _leave(self, held: list[Callable[[], T]], _: object) -> None:
         """Runs where the call ended: in its thread, or here if it was called off before."""
+        held.clear()
         with self._counting:
             self._inside -= 1
 

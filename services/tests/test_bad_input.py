@@ -182,14 +182,7 @@ def test_gzip_bomb_is_not_unpacked(service, package, path):
     assert memory(running.popen.pid) - before < GROWTH_BYTES
 
 
-@pytest.mark.parametrize(
-    ("package", "path"),
-    [
-        ("classifier", "/api/v1/predict"),
-        ("classifier", "/api/v1/explain"),
-        ("kmeans", "/api/skl-kmeans"),
-    ],
-)
+@pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
 @pytest.mark.parametrize(
     "declared", ["text/csv", "application/xml", "multipart/form-data", "\u00ff"]
 )

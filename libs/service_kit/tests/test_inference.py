@@ -229,6 +229,17 @@ async def test_binary_tensors_are_refused(client):
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("declared", "status"),
+    [("Application/JSON;charset=UTF-8", 200), ("application/octet-stream", 415), ("text/csv", 415)],
+)
+async def test_what_is_declared_not_to_be_json_is_refused(client, declared, status):
+    """A request is JSON however that is spelled, or undeclared; any other type is 415."""
+    answer = await client.post(URL, content=request(), headers={"Content-Type": declared})
+
+    assert answer.status_code == status
+
+
 async def test_a_large_body_is_read_by_a_worker(client, workers):
     """While the only worker is busy, a large body is told to come back and a small one answered."""
     gate = threading.Event()

@@ -1,6 +1,13 @@
 """What every service shares: runner, health, problems, request edge, workers, logs, settings."""
 
-from service_kit.bodies import json_body, limit_parts, limit_rows, read_json, require_json
+from service_kit.bodies import (
+    is_json,
+    json_body,
+    limit_parts,
+    limit_rows,
+    read_json,
+    require_json,
+)
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, Edge
 from service_kit.health import Check, Health, State, install
@@ -41,6 +48,7 @@ __all__ = [
     "configure_logs",
     "install",
     "invalid",
+    "is_json",
     "json_body",
     "limit_parts",
     "limit_rows",

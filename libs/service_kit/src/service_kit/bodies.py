@@ -30,15 +30,20 @@ def _inlined(schema: Any, defs: dict[str, Any]) -> Any:
     return {key: _inlined(value, defs) for key, value in schema.items() if key != "$defs"}
 
 
+def is_json(scope: Scope) -> bool:
+    """Return whether a body is declared to be JSON, or not declared to be anything."""
+    declared: bytes = scope["fields"].get(b"content-type", b"")
+    kind = declared.partition(b";")[0].strip().lower()
+    return kind in {b"", b"application/json"} or kind.endswith(b"+json")
+
+
 def require_json(scope: Scope) -> None:
-    """Refuse a body that is declared to be something else; none declared is taken for JSON.
+    """Refuse a body that is declared to be something else than JSON.
 
     Raises:
         Problem: 415.
     """
-    declared: bytes = scope["fields"].get(b"content-type", b"")
-    kind = declared.partition(b";")[0].strip().lower()
-    if kind not in {b"", b"application/json"} and not kind.endswith(b"+json"):
+    if not is_json(scope):
         raise Problem(415, "Send the body as application/json.", type="not-json")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from service_kit.bodies import json_body
+from service_kit.bodies import json_body, require_json
 from service_kit.health import Health
 from service_kit.problem import Problem, problems, shown
 from service_kit.stages import Stages
@@ -94,6 +94,7 @@ def add_inference(
         ) -> Response:
             spec = _find(model, model_name, model_version)
             scope = request.scope
+            require_json(scope)
             most = model.max_rows
             began = perf_counter()
 

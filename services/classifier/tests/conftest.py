@@ -46,12 +46,18 @@ def engine(model: Model, live: Live) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def app(engine: Engine, live: Live):
-    workers = Workers("test", threads=1, queue_limit=8)
-    yield create_app(
+def workers() -> Iterator[Workers]:
+    """As many as the process has."""
+    workers = Workers("test", threads=1, queue_limit=64)
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+def app(engine: Engine, live: Live, workers: Workers):
+    return create_app(
         engine, live, Health("car-evaluation", "0"), workers, cors_origins=["https://a.example"]
     )
-    workers.close()
 
 
 @pytest.fixture

@@ -36,6 +36,9 @@ API = "/api/v1"
 MAX_EXPLAINED = 100
 MAX_IMPROVEMENTS = 10
 """Ways to a better class that an explanation lists; there may be dozens of the same size."""
+SMALL_BODY_BYTES = 2 * 1024
+"""Some 18 rows. A body of no more is read at once, in 0.1 ms and the worst in less than 10, so it
+neither waits behind large ones nor takes a place in their queue."""
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """10,000 rows are 1.1 MB, indented ones 1.7 MB."""
 
@@ -143,7 +146,10 @@ def _routes(
 
     async def ranks_of(request: Request, most: int) -> list[int]:
         require_json(request.scope)
-        read = partial(reader.read, request.scope["body"], most)
+        body = request.scope["body"]
+        if len(body) <= SMALL_BODY_BYTES:
+            return reader.read(body, most)
+        read = partial(reader.read, body, most)
         return await workers.run(read, deadline=request.scope["deadline"])
 
     return router

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from car_evaluation_model import Model
-from service_kit import Stages, Workers
+from service_kit import Stages, Workers, is_json
 from starlette.types import Scope
 
 from classifier.engine import Engine
@@ -22,7 +22,6 @@ from classifier.settings import ServingConfig
 
 LARGE_BODY_BYTES = 32 * 1024
 """Reading more than this takes over a millisecond, and is left to a worker."""
-_JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _PROBABILITIES = {b"": False, b"probabilities=true": True, b"probabilities=false": False}
 
 
@@ -104,6 +103,7 @@ def _is_plain(scope: Scope) -> bool:
     """Return whether this is a prediction asked for without ceremony."""
     return (
         scope["query_string"] in _PROBABILITIES
-        and scope["fields"].get(b"content-type") in _JSON
         and b"origin" not in scope["fields"]
+        # Nearly everybody spells it so, and every request is asked.
+        and (scope["fields"].get(b"content-type") == b"application/json" or is_json(scope))
     )

@@ -9,6 +9,10 @@ from classifier.schemas import SHOWN_ERRORS, RowReader
 from classifier.settings import DATA_ID, ServingConfig
 
 
+FEW_ROWS = 100
+"""No more are looked up within a millisecond, so they do not wait behind large requests."""
+
+
 class Inference:
     """Takes a BYTES tensor [n] for each attribute; gives class numbers, labels, probabilities."""
 
@@ -48,7 +52,10 @@ class Inference:
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Mapping[str, Tensor]:
         """Answer the rows that the tensors make up."""
-        ranks = await self._workers.run(lambda: self._ranks(inputs), deadline=deadline)
+        if max(len(tensor.data) for tensor in inputs.values()) <= FEW_ROWS:
+            ranks = self._ranks(inputs)
+        else:
+            ranks = await self._workers.run(lambda: self._ranks(inputs), deadline=deadline)
         wants_shares = "probabilities" in outputs
         classes, shares = await self._engine.answer(
             ranks, probabilities=wants_shares, deadline=deadline

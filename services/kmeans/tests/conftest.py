@@ -7,7 +7,7 @@ import httpx
 import pytest
 from kmeans.app import create_app
 from kmeans.clustering import InForce, prepare_thread
-from kmeans.settings import ClusterConfig
+from kmeans.settings import MAX_FIT_SECONDS, ClusterConfig
 from service_kit import Health, Workers
 
 
@@ -33,9 +33,16 @@ def live() -> Live:
 
 
 @pytest.fixture
-async def client(live) -> AsyncIterator[httpx.AsyncClient]:
+def max_fit_seconds() -> float:
+    """How long a fit may take; a test may give another."""
+    return MAX_FIT_SECONDS
+
+
+@pytest.fixture
+async def client(live, max_fit_seconds) -> AsyncIterator[httpx.AsyncClient]:
     workers = Workers("test", threads=1, queue_limit=8, prepare=prepare_thread)
-    app = create_app(live, Health("skl-kmeans", "0"), workers)
+    health = Health("skl-kmeans", "0")
+    app = create_app(live, health, workers, max_fit_seconds=max_fit_seconds)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -273,6 +273,28 @@ def test_a_fit_stops_at_its_deadline():
         fit(points, ClusterConfig(clusters=50, n_init=100), time.monotonic() + 0.1)
 
 
+@pytest.mark.parametrize("max_fit_seconds", [0.5])
+async def test_a_fit_without_a_deadline_is_bounded(client, live):
+    """A fit whose caller named no deadline is left all the same, by either route, and told as 504.
+
+    Its worker is free again: the next fit is answered.
+    """
+    live.value = ClusterConfig(clusters=50, n_init=100)
+    points = np.random.default_rng(9).normal(size=(10_000, 2)).round(3).tolist()
+    tensor = {"name": "points", "datatype": "FP64", "shape": [10_000, 2], "data": points}
+    for path, document in (
+        (URL, {"points": points}),
+        ("/v2/models/skl-kmeans/infer", {"inputs": [tensor]}),
+    ):
+        answer = await client.post(path, json=document)
+
+        assert answer.status_code == 504
+        assert answer.json()["type"].endswith("deadline")
+    live.value = ClusterConfig()
+    after = await client.post(URL, json={"points": EXAMPLE})
+    assert after.json()["results"] == GOLDEN[3]
+
+
 @given(
     st.lists(
         st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=3),

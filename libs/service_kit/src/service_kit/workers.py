@@ -115,6 +115,4 @@ class Workers:
 
 
 def _out_of_time() -> Problem:
-    return Problem(
-        504, "The caller's deadline passed before the result was there.", type="deadline"
-    )
+    return Problem(504, "The deadline passed before the result was there.", type="deadline")

@@ -28,18 +28,26 @@ from kmeans.inference import Inference
 from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
+from kmeans.settings import MAX_FIT_SECONDS
 
 PATH = "/api/skl-kmeans"
 SVG = "image/svg+xml"
 
 
-def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers) -> ASGIApp:
+def create_app(
+    in_force: Callable[[], InForce],
+    health: Health,
+    workers: Workers,
+    *,
+    max_fit_seconds: float = MAX_FIT_SECONDS,
+) -> ASGIApp:
     """Return the service's application.
 
     Args:
         in_force: read once by each request, which keeps to it until its answer.
         health: what /readyz and the actuator routes tell.
         workers: where fits run.
+        max_fit_seconds: how long a fit may take that has no earlier deadline.
     """
     app = FastAPI(
         title="KMeans clusterer",
@@ -63,7 +71,9 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
             if wants_picture:
                 _check_plane(points)
             decoded = perf_counter()
-            clustering = fit(points, now.config, scope["deadline"])
+            clustering = fit(
+                points, now.config, scope["deadline"], max_seconds=max_fit_seconds
+            )
             computed = perf_counter()
             if wants_picture:
                 body = draw(points, clustering).encode()
@@ -99,7 +109,8 @@ def create_app(in_force: Callable[[], InForce], health: Health, workers: Workers
             return None
         return await answer(scope, detail=False, wants_picture=False)
 
-    add_inference(app, Inference(VERSION, in_force, workers), health, workers, stages)
+    inference = Inference(VERSION, in_force, workers, max_fit_seconds)
+    add_inference(app, inference, health, workers, stages)
     page = files("kmeans").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": VERSION})
     return Edge(Shortcut(app, PATH, plain_answer), model_version=VERSION)

@@ -4,6 +4,7 @@ Labels depend on the random state, on the number of starts and, through the orde
 number of threads (scikit-learn issue 27518): all three are fixed.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # sh
 
 from kmeans.schemas import EXAMPLE, Array
 from kmeans.seeding import Seeding
-from kmeans.settings import ClusterConfig
+from kmeans.settings import MAX_FIT_SECONDS, ClusterConfig
 
 GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
 """Labels of the example points by number of clusters, as published with the original service."""
@@ -50,13 +51,20 @@ class Clustering:
         return counts
 
 
-def fit(points: Array, config: ClusterConfig, deadline: float = FOREVER) -> Clustering:
+def fit(
+    points: Array,
+    config: ClusterConfig,
+    deadline: float = FOREVER,
+    *,
+    max_seconds: float = MAX_FIT_SECONDS,
+) -> Clustering:
     """Cluster points, (n, d) float64; blocks for as long as it takes.
 
     Raises:
-        TimeoutError: `deadline`, on `time.monotonic`'s clock, passed before the last start had all
-            its first centres.
+        TimeoutError: `deadline`, on `time.monotonic`'s clock, or `max_seconds` passed before the
+            last start had all its first centres.
     """
+    deadline = min(deadline, time.monotonic() + max_seconds)
     model = KMeans(
         config.clusters,
         init=Seeding(deadline),

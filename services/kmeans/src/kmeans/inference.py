@@ -13,7 +13,13 @@ from kmeans.settings import DATA_ID
 class Inference:
     """Takes points (n, d); gives the cluster of each, the centres (k, d) and the inertia."""
 
-    def __init__(self, version: str, in_force: Callable[[], InForce], workers: Workers) -> None:
+    def __init__(
+        self,
+        version: str,
+        in_force: Callable[[], InForce],
+        workers: Workers,
+        max_fit_seconds: float,
+    ) -> None:
         self.spec = ModelSpec(
             name=DATA_ID,
             version=version,
@@ -27,6 +33,7 @@ class Inference:
         )
         self._in_force = in_force
         self._workers = workers
+        self._max_fit_seconds = max_fit_seconds
 
     @property
     def max_rows(self) -> int:
@@ -42,7 +49,9 @@ class Inference:
 
         def work() -> Clustering:
             points = np.array(tensor.data, np.float64).reshape(tensor.shape)
-            return fit(check_points(points, config), config, deadline)
+            return fit(
+                check_points(points, config), config, deadline, max_seconds=self._max_fit_seconds
+            )
 
         clustering = await self._workers.run(work, deadline=deadline)
         every = {

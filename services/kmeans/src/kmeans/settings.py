@@ -7,6 +7,9 @@ from service_kit import Port, ProcessSettings, ServiceName
 
 DATA_ID = "skl-kmeans"
 MAX_CLUSTERS = 256
+MAX_FIT_SECONDS = 30.0
+"""No fit begins another start after so long, whether or not its caller named a deadline: some
+configurations would hold a thread for far longer."""
 
 
 class Settings(ProcessSettings):

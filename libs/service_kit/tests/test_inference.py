@@ -3,6 +3,8 @@
 import asyncio
 import json
 import threading
+import tracemalloc
+from array import array
 from collections.abc import AsyncIterator
 
 import httpx
@@ -43,9 +45,11 @@ class WordModel:
 
     def __init__(self) -> None:
         self.given: dict[str, Tensor] = {}
+        self.held_bytes = 0
 
     async def infer(self, inputs, outputs, deadline):  # noqa: ARG002 - the model's port
         """Answer what is asked for."""
+        self.held_bytes, _ = tracemalloc.get_traced_memory()
         self.given = dict(inputs)
         words, places = inputs["words"], inputs["places"]
         rows = [places.data[at : at + 3] for at in range(0, len(places.data), 3)]
@@ -141,7 +145,7 @@ async def test_the_order_of_inputs_and_nesting_do_not_matter(client, model):
     answer = await client.post(URL, content=request(nested, WORDS))
 
     assert answer.status_code == 200
-    assert model.given["places"] == Tensor((2, 3), [1, 2, 3, 4, 5, 6.5])
+    assert model.given["places"] == Tensor((2, 3), array("d", [1, 2, 3, 4, 5, 6.5]))
 
 
 @pytest.mark.parametrize(
@@ -252,3 +256,19 @@ async def test_a_large_body_is_read_by_a_worker(client, workers):
         gate.set()
 
     assert (busy.status_code, small.status_code) == (503, 200)
+
+
+async def test_a_request_that_waits_is_held_in_few_bytes(client, model):
+    """A model may let requests wait: of the numbers it was sent no Python objects are left by then.
+
+    Those would be 32 bytes each; a packed number is 8, and as much of the body 4, here held thrice.
+    """
+    model.max_rows = rows = 50_000
+    body = request(WORDS, {**PLACES, "shape": [rows, 3], "data": [0.5] * (3 * rows)})
+    tracemalloc.start()
+
+    answer = await client.post(URL, content=body)
+    tracemalloc.stop()
+
+    assert answer.status_code == 200
+    assert model.held_bytes < 24 * 3 * rows

@@ -98,19 +98,19 @@ def add_inference(
             most = model.max_rows
             began = perf_counter()
 
-            def read() -> tuple[InferRequest, dict[str, Tensor], frozenset[str]]:
+            def read() -> tuple[str | None, dict[str, Tensor], frozenset[str]]:
                 asked = read_request(scope["body"], scope["fields"], most)
                 inputs = check_inputs(asked.inputs, spec.inputs, most)
-                return asked, inputs, check_outputs(asked.outputs, spec.outputs)
+                return asked.id, inputs, check_outputs(asked.outputs, spec.outputs)
 
             is_large = len(scope["body"]) > LARGE_BODY_BYTES
-            asked, inputs, wanted = (
+            name, inputs, wanted = (
                 await workers.run(read, deadline=scope["deadline"]) if is_large else read()
             )
             decoded = perf_counter()
             given = await model.infer(inputs, wanted, scope["deadline"])
             computed = perf_counter()
-            answer = _answer(spec, asked, scope["request_id"].decode(), given)
+            answer = _answer(spec, name or scope["request_id"].decode(), given)
             stages.observe(began, decoded, computed, perf_counter())
             return answer
 
@@ -168,9 +168,7 @@ def _ready(body: Mapping[str, Any], health: Health) -> Response:
     return Response(content, 200 if is_ready else 503, media_type="application/json")
 
 
-def _answer(
-    spec: ModelSpec, asked: InferRequest, request_id: str, given: Mapping[str, Tensor]
-) -> Response:
+def _answer(spec: ModelSpec, name: str, given: Mapping[str, Tensor]) -> Response:
     outputs = [
         {
             "name": tensor.name,
@@ -184,7 +182,7 @@ def _answer(
     content = {
         "model_name": spec.name,
         "model_version": spec.version,
-        "id": asked.id or request_id,
+        "id": name,
         "outputs": outputs,
     }
     return Response(orjson.dumps(content), media_type="application/json")

@@ -6,6 +6,7 @@ Source: github.com/kserve/open-inference-protocol, specification/protocol/infere
 """
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +24,7 @@ _PYTHON_TYPES: Mapping[str, frozenset[type]] = {
     "INT64": frozenset({int}),
 }
 MAX_NAME = 200
+PACKED_AT_ONCE = 100_000
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
@@ -53,7 +55,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Elements in row-major order, and their shape."""
+    """Elements in row-major order, and their shape; FP64 of a request are an `array("d")`."""
 
     shape: tuple[int, ...]
     data: Sequence[Any]
@@ -148,7 +150,9 @@ def _check(given: RequestInput, spec: TensorSpec, max_rows: int) -> Tensor:
     return Tensor(shape, _elements(given.data, shape, spec, where))
 
 
-def _elements(data: list[Any], shape: tuple[int, ...], spec: TensorSpec, where: str) -> list[Any]:
+def _elements(
+    data: list[Any], shape: tuple[int, ...], spec: TensorSpec, where: str
+) -> Sequence[Any]:
     flat = data
     for size in shape[1:] if data and isinstance(data[0], list) else ():
         if any(not isinstance(part, list) or len(part) != size for part in flat):
@@ -160,7 +164,18 @@ def _elements(data: list[Any], shape: tuple[int, ...], spec: TensorSpec, where: 
     if not set(map(type, flat)) <= allowed:
         at = next(i for i, element in enumerate(flat) if type(element) not in allowed)
         raise _refused(f"{where}: element {at} is {shown(flat[at])!r}, not {spec.datatype}")
-    return flat
+    return _packed(flat) if spec.datatype == "FP64" else flat
+
+
+def _packed(numbers: list[Any]) -> "array[float]":
+    """Return numbers in 8 bytes each, where a list takes 32: a request may wait for its turn long.
+
+    Two million at once would keep the event loop from running for 60 ms, though in a worker.
+    """
+    packed = array("d")
+    for start in range(0, len(numbers), PACKED_AT_ONCE):
+        packed.extend(numbers[start : start + PACKED_AT_ONCE])
+    return packed
 
 
 def _refused(detail: str) -> Problem:

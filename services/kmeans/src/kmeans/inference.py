@@ -48,7 +48,7 @@ class Inference:
         tensor = inputs["points"]
 
         def work() -> Clustering:
-            points = np.array(tensor.data, np.float64).reshape(tensor.shape)
+            points = np.asarray(tensor.data, np.float64).reshape(tensor.shape)
             return fit(
                 check_points(points, config), config, deadline, max_seconds=self._max_fit_seconds
             )

@@ -89,7 +89,8 @@ def run_all(options: argparse.Namespace, names: Sequence[str], work: Path) -> Re
                 life, found = study(peer, site, files, options.seconds)
                 lives.append(life)
                 cells += found
-        fits = list(clusterer.fits(site, options.rounds))
+        turns = options.rounds if options.short else max(options.rounds, clusterer.TURNS)
+        fits = list(clusterer.fits(site, turns))
         if peers.TABLE in names and not options.short:
             profile = where_time_goes(site, *request(model, work, bodies.records, 1))
     return Results(about, versions, cells, lives, fits, image_mb(), profile)

@@ -15,7 +15,7 @@ from benchmarks.serving.study import started
 
 CLIENTS = (1, 16)
 TURNS = 12
-"""Least number of turns. The machine's speed drifts by a fifth within seconds, so turns are short,
+"""Of a whole run. The machine's speed drifts by a fifth within seconds, so turns are short,
 and each figure is compared with the bare fits right before and right after it."""
 SECONDS = 1
 NAME = "clusterer"
@@ -55,31 +55,36 @@ class Bare:
         return float(self._answers.readline()) * 1e6
 
 
-def fits(site: Site, rounds: int) -> Iterator[Fit]:
-    """Bare fits and requests in turn for each number of points; medians over the turns."""
+def fits(site: Site, turns: int) -> Iterator[Fit]:
+    """Bare fits and requests in turn for each number of points; medians over so many turns."""
     files = {count: bodies.write_points(site.work, count) for count in bodies.POINTS}
-    turns: dict[tuple[int, int], list[Fit]] = {}
+    found: dict[tuple[int, int], list[Fit]] = {}
     first = files[bodies.POINTS[0]].read_bytes()
     with ExitStack() as stack:
         service = stack.enter_context(started(PEER, site, first, EXPECTED))
         bare = {
             count: stack.enter_context(Bare.running(site, file)) for count, file in files.items()
         }
-        for _, (count, file) in product(range(max(rounds, TURNS)), files.items()):
+        for _, (count, file) in product(range(turns), files.items()):
             before = bare[count].cost_us()
             for clients in CLIENTS:
                 cell = service.measure(file, count, clients, SECONDS)
                 if cell.errors or cell.refused:
                     raise RuntimeError(f"the clusterer failed: {cell}")
                 after = bare[count].cost_us()
-                turn = Fit(count, clients, cell.cpu_us, (before + after) / 2)
-                turns.setdefault((count, clients), []).append(turn)
+                beside = (before + after) / 2
+                turn = Fit(count, clients, cell.cpu_us, beside, cell.cpu_us / beside)
+                found.setdefault((count, clients), []).append(turn)
                 before = after
-    yield from map(typical, turns.values())
+    yield from map(typical, found.values())
 
 
 def typical(turns: Sequence[Fit]) -> Fit:
-    """The turn of the middle ratio, with the median cost of the bare fit."""
-    bare = median(turn.bare_us for turn in turns)
-    ratio = median(turn.ratio for turn in turns)
-    return Fit(turns[0].points, turns[0].clients, ratio * bare, bare)
+    """The median of each figure of turns alike."""
+    return Fit(
+        turns[0].points,
+        turns[0].clients,
+        median(turn.service_us for turn in turns),
+        median(turn.bare_us for turn in turns),
+        median(turn.ratio for turn in turns),
+    )

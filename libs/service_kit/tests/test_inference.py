@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from service_kit import (
     Edge,
     Health,
+    Inferred,
     ModelSpec,
     Stages,
     Tensor,
@@ -54,7 +55,8 @@ class WordModel:
         words, places = inputs["words"], inputs["places"]
         rows = [places.data[at : at + 3] for at in range(0, len(places.data), 3)]
         every = {"lengths": [len(word) for word in words.data], "sums": [sum(row) for row in rows]}
-        return {name: Tensor((len(every[name]),), every[name]) for name in outputs}
+        given = {name: Tensor((len(every[name]),), every[name]) for name in outputs}
+        return Inferred(given, {"language": "en"})
 
 
 @pytest.fixture
@@ -114,6 +116,7 @@ async def test_all_outputs_are_given_unless_some_are_asked_for(client):
 
     assert every["id"] == "mine"
     assert every["model_version"] == "1.2.0"
+    assert every["parameters"] == {"language": "en"}
     assert every["outputs"] == [
         {"name": "lengths", "datatype": "INT64", "shape": [2], "data": [1, 2]},
         {"name": "sums", "datatype": "FP64", "shape": [2], "data": [6, 15.5]},

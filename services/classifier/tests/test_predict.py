@@ -202,6 +202,23 @@ async def test_explanation_is_exact(client):
     assert again.json()["predictions"][0] > 1
 
 
+async def test_every_answer_names_the_model(client, model):
+    """Predictions, explanations and V2's answers carry the digest of the model they are of."""
+    tensors = [
+        {"name": name, "datatype": "BYTES", "shape": [1], "data": [value]}
+        for name, value in EXAMPLE.items()
+    ]
+    rows = {"inputs": [EXAMPLE]}
+    predicted = (await client.post(URL, json=rows)).json()
+    explained = (await client.post("/api/v1/explain", json=rows)).json()
+    inferred = (
+        await client.post("/v2/models/car-evaluation/infer", json={"inputs": tensors})
+    ).json()
+
+    assert predicted["model_sha256"] == explained["model_sha256"] == model.sha256
+    assert inferred["parameters"] == {"model_sha256": model.sha256}
+
+
 async def test_explanations_are_capped(client):
     """More than a hundred rows to explain are 413, good rows or bad, and told the limit."""
     for row in (EXAMPLE, {}, 0):

@@ -39,6 +39,16 @@ async def test_published_example_is_reproduced(client, live, clusters):
     }
 
 
+async def test_v2_says_which_configuration_it_followed(client, live):
+    """An answer by V2 names the number of clusters and the configuration's version."""
+    live.value = ClusterConfig(clusters=4)
+    tensor = {"name": "points", "datatype": "FP64", "shape": [9, 2], "data": EXAMPLE}
+    answer = await client.post("/v2/models/skl-kmeans/infer", json={"inputs": [tensor]})
+
+    assert answer.json()["outputs"][0]["data"] == GOLDEN[4]
+    assert answer.json()["parameters"] == {"clusters": 4, "config_version": "v1"}
+
+
 def test_self_check_holds_here():
     """This machine's libraries reproduce the published clusters."""
     self_check()

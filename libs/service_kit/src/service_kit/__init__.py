@@ -19,7 +19,7 @@ from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
 from service_kit.shortcut import Shortcut
 from service_kit.stages import Stages
-from service_kit.tensors import ModelSpec, Tensor, TensorSpec
+from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.workers import FOREVER, Workers
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Check",
     "Edge",
     "Health",
+    "Inferred",
     "Listener",
     "ModelSpec",
     "Port",

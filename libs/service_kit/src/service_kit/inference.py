@@ -12,6 +12,7 @@ from service_kit.health import Health
 from service_kit.problem import Problem, problems, shown
 from service_kit.stages import Stages
 from service_kit.tensors import (
+    Inferred,
     InferRequest,
     ModelSpec,
     Tensor,
@@ -39,7 +40,7 @@ class Model(Protocol):
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
-    ) -> Mapping[str, Tensor]:
+    ) -> Inferred:
         """Return the outputs asked for; every declared input is given, of a declared shape."""
 
 
@@ -168,21 +169,22 @@ def _ready(body: Mapping[str, Any], health: Health) -> Response:
     return Response(content, 200 if is_ready else 503, media_type="application/json")
 
 
-def _answer(spec: ModelSpec, name: str, given: Mapping[str, Tensor]) -> Response:
+def _answer(spec: ModelSpec, name: str, given: Inferred) -> Response:
     outputs = [
         {
             "name": tensor.name,
             "datatype": tensor.datatype,
-            "shape": given[tensor.name].shape,
-            "data": given[tensor.name].data,
+            "shape": given.outputs[tensor.name].shape,
+            "data": given.outputs[tensor.name].data,
         }
         for tensor in spec.outputs
-        if tensor.name in given
+        if tensor.name in given.outputs
     ]
     content = {
         "model_name": spec.name,
         "model_version": spec.version,
         "id": name,
+        "parameters": given.parameters,
         "outputs": outputs,
     }
     return Response(orjson.dumps(content), media_type="application/json")

@@ -61,6 +61,14 @@ class Tensor:
     data: Sequence[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a model answers: outputs by name, and what else it says, such as which model it is."""
+
+    outputs: Mapping[str, Tensor]
+    parameters: Mapping[str, Any]
+
+
 class RequestInput(BaseModel):
     """One input tensor of a request; `data` may be flat or nested."""
 

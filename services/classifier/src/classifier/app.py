@@ -140,6 +140,7 @@ def _routes(
         content = {
             "explanations": explanations,
             "version": model.version,
+            "model_sha256": model.sha256,
             "request_id": request.scope["request_id"].decode(),
         }
         return Response(orjson.dumps(content), media_type="application/json")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from service_kit import ModelSpec, Tensor, TensorSpec, Workers
+from service_kit import Inferred, ModelSpec, Tensor, TensorSpec, Workers
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.schemas import check_points
@@ -42,9 +42,10 @@ class Inference:
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
-    ) -> Mapping[str, Tensor]:
+    ) -> Inferred:
         """Fit the points with the configuration in force."""
-        config = self._in_force().config
+        now = self._in_force()
+        config = now.config
         tensor = inputs["points"]
 
         def work() -> Clustering:
@@ -60,4 +61,5 @@ class Inference:
             "inertia": [clustering.inertia],
         }
         shapes = {"labels": clustering.labels.shape, "centres": clustering.centres.shape}
-        return {name: Tensor(shapes.get(name, (1,)), every[name]) for name in outputs}
+        given = {name: Tensor(shapes.get(name, (1,)), every[name]) for name in outputs}
+        return Inferred(given, {"clusters": config.clusters, "config_version": now.version})

@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from kmeans.clustering import GOLDEN, fit, prepare_thread, self_check
+from kmeans.clustering import GOLDEN, Clustering, fit, prepare_thread, self_check
 from kmeans.live import VERSION
-from kmeans.picture import draw
+from kmeans.picture import COLOURS, draw
 from kmeans.schemas import EXAMPLE, read_points
 from kmeans.settings import ClusterConfig
 from service_kit import Problem
@@ -63,6 +63,47 @@ async def test_detail_gives_centres_inertia_and_sizes(client):
     assert np.allclose(answer["centres"], means)
     assert answer["inertia"] == pytest.approx(((points - np.array(means)[labels]) ** 2).sum())
     assert answer["sizes"] == [4, 4, 1]
+
+
+async def test_canonical_numbers_on_request(client):
+    """With canonical, results, centres, sizes and colours go by the points' order; else not."""
+    asked = {"points": EXAMPLE}
+    query = {"detail": "true", "canonical": "true"}
+    plain = (await client.post(URL, params={"detail": "true"}, json=asked)).json()
+    answer = (await client.post(URL, params=query, json=asked)).json()
+    headers = {"Accept": "image/svg+xml"}
+    drawn = await client.post(URL, params=query, json=asked, headers=headers)
+    picture = ET.fromstring(drawn.text)  # noqa: S314 - our own
+
+    assert plain["results"] == GOLDEN[3]
+    assert answer["results"] == [0, 0, 0, 0, 1, 2, 2, 2, 2]
+    assert answer["sizes"] == [4, 1, 4]
+    assert answer["centres"] == [plain["centres"][number] for number in (1, 2, 0)]
+    assert answer["inertia"] == plain["inertia"]
+    colours = [dot.get("fill") for dot in picture.iter(SVG + "circle")]
+    assert colours == [COLOURS[label] for label in answer["results"]]
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda clusters: st.tuples(
+            st.just(clusters), st.lists(st.integers(0, clusters - 1), min_size=1, max_size=40)
+        )
+    )
+)
+def test_canonical_numbers_rename_clusters_only(numbered):
+    """Clusters appear as 0, 1, 2, ...; each point keeps its companions and its centre."""
+    clusters, labels = numbered
+    given_centres = np.random.default_rng(9).normal(size=(clusters, 2))
+    before = Clustering(np.array(labels, np.int32), given_centres, 1.5)
+
+    after = before.by_first_appearance()
+
+    assert list(dict.fromkeys(after.labels.tolist())) == list(range(len(set(labels))))
+    assert len(set(zip(labels, after.labels.tolist(), strict=True))) == len(set(labels))
+    assert np.array_equal(after.centres[after.labels], before.centres[before.labels])
+    assert sorted(after.centres.tolist()) == sorted(before.centres.tolist())
+    assert (after.labels.dtype, after.inertia) == (np.int32, 1.5)
 
 
 @pytest.mark.parametrize("dimensions", [1, 3, 50])

@@ -61,7 +61,7 @@ def create_app(
     stages = Stages(VERSION)
     health.measure(stages.collect)
 
-    async def answer(scope: Scope, *, detail: bool, wants_picture: bool) -> bytes:
+    async def answer(scope: Scope, *, detail: bool, canonical: bool, wants_picture: bool) -> bytes:
         require_json(scope)
         now = in_force()
 
@@ -71,9 +71,9 @@ def create_app(
             if wants_picture:
                 _check_plane(points)
             decoded = perf_counter()
-            clustering = fit(
-                points, now.config, scope["deadline"], max_seconds=max_fit_seconds
-            )
+            clustering = fit(points, now.config, scope["deadline"], max_seconds=max_fit_seconds)
+            if canonical:
+                clustering = clustering.by_first_appearance()
             computed = perf_counter()
             if wants_picture:
                 body = draw(points, clustering).encode()
@@ -94,20 +94,26 @@ def create_app(
         },
         openapi_extra=json_body(Points),
     )
-    async def cluster(request: Request, *, detail: bool = False) -> Response:
+    async def cluster(
+        request: Request, *, detail: bool = False, canonical: bool = False
+    ) -> Response:
         """Put points into clusters.
 
         The number of clusters comes from the live configuration. `detail` adds centres, inertia and
-        sizes. `Accept: image/svg+xml` answers points of two dimensions with a picture.
+        sizes. `canonical` numbers the clusters in the order in which the points first name them,
+        instead of as KMeans found them. `Accept: image/svg+xml` answers points of two dimensions
+        with a picture.
         """
         wants_picture = _wants_picture(request.scope)
-        body = await answer(request.scope, detail=detail, wants_picture=wants_picture)
+        body = await answer(
+            request.scope, detail=detail, canonical=canonical, wants_picture=wants_picture
+        )
         return Response(body, media_type=SVG if wants_picture else "application/json")
 
     async def plain_answer(scope: Scope) -> bytes | None:
         if scope["query_string"] or _wants_picture(scope):
             return None
-        return await answer(scope, detail=False, wants_picture=False)
+        return await answer(scope, detail=False, canonical=False, wants_picture=False)
 
     inference = Inference(VERSION, in_force, workers, max_fit_seconds)
     add_inference(app, inference, health, workers, stages)

@@ -50,6 +50,17 @@ class Clustering:
         counts: list[int] = np.bincount(self.labels, minlength=len(self.centres)).tolist()
         return counts
 
+    def by_first_appearance(self) -> "Clustering":
+        """Return the same clusters, numbered in the order in which the points first name them.
+
+        A cluster without points comes after all others.
+        """
+        used, first = np.unique(self.labels, return_index=True)
+        empty = np.setdiff1d(np.arange(len(self.centres)), used)
+        order = np.concatenate([used[first.argsort()], empty])
+        labels = order.argsort()[self.labels].astype(np.int32)
+        return Clustering(labels, self.centres[order], self.inertia)
+
 
 def fit(
     points: Array,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
 LIVE_SECONDS = 0.050
+SERVICES = Path(__file__).parents[1]
 ROW = {
     "buying": "med",
     "maint": "high",
@@ -251,6 +253,22 @@ def test_bad_environment_ends_the_start(package, tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert all(name in line for name in bad)
+
+
+@pytest.mark.parametrize("package", ["classifier", "kmeans"])
+def test_the_image_asks_the_port_that_is_set(service, package):
+    """An image's health check asks where PORT has the service listen, and nowhere else."""
+    dockerfile = (SERVICES / package / "Dockerfile").read_text()
+    (command,) = re.findall(r"^HEALTHCHECK .*\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    _, *arguments = json.loads(command)
+
+    def health(port: str) -> int:
+        env = {"PATH": os.environ["PATH"], "PORT": port}
+        asked = [sys.executable, *arguments]
+        return subprocess.run(asked, env=env, capture_output=True, check=False).returncode
+
+    assert health(service(package).url.rpartition(":")[2]) == 0
+    assert health("9") == 1
 
 
 def test_both_versions_can_be_served(tmp_path, running):

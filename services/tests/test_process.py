@@ -137,8 +137,11 @@ def estimating(tmp_path) -> dict[str, str]:
 def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None:
     """Probe /livez while a caller asks for the same thing again and again.
 
-    The machine may be busy with other things, which no process can help: how much longer than
-    usual the idle service takes for its slowest tenth is not held against the busy one.
+    What is held to the limit is the 95th percentile of the probes, not the maximum: a loop that
+    every call stops for longer is late all the time, as calls follow one another without a pause; a
+    single late moment in two seconds is the machine's. It may be busy with other things, which no
+    process can help: how much longer than usual the idle service takes for its slowest twentieth is
+    not held against the busy one either.
     """
     file = tmp_path / "body"
     file.write_bytes(body)
@@ -153,24 +156,33 @@ def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None
         finished = caller.stdout.read().split()
 
     assert set(finished) == {"200"}
-    disturbance = slowest_tenth(idle) - min(idle)
-    assert slowest_tenth(busy) < LIVE_SECONDS + disturbance
+    disturbance = slowest_twentieth(idle) - min(idle)
+    assert slowest_twentieth(busy) < LIVE_SECONDS + disturbance
 
 
 def probe(url: str) -> list[float]:
-    """Return how long /livez takes, again and again, for a second at least."""
-    taken: list[float] = []
+    """Return how long after it was due each probe of /livez was answered.
+
+    One is due every 20 ms for two seconds, whether or not the one before was answered: a loop that
+    stands still for 200 ms is late for all ten of that time, not only for the one that met it. So
+    the share of late probes is the share of time in which nobody would have been answered at once.
+    They are no closer because one answer takes up to 10 ms where a thread holds the interpreter,
+    and the one connection would then measure its own queue.
+    """
+    late: list[float] = []
     with httpx.Client(base_url=url, timeout=60) as client:
-        while sum(taken) < 1 or len(taken) < 50:
-            started = time.perf_counter()
+        due = time.perf_counter()
+        for _ in range(100):
+            due += 0.020
+            time.sleep(max(0.0, due - time.perf_counter()))  # noqa: TID251 - by schedule
             assert client.get("/livez").status_code == 200
-            taken.append(time.perf_counter() - started)
-    return taken
+            late.append(time.perf_counter() - due)
+    return late
 
 
-def slowest_tenth(taken: list[float]) -> float:
-    """Return the time that nine of ten stay below."""
-    return statistics.quantiles(taken, n=10)[-1]
+def slowest_twentieth(late: list[float]) -> float:
+    """Return the time that nineteen of twenty stay below."""
+    return statistics.quantiles(late, n=20)[-1]
 
 
 def start(

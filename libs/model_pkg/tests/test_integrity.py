@@ -113,6 +113,31 @@ def test_broken_manifest(package: Path):
         load("1.0.0", package)
 
 
+def test_manifest_that_does_not_name_the_trainer(package: Path):
+    """Nobody could tell which scikit-learn fits: the manifest is refused, by path and member."""
+    file = package / "models/1.0.0/manifest.json"
+    manifest = json.loads(file.read_text())
+    del manifest["trained_with"]["scikit-learn"]
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(
+        InvalidArtefactError, match=r"(?s)manifest\.json.*trained_with.*scikit-learn"
+    ):
+        load("1.0.0", package)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+def test_golden_row_without_a_probability_for_each_class(package: Path, count: int):
+    """An answer cannot be compared with it: the artefact is refused, by path and row."""
+
+    def change(artefact):
+        artefact["golden"][7]["probabilities"] = [0.2] * count
+
+    rewrite(package, change)
+    wanted = rf"1\.0\.0/model\.json: golden row 7 has {count} probabilities.* 4 classes"
+    with pytest.raises(InvalidArtefactError, match=wanted):
+        load("1.0.0", package)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -148,7 +173,14 @@ def cut_a_list(artefact):
     artefact["estimator"]["duals"].pop()
 
 
-@pytest.mark.parametrize("change", [lose_support_vectors, cut_a_list])
+def lose_a_class(artefact):
+    estimator = artefact["estimator"]
+    estimator["classes"] = 3
+    estimator["duals"] = [line[:3] for line in estimator["duals"]]
+    estimator["intercepts"] = estimator["intercepts"][:3]
+
+
+@pytest.mark.parametrize("change", [lose_support_vectors, cut_a_list, lose_a_class])
 def test_model_that_answers_differently_is_refused(package: Path, change):
     """Golden rows are asked before the model is handed out; a difference names row and answers."""
     rewrite(package, change)

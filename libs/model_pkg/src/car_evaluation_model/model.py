@@ -18,11 +18,14 @@ from car_evaluation_model.errors import (
     WrongLibraryError,
 )
 from car_evaluation_model.estimators import Estimator, Floats, softmax
-from car_evaluation_model.processing.data_manager import Manifest, read_release
+from car_evaluation_model.processing.data_manager import (
+    TRAINER,
+    Manifest,
+    read_release,
+    release_folder,
+)
 from car_evaluation_model.processing.features import Codes, every_input, rank
 from car_evaluation_model.processing.validation import encode
-
-TRAINER = "scikit-learn"
 
 
 class Golden(Frozen):
@@ -151,6 +154,7 @@ def load(version: str | None = None, package: Path = PACKAGE) -> Model:
     )
     if model.version != version or manifest.version != version:
         raise InvalidArtefactError(f"asked for model {version}, the files say {model.version}")
+    check_golden(model, release_folder(version, package) / "model.json")
     check(model)
     return model
 
@@ -167,12 +171,26 @@ def check_library(manifest: Manifest) -> None:
         found = distribution(TRAINER)
     except PackageNotFoundError:
         return
-    wanted = manifest.trained_with[TRAINER]
+    wanted = manifest.trained_with[TRAINER]  # read_release has seen to it that it is there
     if found.version != wanted:
         raise WrongLibraryError(
             f"{TRAINER} in {found.locate_file('')} is {found.version}, model {manifest.version} "
             f"was trained with {wanted}; install {TRAINER}=={wanted}, or none: serving needs none"
         )
+
+
+def check_golden(model: Model, path: Path) -> None:
+    """Refuse golden rows that no answer of the model could equal, for want of a probability.
+
+    Raises:
+        InvalidArtefactError: a row of the file has not one probability for each class.
+    """
+    for number, row in enumerate(model.golden):
+        if len(row.probabilities) != len(model.classes):
+            raise InvalidArtefactError(
+                f"{path}: golden row {number} has {len(row.probabilities)} probabilities, "
+                f"the model has {len(model.classes)} classes"
+            )
 
 
 def check(model: Model) -> None:
@@ -190,7 +208,10 @@ def check(model: Model) -> None:
     for row, predicted, shares in zip(
         model.golden, answers.classes, answers.probabilities, strict=True
     ):
-        if row.predicted != predicted or not np.allclose(row.probabilities, shares, atol=2e-6):
+        same = shares.shape == (len(row.probabilities),) and np.allclose(
+            row.probabilities, shares, atol=2e-6
+        )
+        if row.predicted != predicted or not same:
             raise SelfCheckError(
                 f"model {model.version} answers {predicted} {shares.tolist()} to {row.codes}, "
                 f"recorded was {row.predicted} {row.probabilities}"

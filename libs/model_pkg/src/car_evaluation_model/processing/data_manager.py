@@ -13,7 +13,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from car_evaluation_model.config.core import PACKAGE, Config, Frozen, read_config
 from car_evaluation_model.errors import (
@@ -35,6 +35,7 @@ CODE = (
     "train_pipeline.py",
 )
 """The modules that an artefact's bytes and their meaning depend on."""
+TRAINER = "scikit-learn"
 LOCK = "training.lock"
 """The part of the repository's lock file that trains: versions and hashes, for `pip install -r`."""
 
@@ -79,6 +80,13 @@ class Manifest(Frozen):
     sha256: Digests
     trained_with: dict[str, str]
     metrics: Metrics
+
+    @field_validator("trained_with")
+    @classmethod
+    def _names_the_trainer(cls, versions: dict[str, str]) -> dict[str, str]:
+        if TRAINER not in versions:
+            raise ValueError(f"has no version of {TRAINER}")
+        return versions
 
 
 def release_folder(version: str, package: Path = PACKAGE) -> Path:

@@ -1,7 +1,11 @@
 """The rules of CONTRIBUTING.md that no linter knows."""
 
+import ast
 import re
 import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,41 @@ def test_the_lock_names_no_index() -> None:
     assert "://" not in lock
     assert len(pins) > 50
     assert lock.count("--hash=sha256:") >= len(pins)
+
+
+def imported(package: Path) -> set[str]:
+    """Top-level names of other people's packages that a package's modules import."""
+    found = set()
+    for node in (
+        node for p in package.rglob("*.py") for node in ast.walk(ast.parse(p.read_text()))
+    ):
+        if isinstance(node, ast.Import):
+            found |= {each.name.split(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    ours = {path.name for path in ROOT.glob("*/*/src/*")} | {"stack"}
+    return found - ours - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("project", tracked("libs/*/pyproject.toml", "services/*/pyproject.toml"))
+def test_what_is_imported_is_declared(project: Path) -> None:
+    """A member names every distribution it imports, not only one that happens to bring it along.
+
+    Starlette counts as FastAPI's: its types are FastAPI's own interface.
+    """
+    declared = tomllib.loads(project.read_text())["project"]
+    extras = declared.get("optional-dependencies", {}).values()
+    wanted = [*declared["dependencies"], *(each for extra in extras for each in extra)]
+    names = {re.split(r"[^\w-]", each)[0].lower() for each in wanted}
+    carriers = packages_distributions()
+
+    missing = {
+        name
+        for name in imported(project.parent / "src") - {"starlette"}
+        if not names & {each.lower().replace("_", "-") for each in carriers.get(name, ())}
+    }
+
+    assert missing == set()
 
 
 def test_no_path_of_a_machine() -> None:

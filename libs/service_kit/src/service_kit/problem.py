@@ -122,8 +122,11 @@ def response(problem: Problem) -> Response:
     return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
-def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """Translate pydantic's errors; a body that is no JSON is 400, one of a wrong shape 422."""
+def invalid(errors: Sequence[Mapping[str, Any]], count: int | None = None) -> Problem:
+    """Translate pydantic's errors; a body that is no JSON is 400, one of a wrong shape 422.
+
+    `count` is how many there are where `errors` are only the first of them.
+    """
     if any(error["type"] == "json_invalid" for error in errors):
         return Problem(400, "The body is not valid JSON.", type="invalid-json")
     listed = [
@@ -140,7 +143,7 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
         f"{first['field']}: {first['message']}",
         type="invalid-request",
         errors=listed,
-        error_count=len(errors),
+        error_count=len(errors) if count is None else count,
     )
 
 

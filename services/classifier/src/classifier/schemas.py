@@ -4,7 +4,8 @@ Requests are validated by pydantic into the model's own codes, so a value means 
 there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from car_evaluation_model import Model
@@ -30,7 +31,7 @@ EXAMPLE: dict[str, Any] = {
 MAX_ROWS = 10_000
 SHOWN_ERRORS = 100
 LISTABLE_ERRORS = 5_000
-"""Past this many, errors are counted only: a list of all would be larger than the request."""
+"""Past this many, only the first are made: a list of all would be larger than the request."""
 
 
 class Health(BaseModel):
@@ -95,7 +96,11 @@ class RowReader:
     def __init__(self, model: Model) -> None:
         self._fields = {field.name: field for field in model.features}
         self._strides = _strides(model.shape)
-        rows: Any = list[_row_model(model)]  # type: ignore[misc] # a class made from the vocabulary
+        self._row = _row_model(model)
+        self._envelope = create_model(
+            "Envelope", __config__=ConfigDict(extra="forbid"), inputs=(list[Any], ...)
+        )
+        rows: Any = list[self._row]  # type: ignore[name-defined] # a class made from the vocabulary
         self.schema: type[Any] = create_model(
             "Inputs",
             __config__=ConfigDict(
@@ -117,30 +122,47 @@ class RowReader:
         try:
             rows: list[Any] = self.schema.model_validate(document).inputs
         except ValidationError as error:
-            raise self._explained(error) from error
+            raise self._explained(error, document) from error
         return [self.rank(list(row.__dict__.values())) for row in rows]
 
     def rank(self, codes: Sequence[int]) -> int:
         """Return the place of an input among all."""
         return sum(code * stride for code, stride in zip(codes, self._strides, strict=True))
 
-    def _explained(self, error: ValidationError) -> Problem:
+    def _explained(self, error: ValidationError, document: Any) -> Problem:
         count = error.error_count()
-        if count > LISTABLE_ERRORS:
-            return Problem(422, f"{count} errors", type="invalid-rows", error_count=count)
-        found = error.errors(include_url=False, include_context=False)
+        found = self._first_errors(document) if count > LISTABLE_ERRORS else _listed(error)
         if any(len(each["loc"]) < 2 for each in found):  # noqa: PLR2004 - ("inputs", row) at least
-            return invalid(found)
-        errors = [self._row_error(each) for each in found]
+            return invalid(found, count)
+        errors = [self._row_error(each) for each in found[:SHOWN_ERRORS]]
         first = errors[0]
         where = f"row {first['row']}" + (f", {first['field']}" if first["field"] else "")
         return Problem(
             422,
             f"{where}: {first['reason']}",
             type="invalid-rows",
-            errors=errors[:SHOWN_ERRORS],
+            errors=errors,
             error_count=count,
         )
+
+    def _first_errors(self, document: Any) -> list[Any]:
+        """Return the errors to show of a document with too many to make a list of all.
+
+        Those of the document itself, if it has any; else the first of its rows.
+        """
+        try:
+            self._envelope.model_validate(_shortened(document, ("inputs",)))
+        except ValidationError as error:
+            return _listed(error)
+        return list(islice(self._errors_of_rows(document["inputs"]), SHOWN_ERRORS))
+
+    def _errors_of_rows(self, rows: list[Any]) -> Iterator[Any]:
+        for number, row in enumerate(rows):
+            try:
+                self._row.model_validate(_shortened(row, self._fields))
+            except ValidationError as error:
+                for each in _listed(error):
+                    yield {**each, "loc": ("inputs", number, *each["loc"])}
 
     def _row_error(self, error: Any) -> dict[str, Any]:
         _, row, *rest = error["loc"]
@@ -158,6 +180,19 @@ class RowReader:
             "allowed": list(self._fields) if known is None else known.values,
             "reason": reason,
         }
+
+
+def _listed(error: ValidationError) -> list[Any]:
+    return error.errors(include_url=False, include_context=False)
+
+
+def _shortened(value: Any, known: Collection[str]) -> Any:
+    """Return an object with no more unknown members than errors are shown: each is one."""
+    if not isinstance(value, dict):
+        return value
+    unknown = islice((name for name in value if name not in known), SHOWN_ERRORS)
+    kept = [*(name for name in known if name in value), *unknown]
+    return {name: value[name] for name in kept}
 
 
 def _strides(shape: Sequence[int]) -> list[int]:

@@ -1,13 +1,11 @@
 """What callers of /api/v1 get."""
 
 import logging
-import tracemalloc
 
 import pytest
-from classifier.schemas import EXAMPLE, RowReader
+from classifier.schemas import EXAMPLE
 from classifier.settings import Audit, ServingConfig
 from prometheus_client import REGISTRY
-from service_kit import Problem
 
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/predict"
@@ -50,32 +48,6 @@ async def test_numbers_are_taken_for_doors_and_persons(client):
     assert answer.json()["predictions"] == [1, 1, 1]
 
 
-async def test_bad_rows_are_listed(client):
-    """A bad row is 422; each error names row, field, value, allowed values and the reason."""
-    rows = [EXAMPLE, EXAMPLE | {"safety": "none"}, {**EXAMPLE, "colour": "red"}, {"buying": "low"}]
-    answer = await client.post(URL, json={"inputs": rows})
-
-    assert answer.status_code == 422
-    errors = answer.json()["errors"]
-    assert errors[0] == {
-        "row": 1,
-        "field": "safety",
-        "value": "none",
-        "allowed": ["low", "med", "high"],
-        "reason": "unknown value",
-    }
-    assert errors[1]["field"] == "colour"
-    assert errors[1]["reason"] == "unknown field"
-    assert [error["field"] for error in errors[2:]] == [
-        "maint",
-        "doors",
-        "persons",
-        "lug_boot",
-        "safety",
-    ]
-    assert {error["reason"] for error in errors[2:]} == {"missing field"}
-
-
 async def test_rows_are_counted(client, live):
     """No rows are 422, more than the live limit 413; the limit itself is answered."""
     live.value = ServingConfig(max_rows=3)
@@ -92,24 +64,6 @@ async def test_ten_thousand_rows_are_answered(client):
     answer = await client.post(URL, json={"inputs": rows})
 
     assert answer.json()["labels"] == ["acc", "unacc"] * 5_000
-
-
-@pytest.mark.parametrize("part", [b"0", b"[]", b"{}", b"[0]", b'{"a":1}', b'["ab"]', b"9.5"])
-@pytest.mark.parametrize("head", [b'{"inputs":[', b'{"inputs":[{"doors":['])
-@pytest.mark.parametrize("tail", [b"]}]}", b""])
-def test_largest_bad_body_is_refused_in_bounded_memory(model, part, head, tail):
-    """Two megabytes of whatever is small take less than fifty."""
-    body = head + b",".join([part] * (2**21 // (len(part) + 1) - 10)) + tail
-    reader = RowReader(model)
-    tracemalloc.start()
-
-    with pytest.raises(Problem) as refused:
-        reader.read(body, 10_000)
-
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert refused.value.status in {400, 413, 422}
-    assert peak < 50 * 2**20
 
 
 async def test_engine_changes_while_running(client, live):
@@ -169,16 +123,6 @@ async def test_metrics_tell_where_time_goes(client, live):
     assert 'model_predictions_total{label="acc",model_version="1.0.0"} 4.0' in found
     assert 'method="POST",model_version="1.0.0",route="/api/v1/predict",status="200"' in found
     assert REGISTRY.get_sample_value("model_queue_seconds_count") == queued + 1
-
-
-async def test_cross_origin_calls_follow_the_setting(client):
-    """A page of a named origin may call, another's browser is told nothing."""
-    for origin, allowed in (
-        ("https://a.example", "https://a.example"),
-        ("https://b.example", None),
-    ):
-        answer = await client.post(URL, json={"inputs": [EXAMPLE]}, headers={"Origin": origin})
-        assert answer.headers.get("access-control-allow-origin") == allowed
 
 
 async def test_health_names_versions(client):

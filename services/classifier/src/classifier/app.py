@@ -70,10 +70,6 @@ def create_app(
     )
     install(app, health)
     add_docs(app)
-    if cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
-        )
     reader = RowReader(engine.model)
     stages = Stages(engine.model.version)
     health.measure(stages.collect)
@@ -83,10 +79,16 @@ def create_app(
     page = files("classifier").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": engine.model.version})
     hot = HotAnswers(engine, config, workers, stages)
-    return Edge(
+    edge = Edge(
         Shortcut(app, f"{API}/predict", hot),
         max_body_bytes=MAX_BODY_BYTES,
         model_version=engine.model.version,
+    )
+    if not cors_origins:
+        return edge
+    # Around the edge: a page is to be told of a body that is too large like of anything else.
+    return CORSMiddleware(
+        edge, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
     )
 
 

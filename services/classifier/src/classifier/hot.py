@@ -1,8 +1,8 @@
 """The short way of `POST /api/v1/predict`: msgspec and a table, past FastAPI.
 
-It answers only what it is sure of. Anything else - a browser's cross-origin call, a body it does
-not accept at once - goes on to the FastAPI application, which validates with pydantic and words the
-errors. So there is one schema, one place that refuses, and two ways to the same bytes
+It answers only what it is sure of. Anything else - an unusual query, a body it does not accept at
+once - goes on to the FastAPI application, which validates with pydantic and words the errors. So
+there is one schema, one place that refuses, and two ways to the same bytes
 (docs/adr/0022-one-schema-two-ways.md).
 """
 
@@ -101,9 +101,7 @@ class HotAnswers:
 
 def _is_plain(scope: Scope) -> bool:
     """Return whether this is a prediction asked for without ceremony."""
-    return (
-        scope["query_string"] in _PROBABILITIES
-        and b"origin" not in scope["fields"]
+    return scope["query_string"] in _PROBABILITIES and (
         # Nearly everybody spells it so, and every request is asked.
-        and (scope["fields"].get(b"content-type") == b"application/json" or is_json(scope))
+        scope["fields"].get(b"content-type") == b"application/json" or is_json(scope)
     )

@@ -87,6 +87,7 @@ class Explanations(BaseModel):
 
     explanations: list[Explanation]
     version: str
+    model_sha256: str
     request_id: str
 
 

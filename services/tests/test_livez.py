@@ -125,7 +125,8 @@ def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None
     every call stops for longer is late all the time, as calls follow one another without a pause; a
     single late moment in two seconds is the machine's. It may be busy with other things, which no
     process can help: how much longer than usual the idle service takes for its slowest tenth is
-    not held against the busy one either.
+    not held against the busy one either, and of three times two seconds the quietest counts: what
+    the calls themselves cause is in each of them.
     """
     file = tmp_path / "body"
     file.write_bytes(body)
@@ -135,13 +136,13 @@ def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None
     ) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "200\n"
-        busy = probe(url)
+        busy = min(slowest_tenth(probe(url)) for _ in range(3))
         caller.kill()
         finished = caller.stdout.read().split()
 
     assert set(finished) == {"200"}
     disturbance = slowest_tenth(idle) - min(idle)
-    assert slowest_tenth(busy) < LIVE_SECONDS + disturbance
+    assert busy < LIVE_SECONDS + disturbance
 
 
 def probe(url: str) -> list[float]:

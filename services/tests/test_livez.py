@@ -19,6 +19,7 @@ from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
 LIVE_SECONDS = 0.050
+WINDOWS = 4
 ROW = {
     "buying": "med",
     "maint": "high",
@@ -125,24 +126,26 @@ def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None
     every call stops for longer is late all the time, as calls follow one another without a pause; a
     single late moment in two seconds is the machine's. It may be busy with other things, which no
     process can help: how much longer than usual the idle service takes for its slowest tenth is
-    not held against the busy one either, and of three times two seconds the quietest counts: what
-    the calls themselves cause is in each of them.
+    not held against the busy one either, and one quiet window of several is enough: what the calls
+    themselves cause is in each of them.
     """
     file = tmp_path / "body"
     file.write_bytes(body)
     idle = probe(url)
+    limit = LIVE_SECONDS + slowest_tenth(idle) - min(idle)
     with subprocess.Popen(
         [sys.executable, "-c", CALLER, url + path, file], stdout=subprocess.PIPE, text=True
     ) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "200\n"
-        busy = min(slowest_tenth(probe(url)) for _ in range(3))
+        busy = [slowest_tenth(probe(url))]
+        while busy[-1] >= limit and len(busy) < WINDOWS:
+            busy.append(slowest_tenth(probe(url)))
         caller.kill()
         finished = caller.stdout.read().split()
 
     assert set(finished) == {"200"}
-    disturbance = slowest_tenth(idle) - min(idle)
-    assert busy < LIVE_SECONDS + disturbance
+    assert busy[-1] < limit, busy
 
 
 def probe(url: str) -> list[float]:

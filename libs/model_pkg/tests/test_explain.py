@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from car_evaluation_model import encode, every_input, explain, load
+from car_evaluation_model.concepts import concepts
 from hypothesis import given, strategies as st
 
 MODEL = load()
@@ -44,6 +45,31 @@ def test_best_class_has_nothing_to_improve():
     )
     assert MODEL.classes[found.predicted] == "vgood"
     assert found.improvements == ()
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
+def test_the_class_follows_from_the_concepts(version):
+    """Price and tech fix the class, comfort and safety fix tech; levels are those of the experts.
+
+    UCI's `car.names` has the hierarchy: 4 levels of price, 3 of comfort, 4 of technical worth.
+    """
+    model = load(version)
+    of_class: dict[tuple[int, int], set[int]] = {}
+    of_tech: dict[tuple[int, int], set[int]] = {}
+    for codes, predicted in zip(INPUTS, model.table.classes, strict=True):
+        found = concepts(model, codes)
+        price, comfort, tech = (found[name].level for name in ("price", "comfort", "tech"))
+        of_class.setdefault((price, tech), set()).add(int(predicted))
+        of_tech.setdefault((comfort, int(codes[5])), set()).add(tech)
+
+    assert {name: one.levels for name, one in found.items()} == {
+        "price": 4,
+        "comfort": 3,
+        "tech": 4,
+    }
+    assert all(len(those) == 1 for those in (*of_class.values(), *of_tech.values()))
+    for (price, tech), (predicted,) in of_class.items():
+        assert all(predicted <= min(of_class[price, better]) for better in range(tech, 5))
 
 
 @given(st.integers(0, len(INPUTS) - 1))

@@ -139,6 +139,9 @@ async def test_explanation_is_exact(client):
 
     (found,) = answer.json()["explanations"]
     assert found["label"] == "acc"
+    assert {name: one["levels"] for name, one in found["concepts"].items()} == {
+        "price": 4, "comfort": 3, "tech": 4,
+    }  # fmt: skip
     best = found["improvements"][0]
     changed = EXAMPLE | {name: change["then"] for name, change in best["changes"].items()}
     again = await client.post(URL, json={"inputs": [changed]})

@@ -1,6 +1,7 @@
 """Why a car got its class, exactly: by asking the model about every car there is.
 
-Two questions, both answered over all 1,728 inputs, so nothing is estimated:
+Two questions, both answered over all 1,728 inputs, so nothing is estimated (`concepts` answers a
+third, how good the input is on the way to its class):
 
 * *Which attributes decide?* A set of fields is sufficient for an input if every input that shares
   these values gets the same class. The deciding sets are the sufficient ones with fewest fields.
@@ -14,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
+from car_evaluation_model.concepts import Level, concepts
 from car_evaluation_model.model import Model
 from car_evaluation_model.processing.features import Codes, every_input
 
@@ -39,11 +41,13 @@ class Explanation:
 
     Attributes:
         predicted: class number now.
+        concepts: how good it is in what lies between the attributes and the class, by name.
         deciding: the smallest sufficient sets of fields.
         improvements: fewest steps first; empty for the best class.
     """
 
     predicted: int
+    concepts: dict[str, Level]
     deciding: tuple[tuple[str, ...], ...]
     improvements: tuple[Improvement, ...]
 
@@ -54,6 +58,7 @@ def explain(model: Model, codes: Codes) -> Explanation:
     here = tuple(int(code) for code in codes)
     return Explanation(
         predicted=int(classes[here]),
+        concepts=concepts(model, codes),
         deciding=tuple(
             tuple(model.features[column].name for column in columns)
             for columns in deciding(classes, here)

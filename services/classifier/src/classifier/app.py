@@ -164,6 +164,7 @@ def _explained(engine: Engine, rank: int) -> dict[str, object]:
     return {
         "prediction": found.predicted,
         "label": labels[found.predicted],
+        "concepts": found.concepts,
         "deciding": found.deciding,
         "improvements": [
             {

@@ -69,11 +69,21 @@ class Improvement(BaseModel):
     label: str
 
 
+class Level(BaseModel):
+    """How good a row is in one respect: 1 is the worst of `levels`."""
+
+    level: int
+    levels: int
+
+
 class Explanation(BaseModel):
     """Why a row has its class."""
 
     prediction: int
     label: str
+    concepts: Annotated[
+        dict[str, Level], Field(description="price, comfort and tech, between attributes and class")
+    ]
     deciding: Annotated[
         list[list[str]], Field(description="the smallest sets of attributes that fix the class")
     ]

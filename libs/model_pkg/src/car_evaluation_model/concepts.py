@@ -51,4 +51,5 @@ def _levels(classes: Codes, columns: tuple[int, ...]) -> NDArray[np.intp]:
     behaviour = classes.transpose(*columns, *others).reshape(int(np.prod(shape)), -1)
     different, which = np.unique(behaviour, axis=0, return_inverse=True)
     worst_first = different.mean(axis=1).argsort().argsort()
-    return worst_first[which.ravel()].reshape(shape)
+    levels: NDArray[np.intp] = worst_first[which.ravel()].reshape(shape)
+    return levels

@@ -327,6 +327,20 @@ class World:
         return Gateway(port, core, directory, self.stack)
 
     @staticmethod
+    def keep(transport, option: int, size: int) -> None:
+        """Let the kernel keep so much of what is sent (SO_SNDBUF) or not read yet (SO_RCVBUF)."""
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
+
+    async def narrow(self, gateway: Gateway, *, receives: int):
+        """A client whose connection holds little, and the gateway's end of it."""
+        wire = await gateway.connect()
+        await self.until(lambda: len(gateway.port.connections) == 1)
+        (connection,) = gateway.port.connections
+        self.keep(connection._transport, socket.SO_SNDBUF, 4 * 1024)
+        self.keep(wire.writer, socket.SO_RCVBUF, receives)
+        return wire, connection
+
+    @staticmethod
     async def until(condition: Callable[[], bool], what: str = "condition") -> None:
         """Wait for a condition, with a deadline."""
         end = time.monotonic() + DEADLINE

@@ -21,18 +21,9 @@ LARGE = b"x" * (200 * KIB)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE) + LARGE
 
 
-def keep(transport, option: int, size: int) -> None:
-    """Let the kernel keep so much of what is sent (SO_SNDBUF) or not read yet (SO_RCVBUF)."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
-
-
 async def reader_of_little(world, gateway):
     """A client that has stopped reading, whose connection holds little; and the gateway's end."""
-    wire = await gateway.connect()
-    await world.until(lambda: len(gateway.port.connections) == 1)
-    (connection,) = gateway.port.connections
-    keep(connection._transport, socket.SO_SNDBUF, 4 * KIB)
-    keep(wire.writer.transport, socket.SO_RCVBUF, 24 * KIB)
+    wire, connection = await world.narrow(gateway, receives=24 * KIB)
     wire.writer.transport.pause_reading()
     return wire, connection
 
@@ -52,7 +43,7 @@ async def test_who_does_not_read_an_answer_gets_no_other(world):
     assert held > 0
     assert not gateway.core.active
     assert connection._transport.get_write_buffer_size() == held
-    keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
+    world.keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
     wire.writer.transport.resume_reading()
     replies = [await wire.reply() for _ in range(6)]
     assert {(reply.status, reply.body) for reply in replies} == {(200, LARGE)}
@@ -93,7 +84,7 @@ async def test_who_reads_slowly_gets_everything(world):
     shift = 0.0
     gateway.core.clock = lambda: time.monotonic() + shift
     wire, connection = await reader_of_little(world, gateway)
-    keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
+    world.keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
     wire.send(GET)
     await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
     wire.writer.transport.resume_reading()

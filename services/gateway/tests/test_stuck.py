@@ -22,21 +22,6 @@ LARGE = 200 * KIB
 """More than a client's connection may have to write before its instance is held back."""
 
 
-def keep(transport, option: int, size: int) -> None:
-    """Let the kernel keep so much of what is sent (SO_SNDBUF) or not read yet (SO_RCVBUF)."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
-
-
-async def slow(world, gateway):
-    """A client whose connection holds little, and the gateway's end of it."""
-    wire = await gateway.connect()
-    await world.until(lambda: len(gateway.port.connections) == 1)
-    (connection,) = gateway.port.connections
-    keep(connection._transport, socket.SO_SNDBUF, 4 * KIB)
-    keep(wire.writer, socket.SO_RCVBUF, 4 * KIB)
-    return wire, connection
-
-
 def member_of(gateway):
     (member,) = gateway.service.pool.members.values()
     return member
@@ -91,7 +76,7 @@ async def test_a_connection_is_read_again_after_a_large_answer(world):
     gateway = await world.gateway(
         instance, table=Table(base=Route("by-name", "", per_try=1.0, timeout=1.0))
     )
-    wire, _ = await slow(world, gateway)
+    wire, _ = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET)
     await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
@@ -110,7 +95,7 @@ async def test_a_slow_reader_gets_the_whole_of_a_last_answer(world):
     gateway = await world.gateway(instance)
     shift = 0.0
     gateway.core.clock = lambda: time.monotonic() + shift
-    wire, connection = await slow(world, gateway)
+    wire, connection = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
     await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
@@ -132,7 +117,7 @@ async def test_a_reader_that_stopped_is_let_go(world):
     gateway = await world.gateway(await world.instance(world.answering(data)))
     shift = 0.0
     gateway.core.clock = lambda: time.monotonic() + shift
-    wire, connection = await slow(world, gateway)
+    wire, connection = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
     await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
@@ -202,7 +187,7 @@ async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world
         nonlocal calls
         calls += 1
         if calls == 1:
-            keep(wire.writer, socket.SO_RCVBUF, 4 * KIB)
+            world.keep(wire.writer, socket.SO_RCVBUF, 4 * KIB)
             wire.writer.transport.pause_reading()
             await asyncio.Event().wait()
         await world.well(instance, wire)

@@ -1,6 +1,6 @@
 """Where the starts of a fit begin: k-means++ with greedy trials, as scikit-learn draws it.
 
-More than half of the CPU of a small `KMeans.fit` goes into checks around these few array
+Much of the CPU of a small `KMeans.fit` goes into checks around these few array
 operations. Their order and shapes are scikit-learn's, for sums of floats depend on both: labels,
 centres and inertia are equal to the bit, which a property test holds over shapes and seeds.
 """

@@ -11,6 +11,7 @@ from failover import Again, Nobody, Outcome
 from gateway import problems
 from gateway.admission import Terms
 from gateway.core import Core
+from gateway.keepalive import Upstream
 from gateway.ledger import Record
 from gateway.problems import Refusal
 from gateway.service import QUEUE_SECONDS
@@ -74,10 +75,11 @@ class Attempts:
         connection: of the attempt under way.
     """
 
-    __slots__ = ("_core", "_owner", "_record", "_terms", "connection")
+    __slots__ = ("_awaited", "_core", "_owner", "_record", "_terms", "connection")
 
     def __init__(self, core: Core, record: Record, terms: Terms, owner: Owner) -> None:
         self.connection: Connection | None = None
+        self._awaited: Upstream | None = None
         self._core = core
         self._record = record
         self._terms = terms
@@ -122,7 +124,7 @@ class Attempts:
         self.seek(self._core.clock())
 
     def _connect(self, now: float, *, fresh: bool) -> None:
-        """Take an idle connection of the chosen instance, or dial."""
+        """Take an idle connection of the chosen instance, or wait for one."""
         tries = self._terms.tries
         upstream = self._terms.service.upstream(tries.current)
         if upstream is None:
@@ -136,13 +138,12 @@ class Attempts:
             self._take(connection, now)
             return
         self._owner.due = tries.deadline
-        upstream.dial(self, min(self._core.limits.connect, max(0.001, tries.deadline - now)))
+        self._awaited = upstream
+        upstream.wait(self, fresh=fresh)
 
     def connected(self, connection: Connection) -> None:
-        """Take the connection; it is given back if the request has gone another way meanwhile."""
-        if self._owner.phase is not CONNECTING:
-            connection.pool.put(connection)
-            return
+        """Take the connection."""
+        self._awaited = None
         self._take(connection, self._core.clock())
 
     def _take(self, connection: Connection, now: float) -> None:
@@ -152,8 +153,8 @@ class Attempts:
 
     def refused(self) -> None:
         """Go elsewhere: nothing was sent."""
-        if self._owner.phase is CONNECTING:
-            self.fail(Outcome.REFUSED, self._core.clock())
+        self._awaited = None
+        self.fail(Outcome.REFUSED, self._core.clock())
 
     def fail(self, outcome: Outcome, now: float, asked: float | None = None) -> bool:
         """An attempt ended without an answer of the service: learn, decide, act.
@@ -193,8 +194,16 @@ class Attempts:
             service.pool.record(tries, outcome, now, self._core.draw(), asked=asked, took=took)
             service.released()
 
+    def give_up(self, outcome: Outcome, now: float) -> None:
+        """The attempt took too long."""
+        self.drop()
+        self.fail(outcome, now)
+
     def drop(self) -> None:
-        """Close the connection under way; nothing more is heard of it."""
+        """Close the connection under way, or await none; nothing more is heard of it."""
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.drop()
+        if self._awaited is not None:
+            self._awaited.leave(self)
+            self._awaited = None

@@ -238,10 +238,9 @@ class Exchange:
                 known = self._terms.service.known
                 self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
             case Phase.CONNECTING:
-                self._attempts.fail(Outcome.REFUSED, now)
+                self._attempts.give_up(Outcome.REFUSED, now)
             case Phase.SENT if self.upload.complete or self._instance_stuck:
-                self._attempts.drop()
-                self._attempts.fail(Outcome.TIMED_OUT, now)
+                self._attempts.give_up(Outcome.TIMED_OUT, now)
             case Phase.SENT:
                 self.reject(problems.slow_body())
             case Phase.ANSWERING | Phase.TUNNEL:

@@ -13,6 +13,7 @@ from gateway import request
 from gateway.core import Core
 from gateway.exchange import Exchange
 from gateway.http1 import ResponseHead
+from gateway.keepalive import Upstream
 from gateway.service import Service
 from gateway.shadow import MAX_SHADOWS, Seen, Shadow, agree
 from gateway.upstream import Connection
@@ -68,6 +69,7 @@ class Copy:
         self._parts: list[bytes] = []
         self._service: Service | None = None
         self._connection: Connection | None = None
+        self._awaited: Upstream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._done = False
         deadline = core.clock() + shadow.timeout
@@ -96,16 +98,14 @@ class Copy:
         if connection is not None:
             self.connected(connection)
         else:
-            upstream.dial(self, min(core.limits.connect, shadow.timeout))
+            self._awaited = upstream
+            upstream.wait(self)
 
-    # What the dialling calls.
+    # What the upstream calls.
 
     def connected(self, connection: Connection) -> None:
         """Send the copy."""
-        if self._done:
-            connection.pool.put(connection)
-            return
-        self._connection = connection
+        self._awaited, self._connection = None, connection
         head = request.opening(self._method, self._target, self._tries, self._core.clock())
         data = b"".join([*head, connection.pool.host_line, *self._parts])
         self._parts = []
@@ -113,6 +113,7 @@ class Copy:
 
     def refused(self) -> None:
         """Nobody listens."""
+        self._awaited = None
         self._end("failed", Outcome.REFUSED)
 
     # What the connection calls.
@@ -163,6 +164,8 @@ class Copy:
             self._timer.cancel()
         if self._connection is not None:
             self._connection.drop()
+        if self._awaited is not None:
+            self._awaited.leave(self)
         if self._service is not None:
             self._service.pool.record(self._tries, outcome, core.clock(), core.draw())
             self._service.released()

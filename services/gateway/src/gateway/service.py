@@ -75,7 +75,9 @@ class Service:
         for member in self.pool.members.values():
             if member not in self.upstreams:
                 self.upstreams[member] = Upstream(
-                    member.instance, max_idle=self._limits.upstream_idle
+                    member.instance,
+                    connect=self._limits.connect,
+                    max_idle=self._limits.upstream_idle,
                 )
         members = self.pool.members.values()
         self._declared = Declared(member.instance.metadata for member in members)

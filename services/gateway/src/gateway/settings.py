@@ -33,7 +33,8 @@ class Settings(ProcessSettings):
         tls_key: PEM key.
         max_connections: clients at a time, for each worker.
         max_in_flight: requests one instance may have under way, for each worker.
-        connect_timeout: time to open a connection to an instance.
+        connect_timeout: time to open a connection to an instance; who waits for one then goes
+            elsewhere.
         upstream_idle: time after which an idle connection to an instance is not used again; keep it
             under the time after which the services close theirs.
         header_timeout: until a request head is complete.

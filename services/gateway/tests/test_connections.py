@@ -1,0 +1,197 @@
+"""Connections to an instance: shared by a burst, dialled as needed, for nobody who has left."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from failover import Budget, BudgetPolicy
+from gateway.routes import Route, Table
+from gateway.service import Limits
+
+pytestmark = pytest.mark.anyio
+
+POST = b"POST /car-evaluation/%b HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
+DECLARED = POST % b"declared"
+
+
+class Narrow:
+    """An instance that accepts some connections and then no more: its queue is full."""
+
+    def __init__(self, world, instance) -> None:
+        self._world = world
+        self.instance = instance
+        self._sock = socket.socket()
+        self._sock.bind(("127.0.0.1", 0))
+        self._sock.listen(0)
+        self._sock.setblocking(False)  # noqa: FBT003 - as in socket
+        world.stack.callback(self._sock.close)
+        self._serving = set()
+        instance.port = self._sock.getsockname()[1]
+
+    async def accept(self, count: int) -> None:
+        """Take the next connections."""
+        for _ in range(count):
+            sock, _ = await asyncio.get_running_loop().sock_accept(self._sock)
+            reader, writer = await asyncio.open_connection(sock=sock, limit=2**20)
+            task = asyncio.create_task(self.instance.serve(reader, writer))
+            self._serving.add(task)
+            self._world.stack.callback(task.cancel)
+
+    def fill(self) -> None:
+        """Take no further one."""
+        for _ in range(2):
+            filler = socket.socket()
+            filler.setblocking(False)  # noqa: FBT003 - as in socket
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(self._sock.getsockname())
+            self._world.stack.callback(filler.close)
+
+
+async def narrow(world, behaviour) -> Narrow:
+    """An instance that will be narrow; the port that it has meanwhile is nobody's."""
+    return Narrow(world, await world.instance(behaviour))
+
+
+async def test_every_request_of_a_burst_gets_a_connection_if_all_are_needed(world):
+    """An instance that answers none before it has all: 90 connections are dialled, not 8."""
+    go = asyncio.Event()
+    instance = await world.instance(world.answering_after(go))
+    gateway = await world.gateway(instance)
+    wires = [await gateway.connect() for _ in range(90)]
+
+    for wire in wires:
+        wire.send(DECLARED)
+
+    await world.until(lambda: len(instance.executed) == len(wires), "every request's arrival")
+    go.set()
+    replies = [await wire.reply() for wire in wires]
+    assert {(reply.status, reply.attempts) for reply in replies} == {(200, 1)}
+
+
+async def test_a_connection_that_is_given_back_serves_who_waits(world):
+    """Dials hang, one connection is open: one request after the other goes through it."""
+    place = await narrow(world, world.well)
+    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+    first = asyncio.create_task(gateway.call())
+    await place.accept(1)
+    await first
+    place.fill()
+    wires = [await gateway.connect() for _ in range(20)]
+
+    for wire in wires:
+        wire.send(DECLARED)
+
+    replies = [await wire.reply() for wire in wires]
+    assert {(reply.status, reply.attempts) for reply in replies} == {(200, 1)}
+    assert place.instance.connections == 1
+
+
+async def test_who_waits_too_long_goes_elsewhere_and_is_forgotten(world):
+    """After the connect timeout another instance is asked, and the first hears nothing of it."""
+    go = asyncio.Event()
+    place = await narrow(world, world.answering_after(go))
+    fine = await world.instance()
+    gateway = await world.gateway(
+        place.instance, fine, limits=Limits(connect=0.2), draws=lambda: 0.0
+    )
+    for member in gateway.service.pool.members.values():
+        member.cost = 0.001 if member.instance.port == place.instance.port else 1.0
+    first = asyncio.create_task(gateway.call())
+    await place.accept(1)
+    await world.until(lambda: len(place.instance.executed) == 1)
+    place.fill()
+
+    second = await gateway.call()
+    go.set()
+
+    assert (second.status, second.attempts) == (200, 2)
+    assert (await first).status == 200
+    assert len(fine.executed) == len(place.instance.executed) == 1
+    upstreams = gateway.service.upstreams.items()
+    (upstream,) = [one for member, one in upstreams if member.instance.port == place.instance.port]
+    await world.until(lambda: upstream.idle == 1, "the connection is kept")
+
+
+async def test_nobody_waits_for_one_dial_after_the_other(world):
+    """Forty requests at an instance that accepts no more: all go elsewhere at the same time."""
+    place, fine = await narrow(world, world.well), await world.instance()
+    place.fill()
+    gateway = await world.gateway(
+        place.instance, fine, limits=Limits(connect=0.4), draws=lambda: 0.0
+    )
+    for member in gateway.service.pool.members.values():
+        member.cost = 0.001 if member.instance.port == place.instance.port else 1.0
+    gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=100.0))
+    wires = [await gateway.connect() for _ in range(40)]
+    started = asyncio.get_running_loop().time()
+
+    for wire in wires:
+        wire.send(DECLARED)
+    replies = [await wire.reply() for wire in wires]
+
+    assert {reply.status for reply in replies} == {200}
+    assert asyncio.get_running_loop().time() - started < 1.2
+
+
+async def test_who_leaves_while_waiting_is_passed_over(world):
+    """The connection goes to the next request; the one that was left is sent nowhere."""
+    go = asyncio.Event()
+    place = await narrow(world, world.answering_after(go))
+    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+    first = asyncio.create_task(gateway.call("/first"))
+    await place.accept(1)
+    await world.until(lambda: len(place.instance.executed) == 1)
+    place.fill()
+    leaving, staying = await gateway.connect(), await gateway.connect()
+    leaving.send(POST % b"left")
+    await world.until(lambda: len(gateway.core.active) == 2)
+    staying.send(POST % b"stayed")
+    await world.until(lambda: len(gateway.core.active) == 3)
+
+    leaving.close()
+    await world.until(lambda: len(gateway.core.active) == 2)
+    go.set()
+
+    assert (await first).status == (await staying.reply()).status == 200
+    paths = [request.line.split(" ")[1] for request in place.instance.executed]
+    assert paths == ["/first", "/stayed"]
+
+
+async def test_the_free_retry_waits_for_a_new_connection(world):
+    """A connection that is given back could be dying too; it serves only after the dial failed."""
+    go = asyncio.Event()
+
+    async def behaviour(instance, wire):
+        if instance.connections == 1:
+            await instance.take(wire)
+            wire.send(world.OK)
+            await instance.take(wire)
+            return
+        await world.answering_after(go)(instance, wire)
+
+    place = await narrow(world, behaviour)
+    table = Table(base=Route("by-name", "", timeout=2.0))
+    gateway = await world.gateway(place.instance, limits=Limits(connect=0.4), table=table)
+    first = asyncio.create_task(gateway.call("/first"))
+    await place.accept(1)
+    assert (await first).status == 200
+    (upstream,) = gateway.service.upstreams.values()
+    await world.until(lambda: upstream.idle == 1)
+    racing, held = await gateway.connect(), await gateway.connect()
+    kept = upstream._idle.pop()
+    held.send(POST % b"held")
+    await place.accept(1)
+    await world.until(lambda: len(place.instance.executed) == 2)
+    upstream.put(kept)
+    place.fill()
+
+    racing.send(POST % b"declared")
+    await world.until(lambda: len(place.instance.executed) == 3)
+    go.set()
+
+    assert (await held.reply()).status == 200
+    await world.until(lambda: upstream.idle == 1)
+    assert len(place.instance.executed) == 3
+    reply = await racing.reply()
+    assert (reply.status, reply.attempts) == (200, 3)

@@ -16,6 +16,7 @@ from benchmarks.gateway import peers
 from benchmarks.gateway.peers import GATEWAY, SERVICE, START, Site
 from benchmarks.gateway.profile import where_time_goes
 from benchmarks.gateway.study import (
+    HALF_LOAD_TURNS,
     LOADS,
     MAIN,
     PREFIX,
@@ -34,8 +35,6 @@ from benchmarks.measure.process import end_in_order_on_sigterm
 
 PROXY_CORE, LOAD_CORE = 0, 1
 READY_SECONDS = 240.0
-HALF_LOAD_TURNS = 5
-"""Least number of turns: a percentile of a few seconds is a matter of what else the machine did."""
 
 
 def arguments() -> argparse.Namespace:
@@ -93,9 +92,7 @@ def _answers(started: Runner) -> bool:
         return False
 
 
-def at_half_load(
-    runners: Sequence[Runner], place: Site, runs: Sequence[Run], *, count: int, seconds: float
-) -> Iterator[HalfLoad]:
+def at_half_load(runners: Sequence[Runner], place: Site, runs: Sequence[Run]) -> Iterator[HalfLoad]:
     """Every gateway, and the backend without one, at half of what our gateway carries."""
     carried = {
         name: run.rps for (name, load), run in median_runs(runs).items() if load == MAIN.name
@@ -104,9 +101,9 @@ def at_half_load(
     through = PREFIX + peers.DECLARED
     paths = [("none", place.servers[0][1], peers.DECLARED, half)]
     paths += [(one.name, one.port, through, min(half, carried[one.name] / 2)) for one in runners]
-    for _ in range(count):
+    for _ in range(HALF_LOAD_TURNS):
         for name, port, path, rate in paths:
-            run = half_load(name, port, path=path, rate=round(rate), seconds=seconds)
+            run = half_load(name, port, path=path, rate=round(rate))
             print(f"half load  {name:26} {run.rate:.0f}/s  p99 {run.p99_ms:.2f} ms", flush=True)
             yield run
 
@@ -119,17 +116,17 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
     with ExitStack() as stack:
         place = stack.enter_context(site(work))
         runners = [stack.enter_context(runner(name, place)) for name in names]
+        warm = {}
         for one in runners:
-            took = warm_up(one, window=min(options.seconds, 4.0), core=LOAD_CORE)
-            print(f"{one.name}: steady after {took:.0f} s", flush=True)
+            warm[one.name] = warm_up(one, window=min(options.seconds, 4.0), core=LOAD_CORE)
+            print(f"{one.name}: {warm[one.name]}", flush=True)
         extent = {"count": options.rounds, "seconds": options.seconds}
         loads = (MAIN,) if options.short else LOADS
         runs = list(rounds(runners, **extent, core=LOAD_CORE, loads=loads))
-        turns = {**extent, "count": max(options.rounds, HALF_LOAD_TURNS)}
-        half = [] if options.short else list(at_half_load(runners, place, runs, **turns))
+        half = [] if options.short else list(at_half_load(runners, place, runs))
         mine = [one for one in runners if one.name == GATEWAY and not options.short]
         profile = where_time_goes(mine[0], core=LOAD_CORE) if mine else ""
-    return Results(about, versions, tuple(runs), tuple(half), profile)
+    return Results(about, versions, warm, tuple(runs), tuple(half), profile)
 
 
 def main() -> int:

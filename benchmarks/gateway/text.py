@@ -33,6 +33,7 @@ class Results:
 
     about: Mapping[str, str]
     versions: Mapping[str, str]
+    warm: Mapping[str, str]
     runs: Sequence[Run]
     half_loads: Sequence[HalfLoad]
     profile: str
@@ -54,6 +55,7 @@ class Results:
         return {
             "machine": self.about,
             "versions": self.versions,
+            "warm-up": self.warm,
             "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals],
             "medians": [asdict(run) for run in self.medians.values()],
             "runs": [asdict(run) for run in self.runs],
@@ -72,14 +74,19 @@ def markdown(results: Results) -> str:
     if results.half_loads:
         half = median_half_loads(results.half_loads)
         parts += ["## Latency at half load", HALF_LOAD, _half(list(half.values()))]
+    parts += ["## Warm-up", WARM_UP, facts(results.warm)]
     if results.profile:
         parts += ["## Where this gateway's microseconds go", results.profile]
     return "\n\n".join(parts)
 
 
 HALF_LOAD = """Constant rate, half of what this gateway carries at 32 connections (a gateway that
-cannot carry that gets half of its own); latency counts from the moment a request was due. "none" is
+cannot carry that gets half of its own), on 256 open connections; latency counts from the moment a
+request was due. Turns of a second, gateway after gateway, 21 times; medians of the turns. "none" is
 the load generator straight at the backend: the floor of this method."""
+
+WARM_UP = """Each gateway was loaded until three windows in a row cost the same within 5 %, or for
+five minutes."""
 
 
 def _goals(goals: Sequence[Goal]) -> str:

@@ -138,6 +138,7 @@ class OpenLoop:
         seconds: how long new requests become due, unless `stop` comes first.
         make: builds the request of a given number.
         timeout: seconds from due after which a request counts as failed.
+        connections: opened before the first request is due; more are opened when all are busy.
     """
 
     host: str
@@ -146,6 +147,7 @@ class OpenLoop:
     seconds: float
     make: Callable[[int], Request]
     timeout: float = 10.0
+    connections: int = 0
     samples: list[Sample] = field(default_factory=list)
     _idle: list[_Connection] = field(default_factory=list)
     _busy: set[_Connection] = field(default_factory=set)
@@ -168,6 +170,8 @@ class OpenLoop:
         gc.disable()
         sweeper = asyncio.create_task(self._sweep(loop))
         try:
+            for _ in range(self.connections):
+                self._idle.append(await self._open(loop))
             await self._offer(loop)
             while self._busy or self._opening:  # noqa: ASYNC110 - the sweep below moves both
                 await asyncio.sleep(SWEEP_SECONDS)
@@ -222,14 +226,18 @@ class OpenLoop:
         left = sample.due + self.timeout - loop.time()
         try:
             async with asyncio.timeout(left):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self, loop.time), self.host, self.port
-                )
+                connection = await self._open(loop)
         except (OSError, TimeoutError) as error:
             sample.error, sample.done = f"connect: {error!r}", loop.time()
             return
         self._busy.add(connection)
         connection.send(sample, wire)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Connection:
+        _, connection = await loop.create_connection(
+            lambda: _Connection(self, loop.time), self.host, self.port
+        )
+        return connection
 
     async def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:

@@ -1,5 +1,6 @@
 """The measurements: every gateway in turn under every load, several rounds, one machine."""
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +33,8 @@ HALF_LOAD_TURNS = 21
 """Short turns, and many, gateway after gateway: what else the machine does for a moment spoils the
 p99 of a turn, whoever it hits; the median of a few long turns is a matter of luck."""
 
-STEADY_SHARE = 0.05
+STEADY_SHARE = 0.03
+STEADY_SECONDS = 16.0
 WARM_UP_LIMIT_SECONDS = 300.0
 
 
@@ -102,15 +104,17 @@ def measure(runner: Runner, load: Load, *, seconds: float, core: int) -> Run:
 
 
 def warm_up(runner: Runner, *, window: float, core: int) -> str:
-    """Load a gateway until three windows in a row cost the same within 5 %, or for five minutes.
+    """Load a gateway until its best cost has not fallen by 3 % in 16 s, or for five minutes.
 
-    Returns what came of it, to be told beside the figures.
+    The best, because what else the machine does only adds to a cost. Returns what came of it, to be
+    told beside the figures.
     """
     costs: list[float] = []
+    recent = math.ceil(STEADY_SECONDS / window)
     while len(costs) * window < WARM_UP_LIMIT_SECONDS:
         costs.append(measure(runner, MAIN, seconds=window, core=core).cpu_us)
-        last = costs[-3:]
-        if len(last) == 3 and max(last) - min(last) <= STEADY_SHARE * min(last):
+        before, last = costs[:-recent], costs[-recent:]
+        if before and min(last) >= (1 - STEADY_SHARE) * min(before):
             return f"steady after {len(costs) * window:.0f} s"
     return f"**not steady** after {len(costs) * window:.0f} s"
 

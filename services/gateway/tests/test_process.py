@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
+from gateway.retired import Retired
 from gateway.supervisor import Child, answer_supervisor
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
@@ -91,7 +92,7 @@ def test_an_open_admin_port_needs_a_token():
 async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all.
 
-    An instance that an operator has drained stays drained.
+    An instance that an operator has drained stays drained. What was counted stays counted.
     """
     instance, drained = await world.instance(), await world.instance()
     await seed(tmp_path, instance, drained)
@@ -109,7 +110,7 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             done = await http.post(f"http://127.0.0.1:{admin}/{order}")
             assert done.json()["workers"] == 2
             seen = len(drained.executed)
-            stop, statuses = asyncio.Event(), []
+            stop, statuses, counts = asyncio.Event(), [], []
 
             async def load() -> None:
                 async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -118,18 +119,26 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
                         statuses.append(answer.status_code)
                         await asyncio.sleep(0.01)
 
+            async def look() -> None:
+                while not stop.is_set():
+                    counts.append(await counted(http, admin))
+                    await asyncio.sleep(0.05)
+
             loads = [asyncio.create_task(load()) for _ in range(4)]
+            loads.append(asyncio.create_task(look()))
             process.send_signal(signal.SIGHUP)
-            async with asyncio.timeout(60):
-                while len(now := children(process.pid)) != 2 or now & first:  # noqa: ASYNC110 - /proc has no event
-                    await asyncio.sleep(0.1)
+            now = await replaced(process.pid, first)
             stop.set()
             await asyncio.gather(*loads)
 
             assert set(statuses) == {200}
             assert len(drained.executed) == seen, "after the workers were told"
-            metrics = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
-            assert "gateway_requests_total" in metrics
+            assert counts == sorted(counts), "a counter fell"
+            await told(http, admin, 1 + len(statuses))
+            killed = now.pop()
+            os.kill(killed, signal.SIGKILL)
+            now = await replaced(process.pid, {killed})
+            await told(http, admin, 1 + len(statuses))
             process.terminate()
             assert await asyncio.to_thread(process.wait, 30) == 0
             assert not any(map(alive, now))
@@ -178,6 +187,29 @@ async def ready(http: httpx.AsyncClient, admin: int, process: subprocess.Popen) 
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.1)
+
+
+async def counted(http: httpx.AsyncClient, admin: int) -> float:
+    """How many requests the workers say that they answered."""
+    text = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith("gateway_requests_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def told(http: httpx.AsyncClient, admin: int, count: int) -> None:
+    """Wait until that is so many: workers are asked every second."""
+    async with asyncio.timeout(20):
+        while (seen := await counted(http, admin)) != count:
+            assert seen < count
+            await asyncio.sleep(0.1)
+
+
+async def replaced(pid: int, old: set[int]) -> set[int]:
+    """Wait for two workers that are not of the old ones."""
+    async with asyncio.timeout(60):
+        while len(now := children(pid)) != 2 or now & old:  # noqa: ASYNC110 - /proc has no event
+            await asyncio.sleep(0.1)
+    return now
 
 
 def children(pid: int) -> set[int]:
@@ -233,3 +265,28 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next():
 
     assert late is None, "nobody answered in time"
     assert second == "routes"
+
+
+def test_what_a_worker_had_counted_stays_in_the_sum():
+    """Counters and histograms add up; those of an instance that left its service go with it."""
+    buckets = [1, 0, 2, 0.5]
+    state = {
+        "requests": [["r", "s", "2xx", "answered", 3]],
+        "attempts": [
+            ["s", "a:1", "answered", 3],
+            ["s", "b:1", "refused", 1],
+            ["t", "c:1", "cut", 1],
+        ],
+        "seconds": [["r", "s", buckets]],
+        "in_flight": [["s", "a:1", 7]],
+    }
+    retired = Retired()
+    retired.add(state)
+    retired.add(state)
+
+    told = retired.describe([{"in_flight": [["s", "a:1", 0]]}])
+
+    assert told["requests"] == [("r", "s", "2xx", "answered", 6)]
+    assert told["attempts"] == [("s", "a:1", "answered", 6), ("t", "c:1", "cut", 2)]
+    assert told["seconds"] == [("r", "s", [2 * count for count in buckets])]
+    assert "in_flight" not in told, "it holds nothing any more"

@@ -92,6 +92,7 @@ async def work(settings: Settings, nacos: Nacos) -> None:
         await port.close()
         for task in (serving, stopping):
             task.cancel()
+        await asyncio.wait({serving, stopping})
 
 
 async def administer(

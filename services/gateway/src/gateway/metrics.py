@@ -4,8 +4,7 @@ Nothing on the data path touches a Prometheus object; it counts in plain diction
 turns their sum over the workers into families.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -16,12 +15,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.ledger import BUCKETS
+from gateway.retired import State
 
 WORST_COUNTS = frozenset({"discovery_age_seconds", "ewma_seconds", "instance_ejected"})
 """Gauges of which the highest of the workers' says more than the sum."""
-
-State = Mapping[str, Any]
-"""What `state.describe` says of one worker, through JSON."""
 
 
 class GatewayMetrics(Collector):
@@ -45,6 +42,7 @@ class GatewayMetrics(Collector):
         yield self._counter("shadow", "Copies of requests, by what became of them", states,
                             ("route", "result"))  # fmt: skip
         yield self._counter("refused_connections", "Connections over the limit", states, ())
+        yield self._counter("access_log_dropped", "Log lines lost", states, ())
         for name, text, labels in (
             ("retry_budget", "Retries that are left", ("service",)),
             ("discovery_age_seconds", "Since Nacos last vouched for the instances", ("service",)),
@@ -54,7 +52,6 @@ class GatewayMetrics(Collector):
             ("pool_connections", "Connections to instances", ("service", "instance", "state")),
             ("client_connections", "Connections of clients", ()),
             ("exchanges", "Requests under way", ()),
-            ("access_log_dropped", "Log lines lost", ()),
         ):
             yield self._gauge(name, text, states, labels)
 

@@ -16,6 +16,8 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.retired import Retired, State
+
 FDS = "GATEWAY_WORKER_FDS"
 """Environment of a worker: its listening socket and its line to the supervisor."""
 DRAINED = "GATEWAY_WORKER_DRAINED"
@@ -26,6 +28,8 @@ EXIT_SECONDS = 40.0
 RESPAWN_SECONDS = 0.5
 POLL_SECONDS = 1.0
 LINE_BYTES = 16 * 1024 * 1024
+LAST = 0
+"""Number of what a worker tells unasked when it has answered everything: its last state."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ class Child:
         self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.process = process
+        self.state: State | None = None
+        """What it last told of itself."""
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -78,14 +84,25 @@ class Child:
                 self._asked += 1
                 self._writer.write(json.dumps([self._asked, command]).encode() + b"\n")
                 while True:  # the answer to an earlier question may come after its time
-                    number, told = json.loads(await self._reader.readline())
+                    number, told = await self._read()
                     if number == self._asked:
                         return told
         except (OSError, TimeoutError, ValueError):
             return None
 
+    async def look(self) -> None:
+        """Have its state told, if it answers."""
+        self.state = await self.ask({"do": "state"}) or self.state
+
+    async def _read(self) -> tuple[int, Any]:
+        """Read what it tells next; ValueError if it tells no more."""
+        number, told = json.loads(await self._reader.readline())
+        if number == LAST:
+            self.state = told
+        return number, told
+
     async def stop(self) -> None:
-        """Let it drain and end; after 40 s, make it."""
+        """Let it drain, tell what it counted, and end; after 40 s, make it."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -94,6 +111,10 @@ class Child:
         except TimeoutError:
             _kill(self.process)
             await self.process.wait()
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            async with asyncio.timeout(ANSWER_SECONDS), self._turn:
+                while True:
+                    await self._read()
         self._writer.close()
 
 
@@ -107,8 +128,7 @@ class Supervisor:
 
     def __init__(self, sockets: Sequence[socket.socket], environment: Mapping[str, str]) -> None:
         """Take a bound socket for each worker, and the environment that workers get."""
-        self.states: list[Mapping[str, Any]] = []
-        """What each worker last told of itself."""
+        self._retired = Retired()
         self._sockets = sockets
         self._environment = environment
         self._children: list[Child | None] = [None] * len(sockets)
@@ -116,6 +136,13 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
         self._starting = asyncio.Lock()
+
+    @property
+    def states(self) -> list[State]:
+        """What each worker last told of itself, and what those that are gone had counted."""
+        children = {child for child in (*self._children, *self._leaving) if child is not None}
+        told = [child.state for child in children if child.state is not None]
+        return [*told, self._retired.describe(told)]
 
     def check(self) -> dict[str, Any]:
         """Whether every worker serves, for /readyz."""
@@ -149,7 +176,7 @@ class Supervisor:
                 if old is not None:
                     self._leaving.add(old)
                     await old.stop()
-                    self._leaving.discard(old)
+                    self._retire(old)
             _log.info("workers_replaced", extra={"workers": len(self._children)})
 
     async def drain(self) -> None:
@@ -173,6 +200,12 @@ class Supervisor:
         environment = {**self._environment, DRAINED: orders}
         self._children[slot] = await Child.start(self._sockets[slot], environment)
 
+    def _retire(self, child: Child) -> None:
+        """Keep what a worker had counted that is no longer there."""
+        self._leaving.discard(child)
+        if child.state is not None:
+            self._retired.add(child.state)
+
     def _spawn(self, work: Callable[[], Any]) -> None:
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
@@ -185,9 +218,10 @@ class Supervisor:
                 if child is not None and child.process.returncode is not None:
                     _log.error("worker_ended", extra={"code": child.process.returncode})
                     async with self._rolling:
-                        if self._children[slot] is child:
-                            await self._refill(slot)
-            self.states = await self.ask({"do": "state"})
+                        if self._children[slot] is child and await self._refill(slot):
+                            self._retire(child)
+            children = [*self._children, *self._leaving]
+            await asyncio.gather(*(child.look() for child in children if child is not None))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _refill(self, slot: int) -> bool:
@@ -205,16 +239,29 @@ class Supervisor:
 async def answer_supervisor(
     sock: socket.socket, answer: Callable[[Mapping[str, Any]], Any]
 ) -> None:
-    """Say that this worker serves, then answer commands until the supervisor is gone."""
+    """Say that this worker serves, then answer commands until the supervisor is gone.
+
+    Cancelled, it tells the last state.
+    """
     reader, writer = await asyncio.open_connection(sock=sock)
     writer.write(b"{}\n")
-    while line := await reader.readline():
-        number, command = json.loads(line)
+
+    def tell(number: int, command: Mapping[str, Any]) -> None:
         try:
             told = answer(command)
         except Exception:  # noqa: BLE001 - an operator's question must not end a worker that serves
             _log.exception("question_failed")
             told = None
         writer.write(json.dumps([number, told]).encode() + b"\n")
-        await writer.drain()
-    writer.close()
+
+    try:
+        while line := await reader.readline():
+            tell(*json.loads(line))
+            await writer.drain()
+    except asyncio.CancelledError:
+        tell(LAST, {"do": "state"})
+        raise
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -3,13 +3,14 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from stack import ROOT
 from stack.credentials import read_or_make
-from stack.docker import DockerStack
+from stack.docker import COMPOSE, DockerStack
 from stack.plan import Plan
 from stack.waiting import wait_until
 
@@ -178,3 +179,31 @@ def test_no_secret_is_in_an_image(docker_stack: DockerStack) -> None:
         assert kept.nacos.password not in told
         assert kept.nacos.token_key not in told
         assert kept.admin_token not in told
+
+
+@pytest.mark.slow
+def test_the_gateway_can_be_built_with_its_data_path_compiled(tmp_path: Path) -> None:
+    """GATEWAY_COMPILED=1: what the image runs is machine code, and a bad setting is still named."""
+    image = "modelserve/gateway-compiled"
+    renamed = tmp_path / "renamed.yml"
+    renamed.write_text(f"services: {{gateway: {{image: {image}}}}}\n")
+    subprocess.run(
+        [*COMPOSE, "-f", renamed, "build", "gateway"],
+        cwd=ROOT,
+        env={**os.environ, "GATEWAY_COMPILED": "1"},
+        check=True,
+    )
+    modules = ("failover.pool", "gateway.client", "gateway.exchange", "gateway.upstream")
+    code = f"import {', '.join(modules)}; print(*({', '.join(f'{m}.__file__' for m in modules)},))"
+
+    files = docker("run", "--rm", image, "python", "-c", code).split()
+    started = subprocess.run(
+        ["docker", "run", "--rm", "--env", "PORT=0", image],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert len(files) == len(modules)
+    assert {Path(file).suffix for file in files} == {".so"}
+    assert (started.returncode, "PORT" in started.stderr) == (2, True)

@@ -25,6 +25,8 @@ LOADS = (
 )
 MAIN = LOADS[1]
 """The load whose cost per request the goals are about."""
+MAIN_TURNS = 5
+"""How often it is run in a round: the machine's own noise is a tenth of a turn's cost and more."""
 
 HALF_LOAD_CLIENTS = 256
 """Connections at a constant rate, open beforehand: opening them in one burst is another load."""
@@ -125,7 +127,7 @@ def rounds(
     """Yield every run; each round starts with another gateway, so that drift hits all alike."""
     for number in range(count):
         shift = number % len(runners)
-        for load in loads:
+        for load in (*loads, *[MAIN] * (MAIN_TURNS - 1)):
             for runner in (*runners[shift:], *runners[:shift]):
                 run = measure(runner, load, seconds=seconds, core=core)
                 print(

@@ -18,12 +18,14 @@ from benchmarks.measure.report import facts, table
 INTRODUCTION = """# The gateway beside its peers
 
 One machine, one run. Gateways on one core, load generator and backend (nginx, 130 bytes of JSON)
-on the other; one worker each; every gateway strips a path prefix, sets a request id and
-`X-Forwarded-For`, balances over three addresses and may retry (`peers/` holds the configurations).
+on the other; one worker each; every gateway strips a path prefix, sets a request id (Traefik has
+none to set) and `X-Forwarded-For`, balances over three addresses and may retry (`peers/` and
+`spring/` hold the configurations).
 "This gateway" has metrics, retries, ejection, budgets and deadlines on. CPU is user and system time
 of all its processes divided by answered requests, from `/proc`; where "core busy" is well below 1
 the load side was the limit, and requests per second say little. Each figure is the median of the
-rounds. Absolute figures drift from machine to machine; the ratios are what to quote.
+rounds; the load that the goals are about is run five times a round. Absolute figures drift from
+machine to machine; the ratios are what to quote.
 """
 
 

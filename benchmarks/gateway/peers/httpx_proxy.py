@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import uuid
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -20,6 +21,10 @@ client = httpx.AsyncClient(
 async def forward(path: str, request: Request) -> Response:
     """Send the request to the next server and the answer back; one try on another server."""
     headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+    if "x-request-id" not in request.headers:
+        headers.append(("X-Request-Id", str(uuid.uuid4())))
+    if request.client is not None:
+        headers.append(("X-Forwarded-For", request.client.host))
     body = await request.body()
     for attempt in (1, 2):
         try:

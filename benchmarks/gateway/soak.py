@@ -1,10 +1,12 @@
 """The gateway alone under load for minutes: its memory and its open files must not grow.
 
-The loads take turns. For each load its readings are compared, the first fifth of all left out for
-caches and pools to fill: memory may differ by 5 % or 5 MB, open files by 10 % or 50.
+The loads take turns. For each load the medians of its first three and of its last three readings
+are compared, the first fifth of all left out for caches and pools to fill: memory may differ by 5 %
+or 5 MB, open files by 10 % or 50.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -37,12 +39,27 @@ class Reading:
     requests: int
 
 
-def by_load(readings: list[Reading]) -> Iterator[tuple[str, Reading, Reading, int]]:
-    """First and last settled reading of each load, and its requests."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Medians of three readings."""
+
+    rss_bytes: float
+    open_files: float
+
+
+def by_load(readings: list[Reading]) -> Iterator[tuple[str, Held, Held, int]]:
+    """What was held first and last under each load, once settled, and its requests."""
     for load in dict.fromkeys(reading.load for reading in readings):
         mine = [reading for reading in readings[len(readings) // 5 :] if reading.load == load]
         requests = sum(reading.requests for reading in readings if reading.load == load)
-        yield load, mine[0], mine[-1], requests
+        yield load, _held(mine[:3]), _held(mine[-3:]), requests
+
+
+def _held(readings: list[Reading]) -> Held:
+    return Held(
+        statistics.median(reading.rss_bytes for reading in readings),
+        statistics.median(reading.open_files for reading in readings),
+    )
 
 
 def faults(readings: list[Reading]) -> Iterator[str]:
@@ -52,7 +69,7 @@ def faults(readings: list[Reading]) -> Iterator[str]:
             before, after = first.rss_bytes / 1e6, last.rss_bytes / 1e6
             yield f"{load}: memory grew from {before:.1f} to {after:.1f} MB"
         if last.open_files - first.open_files > max(FILES, FILES_SHARE * first.open_files):
-            yield f"{load}: open files grew from {first.open_files} to {last.open_files}"
+            yield f"{load}: open files grew from {first.open_files:.0f} to {last.open_files:.0f}"
     if errors := sum(reading.errors for reading in readings):
         yield f"{errors} requests failed"
 
@@ -66,7 +83,7 @@ def _keep(readings: list[Reading], found: list[str], about: dict[str, str]) -> N
         ("load", "first RSS MB", "last RSS MB", "first open files", "last open files", "requests"),
         [
             (load, f"{first.rss_bytes / 1e6:.1f}", f"{last.rss_bytes / 1e6:.1f}",
-             first.open_files, last.open_files, f"{requests:,}")
+             f"{first.open_files:.0f}", f"{last.open_files:.0f}", f"{requests:,}")
             for load, first, last, requests in by_load(readings)
         ],
     )  # fmt: skip

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import time
 
 import pytest
-from failover import Budget, BudgetPolicy
+from failover import Budget, BudgetPolicy, Instance
 from gateway.routes import Route, Table
 from gateway.service import Limits
 
@@ -132,6 +133,32 @@ async def test_nobody_waits_for_one_dial_after_the_other(world):
 
     assert {reply.status for reply in replies} == {200}
     assert asyncio.get_running_loop().time() - started < 1.2
+
+
+async def test_a_hurried_client_is_no_evidence_against_an_instance(world):
+    """Its time is over before the connect timeout is: 504, and the instance stays in traffic."""
+    place = await narrow(world, world.well)
+    place.fill()
+    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+
+    reply = await gateway.call(X_Request_Timeout_Ms="60")
+
+    assert reply.status == 504
+    assert "connection_timeout" in reply.one("proxy-status")
+    (member,) = gateway.service.pool.members.values()
+    assert (member.conduct.cause, member.in_flight) == (None, 0)
+
+
+async def test_what_is_no_address_is_dialled_once(world):
+    """Nacos says what it was told; such an instance is as good as a dead one."""
+    gateway = await world.gateway(await world.instance())
+    declared = {"gateway.idempotent": "POST /declared"}
+    gateway.service.sync([Instance("a..b", 80, metadata=declared)], time.monotonic())
+
+    reply = await gateway.call()
+
+    assert reply.status == 503
+    assert reply.attempts <= 2
 
 
 async def test_who_leaves_while_waiting_is_passed_over(world):

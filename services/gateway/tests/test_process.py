@@ -267,6 +267,20 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next():
     assert second == "routes"
 
 
+async def test_a_worker_that_dies_while_it_is_asked_answers_nobody():
+    """One question is unread, another waits for its turn: neither is an error of the supervisor."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    child = Child(None, reader, writer)
+    asking = [asyncio.create_task(child.ask({"do": "state"})) for _ in range(2)]
+    await asyncio.to_thread(theirs.recv, 1, socket.MSG_PEEK)
+
+    theirs.close()
+
+    assert await asyncio.gather(*asking) == [None, None]
+    writer.close()
+
+
 def test_what_a_worker_had_counted_stays_in_the_sum():
     """Counters and histograms add up; those of an instance that left its service go with it."""
     buckets = [1, 0, 2, 0.5]

@@ -20,7 +20,7 @@ from gateway.datapath import bind, data_path
 from gateway.metrics import GatewayMetrics
 from gateway.settings import Settings
 from gateway.state import Worker
-from gateway.supervisor import DRAINED, FDS, Supervisor, answer_supervisor
+from gateway.supervisor import ANSWER_SECONDS, DRAINED, FDS, Supervisor, answer_supervisor
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
@@ -92,7 +92,7 @@ async def work(settings: Settings, nacos: Nacos) -> None:
         await port.close()
         for task in (serving, stopping):
             task.cancel()
-        await asyncio.wait({serving, stopping})
+        await asyncio.wait({serving, stopping}, timeout=ANSWER_SECONDS)
 
 
 async def administer(

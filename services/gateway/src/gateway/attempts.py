@@ -137,9 +137,26 @@ class Attempts:
         if connection is not None:
             self._take(connection, now)
             return
-        self._owner.due = tries.deadline
+        self._owner.due = min(now + self._core.limits.connect, tries.deadline)
         self._awaited = upstream
         upstream.wait(self, fresh=fresh)
+
+    def unconnected(self, now: float) -> None:
+        """Go elsewhere after a connect timeout in which the instance accepted nobody.
+
+        While it accepts others, the turn of this request will come; and that its time is over
+        before is no evidence against the instance.
+        """
+        tries, connect = self._terms.tries, self._core.limits.connect
+        opened = self._awaited.opened_at if self._awaited is not None else 0.0
+        patience = max(tries.started, opened) + connect
+        if now >= patience:
+            self.give_up(Outcome.REFUSED, now)
+        elif now < tries.deadline:
+            self._owner.due = min(patience, tries.deadline)
+        else:
+            self.learn(Outcome.ABANDONED, now)
+            self._owner.refuse(problems.unconnected())
 
     def connected(self, connection: Connection) -> None:
         """Take the connection."""

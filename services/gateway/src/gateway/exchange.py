@@ -238,7 +238,7 @@ class Exchange:
                 known = self._terms.service.known
                 self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
             case Phase.CONNECTING:
-                self._attempts.give_up(Outcome.REFUSED, now)
+                self._attempts.unconnected(now)
             case Phase.SENT if self.upload.complete or self._instance_stuck:
                 self._attempts.give_up(Outcome.TIMED_OUT, now)
             case Phase.SENT:

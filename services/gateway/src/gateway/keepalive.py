@@ -10,7 +10,7 @@ longer, and bring more of them.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from time import monotonic
 from typing import Protocol
 
@@ -19,7 +19,10 @@ from failover import Instance
 from gateway.upstream import Connection
 
 DIALS = 8
-"""Connections that are dialled at a time while fewer are open; else as many as are open."""
+PACE = 0.002
+"""So many connections are dialled at once, and so many seconds later as many again, while anybody
+waits: long enough for a connection to be given back by a service that is quick and near, short
+enough to dial a thousand before the first of them times out."""
 
 
 class Caller(Protocol):
@@ -33,10 +36,17 @@ class Caller(Protocol):
 
 
 class Upstream:
-    """All connections to one instance."""
+    """All connections to one instance.
 
-    __slots__ = ("_closed", "_connect", "_dials", "_fresh", "_idle", "_instance", "_opened",
-                 "_waiting", "host_line", "max_idle", "open")  # fmt: skip
+    Attributes:
+        open: how many there are.
+        opened_at: clock time of the last dial that succeeded, 0 before.
+    """
+
+    __slots__ = (
+        "_closed", "_connect", "_dials", "_failed", "_fresh", "_idle", "_instance", "_quota",
+        "_timer", "_waiting", "host_line", "max_idle", "open", "opened_at",
+    )  # fmt: skip
 
     def __init__(self, instance: Instance, *, connect: float, max_idle: float) -> None:
         """Start without a connection.
@@ -50,13 +60,17 @@ class Upstream:
         self._connect = connect
         self._idle: list[Connection] = []
         self._dials: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Caller] = deque()
-        self._fresh: deque[Caller] = deque()
+        # Who waits, and since when: for any connection, and for a new one.
+        self._waiting: OrderedDict[Caller, float] = OrderedDict()
+        self._fresh: OrderedDict[Caller, float] = OrderedDict()
+        self._quota = DIALS
+        self._timer: asyncio.TimerHandle | None = None
+        self._failed = 0
         self._closed = False
-        self._opened = 0
         self.max_idle = max_idle
         self.host_line = f"Host: {instance.address}\r\n".encode()
         self.open = 0
+        self.opened_at = 0.0
 
     @property
     def idle(self) -> int:
@@ -79,7 +93,7 @@ class Upstream:
         """Give a connection back: to who waits, else to the next request."""
         if self._waiting:
             connection.reused = True
-            self._waiting.popleft().connected(connection)
+            self._waiting.popitem(last=False)[0].connected(connection)
         elif self._closed:
             connection.transport.close()
         else:
@@ -104,46 +118,65 @@ class Upstream:
 
     def wait(self, caller: Caller, *, fresh: bool = False) -> None:
         """Have the caller get the first connection there is; a new one if it must be `fresh`."""
-        (self._fresh if fresh else self._waiting).append(caller)
+        (self._fresh if fresh else self._waiting)[caller] = monotonic()
         self._dial()
 
     def leave(self, caller: Caller) -> None:
         """Let the caller wait no longer."""
-        for waiting in (self._fresh, self._waiting):
-            if caller in waiting:
-                waiting.remove(caller)
+        self._fresh.pop(caller, None)
+        self._waiting.pop(caller, None)
 
     def _dial(self) -> None:
-        """Dial for those who wait; what is open may double with every round trip."""
-        wanted = min(len(self._fresh) + len(self._waiting), max(DIALS, self.open))
-        for _ in range(wanted - len(self._dials)):
-            task = asyncio.get_running_loop().create_task(self._dialled())
+        """Dial for those who wait, as many as may be dialled at once."""
+        loop = asyncio.get_running_loop()
+        wanted = len(self._fresh) + len(self._waiting) - len(self._dials)
+        for _ in range(min(wanted, self._quota)):
+            task = loop.create_task(self._dialled())
             self._dials.add(task)
             task.add_done_callback(self._ended)
+            self._quota -= 1
+        if self._quota < DIALS and self._timer is None:
+            self._timer = loop.call_later(PACE, self._paced)
+
+    def _paced(self) -> None:
+        self._timer = None
+        self._quota = DIALS
+        self._dial()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._dials.discard(task)
-        self._dial()
+        if not task.cancelled():
+            self._dial()
 
     async def _dialled(self) -> None:
-        loop, opened = asyncio.get_running_loop(), self._opened
+        loop, began = asyncio.get_running_loop(), monotonic()
         try:
             async with asyncio.timeout(self._connect):
                 _, connection = await loop.create_connection(
                     lambda: Connection(self), self._instance.ip, self._instance.port
                 )
-        except (OSError, TimeoutError):
-            self._refuse(everyone=self._opened == opened)
+        except (OSError, TimeoutError, ValueError):  # the last: what Nacos says is no address
+            self._failed += 1
+            self._refuse(began, everyone=self._failed >= len(self._dials))
             return
-        self._opened += 1
+        self._failed = 0
+        self.opened_at = monotonic()
         if waiting := self._fresh or self._waiting:
-            waiting.popleft().connected(connection)
+            waiting.popitem(last=False)[0].connected(connection)
         else:
             self.put(connection)
 
-    def _refuse(self, *, everyone: bool) -> None:
-        """Tell who waits longest, or, if no dial succeeded in the time of one, all."""
-        count = len(self._fresh) + len(self._waiting) if everyone else 1
-        for _ in range(count):
-            if waiting := self._fresh or self._waiting:
-                waiting.popleft().refused()
+    def _refuse(self, began: float, *, everyone: bool) -> None:
+        """Tell those who waited when a dial began that it failed.
+
+        Unless as many dials in a row have failed as are under way, that is one of them.
+        """
+        told = [
+            (waiting, caller)
+            for waiting in (self._fresh, self._waiting)
+            for caller, since in waiting.items()
+            if since <= began
+        ]
+        for waiting, caller in told if everyone else told[:1]:
+            if waiting.pop(caller, None) is not None:  # an earlier one's end can be another's
+                caller.refused()

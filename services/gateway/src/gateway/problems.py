@@ -85,6 +85,12 @@ def failed(outcome: Outcome) -> Refusal:
     return Refusal(status, error, detail, retry_after=1 if busy else None)
 
 
+def unconnected() -> Refusal:
+    """Say that the time was over while others were connected."""
+    detail = "The request's time was over before it had a connection to the service."
+    return Refusal(504, "connection_timeout", detail)
+
+
 def not_found() -> Refusal:
     """Say that there is no such service."""
     return Refusal(404, "destination_not_found", "There is no service of this name.")

@@ -77,17 +77,17 @@ class Child:
 
     async def ask(self, command: Mapping[str, Any]) -> Any:
         """Send a command and return the answer, None if the worker is gone or does not answer."""
-        if self._writer.is_closing():
-            return None
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._turn:
+                if self._writer.is_closing():
+                    return None
                 self._asked += 1
                 self._writer.write(json.dumps([self._asked, command]).encode() + b"\n")
                 while True:  # the answer to an earlier question may come after its time
                     number, told = await self._read()
                     if number == self._asked:
                         return told
-        except (OSError, TimeoutError, ValueError):
+        except (OSError, RuntimeError, TimeoutError, ValueError):  # RuntimeError: uvloop's, closed
             return None
 
     async def look(self) -> None:
@@ -98,7 +98,7 @@ class Child:
         """Read what it tells next; ValueError if it tells no more."""
         number, told = json.loads(await self._reader.readline())
         if number == LAST:
-            self.state = told
+            self.state = told or self.state
         return number, told
 
     async def stop(self) -> None:

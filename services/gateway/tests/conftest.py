@@ -240,6 +240,11 @@ class Gateway:
         """The service behind this gateway."""
         return self.directory.services[SERVICE]
 
+    def prefer(self, instance: FakeInstance) -> None:
+        """Have an instance chosen first: it seems to be a thousand times as quick."""
+        for member in self.service.pool.members.values():
+            member.cost = 0.001 if member.instance.port == instance.port else 1.0
+
 
 class World:
     """What a test builds, and what is torn down after it."""
@@ -279,13 +284,17 @@ class World:
         sock.bind(("127.0.0.1", 0))
         sock.listen(0)
         self.stack.callback(sock.close)
+        self.fill(sock)
+        return FakeInstance(well, sock.getsockname()[1])
+
+    def fill(self, sock: socket.socket) -> None:
+        """Fill the queue of a socket that listens with room for none."""
         for _ in range(2):
             filler = socket.socket()
             filler.setblocking(False)  # noqa: FBT003 - as in socket
             with contextlib.suppress(BlockingIOError):
                 filler.connect(sock.getsockname())
             self.stack.callback(filler.close)
-        return FakeInstance(well, sock.getsockname()[1])
 
     async def gateway(
         self,

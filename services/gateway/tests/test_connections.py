@@ -1,7 +1,6 @@
 """Connections to an instance: shared by a burst, dialled as needed, for nobody who has left."""
 
 import asyncio
-import contextlib
 import socket
 import time
 
@@ -41,12 +40,7 @@ class Narrow:
 
     def fill(self) -> None:
         """Take no further one."""
-        for _ in range(2):
-            filler = socket.socket()
-            filler.setblocking(False)  # noqa: FBT003 - as in socket
-            with contextlib.suppress(BlockingIOError):
-                filler.connect(self._sock.getsockname())
-            self._world.stack.callback(filler.close)
+        self._world.fill(self._sock)
 
 
 async def narrow(world, behaviour) -> Narrow:
@@ -96,8 +90,7 @@ async def test_who_waits_too_long_goes_elsewhere_and_is_forgotten(world):
     gateway = await world.gateway(
         place.instance, fine, limits=Limits(connect=0.2), draws=lambda: 0.0
     )
-    for member in gateway.service.pool.members.values():
-        member.cost = 0.001 if member.instance.port == place.instance.port else 1.0
+    gateway.prefer(place.instance)
     first = asyncio.create_task(gateway.call())
     await place.accept(1)
     await world.until(lambda: len(place.instance.executed) == 1)
@@ -121,8 +114,7 @@ async def test_nobody_waits_for_one_dial_after_the_other(world):
     gateway = await world.gateway(
         place.instance, fine, limits=Limits(connect=0.4), draws=lambda: 0.0
     )
-    for member in gateway.service.pool.members.values():
-        member.cost = 0.001 if member.instance.port == place.instance.port else 1.0
+    gateway.prefer(place.instance)
     gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=100.0))
     wires = [await gateway.connect() for _ in range(40)]
     started = asyncio.get_running_loop().time()

@@ -172,8 +172,7 @@ async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True
         limits=Limits(connect=0.15),
         draws=lambda: 0.0,
     )  # fmt: skip
-    for member in gateway.service.pool.members.values():
-        member.cost = 0.001 if member.instance.port == bad.port else 1.0
+    gateway.prefer(bad)
     return gateway, bad, fine
 
 

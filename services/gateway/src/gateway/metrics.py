@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.ledger import BUCKETS
-from gateway.retired import State
+from gateway.retired import State, summed, summed_seconds
 
 WORST_COUNTS = frozenset({"discovery_age_seconds", "ewma_seconds", "instance_ejected"})
 """Gauges of which the highest of the workers' says more than the sum."""
@@ -58,7 +58,7 @@ class GatewayMetrics(Collector):
     @staticmethod
     def _counter(name: str, text: str, states: list[State], labels: tuple[str, ...]) -> Metric:
         family = CounterMetricFamily(f"gateway_{name}", text, labels=labels)
-        for values, amount in _summed(states, name).items():
+        for values, amount in summed(states, name).items():
             family.add_metric(values, amount)
         return family
 
@@ -66,7 +66,7 @@ class GatewayMetrics(Collector):
     def _gauge(name: str, text: str, states: list[State], labels: tuple[str, ...]) -> Metric:
         family = GaugeMetricFamily(f"gateway_{name}", text, labels=labels)
         worst = max if name in WORST_COUNTS else sum
-        for values, amount in _summed(states, name, worst).items():
+        for values, amount in summed(states, name, worst).items():
             family.add_metric(values, amount)
         return family
 
@@ -75,25 +75,10 @@ class GatewayMetrics(Collector):
         family = HistogramMetricFamily(
             "gateway_request_seconds", "Time to answer", labels=("route", "service")
         )
-        totals: dict[tuple[str, ...], list[float]] = {}
-        for state in states:
-            for *labels, counts in state["seconds"]:
-                total = totals.setdefault(tuple(labels), [0.0] * len(counts))
-                totals[tuple(labels)] = [a + b for a, b in zip(total, counts, strict=True)]
-        for labels, counts in totals.items():
+        for labels, counts in summed_seconds(states).items():
             running, buckets = 0.0, []
             for upper, count in zip((*map(str, BUCKETS), "+Inf"), counts[:-1], strict=True):
                 running += count
                 buckets.append((upper, running))
             family.add_metric(labels, buckets, sum_value=counts[-1])
         return family
-
-
-def _summed(
-    states: list[State], name: str, combine: Callable[[Iterable[float]], float] = sum
-) -> dict[tuple[str, ...], float]:
-    found: dict[tuple[str, ...], list[float]] = {}
-    for state in states:
-        for *labels, amount in state.get(name, ()):
-            found.setdefault(tuple(labels), []).append(amount)
-    return {labels: combine(amounts) for labels, amounts in found.items()}

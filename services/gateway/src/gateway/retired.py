@@ -1,9 +1,9 @@
-"""What workers that ended had counted: a sum over the workers never falls when one is replaced.
+"""Sums of what workers tell, with what those that ended had counted: they never fall.
 
 A counter that falls is taken for one that began anew, and its whole value for new events.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 COUNTERS = (
@@ -16,23 +16,42 @@ State = Mapping[str, Any]
 """What `Worker.describe` says of one worker, through JSON."""
 
 
+def summed(
+    states: Iterable[State], name: str, combine: Callable[[Iterable[float]], float] = sum
+) -> dict[tuple[str, ...], float]:
+    """Combine what workers tell under a name, by labels."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for state in states:
+        for *labels, amount in state.get(name, ()):
+            found.setdefault(tuple(labels), []).append(amount)
+    return {labels: combine(amounts) for labels, amounts in found.items()}
+
+
+def summed_seconds(states: Iterable[State]) -> dict[tuple[str, ...], Sequence[float]]:
+    """Add up the histograms that workers tell, by labels."""
+    totals: dict[tuple[str, ...], Sequence[float]] = {}
+    for state in states:
+        for *labels, counts in state["seconds"]:
+            total = totals.setdefault(tuple(labels), [0.0] * len(counts))
+            totals[tuple(labels)] = [a + b for a, b in zip(total, counts, strict=True)]
+    return totals
+
+
 class Retired:
     """The sum of the last states of workers that are gone."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in COUNTERS}
-        self._seconds: dict[tuple[str, ...], list[float]] = {}
+        self._told: State = {"seconds": []}
 
     def add(self, state: State) -> None:
         """Take over the counters of a worker that counts no more."""
-        for name, counts in self._counts.items():
-            for *labels, amount in state.get(name, ()):
-                counts[tuple(labels)] = counts.get(tuple(labels), 0) + amount
-        for *labels, counts_of_buckets in state.get("seconds", ()):
-            total = self._seconds.setdefault(tuple(labels), [0.0] * len(counts_of_buckets))
-            self._seconds[tuple(labels)] = [
-                a + b for a, b in zip(total, counts_of_buckets, strict=True)
-            ]
+        both = (self._told, state)
+        told: dict[str, Any] = {
+            name: [(*labels, amount) for labels, amount in summed(both, name).items()]
+            for name in COUNTERS
+        }
+        told["seconds"] = [(*labels, counts) for labels, counts in summed_seconds(both).items()]
+        self._told = told
 
     def describe(self, living: Iterable[State]) -> State:
         """Tell the counters as a worker would; those of instances that left a service are dropped.
@@ -42,12 +61,10 @@ class Retired:
         """
         present = {(entry[0], entry[1]) for state in living for entry in state["in_flight"]}
         services = {service for service, _ in present}
-        attempts = self._counts["attempts"]
-        for labels in [one for one in attempts if one[0] in services and one[:2] not in present]:
-            del attempts[labels]
-        told: dict[str, Any] = {
-            name: [(*labels, amount) for labels, amount in counts.items()]
-            for name, counts in self._counts.items()
-        }
-        seconds = [(*labels, counts) for labels, counts in self._seconds.items()]
-        return {"unknown": [], "seconds": seconds, **told}
+        attempts = [
+            entry
+            for entry in self._told.get("attempts", ())
+            if entry[0] not in services or entry[:2] in present
+        ]
+        self._told = {**self._told, "attempts": attempts}
+        return {"unknown": [], **self._told}

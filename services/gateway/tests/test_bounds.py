@@ -1,10 +1,12 @@
 """What must stay bounded: memory under slow connections, the log, the keep-alive race, parsers."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
 import resource
+import select
 import subprocess
 import sys
 import threading
@@ -125,12 +127,15 @@ async def test_the_keep_alive_race_is_never_seen(world, count: int):
 async def test_a_stuck_log_stops_nobody(world):
     """Nobody reads standard output: requests go on, lines are kept up to a bound and counted."""
     reading, writing = os.pipe()
+    filling = _fill(writing)
     gateway = await world.gateway(await world.instance())
     log = AccessLog(time.time, writing)
     gateway.core.ledger._log = log
     record = Record(Head.unreadable(), b"127.0.0.1", b"id", 0.0)
-    taken = 0
+    log(record, 200, 0, "answered", 1.0)
+    taken = 1
     try:
+        await world.until(lambda: not log._lines, "the writer stands before the full pipe")
         while not log.dropped:
             began = time.monotonic()
             log(record, 200, 0, "answered", 1.0)
@@ -138,7 +143,7 @@ async def test_a_stuck_log_stops_nobody(world):
             assert time.monotonic() - began < 1.0
             if taken % 1000 == 0:
                 await asyncio.sleep(0)
-        assert len(log._lines) <= MAX_LINES
+        assert len(log._lines) == MAX_LINES
 
         assert (await gateway.call()).status == 200
         assert log.dropped == 2
@@ -154,10 +159,22 @@ async def test_a_stuck_log_stops_nobody(world):
 
         reader = threading.Thread(target=read)
         reader.start()
+        log.close()
         log._thread.join(10.0)
         os.close(writing)
         reader.join(10.0)
-    assert len(lines) + log.dropped == taken + 1
+    assert len(lines) + log.dropped == filling + taken + 1
+
+
+def _fill(pipe: int) -> int:
+    """Fill a pipe with empty lines, so that whoever writes next waits for a reader."""
+    os.set_blocking(pipe, False)
+    filling = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filling += os.write(pipe, b"\n" * select.PIPE_BUF)
+    os.set_blocking(pipe, True)
+    return filling
 
 
 class Parsed:

@@ -14,6 +14,7 @@ from nacos_client import Discovery, Known, Nacos, NacosError, NacosSettings, Sho
 from nacos_client.fake_session import FakeSession
 from nacos_client.ports import Listing, ServiceKey
 from nacos_client.reconcile import Doorbell
+from nacos_client.runtime import Runtime
 from nacos_client.testing import FakeNacos
 from nacos_client.watchdog import Watchdog
 from pydantic import BaseModel
@@ -55,6 +56,27 @@ async def test_nothing_is_left_after_closing(fake: FakeNacos) -> None:
         await nacos.discover("models").known()
     assert asyncio.all_tasks() == tasks
     assert not [t for t in set(threading.enumerate()) - threads if t.name == "nacos"]
+
+
+def test_nothing_is_written_after_the_stop() -> None:
+    """Files that were being written are whole when `stop` returns: a caller may remove them."""
+    runtime, disk = Runtime(), threading.Event()
+    writing, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        writing.set()
+        disk.wait(5.0)
+        written.set()
+
+    async def save() -> None:
+        asyncio.get_running_loop().run_in_executor(None, write)
+
+    runtime.start()
+    runtime.submit(save()).result(5.0)
+    assert writing.wait(5.0)
+    threading.Timer(0.2, disk.set).start()
+    runtime.stop()
+    assert written.is_set()
 
 
 async def test_a_client_that_is_not_started_says_so(fake: FakeNacos) -> None:

@@ -157,6 +157,7 @@ async def test_a_slow_reader_holds_its_instance_back(world):
             wire.send(b"x" * MIB)
             await wire.writer.drain()
             sent += 1
+        await wire.reader.read()  # what `drain` leaves unsent would end with the connection
 
     gateway = await world.gateway(await world.instance(endless))
     wire = await gateway.connect()

@@ -51,6 +51,7 @@ class Runtime:
             loop.run_forever()
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())  # files being written
             loop.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -85,7 +86,7 @@ class Runtime:
             self._loop.call_soon_threadsafe(call)
 
     def stop(self) -> None:
-        """Cancel what still runs there and end the thread, in at most five seconds."""
+        """Cancel what still runs there, let files be written, and end the thread: five seconds."""
         if not self.running or self._loop is None or self._thread is None:
             return
         loop, thread = self._loop, self._thread

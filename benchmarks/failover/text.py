@@ -18,9 +18,10 @@ above. Every gateway has the same time limits: 0.5 s to connect, 2 s for a try, 
 HAProxy and Envoy know the instances from their configuration and are tuned for retries and health
 checks (`benchmarks/gateway/peers`), Spring Cloud Gateway has its second cache off.
 
-"Traffic left after" is the time from the fault until fewer than a tenth of the usual packets went
-to the bad instance, counted by the kernel. Repeated declared requests are allowed; a repeated
-undeclared one is a fault of the gateway, and so is an answer without an execution.
+A fault begins when the instance that goes bad has at least half of an even share of the traffic,
+or after a minute and a half. "Traffic left after" is the time from then until fewer than a tenth of
+the usual packets went to it, counted by the kernel. Repeated declared requests are allowed; a
+repeated undeclared one is a fault of the gateway, and so is an answer without an execution.
 """
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from benchmarks.failover.client import Client, Plan
 from benchmarks.failover.faults import Fault
-from benchmarks.failover.network import Traffic
+from benchmarks.failover.network import SAMPLE_SECONDS, Traffic
+from benchmarks.failover.shares import left_after, settled
 from benchmarks.failover.world import GATEWAY_PORT, World, journal
 from benchmarks.gateway.peers import DECLARED, UNDECLARED
 from benchmarks.measure.load import Sample, percentile
 
-LEFT_SHARE = 0.1
-"""Traffic has left an instance when less than this share of what it had before still goes there."""
-WINDOW_SECONDS = 1.0
+SETTLE_SECONDS = 90.0
+"""How long an instance may take to have its share of the traffic back after an earlier fault."""
 WARM_UP_SECONDS, WARM_UP_WINDOWS = 5.0, 24
 WARM_SECONDS = 0.25
 """The 99th percentile of the latency that a warm gateway stays under without a fault."""
@@ -53,7 +53,7 @@ class Verdict:
     Attributes:
         p99_ms: of all requests that became due while the fault lasted.
         left_after: seconds until traffic had left the bad instances; None: it had not by the end;
-            -1: no instance is bad.
+            -1: no instance is bad, or a gateway avoided it before the fault already.
         recovered_after: seconds from the end of the load until all instances were used again.
         errors: how often each error was seen, declared requests only.
         examples: a few failures, with seconds since the fault began.
@@ -103,7 +103,7 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
     client = Client(Plan(GATEWAY_PORT, timing.rate, "".join(filter(_harmless, label))))
     with Traffic() as traffic:
         client.start()
-        time.sleep(timing.before)
+        settle(traffic, fault.bad, timing.before)
         begun = time.monotonic()
         fault.begin(world)
         if fault.seconds is not None:
@@ -126,7 +126,9 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
         max_ms=max(latencies),
-        left_after=left_after(traffic.readings, fault.bad, begun, ended),
+        left_after=left_after(
+            traffic.readings, fault.bad, since=begun - timing.before, begun=begun, ended=ended
+        ),
         recovered_after=recovered_after,
         errors=dict(collections.Counter(_error(one) for one in failed if one.kind == DECLARED)),
         examples=[
@@ -136,35 +138,22 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
     )
 
 
+def settle(traffic: Traffic, bad: Sequence[str], seconds: float) -> None:
+    """Let the load go on for so long, and until the instances to go bad have traffic to lose.
+
+    After an earlier fault a gateway may be careful with one for a while.
+    """
+    began = time.monotonic()
+    time.sleep(seconds)
+    while not settled(traffic.readings, bad, since=time.monotonic() - seconds):
+        if time.monotonic() > began + SETTLE_SECONDS:
+            return
+        time.sleep(SAMPLE_SECONDS)
+
+
 def executions(work: Path) -> Mapping[str, int]:
     """How often each request was executed, by its id, from the instances' journal."""
     return collections.Counter(line.split()[2] for line in journal(work).read_text().splitlines())
-
-
-def left_after(
-    readings: Sequence[tuple[float, Mapping[str, int]]],
-    bad: Sequence[str],
-    begun: float,
-    ended: float,
-) -> float | None:
-    """Seconds from `begun` until the packets to the bad hosts had nearly ceased.
-
-    That is the first moment after which, for a whole second, they come at less than a tenth of the
-    rate they had before. None if there is none before `ended`, -1 if no host is bad.
-    """
-    if not bad:
-        return -1.0
-    totals = [(when, sum(counts.get(host, 0) for host in bad)) for when, counts in readings]
-    before = [(when, count) for when, count in totals if when < begun]
-    usual = (before[-1][1] - before[0][1]) / (before[-1][0] - before[0][0])
-    during = [(when, count) for when, count in totals if begun <= when <= ended]
-    for when, count in during:
-        later = next((point for point in during if point[0] >= when + WINDOW_SECONDS), None)
-        if later is None:
-            return None
-        if (later[1] - count) / (later[0] - when) < LEFT_SHARE * usual:
-            return when - begun
-    return None
 
 
 def _kind(samples: Sequence[Sample], kind: str, ran: Mapping[str, int]) -> Kind:

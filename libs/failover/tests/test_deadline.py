@@ -3,7 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
-from failover import attempt_deadline, deadline_of, parse_millis, remaining_millis, retry_after
+from failover import (
+    attempt_deadline,
+    conclusive,
+    deadline_of,
+    parse_millis,
+    remaining_millis,
+    retry_after,
+)
 from hypothesis import given, strategies as st
 
 SECONDS = st.floats(0.001, 1000)
@@ -51,3 +58,11 @@ def test_a_pause_is_seconds_or_a_date(value: str, seconds: float | None):
     now = datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp()
 
     assert retry_after(value, now) == seconds
+
+
+def test_only_an_attempt_with_the_usual_time_proves_anything():
+    """Neither a client's low limit nor what earlier attempts left is held against an instance."""
+    assert conclusive(10.0, 15.0, 5.0)
+    assert conclusive(10.1, 15.0, 5.0), "it waited a little for its place"
+    assert not conclusive(10.0, 10.06, 5.0)
+    assert not conclusive(14.0, 15.0, 5.0)

@@ -1,5 +1,7 @@
 """A random life of a pool: whatever happens in whatever order, these things hold."""
 
+from collections.abc import Iterable
+
 from failover import Again, Instance, Member, Nobody, Outcome, Pool, Tries
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -87,18 +89,19 @@ class LifeOfAPool(RuleBasedStateMachine):
         before = set(tries.tried)
         member = self.pool.pick(tries, self.now, draw)
         if isinstance(member, Nobody):
-            usable = {m for m in self.pool.members.values() if serves(m)}
-            assert {m for m in usable if m.in_flight < m.limit} <= before
+            untried = {m for m in self.pool.members.values() if serves(m)} - before
+            free = {m for m in untried if m.in_flight < m.limit}
+            if member is Nobody.FULL:
+                assert untried - free, "somebody is waited for"
+            assert not (free if member is not Nobody.FULL else free & in_traffic(untried))
             return
         self.live.append(tries)
         assert serves(member), "disabled and weightless instances get nothing"
         assert member not in before, "never the same instance while an untried one exists"
         assert member.in_flight <= member.limit
-        better = [
-            m for m in self.pool.members.values()
-            if serves(m) and m.instance.healthy and m.conduct.cause is None
-            and m not in before and m.in_flight < m.limit
-        ]  # fmt: skip
+        better = in_traffic(m for m in self.pool.members.values() if serves(m) and m not in before)
+        if better and not tries.probe:
+            assert member.instance.healthy, "who has no room is waited for"
         if better and member.conduct.cause is not None and not tries.probe:
             out = [m for m in self.pool.members.values() if m.conduct.cause is not None]
             assert len(out) * 2 > sum(map(serves, self.pool.members.values())) or any(
@@ -136,6 +139,10 @@ class LifeOfAPool(RuleBasedStateMachine):
 def serves(member: Member) -> bool:
     instance = member.instance
     return instance.enabled and instance.weight > 0 and not member.drained
+
+
+def in_traffic(members: Iterable[Member]) -> set[Member]:
+    return {m for m in members if m.instance.healthy and m.conduct.cause is None}
 
 
 TestLifeOfAPool = LifeOfAPool.TestCase

@@ -1,5 +1,7 @@
 """Requirements on one service's pool, told as short stories on a virtual clock."""
 
+from dataclasses import replace
+
 import pytest
 from failover import (
     Again,
@@ -355,3 +357,64 @@ def test_who_is_drained_before_it_is_known():
 
     assert pool.drained() == ["10.0.0.1:1"]
     assert attempt(pool, tries(), Outcome.ANSWERED, 0.0).instance.port == 2
+
+
+@pytest.mark.parametrize("how", ["ejected", "unhealthy"])
+def test_who_finds_all_full_waits_and_does_not_go_to_the_last_resort(how: str):
+    """Instances out of traffic are for when no other is left, not for when the others are busy."""
+    well, ill = instances(2, metadata={"gateway.max-in-flight": "1"})
+    pool = Pool()
+    if how == "unhealthy":
+        ill = replace(ill, healthy=False)
+    pool.sync([well, ill], 0.0)
+    if how == "ejected":
+        eject(pool, 2, Outcome.REFUSED)
+
+    member = pool.pick(tries(), 0.0, 0.5)
+    assert isinstance(member, Member)
+    assert member.instance is well
+    assert pool.pick(tries(), 0.0, 0.5) is Nobody.FULL
+
+
+def test_an_address_that_is_listed_twice_is_one_instance():
+    """What was learnt stays, in whatever order the two are listed; the callable one wins."""
+    (one,) = instances(1)
+    pool = Pool()
+    twice = [replace(one, cluster="A", healthy=False), replace(one, cluster="B")]
+    assert pool.sync(twice, 0.0) == ()
+    member = eject(pool, 1, Outcome.REFUSED)
+
+    for listed in (twice, twice[::-1]):
+        assert pool.sync(listed, 1.0) == ()
+        assert list(pool.members.values()) == [member]
+        assert member.instance.cluster == "B"
+        assert member.conduct.cause is Cause.REFUSED
+
+
+def test_the_head_of_an_answer_ends_an_ejection():
+    """A probe may become a stream of hours: it is back in traffic when the answer begins."""
+    pool = pool_of(2)
+    member = eject(pool, 1, Outcome.REFUSED)
+    probe = tries()
+    assert pool.pick(probe, 60.0, 0.0) is member
+    pool.vouch(probe, 60.1)
+    assert member.conduct.cause is None
+
+    pool.record(probe, Outcome.ABANDONED, 3600.0, 0.0)
+    assert member.conduct.cause is None
+    assert member.in_flight == 0
+
+
+def test_an_attempt_that_was_left_says_how_slow_the_instance_is_at_least():
+    """A hung instance loses its traffic though no client waits long; a quick one loses nothing."""
+    pool = pool_of(2)
+    member, other = pool.members.values()
+    for _ in range(20):
+        attempt(pool, tries(tried=(member,)), Outcome.ANSWERED, 1.0, took=0.1)
+    before = other.cost
+    attempt(pool, tries(tried=(member,)), Outcome.ABANDONED, 1.0, took=before / 2)
+    assert other.cost == before
+
+    attempt(pool, tries(tried=(other,)), Outcome.ABANDONED, 1.0, took=2.0)
+    assert member.load(1.0) > 10 * other.load(1.0)
+    assert member.conduct.cause is None

@@ -1,6 +1,7 @@
 """Connections to an instance: shared by a burst, dialled as needed, for nobody who has left."""
 
 import asyncio
+import os
 import socket
 import time
 
@@ -214,3 +215,67 @@ async def test_the_free_retry_waits_for_a_new_connection(world):
     assert len(place.instance.executed) == 3
     reply = await racing.reply()
     assert (reply.status, reply.attempts) == (200, 3)
+
+
+async def test_what_cannot_be_sent_again_is_sent_on_a_young_connection(world):
+    """A declared request whose body is too large to be kept meets no connection of seconds ago."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    (upstream,) = gateway.service.upstreams.values()
+    assert (await gateway.call()).status == 200
+    await world.until(lambda: upstream.idle == 1)
+    upstream._idle[0].idle_since -= 3.0
+
+    assert (await gateway.call(body=b"x" * 300_000)).status == 200
+    assert instance.connections == 2
+
+
+async def test_a_connection_that_has_ended_unseen_gets_nothing_that_must_not_run_twice(world):
+    """An end that is there before the request is: an undeclared POST goes on a new connection."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    (upstream,) = gateway.service.upstreams.values()
+    client = await gateway.connect()
+
+    for count in range(1, 6):
+        client.send(POST % b"x")
+        assert (await client.reply()).status == 200
+        await world.until(lambda: upstream.idle == 1)
+        (kept,) = instance.open
+        # Both within one turn of the loop: the gateway may look at the client first.
+        os.write(client.writer.get_extra_info("socket").fileno(), POST % b"x")
+        with socket.socket(fileno=os.dup(kept.writer.get_extra_info("socket").fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+        reply = await client.reply()
+        assert (reply.status, reply.attempts) == (200, 1)
+        assert len(instance.executed) == 2 * count
+        await world.until(lambda: len(instance.open) == 1)
+
+
+async def test_the_free_retry_keeps_its_place(world):
+    """An instance that takes one request at a time gets no second one when the race is lost."""
+    go = asyncio.Event()
+
+    async def one_race(instance, wire):
+        if instance.connections == 1:
+            await instance.take(wire)
+            wire.send(world.OK)
+            await instance.take(wire)
+            return
+        while True:
+            await instance.take(wire)
+            await go.wait()
+            wire.send(world.OK)
+
+    instance = await world.instance(one_race)
+    gateway = await world.gateway(instance)
+    (member,) = gateway.service.pool.members.values()
+    member.limit = 1
+    assert (await gateway.call()).status == 200
+    calls = [asyncio.create_task(gateway.call()) for _ in range(2)]
+    await world.until(lambda: len(instance.executed) == 3, "the request came again")
+
+    assert member.in_flight == 1
+    go.set()
+    assert [reply.status for reply in await asyncio.gather(*calls)] == [200, 200]

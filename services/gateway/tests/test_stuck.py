@@ -345,3 +345,33 @@ async def test_a_place_that_one_may_not_have_goes_to_the_next(world):
 
     assert (await first).status == (await second).status == 200
     assert woken
+
+
+async def test_the_last_bytes_of_a_tunnel_arrive(world):
+    """A client that says its last and closes was heard, though its instance reads slowly."""
+    go, told = asyncio.Event(), b"a" * LARGE
+    heard = asyncio.get_running_loop().create_future()
+
+    async def slow(_, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.writer.transport.pause_reading()
+        wire.send(b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n")
+        await go.wait()
+        wire.writer.transport.resume_reading()
+        heard.set_result(await wire.reader.read())
+
+    route = Route("by-name", "", upgrade=True)
+    gateway = await world.gateway(await world.instance(slow), table=Table(base=route))
+    wire = await gateway.connect()
+    wire.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n")
+    await wire.reader.readuntil(b"\r\n\r\n")
+    (exchange,) = gateway.core.active
+    upstream = exchange._attempts.connection.transport
+    world.keep(upstream, socket.SO_SNDBUF, 4 * KIB)
+    wire.send(told)
+    wire.writer.close()
+    await world.until(lambda: not gateway.core.active, "the gateway sees the client go")
+    go.set()
+
+    async with asyncio.timeout(10):
+        assert len(await heard) == len(told)

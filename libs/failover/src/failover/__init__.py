@@ -4,6 +4,7 @@ from failover.balance import Member
 from failover.budget import Budget, BudgetPolicy
 from failover.deadline import (
     attempt_deadline,
+    conclusive,
     deadline_of,
     parse_millis,
     remaining_millis,
@@ -51,6 +52,7 @@ __all__ = [
     "attempt_deadline",
     "classify_loss",
     "classify_status",
+    "conclusive",
     "deadline_of",
     "parse_millis",
     "remaining_millis",

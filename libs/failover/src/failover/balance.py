@@ -10,7 +10,8 @@ where a slower answer raises the average at once and it decays over 10 s (Finagl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import median
 
 from failover.ejection import Conduct, EjectionPolicy
 from failover.instance import Instance
@@ -68,6 +69,11 @@ class Member:
         state = self.conduct.cause.value if self.conduct.cause else "in traffic"
         return f"<Member {self.instance.address} {state}, {self.in_flight} in flight>"
 
+    @property
+    def usable(self) -> bool:
+        """Whether it may get requests at all: by Nacos, and by the operator."""
+        return self.instance.enabled and self.instance.weight > 0 and not self.drained
+
     def describe(self, instance: Instance) -> None:
         """Take over what discovery says of it now."""
         self.instance = instance
@@ -93,6 +99,11 @@ class Member:
         if now < self.conduct.warm_at:
             load /= self.conduct.warmth(now)
         return load
+
+
+def typical(members: Iterable[Member]) -> float:
+    """The cost to assume for a member that was not measured."""
+    return median([member.cost for member in members] or [UNMEASURED])
 
 
 def pick_two(count: int, draw: float) -> tuple[int, int]:

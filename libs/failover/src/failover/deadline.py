@@ -25,6 +25,19 @@ def attempt_deadline(now: float, deadline: float, per_try: float) -> float:
     return min(deadline, now + per_try)
 
 
+def conclusive(started: float, deadline: float, usual: float) -> bool:
+    """Whether an attempt that ran into the deadline had the time that others have.
+
+    What a client's own limit or earlier attempts left it says nothing about the instance.
+
+    Args:
+        started: clock time at which the attempt started.
+        deadline: of the request.
+        usual: seconds that attempts are given; queueing and connecting may use up a tenth.
+    """
+    return deadline - started >= 0.9 * usual
+
+
 def parse_millis(value: str) -> float | None:
     """Read a header of milliseconds as seconds; None for what is not a positive whole number."""
     if not (value.isascii() and value.isdigit() and 0 < len(value) < 10):  # noqa: PLR2004 - 11 days

@@ -1,7 +1,7 @@
 """One instance of a service, as discovery knows it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -44,3 +44,22 @@ class Instance:
         """What the instance says it can take of one caller; None if it says no usable number."""
         said = self.metadata.get(MAX_IN_FLIGHT, "")
         return int(said) if _COUNT.fullmatch(said) else None
+
+
+def one_each(instances: Iterable[Instance], cluster: str) -> Iterable[Instance]:
+    """One for each address: Nacos lists one twice that is in two clusters, or has two clients.
+
+    Args:
+        instances: as listed.
+        cluster: preferred, after what is enabled and healthy.
+    """
+    found: dict[str, Instance] = {}
+    for one in instances:
+        other = found.get(one.address)
+        if other is None or _claim(one, cluster) > _claim(other, cluster):
+            found[one.address] = one
+    return found.values()
+
+
+def _claim(one: Instance, cluster: str) -> tuple[bool, bool, bool, str]:
+    return one.enabled, one.healthy, one.cluster == cluster, one.cluster

@@ -15,12 +15,11 @@ Clock and random draws are arguments. A pool belongs to one thread.
 """
 
 from collections.abc import Iterable, Mapping
-from statistics import median
 
-from failover.balance import FAILURE_FACTOR, SLOWEST, UNMEASURED, Member, choose
+from failover.balance import FAILURE_FACTOR, SLOWEST, UNMEASURED, Member, choose, typical
 from failover.budget import Budget, BudgetPolicy
 from failover.ejection import Cause, EjectionPolicy
-from failover.instance import Instance
+from failover.instance import Instance, one_each
 from failover.outcome import TABLE, Outcome
 from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.tiers import EVERYBODY, Subset, Tiers, arrange
@@ -68,13 +67,13 @@ class Pool:
         Attempts under way keep their member and may still be recorded.
         """
         before, self._members = self._members, {}
-        for instance in instances:
+        for instance in one_each(instances, self._cluster):
             member = before.pop(instance.address, None)
             if member is None:
                 known = (*before.values(), *self._members.values())
                 member = Member(
                     instance, self._policy,
-                    limit=self._max_in_flight, cost=_typical(known), now=now,
+                    limit=self._max_in_flight, cost=typical(known), now=now,
                 )  # fmt: skip
                 member.drained = instance.address in self._awaited
             elif member.instance != instance:
@@ -113,6 +112,19 @@ class Pool:
         tries.ejected = member.conduct.cause is not None
         tries.probe = False
 
+    def vouch(self, tries: Tries, now: float) -> None:
+        """Take the head of an answer as the proof that the instance serves, whatever follows it.
+
+        A stream or a tunnel may last for hours.
+        """
+        member = tries.current
+        if member is None or not tries.ejected:
+            return
+        if tries.probe:
+            tries.probe = member.conduct.probing = False
+        if member.conduct.cause is not None:
+            self._restore(member, now)
+
     def record(
         self,
         tries: Tries,
@@ -131,9 +143,9 @@ class Pool:
             now: the clock.
             draw: uniform in [0, 1).
             asked: seconds from a `Retry-After` of the instance.
-            took: seconds until the response head, if the attempt went on after that.
+            took: seconds until the head or the end, by default until now; 0 says nothing.
         """
-        member, tries.current = tries.current, None
+        member = tries.current
         if member is None:
             return
         member.in_flight -= 1
@@ -142,20 +154,23 @@ class Pool:
         if took is None:
             took = now - tries.started
         if outcome is Outcome.ANSWERED:
-            member.measure(took, now)
+            if took > 0.0:
+                member.measure(took, now)
             member.conduct.succeed(now)
-            if tries.ejected and member.conduct.cause is not None:
-                self._restore(member, now)
+            self.vouch(tries, now)
+        elif outcome is Outcome.ABANDONED and took > member.cost:
+            member.measure(took, now)
         elif strikes:
             self._blame(member, outcome, now, draw, asked=asked, probe=tries.probe)
             slow = min(member.cost * FAILURE_FACTOR, SLOWEST)
             member.measure(max(slow, took), now)
         if tries.probe:
             member.conduct.probing = False
+        tries.current = None
 
     def decide(self, tries: Tries, outcome: Outcome, now: float, draw: float) -> Again | Stop:
         """Whether the request is tried again; an allowed retry is paid from the budget."""
-        usable = [m for m in self._members.values() if _usable(m)]
+        usable = [m for m in self._members.values() if m.usable]
         facts = Facts(
             outcome=outcome,
             repeatable=tries.repeatable,
@@ -203,7 +218,7 @@ class Pool:
 
     def _restore(self, member: Member, now: float) -> None:
         member.conduct.restore(now)
-        member.cost = _typical(other for other in self._members.values() if other is not member)
+        member.cost = typical(other for other in self._members.values() if other is not member)
         self._changed()
 
     def _search(self, tries: Tries, now: float, draw: float) -> Member | Nobody:
@@ -212,11 +227,13 @@ class Pool:
         tiers = self._tiers.get(key)
         if tiers is None:
             tiers = self._tiers[key] = arrange(
-                [m for m in self._members.values() if _usable(m)],
+                [m for m in self._members.values() if m.usable],
                 cluster=self._cluster, subset=tries.subset, panic=self._policy.panic,
             )  # fmt: skip
         full = False
-        for tier in tiers:
+        for place, tier in enumerate(tiers.groups):
+            if full and place >= tiers.serving:
+                break
             if not tries.tried:
                 member = choose(tier, now, draw)
                 if member.in_flight < member.limit:
@@ -249,15 +266,9 @@ class Pool:
         return None
 
     def _blame(
-        self,
-        member: Member,
-        outcome: Outcome,
-        now: float,
-        draw: float,
-        *,
-        asked: float | None,
-        probe: bool,
-    ) -> None:
+        self, member: Member, outcome: Outcome, now: float, draw: float, *,
+        asked: float | None, probe: bool,
+    ) -> None:  # fmt: skip
         conduct = member.conduct
         cause = conduct.fail(now, TABLE[outcome].strikes)
         if outcome is Outcome.REFUSED:
@@ -276,7 +287,7 @@ class Pool:
 
     def _may_judge(self) -> bool:
         """Whether judgement may take out one more: at most half, and never the last one."""
-        total = sum(map(_usable, self._members.values()))
+        total = sum(m.usable for m in self._members.values())
         most = min(max(1, int(total * self._policy.max_ejected)), total - 1)
         return len(self._out) < most
 
@@ -285,15 +296,5 @@ class Pool:
         self._out = tuple(
             member
             for member in self._members.values()
-            if member.conduct.cause is not None and _usable(member)
+            if member.conduct.cause is not None and member.usable
         )
-
-
-def _usable(member: Member) -> bool:
-    instance = member.instance
-    return instance.enabled and instance.weight > 0 and not member.drained
-
-
-def _typical(members: Iterable[Member]) -> float:
-    """The cost to assume for a member that was not measured."""
-    return median([member.cost for member in members] or [UNMEASURED])

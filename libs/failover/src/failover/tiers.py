@@ -5,9 +5,12 @@
                                     discovery calls all healthy: the few left would drown)
 
 A later group is used only when no instance of an earlier one is left, so that nothing is refused
-while anybody might still answer. *Panic*: when judgement (not refusal, which is proof) has taken so
-many out that too few are in traffic, the judgement is more likely wrong than the instances, and
-those count as in traffic again (Envoy's panic threshold, 50 %).
+while anybody might still answer. One that has no room at the moment is left: for it, requests wait,
+or go from the own cluster to others, but not to those out of traffic.
+
+*Panic*: when judgement (not refusal, which is proof) has taken so many out that too few are in
+traffic, the judgement is more likely wrong than the instances, and those count as in traffic again
+(Envoy's panic threshold, 50 %).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +21,25 @@ from failover.ejection import Cause
 from failover.instance import Instance
 
 Labels = tuple[tuple[str, str], ...]
-Tiers = tuple[Sequence[Member], ...]
+
+
+class Tiers:
+    """Groups in the order in which they are asked; none is empty.
+
+    Attributes:
+        groups: all of them.
+        serving: how many, from the first, are in traffic.
+    """
+
+    __slots__ = ("groups", "serving")
+
+    def __init__(
+        self, serving: Iterable[Sequence[Member]], others: Iterable[Sequence[Member]]
+    ) -> None:
+        """Leave empty groups out."""
+        inside = [tuple(group) for group in serving if group]
+        self.groups = (*inside, *(tuple(group) for group in others if group))
+        self.serving = len(inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +62,7 @@ EVERYBODY = Subset()
 def arrange(
     members: Iterable[Member], *, cluster: str, subset: Subset = EVERYBODY, panic: float = 0.5
 ) -> Tiers:
-    """Group members in the order in which they are asked; no group is empty.
+    """Group members in the order in which they are asked.
 
     Args:
         members: those that are enabled and have a weight.
@@ -58,12 +79,19 @@ def arrange(
         ejected = [m for m in ejected if m.conduct.cause is Cause.REFUSED]
     own = [member for member in serving if member.instance.cluster == cluster]
     other = [member for member in serving if member.instance.cluster != cluster]
-    groups: Tiers = (own, other, ejected, unhealthy)
-    if subset is not EVERYBODY:
-        inside = [[m for m in group if subset.matches(m.instance)] for group in groups]
-        outside = [[m for m in group if not subset.matches(m.instance)] for group in groups]
-        groups = (*inside[:2], *outside[:2], *inside[2:], *outside[2:])
-    return tuple(tuple(group) for group in groups if group)
+    inside, outside = (own, other), (ejected, unhealthy)
+    if subset is EVERYBODY:
+        return Tiers(inside, outside)
+    return Tiers(_preferring(subset, inside), _preferring(subset, outside))
+
+
+def _preferring(subset: Subset, groups: Iterable[Sequence[Member]]) -> list[Sequence[Member]]:
+    """What of the groups is in the subset, then what is not."""
+    return [
+        [member for member in group if subset.matches(member.instance) is inside]
+        for inside in (True, False)
+        for group in groups
+    ]
 
 
 def _has(instance: Instance, labels: Labels) -> bool:

@@ -57,6 +57,10 @@ class Terms:
             tries.deadline = max(tries.deadline, now + min(route.per_try, self.limit))
         return attempt_deadline(now, tries.deadline, route.per_try)
 
+    def reconsider(self, method: bytes) -> None:
+        """Ask again whether the request may run twice: its service may not have been known."""
+        self.tries.repeatable = _repeatable(self.route, self.service, method, self.target)
+
     def leave(self) -> None:
         """Give back the place on the route."""
         if self.route.gate is not None:

@@ -6,7 +6,7 @@ What a failure proves and permits is `failover.TABLE`; the one place that asks i
 from enum import Enum
 from typing import Protocol
 
-from failover import Again, Nobody, Outcome
+from failover import Again, Nobody, Outcome, conclusive
 
 from gateway import problems
 from gateway.admission import Terms
@@ -16,9 +16,6 @@ from gateway.ledger import Record
 from gateway.problems import Refusal
 from gateway.service import QUEUE_SECONDS
 from gateway.upstream import Connection
-
-FRESH_ONLY = 1.0
-"""Seconds a connection may have been idle to carry a request that must not run twice."""
 
 
 class Phase(Enum):
@@ -120,7 +117,8 @@ class Attempts:
         self._terms.service.queue.append(self)
 
     def wake(self) -> None:
-        """Try again: an instance may have room, or be known."""
+        """Try again: an instance may have room, or be known, and say what may run twice."""
+        self._terms.reconsider(self._record.head.method)
         self.seek(self._core.clock())
 
     def _connect(self, now: float, *, fresh: bool) -> None:
@@ -132,8 +130,8 @@ class Attempts:
             return
         self._owner.phase = CONNECTING
         self._record.service = self._terms.service.name
-        idle = -1.0 if fresh else upstream.max_idle if tries.repeatable else FRESH_ONLY
-        connection = upstream.take(now, idle)
+        again = tries.repeatable and tries.replayable
+        connection = None if fresh else upstream.take(now, again=again)
         if connection is not None:
             self._take(connection, now)
             return
@@ -181,14 +179,18 @@ class Attempts:
         """
         tries, pool = self._terms.tries, self._terms.service.pool
         member = tries.current
-        self.learn(outcome, now, asked)
+        self._judge(outcome, now, asked)
         decision = pool.decide(tries, outcome, now, self._core.draw())
+        if isinstance(decision, Again) and decision.fresh and member is not None:
+            self.drop()
+            pool.again(tries, member, now)  # before another request takes the place
+            self._connect(now, fresh=True)
+            return True
+        if member is not None:
+            self._terms.service.released()
         if isinstance(decision, Again):
             self.drop()
-            if decision.fresh and member is not None:
-                pool.again(tries, member, now)
-                self._connect(now, fresh=True)
-            elif decision.delay:
+            if decision.delay:
                 self._owner.phase, self._owner.due = PAUSED, now + decision.delay
             else:
                 self.seek(now)
@@ -200,16 +202,40 @@ class Attempts:
         return False
 
     def learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
-        """End the attempt under way, if there is one, and tell its pool how."""
+        """End the attempt under way, if there is one, and let others have its place."""
+        if self._terms.tries.current is not None:
+            self._judge(outcome, now, asked)
+            self._terms.service.released()
+
+    def _judge(self, outcome: Outcome, now: float, asked: float | None) -> None:
+        """Tell the pool how the attempt under way ended."""
         tries, record, service = self._terms.tries, self._record, self._terms.service
         member = tries.current
         if member is not None:
-            took = (record.head_at or now) - tries.started
+            # What a client takes to send a streamed body is not the instance's time.
+            began = max(tries.started, record.whole_at or now)
+            took = max(0.0, (record.head_at or now) - began)
             self._core.ledger.attempt(record, member.address, outcome, took)
             if service.upstream(member) is None:  # gone while it was asked
                 self._core.ledger.forget(service.name, member.address)
             service.pool.record(tries, outcome, now, self._core.draw(), asked=asked, took=took)
-            service.released()
+
+    def overdue(self, now: float) -> None:
+        """Give up what had the usual time; what had less proves nothing, and is just over."""
+        route, tries = self._terms.route, self._terms.tries
+        usual = min(route.per_try, route.timeout)
+        if now < tries.deadline or conclusive(tries.started, tries.deadline, usual):
+            self.give_up(Outcome.TIMED_OUT, now)
+        else:
+            self.drop()
+            self.learn(Outcome.ABANDONED, now)
+            self._owner.refuse(problems.failed(Outcome.TIMED_OUT))
+
+    def answering(self, now: float) -> None:
+        """The head is here: whatever follows, the instance serves."""
+        self._record.head_at = now
+        if self._terms.tries.ejected:
+            self._terms.service.pool.vouch(self._terms.tries, now)
 
     def give_up(self, outcome: Outcome, now: float) -> None:
         """The attempt took too long."""

@@ -84,6 +84,7 @@ class Exchange:
     def body_end(self, now: float) -> None:
         """Take notice that the request is complete."""
         self.upload.complete = True
+        self._record.whole_at = now
         if self.phase is RECEIVING:
             self._start(now)
         elif self._attempts.connection is not None:
@@ -150,7 +151,7 @@ class Exchange:
                 self._attempts.learn(outcome, now, asked)
             elif outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
                 return
-        self._record.head_at = now
+        self._attempts.answering(now)
         self.phase = ANSWERING
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
@@ -200,7 +201,7 @@ class Exchange:
             self._attempts.drop()
             self._attempts.fail(Outcome.GARBLED, now)
             return
-        self._record.head_at = now
+        self._attempts.answering(now)
         self.phase = TUNNEL
         self.due = now + self._core.edge.tunnel_idle
         lines = self._record.lines(now, self._terms.tries, debug=self._core.debug)
@@ -240,7 +241,7 @@ class Exchange:
             case Phase.CONNECTING:
                 self._attempts.unconnected(now)
             case Phase.SENT if self.upload.complete or self._instance_stuck:
-                self._attempts.give_up(Outcome.TIMED_OUT, now)
+                self._attempts.overdue(now)
             case Phase.SENT:
                 self.reject(problems.slow_body())
             case Phase.ANSWERING | Phase.TUNNEL:

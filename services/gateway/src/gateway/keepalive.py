@@ -23,6 +23,8 @@ PACE = 0.002
 """So many connections are dialled at once, and so many seconds later as many again, while anybody
 waits: long enough for a connection to be given back by a service that is quick and near, short
 enough to dial a thousand before the first of them times out."""
+FRESH_ONLY = 1.0
+"""Seconds a connection may have been idle to carry a request that cannot be sent again."""
 
 
 class Caller(Protocol):
@@ -77,13 +79,19 @@ class Upstream:
         """Connections that wait for a request."""
         return len(self._idle)
 
-    def take(self, now: float, max_idle: float) -> Connection | None:
-        """An idle connection that is likely to be alive, if there is one."""
+    def take(self, now: float, *, again: bool) -> Connection | None:
+        """An idle connection that is likely to be alive, if there is one.
+
+        Args:
+            now: the clock.
+            again: the request could be sent again; if not, one must be surer of the connection.
+        """
+        max_idle = self.max_idle if again else FRESH_ONLY
         while self._idle:
             connection = self._idle.pop()
             if connection.transport.is_closing():
                 continue
-            if now - connection.idle_since <= max_idle:
+            if now - connection.idle_since <= max_idle and (again or connection.silent()):
                 connection.reused = True
                 return connection
             connection.transport.close()

@@ -29,13 +29,14 @@ class Record:
         id: the request's id, taken from the client if well-formed, else made.
         id_line: the same, rendered as a field.
         started: clock time of the complete head.
+        whole_at: clock time at which all of the request was here, 0 before.
         head_at: clock time of the response head, 0 before.
         attempts: instance, outcome and seconds of each attempt that ended.
         stopped: why no further attempt was made, if one was considered.
     """
 
     __slots__ = ("attempts", "client", "head", "head_at", "id", "id_line", "route", "service",
-                 "started", "stopped")  # fmt: skip
+                 "started", "stopped", "whole_at")  # fmt: skip
 
     def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
         self.head = head
@@ -43,6 +44,7 @@ class Record:
         self.id = request_id
         self.id_line = b"X-Request-Id: " + request_id + b"\r\n"
         self.started = now
+        self.whole_at = 0.0
         self.head_at = 0.0
         self.attempts: list[tuple[str, Outcome, float]] = []
         self.stopped: Stopped | None = None

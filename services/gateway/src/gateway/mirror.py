@@ -94,7 +94,7 @@ class Copy:
         if upstream is None or not shadow.subset.matches(member.instance):
             self._end("failed")
             return
-        connection = upstream.take(now, upstream.max_idle)
+        connection = upstream.take(now, again=True)
         if connection is not None:
             self.connected(connection)
         else:
@@ -167,7 +167,8 @@ class Copy:
         if self._awaited is not None:
             self._awaited.leave(self)
         if self._service is not None:
-            self._service.pool.record(self._tries, outcome, core.clock(), core.draw())
+            took = None if outcome is Outcome.ANSWERED else 0.0
+            self._service.pool.record(self._tries, outcome, core.clock(), core.draw(), took=took)
             self._service.released()
         self._count(result)
 

@@ -5,6 +5,7 @@ It carries one request at a time and knows nothing of retries.
 
 import asyncio
 import logging
+import select
 from typing import Protocol, cast
 
 import httptools
@@ -16,6 +17,8 @@ MAX_RESPONSE_HEAD = 64 * 1024
 RAW_FROM = 64 * 1024
 """A body with at least this many bytes left skips the parser."""
 ENDLESS = 1 << 62
+TUNNEL_SECONDS = 10.0
+"""How long an instance may take to read what is left of a tunnel whose client is gone."""
 DEAF = httptools.HttpResponseParser(object())
 """Takes the parser's place on a lost connection: the two would hold each other."""
 
@@ -105,10 +108,20 @@ class Connection(asyncio.Protocol):
             else:
                 self.transport.resume_reading()
 
+    def silent(self) -> bool:
+        """Whether nothing has arrived that the loop has not seen yet, such as the end."""
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not waiting.poll(0)
+
     def drop(self) -> None:
-        """Close at once; the consumer hears nothing more."""
+        """Close; the consumer hears nothing more. The last bytes of a tunnel still go out."""
         self.consumer = None
-        self.transport.abort()
+        if self._raw_left > ENDLESS // 2 and not self.transport.is_closing():
+            self.transport.close()
+            asyncio.get_running_loop().call_later(TUNNEL_SECONDS, self.transport.abort)
+        else:
+            self.transport.abort()
 
     # What the transport calls.
 
@@ -135,7 +148,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 _log.error("response_failed", exc_info=error)
-            self._lose(Outcome.GARBLED)
+            self._garbled()
             return
         if self._ended:
             self._finish()
@@ -256,6 +269,14 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.close()
         consumer.response_end()
+
+    def _garbled(self) -> None:
+        """What cannot be read after the end of an answer takes nothing from the answer."""
+        if self._ended:
+            self._dirty = True
+            self._finish()
+        else:
+            self._lose(Outcome.GARBLED)
 
     def _lose(self, outcome: Outcome) -> None:
         consumer, self.consumer = self.consumer, None

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,35 @@ async def test_the_newest_list_is_what_stays_on_disk(tmp_path: Path) -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
     saved, _ = store.load("service", str(SERVICE))
     assert [instance["port"] for instance in saved] == [1, 2, 3]
+
+
+def files(place: Path) -> list[Path]:
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+async def kept(tmp_path: Path, *lists: Listing) -> Any:
+    """Return what is on disk after a life in which Nacos answered these."""
+    asyncio.get_running_loop().set_default_executor(disk := ThreadPoolExecutor())
+    feed, store = Feed(), Store(NacosSettings(cache_dir=tmp_path))
+    discovery = Discovery(Runtime(), feed, SERVICE, store)
+    for feed.listing in lists:
+        await discovery._turn()
+        if discovery._doubt is not None:  # its time is over, and Nacos says the same again
+            discovery._doubt = replace(discovery._doubt, until=time.monotonic())
+            await discovery._turn()
+    disk.shutdown()
+    stored = store.load("service", str(SERVICE))
+    return None if stored is None else stored[0]
+
+
+async def test_a_name_that_never_had_an_instance_is_not_kept_on_disk(tmp_path: Path) -> None:
+    """Nacos answers an empty list for every name, and a stranger may make up many."""
+    assert await kept(tmp_path, some(0), some(0)) is None
+    assert files(tmp_path) == []
+
+
+async def test_a_service_that_lost_its_instances_is_kept_as_empty(tmp_path: Path) -> None:
+    """Whether it had them in this life or, as the copy on disk says, in an earlier one."""
+    assert await kept(tmp_path / "this", some(1), some(0)) == []
+    assert len(await kept(tmp_path / "earlier", some(1))) == 1
+    assert await kept(tmp_path / "earlier", some(0)) == []

@@ -4,17 +4,27 @@ import asyncio
 import socket
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 from failover import Cause, Instance
 from gateway.admin import create_app
 from gateway.datapath import data_path
-from gateway.discovery import FORGET_ABSENT, MAKE_ROOM, MAX_FOLLOWED, NacosDirectory
+from gateway.discovery import (
+    FORGET_ABSENT,
+    MAKE_ROOM,
+    MAX_SERVICES,
+    MAX_STRAYS,
+    NacosDirectory,
+)
 from gateway.metrics import GatewayMetrics
 from gateway.problems import Refusal
 from gateway.service import Limits
 from gateway.settings import Settings
+from nacos_client import Known
+from nacos_client.ports import ServiceKey
+from nacos_client.store import Store
 from nacos_client.testing import FakeNacos
 from prometheus_client import CollectorRegistry, generate_latest
 from service_kit import Health
@@ -109,6 +119,83 @@ async def test_a_gateway_that_starts_while_nacos_is_down_uses_what_an_earlier_on
         assert (await admin.get("/api/routes")).json()["source"] == "last_good"
 
 
+async def test_a_service_asked_for_before_its_first_deployment_is_not_absent_after_a_restart(
+    world,
+):
+    """What an earlier gateway saw of a name without instances does not make a 404."""
+    fake, instance = FakeNacos(), await world.instance()
+    async with gateway_on(fake) as (data, _, _):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 404
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    async with gateway_on(fake) as (data, _, _):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 200
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["nacos is up", "nacos is down"])
+async def test_a_service_that_an_earlier_gateway_saw_is_down_and_not_absent(up):
+    """A copy on disk proves that it existed, even one without an instance."""
+    fake = FakeNacos()
+    Store(fake.client().settings).save("service", str(ServiceKey(SERVICE, "DEFAULT_GROUP")), [])
+    async with gateway_on(fake) as (data, _, _):
+        if not up:
+            fake.stop()
+        reply = await data.get(f"/{SERVICE}/x")
+        assert reply.status_code == 503
+        assert reply.headers["retry-after"] == "1"
+
+
+async def test_nacos_is_believed_before_what_an_earlier_gateway_saw(world):
+    """The first request waits for the instances of today; those of yesterday may be gone."""
+    fake, instance = FakeNacos(), await world.instance()
+    gone = [Instance("127.0.0.1", world.refusing().port) for _ in range(2)]
+    for one in gone:
+        fake.put_instance(SERVICE, one)
+    async with gateway_on(fake) as (data, _, _):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 503
+    for one in gone:
+        fake.remove_instance(SERVICE, one.address)
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    async with gateway_on(fake) as (data, _, worker):
+        fake.stop()
+        first = asyncio.create_task(data.get(f"/{SERVICE}/x"))
+        await world.until(lambda: SERVICE in worker._directory.services)
+        fake.start()
+        assert (await first).status_code == 200
+
+
+async def test_a_copy_from_disk_does_not_replace_what_nacos_said(world):
+    """It is used when Nacos was silent for a while, and not if Nacos spoke meanwhile."""
+    registry = Following()
+    directory = directory_on(registry)
+    spoken, silent = directory.find("spoken", 0.0), directory.find("silent", 0.0)
+    for name in ("spoken", "silent"):
+        registry.say(name, Instance("10.0.0.1", 1), source="disk")
+    assert not spoken.known
+    registry.say("spoken", Instance("10.0.0.1", 2))
+    await world.until(lambda: silent.known)
+    assert list(silent.pool.members) == ["10.0.0.1:1"]
+    assert list(spoken.pool.members) == ["10.0.0.1:2"]
+
+
+def test_a_list_that_nacos_has_seen_is_used_at_once():
+    """Though it keeps instances of an earlier life until they are confirmed to be gone."""
+    registry = Following()
+    service = directory_on(registry).find(SERVICE, 0.0)
+    registry.say(SERVICE, Instance("10.0.0.1", 1), Instance("10.0.0.1", 2), source="disk", held=1)
+    assert len(service.pool.members) == 2
+
+
+def test_news_that_come_after_a_name_was_forgotten_are_not_kept():
+    """They were under way; whoever asks for the name again waits for newer ones."""
+    registry = Following()
+    directory = directory_on(registry)
+    directory.find(SERVICE, 0.0)
+    tell = registry.followed[SERVICE]
+    directory.prune(FORGET_ABSENT + 1)
+    tell(Known((), "nacos", 0.0))
+    assert not directory.find(SERVICE, FORGET_ABSENT + 2).known
+
+
 async def test_nacos_going_down_changes_nothing(world):
     """Requests go on while it is away."""
     fake, instance = FakeNacos(), await world.instance()
@@ -145,46 +232,97 @@ async def test_the_document_is_live_and_a_bad_one_is_kept_out(world):
         assert (await data.get("/p")).status_code == 200
 
 
+class Following:
+    """A Nacos that speaks when the test does."""
+
+    existed = False
+
+    def __init__(self) -> None:
+        self.followed = {}
+
+    def discover(self, service):
+        """Follow it."""
+        self.followed[service] = None
+        self._newest = service
+        return self
+
+    def forget(self, service):
+        """Follow it no more."""
+        del self.followed[service]
+
+    def subscribe(self, callback):
+        """Keep the way to tell."""
+        self.followed[self._newest] = callback
+        return lambda: None
+
+    def say(self, service, *instances, source="nacos", held=0):
+        """Tell."""
+        self.followed[service](Known(instances, source, 0.0, held=held))
+
+
+def directory_on(registry):
+    """A directory whose clock stands still."""
+    return NacosDirectory(registry, Limits(), lambda: 0.0, gone=lambda *_: None)
+
+
 def test_a_stranger_cannot_fill_memory():
     """Impossible names are not looked up, few are followed, and absent ones make room again."""
-
-    class Following:
-        def __init__(self):
-            self.followed = set()
-
-        def discover(self, service):
-            self.followed.add(service)
-            return self
-
-        def forget(self, service):
-            self.followed.discard(service)
-
-        def subscribe(self, _):
-            return lambda: None
-
-    registry, gone = Following(), []
-    directory = NacosDirectory(
-        registry, Limits(), lambda: 0.0, gone=lambda *names: gone.append(names)
-    )
+    registry = Following()
+    directory = directory_on(registry)
     for bad in ("", ".", "a" * 64, "a b", "a\n", "é", "-a"):
         assert directory.find(bad, 0.0) is None
-    for number in range(MAX_FOLLOWED):
+    for number in range(MAX_STRAYS):
         directory.find(f"s{number}", 0.0)
     for number in range(1000):
         with pytest.raises(Refusal) as refused:
             directory.find(f"t{number}", 0.0)
         assert refused.value.status == 503, "404 would be a guess"
-    assert len(registry.followed) == MAX_FOLLOWED
+    assert len(registry.followed) == MAX_STRAYS
 
     for service in directory.services.values():
         service.sync([], 0.0)
     with pytest.raises(Refusal):
         directory.find("real", MAKE_ROOM)
     directory.prune(FORGET_ABSENT - 1)
-    assert len(registry.followed) == MAX_FOLLOWED
+    assert len(registry.followed) == MAX_STRAYS
     directory.prune(FORGET_ABSENT + 1)
     assert not registry.followed
     assert directory.find("real", 20.0) is not None
+
+
+async def test_a_stranger_cannot_fill_the_disk():
+    """Nothing is kept of names that never had an instance."""
+    fake = FakeNacos()
+    async with gateway_on(fake) as (data, _, _):
+        for number in range(10):
+            assert (await data.get(f"/stranger-{number}/x")).status_code == 404
+    assert list(fake._cache_dir.rglob("service-*")) == []
+
+
+def test_services_that_exist_take_no_room_from_names_that_may_not():
+    """Strangers cannot make them up, so they have a bound of their own, and are not forgotten."""
+    registry = Following()
+    directory = directory_on(registry)
+    for number in range(MAX_SERVICES):
+        directory.find(f"s{number}", 0.0)
+        registry.say(f"s{number}", Instance("10.0.0.1", 1))
+    with pytest.raises(Refusal) as refused:
+        directory.find("more", 0.0)
+    assert refused.value.status == 503
+    directory.prune(FORGET_ABSENT + 1)
+    assert len(registry.followed) == MAX_SERVICES
+    assert directory.find("s0", 0.0).pool.members
+
+
+async def test_any_number_of_services_is_served(world):
+    """More of them than names that nobody registered are followed at a time."""
+    fake, instance = FakeNacos(), await world.instance()
+    names = [f"service-{number}" for number in range(MAX_STRAYS + 2)]
+    for name in names:
+        fake.put_instance(name, Instance("127.0.0.1", instance.port))
+    async with gateway_on(fake) as (data, _, _):
+        statuses = [(await data.get(f"/{name}/x")).status_code for name in names]
+    assert statuses == [200] * len(names)
 
 
 async def test_names_that_strangers_make_up_while_nacos_is_down_change_nothing(world):
@@ -199,7 +337,7 @@ async def test_names_that_strangers_make_up_while_nacos_is_down_change_nothing(w
     async with gateway_on(fake) as (data, _, worker):
         directory = worker._directory
         now = time.monotonic()
-        for number in range(MAX_FOLLOWED - len(directory.services)):
+        for number in range(MAX_STRAYS):
             directory.find(f"stranger-{number}", now)
         assert worker.describe()["unknown"] == ["never-seen"], "only what a route names counts"
         with pytest.raises(Refusal):
@@ -218,7 +356,7 @@ async def test_a_real_service_finds_room_among_names_that_do_not_exist(world):
     fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
     async with gateway_on(fake) as (data, _, worker):
         services = worker._directory.services
-        while len(services) < MAX_FOLLOWED:
+        while len(services) < MAX_STRAYS:
             assert (await data.get(f"/stranger-{len(services)}/x")).status_code == 404
         statuses = []
         end = time.monotonic() + 10
@@ -229,7 +367,36 @@ async def test_a_real_service_finds_room_among_names_that_do_not_exist(world):
             assert time.monotonic() < end, statuses
             await asyncio.sleep(0.05)
         assert set(statuses) <= {200, 503}
-        assert len(services) <= MAX_FOLLOWED
+        assert len(services) <= MAX_STRAYS
+
+
+async def test_a_name_that_was_absent_is_looked_up_again(world):
+    """What was known of it is forgotten too: it is no 404 once it has instances."""
+    fake, instance = FakeNacos(), await world.instance()
+    async with gateway_on(fake) as (data, _, worker):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 404
+        worker._directory.prune(time.monotonic() + FORGET_ABSENT + 1)
+        fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 200
+
+
+async def test_the_same_address_twice(world):
+    """An instance that Nacos lists for two clusters is one: its connection and its record stay."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    one = Instance("127.0.0.1", instance.port)
+    twice = [replace(one, cluster="A"), replace(one, cluster="B")]
+    service = gateway.service
+    for _ in range(5):
+        service.sync(twice, time.monotonic())
+        assert (await gateway.call()).status == 200
+    (member,) = service.pool.members.values()
+    member.conduct.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
+    for _ in range(5):
+        service.sync(twice, time.monotonic())
+    assert list(service.pool.members.values()) == list(service.upstreams) == [member]
+    assert instance.connections == 1
+    assert member.conduct.cause is Cause.CONSECUTIVE
 
 
 async def test_an_operator_sees_and_steers(world):

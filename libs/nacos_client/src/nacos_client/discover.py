@@ -59,11 +59,17 @@ class Discovery:
         self._worth_keeping: Known | None = None
         self._kept: Known | None = None
         self._snapshot: Snapshot = self._from_disk()
+        self._existed = isinstance(self._snapshot, Known)
 
     @property
     def snapshot(self) -> Snapshot:
         """What is known now. A plain read, from any thread."""
         return self._snapshot
+
+    @property
+    def existed(self) -> bool:
+        """Whether the service has had instances, in this life or as the copy on disk says."""
+        return self._existed
 
     @property
     def plain_state(self) -> dict[str, Any]:
@@ -175,7 +181,10 @@ class Discovery:
         if _same(before, snapshot):
             return
         if isinstance(snapshot, Known) and snapshot.source == "nacos" and not snapshot.held:
-            self._save(snapshot)
+            # Nacos answers an empty list for any name: one that never had an instance is not kept.
+            self._existed = self._existed or bool(snapshot.instances)
+            if self._existed:
+                self._save(snapshot)
         for subscriber in list(self._subscribers):
             try:
                 subscriber.loop.call_soon_threadsafe(self._tell, subscriber, snapshot)

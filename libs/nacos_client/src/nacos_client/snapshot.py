@@ -13,7 +13,7 @@ from nacos_client.ports import Listing
 
 STALE_SECONDS = 35.0
 """Three missed reconciles and some: from then on Nacos no longer vouches for a snapshot."""
-HOLD_SECONDS = 3.0
+HOLD_SECONDS = 5.0
 """How long an instance that vanished in a crowd is kept, to be confirmed by asking again."""
 REJOIN_SECONDS = 35.0
 """How long after a reconnect a shrunken list may only mean that providers are not back yet: Nacos

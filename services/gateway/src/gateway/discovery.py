@@ -1,24 +1,32 @@
 """The directory behind which Nacos is: services are followed once asked for, reads never wait.
 
 A stranger who asks for names that do not exist must not fill memory or Nacos: a name is looked up
-only if it could be one, at most `MAX_FOLLOWED` are followed, and one that turns out to be absent is
-answered from memory for a while and then forgotten; so is one of which nothing is known.
+only if it could be one, at most `MAX_STRAYS` of which nothing is known to exist are followed, and
+one that turns out to be absent is answered from memory for a while and then forgotten; so is one
+of which nothing is known. How many services exist is up to Nacos.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Protocol
 
+from failover import Instance
 from nacos_client import Discovery, Known, Snapshot
 
 from gateway.problems import Refusal
 from gateway.service import NAME, Limits, Service
 
-MAX_FOLLOWED = 256
+MAX_STRAYS = 256
+MAX_SERVICES = 4096
+"""Those that have or had an instance, and those that routes name."""
 FORGET_ABSENT = 10.0
 """Seconds for which a name is known to be absent."""
 MAKE_ROOM = 1.0
 """The same when there is no room for another name: this bounds how often Nacos is asked."""
+COPY_SECONDS = 0.5
+"""How long Nacos may take to answer before a copy from an earlier life counts."""
 _NAME = re.compile(NAME)
 
 
@@ -56,36 +64,32 @@ class NacosDirectory:
         self._limits = limits
         self._clock = clock
         self._gone = gone
-        self._followed: dict[str, tuple[Discovery, float]] = {}
-        self._stops: dict[str, Callable[[], None]] = {}
+        self._followed: dict[str, tuple[Discovery, Callable[[], None]]] = {}
+        self._strays: dict[str, float] = {}
+        self._copies: dict[str, asyncio.TimerHandle] = {}
 
     def find(self, name: str, now: float) -> Service | None:
         """The service, or None if it cannot exist.
 
         Raises:
-            Refusal: too many others were asked for just now, so nobody knows (503).
+            Refusal: too many others were asked for, so nobody knows (503).
         """
         service = self.services.get(name)
         if service is None and _NAME.fullmatch(name):
-            if len(self.services) >= MAX_FOLLOWED:
-                self._forget_stray(now, MAKE_ROOM)
-            if len(self.services) >= MAX_FOLLOWED:
-                raise Refusal(503, "destination_unavailable",
-                              "Too many services are looked up.", retry_after=1)  # fmt: skip
+            self._check_room(now)
             service = self._follow(name, now)
         return service
 
     def expect(self, names: Iterable[str], now: float) -> None:
         """Follow services that routes name; without an instance they are down, not absent."""
         for name in names:
-            service = self.services.get(name) or self._follow(name, now)
-            service.expected = True
+            self._exists(self.services.get(name) or self._follow(name, now))
 
     def prune(self, now: float) -> None:
         """Close idle connections and forget what is absent."""
         for service in self.services.values():
             service.prune(now)
-        self._forget_stray(now, FORGET_ABSENT)
+        self._forget_strays(now, FORGET_ABSENT)
 
     def ages(self) -> Mapping[str, float]:
         """Seconds since Nacos last vouched for each service's instances."""
@@ -95,26 +99,62 @@ class NacosDirectory:
             if isinstance(discovery.snapshot, Known) and not self.services[name].absent
         }
 
+    def _check_room(self, now: float) -> None:
+        if len(self.services) - len(self._strays) >= MAX_SERVICES:
+            raise Refusal(503, "destination_unavailable",
+                          "Too many services are in use.", retry_after=1)  # fmt: skip
+        if len(self._strays) >= MAX_STRAYS:
+            self._forget_strays(now, MAKE_ROOM)
+        if len(self._strays) >= MAX_STRAYS:
+            raise Refusal(503, "destination_unavailable",
+                          "Too many services are looked up.", retry_after=1)  # fmt: skip
+
     def _follow(self, name: str, now: float) -> Service:
         service = self.services[name] = Service(name, self._limits)
+        self._strays[name] = now
         discovery = self._registry.discover(name)
-        self._followed[name] = discovery, now
+        if discovery.existed:
+            self._exists(service)
 
         def take(snapshot: Snapshot) -> None:
-            if isinstance(snapshot, Known):
-                for address in service.sync(snapshot.instances, self._clock()):
-                    self._gone(name, address)
+            if isinstance(snapshot, Known) and name in self.services:  # may come after the stop
+                self._take(service, snapshot)
 
-        self._stops[name] = discovery.subscribe(take)
+        self._followed[name] = discovery, discovery.subscribe(take)
         return service
 
-    def _forget_stray(self, now: float, after: float) -> None:
+    def _take(self, service: Service, snapshot: Known) -> None:
+        """Use Nacos' word at once; leave it time to speak before a copy from disk is used."""
+        copy = self._copies.pop(service.name, None)
+        if copy is not None:
+            copy.cancel()
+        if snapshot.source == "disk" and not snapshot.held:  # if held, Nacos has spoken
+            self._copies[service.name] = asyncio.get_running_loop().call_later(
+                COPY_SECONDS, self._sync, service, snapshot.instances
+            )
+        else:
+            self._sync(service, snapshot.instances)
+
+    def _sync(self, service: Service, instances: Iterable[Instance]) -> None:
+        for address in service.sync(instances, self._clock()):
+            self._gone(service.name, address)
+        if service.expected:
+            self._exists(service)
+
+    def _exists(self, service: Service) -> None:
+        """Never forget it: a route names it, or it has or had an instance."""
+        service.expected = True
+        self._strays.pop(service.name, None)
+
+    def _forget_strays(self, now: float, after: float) -> None:
         """Forget the names without a service that were first asked for that many seconds ago."""
-        for name, service in list(self.services.items()):
-            if service.stray and now - self._followed[name][1] > after:
-                self._forget(name)
+        # The first asked for come first.
+        old = takewhile(lambda stray: now - stray[1] > after, self._strays.items())
+        for name in [name for name, _ in old if self.services[name].stray]:
+            self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._stops.pop(name)()
-        del self.services[name], self._followed[name]
+        _, stop = self._followed.pop(name)
+        stop()
+        del self.services[name], self._strays[name]
         self._registry.forget(name)

@@ -70,16 +70,19 @@ class Service:
     def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
         """Take over what discovery says, let the queue try again; return who is gone."""
         gone = self.pool.sync(instances, now)
-        for member in gone:
-            self.upstreams.pop(member).close()
-        for member in self.pool.members.values():
-            if member not in self.upstreams:
-                self.upstreams[member] = Upstream(
+        members = self.pool.members.values()
+        before, self.upstreams = self.upstreams, {}
+        for member in members:
+            upstream = before.pop(member, None)
+            if upstream is None:
+                upstream = Upstream(
                     member.instance,
                     connect=self._limits.connect,
                     max_idle=self._limits.upstream_idle,
                 )
-        members = self.pool.members.values()
+            self.upstreams[member] = upstream
+        for left in before.values():
+            left.close()
         self._declared = Declared(member.instance.metadata for member in members)
         self._answers = {}
         self.known = True
@@ -136,12 +139,16 @@ class Service:
     def released(self) -> None:
         """Let the request that has waited longest try, now that an attempt has ended.
 
-        If it may not have what is free now, it waits on, and the next one tries.
+        If it may not have what is free now, it waits on or is refused, and the next one tries.
         """
         untold = len(self.queue)
-        while untold:
+        while untold and self.queue:
+            before = self._in_flight()
             self.queue.popleft().wake()
-            untold = untold - 1 if len(self.queue) >= untold else 0
+            untold = untold - 1 if self._in_flight() <= before else 0
+
+    def _in_flight(self) -> int:
+        return sum([member.in_flight for member in self.pool.members.values()])
 
 
 class Directory(Protocol):

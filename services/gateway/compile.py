@@ -22,8 +22,8 @@ PACKAGES = (ROOT / "libs/failover/src/failover", ROOT / "services/gateway/src/ga
 COMPILED = {
     "failover": "balance budget deadline declared ejection instance outcome pool retry tiers tries",
     "gateway": (
-        "admission answer attempts auth client core exchange farewell http1 keepalive ledger limits"
-        " mirror problems refused request routes service shadow turn upload upstream"
+        "admission answer attempts auth client core exchange farewell framing http1 keepalive"
+        " ledger limits mirror problems refused request routes service shadow turn upload upstream"
     ),
 }
 OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import h11
@@ -21,6 +22,7 @@ from gateway.access_log import MAX_LINES, AccessLog
 from gateway.core import Edge
 from gateway.http1 import Head
 from gateway.ledger import Record
+from gateway.turn import Turn
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +86,63 @@ async def test_slow_connections_cost_little_and_keep_nobody_out(world, descripto
     refused = await gateway.ask(GET + b"\r\n")
     assert refused.status == 503
     assert refused.one("retry-after") == "1"
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+async def test_a_body_in_small_chunks_costs_what_it_is_long(world, size: int):
+    """What is kept of it for another attempt is not an object for each chunk."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    body = bytes(i % 251 for i in range(60_000))
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    wire.send(b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\n")
+    tracemalloc.start()
+    try:
+        wire.send(b"Transfer-Encoding: chunked\r\n\r\n")
+        wire.send(chunks)
+        await wire.writer.drain()
+        await world.until(
+            lambda: [one.upload.size for one in gateway.core.active] == [len(body)], "the body"
+        )
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    wire.send(b"0\r\n\r\n")
+
+    assert (await wire.reply()).status == 200
+    assert instance.executed[0].body == body
+    assert held < 3 * len(body), "the body, and at most as much twice for all the rest"
+
+
+def test_what_was_sent_ahead_costs_what_it_is_long():
+    """A request that waits for its turn is kept in one piece too."""
+    turn = Turn(Head.unreadable())
+    tracemalloc.start()
+    try:
+        for _ in range(30_000):
+            turn.take(b"%b" % b"ab")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 2 * 60_000
+
+
+async def test_chunks_that_were_sent_ahead_arrive(world):
+    """In order and whole, with the request that they belong to."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    head = b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\n"
+    chunks = b"".join(b"2\r\n%02d\r\n" % number for number in range(100)) + b"0\r\n\r\n"
+    wire.send(2 * (head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks))
+
+    assert [(await wire.reply()).status for _ in range(2)] == [200, 200]
+    assert [one.body for one in instance.executed] == [
+        b"".join(b"%02d" % number for number in range(100))
+    ] * 2
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])

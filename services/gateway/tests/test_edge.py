@@ -5,6 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 from gateway.core import Edge
+from gateway.port import AT_THE_DOOR
 from gateway.routes import Route, Table
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +70,18 @@ MORE_HOSTILE = {
     "endless target": (b"GET /car-evaluation/" + b"a" * 400_000, 414),
     "101 fields": (GET + b"".join(b"X-%d: b\r\n" % n for n in range(101)) + b"\r\n", 431),
     "33 KiB head": (GET + b"X-A: " + b"a" * 33 * 1024 + b"\r\n\r\n", 431),
+    "gzip before chunked": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+    "identity before chunked": (
+        HEAD + b"Transfer-Encoding: identity, Chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
+    "chunked twice": (HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+    "two fields of TE": (
+        HEAD + b"Transfer-Encoding: identity\r\n" + CHUNKED[len(HEAD) :] + b"\r\n0\r\n\r\n",
+        400,
+    ),
+    "the same TE twice": (CHUNKED + CHUNKED[len(HEAD) :] + b"\r\n0\r\n\r\n", 400),
+    "TE without a coding": (HEAD + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400),
     "negative CL": (HEAD + b"Content-Length: -1\r\n\r\n", 400),
     "chunk size overflow": (CHUNKED + b"\r\nfffffffffffffffff\r\na\r\n0\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
@@ -145,6 +158,51 @@ async def test_nothing_is_done_behind_the_last_answer(world, last: bytes, status
     assert (await wire.reply()).status == status
     assert await wire.ended()
     assert not instance.executed
+
+
+async def test_the_name_of_the_coding_has_no_case(world):
+    """RFC 9112, 7: `Chunked` is `chunked`."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+
+    raw = HEAD + b"Transfer-Encoding: Chunked \r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+    assert (await gateway.ask(raw)).status == 200
+    assert instance.executed[0].body == b"abc"
+
+
+TWO_FIELDS = b"gzip\r\nTransfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"gzip", b"identity", b"", TWO_FIELDS], ids=str
+)
+async def test_an_answer_with_another_transfer_coding_is_none(world, coding: bytes):
+    """502: its name would end here, and the client would take coded bytes for the body."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %b\r\n\r\n" % coding
+    instance = await world.instance(world.answering(head + b"2\r\nok\r\n0\r\n\r\n"))
+    gateway = await world.gateway(instance)
+
+    reply = await gateway.call("/x")
+
+    assert reply.status == 502
+    assert "http_protocol_error" in reply.one("proxy-status")
+
+
+async def test_an_answer_that_asks_for_an_upgrade_says_to_what(world):
+    """RFC 9110, 15.5.22 and 7.8: a 426 keeps `Upgrade`, named in `Connection`; no other does."""
+    fields = b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"
+    replies = {}
+    for status in (200, 426):
+        head = b"HTTP/1.1 %d X\r\n%b" % (status, fields)
+        gateway = await world.gateway(await world.instance(world.answering(head)))
+        replies[status] = await gateway.call()
+
+    assert replies[426].status == 426
+    assert (replies[426].all("upgrade"), replies[426].all("connection")) == (
+        ["websocket"], ["upgrade"],
+    )  # fmt: skip
+    assert (replies[200].all("upgrade"), replies[200].all("connection")) == ([], [])
 
 
 async def test_an_absolute_target_that_names_the_host_is_served(world):
@@ -331,6 +389,17 @@ async def test_too_many_connections_are_told_so(world):
 
     assert reply.status == 503
     assert reply.one("retry-after") == "1"
+
+
+async def test_a_crowd_at_the_door_is_bounded(world):
+    """Who is refused may linger, but only so many: each takes a descriptor."""
+    gateway = await world.gateway(await world.instance(), edge=Edge(connections=2))
+    crowd = [await gateway.connect() for _ in range(2 + 2 * AT_THE_DOOR)]
+    await world.until(lambda: gateway.port.refused == 2 * AT_THE_DOOR, "all have been at the door")
+    await world.until(lambda: len(gateway.port.connections) <= 2 + AT_THE_DOOR)
+
+    crowd[0].send(GET + b"\r\n")
+    assert (await crowd[0].reply()).status == 200
 
 
 async def test_requests_sent_ahead_are_answered_in_order(world):

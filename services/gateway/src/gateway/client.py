@@ -4,7 +4,6 @@ Requests that were sent ahead (pipelined) wait for their turn, and their client 
 """
 
 import asyncio
-import logging
 from collections import deque
 from typing import cast
 
@@ -13,15 +12,14 @@ import httptools
 from gateway import farewell, http1, problems
 from gateway.core import Core, Port
 from gateway.exchange import Exchange
-from gateway.http1 import HANDLED, MAX_FIELDS, SINGLE, Head
+from gateway.framing import MAX_FIELDS, MAX_HEAD_BYTES, Chunks, stand_in
+from gateway.http1 import HANDLED, SINGLE, Head
 from gateway.problems import Refusal
-from gateway.refused import Refused
+from gateway.refused import Refused, unparsed
 from gateway.request import Forwarded
 from gateway.turn import Turn, queue, take_up
 
 HIGH_WATER = 64 * 1024
-
-_log = logging.getLogger(__name__)
 
 
 class ClientConnection(asyncio.Protocol):
@@ -33,7 +31,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body_follows", "_choked", "_core", "_current", "_fields", "_handled", "_head",
+        "_body_follows", "_choked", "_chunks", "_core", "_current", "_fields", "_handled", "_head",
         "_head_bytes", "_held", "_in_head", "_lines", "_lingering", "_parser", "_port",
         "_resuming", "_size", "_transport", "_turns", "_unsent", "_url", "due", "forwarded",
     )  # fmt: skip
@@ -48,6 +46,7 @@ class ClientConnection(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._handled: dict[bytes, bytes] = {}
         self._head: Head | None = None
+        self._chunks: Chunks | None = None
         self._head_bytes = self._fields = self._size = self._unsent = 0
         self._in_head = self._body_follows = self._resuming = False
         self._lingering = self._held = self._choked = False
@@ -58,7 +57,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Between two requests."""
-        return self._current is None and not self._in_head
+        return self._current is None and not (self._in_head or self._lingering)
 
     # What the transport calls.
 
@@ -74,13 +73,18 @@ class ClientConnection(asyncio.Protocol):
         """Parse, or pass on in a tunnel."""
         if self._lingering or (self._current is not None and self._current.tunnel(data)):
             return
-        waited = self._in_head or self._current is None
+        waited, rest = self._in_head or self._current is None, b""
         try:
             self._parser.feed_data(data)
+            if self._chunks is not None:
+                self._chunks.received(len(data))
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._malformed(error)
+            rest = data[upgrade.args[0] :]
+            self._ignore_upgrade()
+        except (httptools.HttpParserError, Refusal) as error:
+            self._refuse(unparsed(error))
+        if rest and not (self._current is not None and self._current.tunnel(rest)):
+            self.data_received(rest)
         if self._in_head and not self._lingering:
             self._wait_for_head(len(data) if waited else 0)
 
@@ -94,29 +98,19 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Pass the pressure on; between two requests, take no further one."""
-        self._choked = True
-        if self._current is not None:
-            self._current.client_paused(paused=True)
-        else:
-            self.hold(held=True)
+        self._choke(choked=True)
 
     def resume_writing(self) -> None:
         """Take the pressure off."""
-        self._choked = False
-        if self._current is not None:
-            self._current.client_paused(paused=False)
-        else:
-            self.hold(held=False)
-            self._next()
+        self._choke(choked=False)
+        self._next()
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """Start a head."""
         if not self._resuming:
-            self._url = b""
-            self._lines = []
-            self._handled = {}
+            self._url, self._lines, self._handled = b"", [], {}
             self._head_bytes = self._fields = self._size = 0
             self._in_head = True
 
@@ -125,8 +119,10 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Render a field that passes, keep the others; trailers are dropped."""
+        """Render a field that passes, keep the others; trailers are counted and dropped."""
         if not self._in_head:
+            if self._chunks is not None:
+                self._chunks.trailer(name, value)
             return
         self._fields += 1
         self._size += len(name) + len(value)
@@ -154,6 +150,7 @@ class ClientConnection(asyncio.Protocol):
                 parser.get_method(), self._url, self._lines, handled,
                 fields=self._fields, size=self._size, old=old, keep_alive=kept,
             )  # fmt: skip
+            self._chunks = Chunks() if head.length is None else None
             if b"upgrade" in handled:
                 self._body_follows = head.length != 0 and bool(parser.should_upgrade())
         except Refusal as refusal:
@@ -162,6 +159,8 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Pass bytes of a body on."""
+        if self._chunks is not None:
+            self._chunks.body_came = True
         if self._turns:
             self._turns[-1].take(data)
         elif self._current is not None:
@@ -171,6 +170,7 @@ class ClientConnection(asyncio.Protocol):
         """Note the end of a request."""
         if self._body_follows:
             return
+        self._chunks = None
         if self._turns:
             self._turns[-1].complete = True
         elif self._current is not None:
@@ -235,6 +235,13 @@ class ClientConnection(asyncio.Protocol):
 
     # Inside.
 
+    def _choke(self, *, choked: bool) -> None:
+        self._choked = choked
+        if self._current is not None:
+            self._current.client_paused(paused=choked)
+        else:
+            self.hold(held=choked)
+
     def _take(self, head: Head | Refusal) -> None:
         if self._current is None and not (self._turns or self._choked or self._lingering):
             self._begin(head)
@@ -250,34 +257,29 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begin the request that has waited."""
-        if self._current is not None or not self._turns or self._lingering or self._choked:
-            return
-        turn = self._turns.popleft()
-        if not self._turns:
-            self.hold(held=False)
-        turn.feed(self._begin(turn.head), self._core.clock)
+        if self._turns and self._current is None and not (self._lingering or self._choked):
+            turn = self._turns.popleft()
+            if not self._turns:
+                self.hold(held=False)
+            turn.feed(self._begin(turn.head), self._core.clock)
 
     def _wait_for_head(self, received: int) -> None:
         """Bound an incomplete head in time and size."""
         if not self._head_bytes and self._current is None:
             self.due = self._core.clock() + self._core.edge.head
         self._head_bytes += received
-        if self._head_bytes > http1.MAX_HEAD_BYTES:
-            self._in_head = False
-            self._take(http1.oversized(self._url))
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(http1.oversized(self._url))
 
-    def _malformed(self, error: httptools.HttpParserError) -> None:
-        refusal = problems.malformed()
-        if isinstance(error, httptools.HttpParserCallbackError):
-            _log.error("request_failed", exc_info=error)
-            refusal = problems.internal()
+    def _refuse(self, refusal: Refusal) -> None:
+        """Refuse the request that is arriving."""
         if self._in_head or self._current is None or self._turns:
             self._in_head = False
             self._take(refusal)
         else:
             self._current.reject(refusal)
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self) -> None:
         """Go on after a head that offered an upgrade, which llhttp takes for the end of HTTP.
 
         The body, if any, is read by a parser that was told its framing.
@@ -286,10 +288,8 @@ class ClientConnection(asyncio.Protocol):
         if self._body_follows and self._head is not None:
             self._body_follows = False
             self._resuming = True
-            self._parser.feed_data(http1.stand_in(self._head.length))
+            self._parser.feed_data(stand_in(self._head.length))
             self._resuming = False
-        if rest and not (self._current is not None and self._current.tunnel(rest)):
-            self.data_received(rest)
 
     def _linger(self) -> None:
         """Stop listening to the client, and close when it had time to read the answer."""

@@ -13,11 +13,10 @@ from urllib.parse import unquote_to_bytes
 
 from failover import retry_after
 
+from gateway.framing import check_size, is_chunked, request_length
 from gateway.problems import Refusal
 
 MAX_TARGET_BYTES = 8 * 1024
-MAX_HEAD_BYTES = 32 * 1024
-MAX_FIELDS = 100
 KEPT = 256
 """What was worked out of that many different inputs is kept, for the next request like it."""
 
@@ -59,6 +58,8 @@ PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-e
 ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """Values of `Connection` that name no field."""
 SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
+
+NO_CONTENT, NOT_MODIFIED, UPGRADE_REQUIRED = 204, 304, 426
 
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
@@ -143,8 +144,7 @@ def check_head(
     """
     if len(target) > MAX_TARGET_BYTES:
         raise Refusal(414, "uri_too_long", "The request target is longer than 8 KiB.")
-    if fields > MAX_FIELDS or size > MAX_HEAD_BYTES:
-        raise Refusal(431, "head_too_large", "The head has over 100 fields or 32 KiB.")
+    check_size(fields, size)
     if method in (b"CONNECT", b"TRACE"):
         raise Refusal(501 if method == b"CONNECT" else 405, "http_request_denied",
                       f"{method.decode()} is not served here.")  # fmt: skip
@@ -153,17 +153,14 @@ def check_head(
         raise Refusal(400, "http_request_error", "Host is missing.")
     if host is not None and not _is_host(host):
         raise Refusal(400, "http_request_error", "Host is not one host name.")
-    chunked = b"transfer-encoding" in handled
-    length = handled.get(b"content-length")
-    if chunked and (old or length is not None):
-        raise Refusal(400, "http_request_error", "The length of the body is ambiguous.")
+    length = request_length(handled, old=old)
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
     if not target.startswith(b"/"):
         target = _origin_form(target, host)
     return Head(
         method, target, _decoded_path(target), lines=lines, handled=handled,
-        length=None if chunked else int(length or 0), close=not keep_alive, old=old,
+        length=length, close=not keep_alive, old=old,
     )  # fmt: skip
 
 
@@ -177,13 +174,6 @@ def oversized(target: bytes) -> Refusal:
     if len(target) > MAX_TARGET_BYTES:
         return Refusal(414, "uri_too_long", "The request target is longer than 8 KiB.")
     return Refusal(431, "head_too_large", "The head is larger than 32 KiB.")
-
-
-def stand_in(length: int | None) -> bytes:
-    """A head that makes a fresh parser read the body of another one's."""
-    chunked = b"Transfer-Encoding: chunked"
-    framing = chunked if length is None else b"Content-Length: %d" % length
-    return b"POST / HTTP/1.1\r\nHost: -\r\n%b\r\n\r\n" % framing
 
 
 def _origin_form(target: bytes, host: bytes | None) -> bytes:
@@ -282,13 +272,21 @@ def check_response(
         handled: those that do not.
         keep_alive: the parser's judgement of version and `Connection`.
         to_head: the request was a HEAD.
+
+    Raises:
+        ValueError: the body has a transfer coding that the gateway does not know.
     """
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
-    chunked = b"transfer-encoding" in handled
+        if status == UPGRADE_REQUIRED and b"upgrade" in handled:
+            # To which protocol: the one thing such an answer must say (RFC 9110, 15.5.22).
+            offer = b"Upgrade: %b\r\nConnection: upgrade\r\n" % handled[b"upgrade"]
+            lines = [*lines, offer]
+    chunked = is_chunked(handled)
     stated = handled.get(b"content-length")
-    bodyless = to_head or status in (204, 304)
-    length = None if chunked or stated is None else int(stated)
+    bodyless = to_head or status in (NO_CONTENT, NOT_MODIFIED)
+    # A 204 has no length either, whatever it says (RFC 9110, 8.6).
+    length = None if chunked or stated is None or status == NO_CONTENT else int(stated)
     framed = bodyless or chunked or length is not None
     return ResponseHead(
         status, lines, handled, length,

@@ -26,6 +26,8 @@ NOTICE = 0.5
 """Seconds in which busy clients learn from an answer that the connection closes, before idle ones
 are closed under them."""
 BACKLOG = 1024
+AT_THE_DOOR = 128
+"""Connections above the limit that are told so and linger; more are cut: each has a descriptor."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,12 +102,15 @@ class DataPort:
             self._sweep.cancel()
 
     def joined(self, connection: Held) -> bool:
-        """Count a connection; False if there are too many."""
+        """Count a connection; False if there are too many, of which some are told so."""
         self.connections.add(connection)
-        if len(self.connections) > self._core.edge.connections:
-            self.refused += 1
-            return False
-        return True
+        above = len(self.connections) - self._core.edge.connections
+        if above <= 0:
+            return True
+        self.refused += 1
+        if above > AT_THE_DOOR:
+            connection.cut()
+        return False
 
     def left(self, connection: Held) -> None:
         """Forget a connection."""

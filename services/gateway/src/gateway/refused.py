@@ -3,12 +3,19 @@
 If its body is small it is read first, so that the connection can be kept.
 """
 
+import logging
+
+import httptools
+
+from gateway import problems
 from gateway.answer import Answer
 from gateway.core import Client, Core
 from gateway.ledger import Record
 from gateway.problems import Refusal
 
 SMALL = 64 * 1024
+
+_log = logging.getLogger(__name__)
 
 
 class Refused:
@@ -76,3 +83,18 @@ class Refused:
         self._done = True
         self._core.active.discard(self)
         self._core.refuse(self._refusal, self._record, self._answer, self._client)
+
+
+def unparsed(error: httptools.HttpParserError | Refusal) -> Refusal:
+    """Say why no more is parsed: it is no HTTP, it passes a limit, or we failed.
+
+    Args:
+        error: raised while no other was handled, so that its context is what a callback raised.
+    """
+    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+    if isinstance(cause, Refusal):
+        return cause
+    if cause is error:
+        return problems.malformed()
+    _log.error("request_failed", exc_info=error)
+    return problems.internal()

@@ -19,23 +19,23 @@ MAX_AHEAD = 16
 class Turn:
     """A request that was sent ahead and waits."""
 
-    __slots__ = ("_last", "chunks", "complete", "head")
+    __slots__ = ("_body", "_last", "complete", "head")
 
     def __init__(self, head: Head | Refusal) -> None:
         self.head = head
-        self.chunks: list[bytes] = []
+        self._body = bytearray()
         self.complete = False
         self._last = False
 
     def take(self, data: bytes) -> None:
         """Keep bytes of its body, unless they are of a later request."""
         if not self._last:
-            self.chunks.append(data)
+            self._body += data
 
     def feed(self, current: Exchange | Refused, clock: Callable[[], float]) -> None:
         """Give what has arrived of it to what answers it."""
-        for chunk in self.chunks:
-            current.body(chunk)
+        if self._body:
+            current.body(bytes(self._body))
         if self.complete:
             current.body_end(clock())
 

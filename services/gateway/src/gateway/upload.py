@@ -15,7 +15,7 @@ class Upload:
         streaming: it is sent while it arrives, so it cannot be sent twice.
     """
 
-    __slots__ = ("_kept", "_stated", "complete", "length", "size", "streaming")
+    __slots__ = ("_first", "_more", "_stated", "complete", "length", "size", "streaming")
 
     def __init__(self, length: int | None, *, stated: bool) -> None:
         self.length = length
@@ -23,21 +23,33 @@ class Upload:
         self.complete = False
         self.streaming = False
         self._stated = stated
-        self._kept: list[bytes] = []
+        self._first = b""
+        # All but the first piece, in one: as objects, chunks of two bytes are 21 times as large.
+        self._more: bytearray | None = None
 
     def keep(self, data: bytes) -> None:
         """Keep bytes until they can be sent."""
-        self._kept.append(data)
+        if not self._first:
+            self._first = data
+        elif self._more is None:
+            self._more = bytearray(data)
+        else:
+            self._more += data
 
     def opening(self) -> list[bytes]:
         """The framing fields, the empty line, and what there is of the body."""
-        if self.complete and not self.streaming and (self._kept or self.length is None):
-            return [b"Content-Length: %d\r\n\r\n" % self.size, *self._kept]
+        kept = self._first if self._more is None else self._first + self._more
+        if self.complete and not self.streaming and (kept or self.length is None):
+            return [b"Content-Length: %d\r\n\r\n" % self.size, kept]
         if self.length is None:
-            last = (LAST_CHUNK,) if self.complete else ()
-            return [b"Transfer-Encoding: chunked\r\n\r\n", *map(self.framed, self._kept), *last]
+            parts = [b"Transfer-Encoding: chunked\r\n\r\n"]
+            if kept:
+                parts.append(self.framed(kept))
+            if self.complete:
+                parts.append(LAST_CHUNK)
+            return parts
         if self._stated:
-            return [b"Content-Length: %d\r\n\r\n" % self.length, *self._kept]
+            return [b"Content-Length: %d\r\n\r\n" % self.length, kept]
         return [b"\r\n"]
 
     def framed(self, data: bytes) -> bytes:
@@ -46,4 +58,4 @@ class Upload:
 
     def forget(self) -> None:
         """Let go of what was kept."""
-        self._kept = []
+        self._first, self._more = b"", None

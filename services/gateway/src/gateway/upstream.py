@@ -197,10 +197,10 @@ class Connection(asyncio.Protocol):
         key = name.lower()
         if key not in RESPONSE_HANDLED:
             self._lines.append(name + b": " + value + b"\r\n")
-        elif key in self._handled and key not in SINGLE:
-            self._handled[key] += b"," + value
-        else:
+        elif key not in self._handled:
             self._handled[key] = value
+        else:
+            self._handled[key] += (b"\0" if key in SINGLE else b",") + value
 
     def on_headers_complete(self) -> None:
         """Give the consumer the head; interim responses are not passed on."""

@@ -2,16 +2,22 @@
 
 import asyncio
 import hashlib
+import json
+import socket
 from collections import Counter
 
+import httpx
 import pytest
 from failover import Instance
+from gateway.datapath import data_path
 from gateway.document import RoutesDocument
 from gateway.http1 import check_head
 from gateway.limits import Rate
 from gateway.problems import Refusal
 from gateway.service import MAX_QUEUE, Limits
+from gateway.settings import Settings
 from hypothesis import given, strategies as st
+from nacos_client.testing import FakeNacos
 from pydantic import ValidationError
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +67,15 @@ def test_exact_and_catch_all():
 
     assert goes(some, "/x")[1] == "x"
     assert goes(some, "/x/y")[1] == "all"
+
+
+def test_an_exact_path_is_matched_as_it_is_written():
+    """With its last slash or without; a prefix has none."""
+    some = table({"path": "/x/", "exact": True, "service": "x"}, {"path": "/y/", "service": "y"})
+
+    assert goes(some, "/x/") == ("/x/", "x", "/x/")
+    assert goes(some, "/x")[0] == goes(some, "/x/z")[0] == "by-name"
+    assert goes(some, "/y")[1] == goes(some, "/y/z")[1] == "y"
 
 
 @pytest.mark.parametrize(
@@ -283,6 +298,48 @@ async def test_a_concurrency_limit_frees_its_places(world):
     go.set()
     assert (await calls[1]).status == 200
     await world.until(lambda: route.gate.inside == 0)
+
+
+async def test_another_document_does_not_reset_the_limits_of_a_route(world):
+    """Whoever edits one route leaves the places and the rates of the others as they are."""
+    go = asyncio.Event()
+    fake, instance = FakeNacos(), await world.instance(world.answering_after(go))
+    fake.put_instance("car-evaluation", Instance("127.0.0.1", instance.port))
+    narrow = {"name": "narrow", "path": "/narrow", "service": "car-evaluation", "concurrency": 1}
+    slow = {"name": "slow", "path": "/slow", "service": "car-evaluation",
+            "rate_limit": {"per_second": 0.001, "burst": 1}}  # fmt: skip
+
+    def publish(*routes: dict) -> None:
+        fake.publish("gateway", json.dumps({"routes": routes}))
+
+    publish(narrow, slow)
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
+    async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
+        await port.open()
+        world.stack.push_async_callback(port.close)
+        world.stack.callback(port.stop_accepting)
+        host, number = port.address
+        url = f"http://{host}:{number}"
+        data = await world.stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+
+        async def ask(path: str) -> int:
+            return (await data.get(url + path)).status_code
+
+        under_way = [asyncio.create_task(ask(path)) for path in ("/narrow", "/slow")]
+        await world.until(lambda: len(instance.executed) == 2)
+        other = {"name": "other", "path": "/other", "service": "car-evaluation"}
+        publish(slow, other, {**narrow, "timeout": 5})
+        await world.until(lambda: len(worker._core.table.routes) == 3, "the new document")
+        assert [await ask("/narrow"), await ask("/slow")] == [503, 429]
+
+        publish({**narrow, "concurrency": 2}, {**slow, "rate_limit": {"per_second": 1, "burst": 9}})
+        await world.until(lambda: len(worker._core.table.routes) == 2, "limits that differ")
+        under_way += [asyncio.create_task(ask(path)) for path in ("/narrow", "/slow")]
+        go.set()
+        assert await asyncio.gather(*under_way) == [200] * 4
+        assert [route.gate.inside for route in worker._core.table.routes if route.gate] == [0]
 
 
 async def test_keys_open_a_route(world):

@@ -84,10 +84,15 @@ async def test_an_answer_that_ends_with_its_connection_gets_a_frame(world):
         ("HEAD", 200, b"Content-Length: 10\r\n", ["10"]),
         ("GET", 304, b"", []),
         ("GET", 204, b"", []),
+        ("GET", 204, b"Content-Length: 0\r\n", []),
+        ("HEAD", 204, b"Content-Length: 5\r\n", []),
     ],
 )
 async def test_answers_without_a_body(world, method: str, status: int, fields: bytes, length: list):
-    """HEAD, 304 and 204: no body is waited for, and both connections go on."""
+    """HEAD, 304 and 204: no body is waited for, and both connections go on.
+
+    A 204 loses its length, which it must not have (RFC 9110, 8.6).
+    """
     head = b"HTTP/1.1 %d X\r\n%b\r\n" % (status, fields)
     instance = await world.instance(world.answering(head))
     gateway = await world.gateway(instance)
@@ -319,6 +324,38 @@ async def test_draining_loses_nothing(world):
         await draining
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)
+
+
+async def test_draining_lets_a_client_read_an_early_answer(world):
+    """Who still uploads has the time for it that it has without a drain: no reset destroys it."""
+    go = asyncio.Event()
+
+    async def early(_, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        await go.wait()
+        wire.send(b"HTTP/1.1 422 No\r\nContent-Length: 2\r\n\r\nno")
+        await wire.reader.read()
+
+    gateway = await world.gateway(await world.instance(early))
+    wire, idle = await gateway.connect(), await gateway.connect()
+    wire.send(HEAD + b"Content-Length: 9000000\r\n\r\n" + b"x" * 100_000)
+    await world.until(lambda: len(gateway.core.active) == 1 and len(gateway.port.connections) == 2)
+    draining = asyncio.create_task(gateway.port.drain())
+    assert await idle.ended()
+    go.set()
+    await world.until(lambda: not gateway.core.active, "the answer")
+    seen = gateway.port._ticks
+    await world.until(lambda: gateway.port._ticks > seen + 8, "the drain looks again")
+    for _ in range(8):
+        wire.send(b"x" * 100_000)
+        await wire.writer.drain()
+
+    reply = await wire.reply()
+    assert (reply.status, reply.body) == (422, b"no")
+    assert len(gateway.port.connections) == 1
+    wire.close()
+    async with asyncio.timeout(5):
+        await draining
 
 
 async def test_the_data_port_speaks_tls(world, certificate):

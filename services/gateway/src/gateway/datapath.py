@@ -50,11 +50,14 @@ async def data_path(
         debug=settings.debug,
     )
 
+    def compiled(document: RoutesDocument) -> Table:
+        return document.compile(core.table)
+
     def use(table: Table) -> None:
         core.table = table
         directory.expect(table.services(), time.monotonic())
 
-    watched = nacos.watch(DATA_ID, RoutesDocument, build=RoutesDocument.compile)
+    watched = nacos.watch(DATA_ID, RoutesDocument, build=compiled)
     await watched.start()
     use(watched.value)
     watched.subscribe(use)

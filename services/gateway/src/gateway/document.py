@@ -147,12 +147,16 @@ class RouteEntry(Strict):
             raise ValueError(f"per_try_timeout of {self.path} is over its timeout")
         return self
 
-    def compile(self) -> Route:
-        """The route in the form that requests are matched against."""
+    def compile(self, before: Route | None = None) -> Route:
+        """The route in the form that requests are matched against.
+
+        Args:
+            before: the route of this name that is in force; limits that stay go on counting.
+        """
         return Route(
-            name=self.name or self.path,
+            name=self.label,
             service=self.service,
-            path=self.path.rstrip("/") or "/",
+            path=self.path if self.exact else self.path.rstrip("/") or "/",
             strip=(self.strip_prefix or "").rstrip("/").encode(),
             prefix=(self.rewrite or "").rstrip("/").encode(),
             methods=frozenset(method.encode() for method in self.methods),
@@ -166,14 +170,32 @@ class RouteEntry(Strict):
             replay=self.replay_bytes,
             max_body=self.max_body_bytes,
             split=self._split(),
-            rate=Rate(self.rate_limit.per_second, self.rate_limit.burst)
-            if self.rate_limit
-            else None,
-            gate=Gate(self.concurrency) if self.concurrency else None,
+            rate=self._rate(before.rate if before else None),
+            gate=self._gate(before.gate if before else None),
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
             shadow=self.shadow.compile() if self.shadow else None,
         )
+
+    @property
+    def label(self) -> str:
+        """What metrics, logs and the next document know the route by."""
+        return self.name or self.path
+
+    def _rate(self, before: Rate | None) -> Rate | None:
+        limit = self.rate_limit
+        if limit is None:
+            return None
+        if before and (before.per_second, before.burst) == (limit.per_second, limit.burst):
+            return before
+        return Rate(limit.per_second, limit.burst)
+
+    def _gate(self, before: Gate | None) -> Gate | None:
+        if self.concurrency is None:
+            return None
+        if before and before.width == self.concurrency:
+            return before
+        return Gate(self.concurrency)
 
     def _split(self) -> Split | None:
         if not self.split:
@@ -199,16 +221,22 @@ class RoutesDocument(Strict):
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
-        names = [entry.name or entry.path for entry in self.routes]
+        names = [entry.label for entry in self.routes]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"route names must differ: {', '.join(twice)}")
         return self
 
-    def compile(self) -> Table:
-        """The table of routes."""
+    def compile(self, before: Table | None = None) -> Table:
+        """The table of routes.
+
+        Args:
+            before: the table in force, whose limits go on counting where they stay the same.
+        """
+        known = {route.name: route for route in before.routes} if before else {}
+        routes = [entry.compile(known.get(entry.label)) for entry in self.routes]
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
-        return Table([entry.compile() for entry in self.routes], by_name=by_name)
+        return Table(routes, by_name=by_name)
 
 
 def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:

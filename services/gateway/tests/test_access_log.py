@@ -1,14 +1,21 @@
 """The access log's lines: what they say, and that nothing a stranger sends can break them."""
 
+import contextlib
 import json
+import logging
 import os
+import resource
 import select
+import signal
+from collections.abc import Iterator
 
 import pytest
 from failover import Outcome
 from gateway.access_log import MAX_PATH_BYTES, AccessLog, line
 from gateway.http1 import Head
 from gateway.ledger import Record
+
+pytestmark = pytest.mark.anyio
 
 
 def told(path: bytes, *, attempts: int = 1) -> dict[str, object]:
@@ -50,6 +57,139 @@ def test_a_path_cannot_forge_a_line(path):
 def test_a_long_path_is_cut():
     """What waits for a slow reader is bounded in bytes, not only in lines."""
     assert told(b"/" + b"a" * 8000)["path"] == "/" + "a" * (MAX_PATH_BYTES - 1)
+
+
+def test_a_line_fits_one_write_to_a_pipe():
+    """Whatever a client sends and a document names, a line is no longer than PIPE_BUF."""
+    path = b"/" + b"\x01" * MAX_PATH_BYTES
+    head = Head(b"OPTIONS", path, path, lines=[], handled={}, length=0, close=False, old=False)
+    record = Record(head, b"255.255.255.255", b"i" * 128, 10.0)
+    record.route, record.service = "\x01" * 64, "s" * 63
+    record.attempts = [("255.255.255.255:65535", Outcome.ANSWERED, 0.001)]
+
+    raw = line(record, 200, 2**63, "answered", 1e9, wall=1_700_000_000.0625)
+
+    assert len(raw) < select.PIPE_BUF
+    told = json.loads(raw)["path"]
+    assert path.decode().startswith(told)
+    assert len(told) > 300, "no more than needed is cut"
+
+
+def record(number: int) -> Record:
+    head = Head(b"GET", b"/x", b"/x", lines=[], handled={}, length=0, close=False, old=False)
+    return Record(head, b"127.0.0.1", b"id-%d" % number, 10.0)
+
+
+def numbers(data: bytes) -> list[int]:
+    """The requests of whole lines, each readable."""
+    return [int(json.loads(one)["request_id"].removeprefix("id-")) for one in data.splitlines()]
+
+
+@contextlib.contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe in non-blocking mode."""
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    try:
+        yield reading, writing
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def read_until(reading: int, count: int) -> bytes:
+    """Read that many lines."""
+    data = b""
+    while data.count(b"\n") < count:
+        assert select.select([reading], [], [], 5)[0], "nothing more is written"
+        data += os.read(reading, 65536)
+    return data
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_pipe_that_is_full_for_a_while_loses_nothing(world, shared):
+    """A pipe in non-blocking mode says EAGAIN: the log waits for its reader and goes on."""
+    count = 5000
+    with pipe() as (reading, writing):
+        log = AccessLog(lambda: 1_700_000_000.0, writing, shared=shared)
+        for number in range(count):  # more than a pipe holds
+            log(record(number), 200, 0, "answered", 10.0)
+        await world.until(
+            lambda: not log._lines and not select.select([], [writing], [], 0)[1], "a full pipe"
+        )
+        data = read_until(reading, count)
+        log(record(count), 200, 0, "answered", 10.0)
+        data += read_until(reading, 1)
+        log.close()
+
+    assert numbers(data) == list(range(count + 1))
+    assert log.dropped == 0
+
+
+async def test_the_end_does_not_wait_for_a_reader(world):
+    """Nobody reads a pipe in non-blocking mode: the end comes in time, and lost lines are counted.
+
+    With those that were taken they are all that there were.
+    """
+    count = 5000
+    with pipe() as (reading, writing):
+        log = AccessLog(lambda: 1_700_000_000.0, writing, shared=True)
+        for number in range(count):
+            log(record(number), 200, 0, "answered", 10.0)
+        log.close()
+        await world.until(lambda: not log._thread.is_alive(), "the end of the writer")
+        taken = numbers(os.read(reading, 2**20))
+
+    assert taken == list(range(len(taken)))
+    assert log.dropped == count - len(taken) > 0
+
+
+async def test_a_full_disk_costs_what_it_has_no_room_for(world, tmp_path, caplog):
+    """A write that fails is said once and its lines are counted; the log goes on, line by line.
+
+    A file may not grow beyond RLIMIT_FSIZE, as on a full disk: the write before it is cut short.
+    """
+    place = tmp_path / "log"
+    was = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = AccessLog(lambda: 1_700_000_000.0, file)
+    caplog.set_level(logging.ERROR, "gateway.access_log")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, was[1]))
+        for number in range(100):
+            log(record(number), 200, 0, "answered", 10.0)
+        await world.until(lambda: log.dropped > 0)
+        lost = log.dropped
+        log(record(100), 200, 0, "answered", 10.0)
+        await world.until(lambda: log.dropped == lost + 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, was)
+        log(record(101), 200, 0, "answered", 10.0)
+        await world.until(lambda: b'"id-101"' in place.read_bytes())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, was)
+        signal.signal(signal.SIGXFSZ, handler)
+        log.close()
+        os.close(file)
+
+    *before, cut, last = place.read_bytes().splitlines()
+    assert numbers(b"\n".join(before)) == list(range(len(before)))
+    assert len(before) + log.dropped == 101
+    assert not cut.endswith(b"}"), "the file ended in the middle of a line"
+    assert numbers(last) == [101]
+    assert [one.message for one in caplog.records] == ["access_log_not_written"]
+
+
+async def test_a_reader_that_has_gone_is_counted(world):
+    """EPIPE: every line is counted as lost, those after it too."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    log = AccessLog(lambda: 1_700_000_000.0, writing)
+    log(record(0), 200, 0, "answered", 10.0)
+    await world.until(lambda: log.dropped == 1)
+    log(record(1), 200, 0, "answered", 10.0)
+    await world.until(lambda: log.dropped == 2)
+    log.close()
+    os.close(writing)
 
 
 def test_lines_of_several_workers_do_not_run_into_each_other():

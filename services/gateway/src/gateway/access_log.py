@@ -3,14 +3,18 @@
 A request becomes a line at once, on the loop's own thread. The other thread only joins what waits
 and writes it: were it to format lines, the two would take the interpreter lock from each other at
 every request, which costs several times what a line does. When standard output is stuck, what does
-not fit is counted and dropped; nobody waits.
+not fit is counted and dropped; nobody waits. When it takes nothing more, as a full disk does, what
+did not leave is counted and the next batch is tried.
 """
 
+import logging
+import math
 import os
 import select
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -23,6 +27,13 @@ MAX_LINES = 20_000
 """Lines that may wait; a second of a busy gateway."""
 MAX_PATH_BYTES = 1024
 """What a line tells of a longer path is its beginning."""
+MAX_QUOTED_BYTES = 2050
+"""Of a path as JSON, so that a line fits a pipe's atomic write: a control character takes six."""
+LINE_ROOM = select.PIPE_BUF - 1
+"""Bytes of lines in one write to a shared pipe; one more may end a line that was cut."""
+LAST_SECOND = 1.0
+"""How long the end waits for a reader."""
+POLL_MILLIS = 100
 PAUSE = 0.03
 """Seconds between two batches: short, and what waits is still in the processor's cache."""
 OPENING = tuple(
@@ -33,6 +44,8 @@ OPENING = tuple(
 """What follows the second of a time."""
 HUNDREDTHS = tuple(b"%d.%02d" % divmod(hundredths, 100) for hundredths in range(4096))
 """Milliseconds with two digits behind the point."""
+
+_log = logging.getLogger(__name__)
 
 
 class AccessLog:
@@ -47,51 +60,97 @@ class AccessLog:
             shared: other processes write there too.
         """
         self._shared = shared
-        self.dropped = 0
+        # A counter for each thread: an increment of one by both loses counts.
+        self._overflowed = 0
+        self._unwritten = 0
+        self._cut = False
+        self._failed = False
         self._wall = wall
         self._fd = fd
         self._lines: deque[bytes] = deque()
+        self._until = math.inf
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that did not fit or could not be written."""
+        return self._overflowed + self._unwritten
 
     def __call__(self, record: Record, status: int, sent: int, result: str, now: float) -> None:
         """Take a finished request."""
         if len(self._lines) < MAX_LINES:
             self._lines.append(line(record, status, sent, result, now, wall=self._wall()))
         else:
-            self.dropped += 1
+            self._overflowed += 1
 
     def close(self) -> None:
         """Write what is left, within a second."""
+        self._until = time.monotonic() + LAST_SECOND
         self._stopping.set()
-        self._thread.join(1.0)
+        self._thread.join(LAST_SECOND)
 
     def _run(self) -> None:
-        write = self._write_whole if self._shared else self._write_all
         while not self._stopping.wait(PAUSE) or self._lines:
             take = self._lines.popleft
-            write([take() for _ in range(len(self._lines))])
+            lines = [take() for _ in range(len(self._lines))]
+            for batch in _fitting(lines) if self._shared else (lines,):
+                self._write(batch)
 
-    def _write_whole(self, lines: list[bytes]) -> None:
-        """Write whole lines, of several workers never one into another.
+    def _write(self, lines: list[bytes]) -> None:
+        """Write lines; if that fails, count those that did not leave whole."""
+        ended = b"\n" if self._cut else b""
+        data = ended + b"".join(lines)
+        sent = 0
+        try:
+            while sent < len(data):
+                sent += self._write_some(data[sent:])
+        except OSError as error:
+            whole = data.count(b"\n", len(ended), max(sent, len(ended)))
+            self._unwritten += len(lines) - whole
+            self._say_once(error)
+        if sent:
+            self._cut = data[sent - 1 : sent] != b"\n"
 
-        A pipe takes a write of up to PIPE_BUF bytes at once or not at all (POSIX).
-        """
-        batch: list[bytes] = []
-        size = 0
-        for one in lines:
-            if batch and size + len(one) > select.PIPE_BUF:
-                self._write_all(batch)
-                batch, size = [], 0
-            batch.append(one)
-            size += len(one)
-        self._write_all(batch)
+    def _write_some(self, data: bytes) -> int:
+        """Write once, as soon as a reader makes room: whoever else has the file may not wait."""
+        while True:
+            try:
+                return os.write(self._fd, data)
+            except BlockingIOError:
+                if not self._writable():
+                    raise
 
-    def _write_all(self, lines: list[bytes]) -> None:
-        data = b"".join(lines)
-        while data:
-            data = data[os.write(self._fd, data) :]
+    def _writable(self) -> bool:
+        """Wait for room; False if the end comes first."""
+        room = select.poll()
+        room.register(self._fd, select.POLLOUT)
+        while time.monotonic() < self._until:
+            if room.poll(POLL_MILLIS):
+                return True
+        return False
+
+    def _say_once(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            _log.error("access_log_not_written", extra={"reason": error.strerror})
+
+
+def _fitting(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Group whole lines, so that those of several workers never run into each other.
+
+    A pipe takes a write of up to PIPE_BUF bytes at once or not at all (POSIX).
+    """
+    batch: list[bytes] = []
+    size = 0
+    for one in lines:
+        if batch and size + len(one) > LINE_ROOM:
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += len(one)
+    yield batch
 
 
 def line(record: Record, status: int, sent: int, result: str, now: float, *, wall: float) -> bytes:
@@ -119,7 +178,12 @@ def line(record: Record, status: int, sent: int, result: str, now: float, *, wal
 
 @lru_cache(KEPT)
 def _request(method: bytes, path: bytes) -> bytes:
-    quoted = orjson.dumps(path.decode("latin-1"))
+    text = path.decode("latin-1")
+    quoted = orjson.dumps(text)
+    while len(quoted) > MAX_QUOTED_BYTES:
+        # No character takes more than six bytes: what is cut away was too much in any case.
+        text = text[: -((len(quoted) - MAX_QUOTED_BYTES + 5) // 6)]
+        quoted = orjson.dumps(text)
     return b'","method":"%b","path":%b,"status":' % (method, quoted)
 
 

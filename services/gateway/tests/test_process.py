@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
+from gateway.descriptors import RESERVE, fitting, needed
 from gateway.retired import Retired
 from gateway.supervisor import Child, answer_supervisor
 from nacos_client import NacosSettings
@@ -51,12 +52,16 @@ def environment(cache, port: int, admin: int, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A gateway whose output goes to a file; ended with the block, whatever happens in it."""
+def running(log: Path, env: dict[str, str], before: str = ":") -> Iterator[subprocess.Popen]:
+    """A gateway in a group of its own whose output goes to a file; ended with the block.
+
+    What is to be done before it starts is a line of shell.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway"], stdout=output, stderr=output, env=env
-        )
+            ["sh", "-c", f'{before}; exec "$0" -m gateway', sys.executable],
+            stdout=output, stderr=output, env=env, start_new_session=True,
+        )  # fmt: skip
         try:
             yield process
         finally:
@@ -149,6 +154,162 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
         (200, SERVICE, 1)
     }
+
+
+@pytest.mark.timeout(120)
+async def test_a_sigterm_to_the_whole_group_is_one_to_the_supervisor(world, tmp_path):
+    """As systemd sends it: workers serve on while the supervisor drains, then all end."""
+    await seed(tmp_path, await world.instance())
+    port, admin = free_port(), free_port()
+    env = environment(tmp_path, port, admin, GATEWAY_WORKERS="2")
+    with running(tmp_path / "log", {**env, "DRAIN_SECONDS": "3"}) as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+            await ready(http, admin, process)
+            workers = children(process.pid)
+
+            os.killpg(process.pid, signal.SIGTERM)
+
+            readiness = f"http://127.0.0.1:{admin}/readyz"
+            async with asyncio.timeout(10):
+                while (await http.get(readiness)).status_code != 503:  # noqa: ASYNC110 - as below
+                    await asyncio.sleep(0.01)
+            statuses = []
+            for _ in range(30):
+                async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+                    answer = await client.get(f"http://127.0.0.1:{port}/{SERVICE}/x")
+                    statuses.append(answer.status_code)
+            assert set(statuses) == {200}
+            assert children(process.pid) == workers
+        assert await asyncio.to_thread(process.wait, 30) == 0
+        assert not any(map(alive, workers))
+
+
+@pytest.mark.timeout(120)
+async def test_workers_end_with_their_supervisor(world, tmp_path):
+    """Killed, it tells them nothing; nobody would ever stop them."""
+    port, admin = free_port(), free_port()
+    env = environment(tmp_path, port, admin, GATEWAY_WORKERS="2")
+    with running(tmp_path / "log", env) as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+        workers = children(process.pid)
+
+        process.kill()
+
+        await world.until(lambda: not any(map(alive, workers)), "the workers' end")
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_that_dies_during_a_replacement_is_replaced_at_once(world, tmp_path):
+    """The old worker, which still answers, does not hold up what follows the new one."""
+    stuck = world.answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n?")
+    await seed(tmp_path, await world.instance(stuck))
+    port, admin = free_port(), free_port()
+    env = environment(tmp_path, port, admin, GATEWAY_WORKERS="2")
+    with running(tmp_path / "log", env) as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+        first = children(process.pid)
+        request = f"GET /{SERVICE}/x HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+        idle, clients = [], []
+        for _ in range(16):  # so many that both workers have some
+            for sent in (b"", request):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                clients.append(writer)
+                writer.write(sent)
+                if sent:
+                    await reader.readuntil(b"?")
+                else:
+                    idle.append(reader)
+        process.send_signal(signal.SIGHUP)
+        await world.until(lambda: any(one.at_eof() for one in idle), "the end of an idle client")
+        (new,) = children(process.pid) - first
+
+        os.kill(new, signal.SIGKILL)
+
+        await world.until(lambda: bool(children(process.pid) - first - {new}), "its successor")
+        assert first <= children(process.pid), "the old one still answers"
+        for writer in clients:
+            writer.close()
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 60) == 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_open_file_limit_is_raised_for_all_clients(world, tmp_path, workers):
+    """A soft limit below what GATEWAY_MAX_CONNECTIONS takes is raised, and nobody is refused."""
+    await seed(tmp_path, await world.instance())
+    port, admin = free_port(), free_port()
+    count = 300
+    env = environment(
+        tmp_path, port, admin, GATEWAY_WORKERS=str(workers), GATEWAY_MAX_CONNECTIONS=str(count)
+    )
+    soft = count // 2
+    with running(tmp_path / "log", env, f"ulimit -Sn {soft}") as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+        statuses = await statuses_of_many(world, port, count)
+        assert process.poll() is None
+
+    assert statuses == [200] * count
+    assert not warnings(tmp_path / "log")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_no_more_clients_are_taken_than_there_are_open_files(world, tmp_path, workers):
+    """A hard limit that is too small is said once, and those above it get the edge's 503."""
+    await seed(tmp_path, await world.instance())
+    port, admin = free_port(), free_port()
+    env = environment(tmp_path, port, admin, GATEWAY_WORKERS=str(workers))
+    limit = 400
+    allowed = fitting(10_000, limit)
+    with running(tmp_path / "log", env, f"ulimit -n {limit}") as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+        before = children(process.pid)
+        statuses = await statuses_of_many(world, port, allowed * workers + 20)
+        assert process.poll() is None
+        assert children(process.pid) == before, "a worker ended"
+
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) <= allowed * workers
+    if workers == 1:
+        assert statuses == [200] * allowed + [503] * 20
+    (said,) = warnings(tmp_path / "log")
+    assert said["GATEWAY_MAX_CONNECTIONS"] == 10_000
+    assert said["clients_per_worker"] == allowed
+    assert said["open_files"] == limit
+
+
+@pytest.mark.parametrize("limit", [1, RESERVE, 1000, 1024, 20_255, 20_256, 1_048_576])
+def test_clients_fit_the_open_file_limit(limit):
+    """As many as are wanted or have room, and one more has none; a gateway takes one at least."""
+    taken = fitting(10_000, limit)
+
+    assert 1 <= taken <= 10_000
+    assert needed(taken) <= limit or taken == 1
+    assert needed(taken + 1) > limit or taken == 10_000
+
+
+async def statuses_of_many(world, port: int, count: int) -> list[int]:
+    """What clients are answered that come one after the other, and stay."""
+    statuses = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        world.stack.callback(writer.close)
+        writer.write(f"GET /{SERVICE}/x HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+        statuses.append(int(head.split(b" ")[1]))
+    return statuses
+
+
+def warnings(log: Path) -> list[dict[str, object]]:
+    """What was said of open files."""
+    lines = [json.loads(line) for line in log.read_bytes().splitlines() if line.startswith(b"{")]
+    return [line for line in lines if line["event"] == "open_files_limit_clients"]
 
 
 async def test_the_data_port_is_as_the_environment_says(world, tmp_path, certificate):

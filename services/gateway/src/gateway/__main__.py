@@ -17,10 +17,11 @@ from service_kit import Health, Listener, configure_logs, read_env, run, serve
 
 from gateway.admin import Workers, create_app
 from gateway.datapath import bind, data_path
+from gateway.descriptors import fitting, needed, raise_limit
 from gateway.metrics import GatewayMetrics
 from gateway.settings import Settings
 from gateway.state import Worker
-from gateway.supervisor import ANSWER_SECONDS, DRAINED, FDS, Supervisor, answer_supervisor
+from gateway.supervisor import ANSWER_SECONDS, DRAINED, FDS, STOP, Supervisor, answer_supervisor
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
@@ -47,6 +48,7 @@ async def main() -> None:
     """Build everything and serve until told to stop."""
     settings, nacos_settings = read_env(Settings, NacosSettings)
     configure_logs(settings)
+    settings = within_limit(settings)
     async with Nacos(nacos_settings) as nacos:
         if FDS in os.environ:
             await work(settings, nacos)
@@ -58,9 +60,27 @@ async def main() -> None:
                 metrics = GatewayMetrics(lambda: [worker.describe()])
                 await administer(settings, nacos, port, Alone(worker), metrics)
         else:
-            supervisor = Supervisor(listening(settings), os.environ)
+            # They inherit the open-file limit, and what it allows: it is said once.
+            allowed = {"GATEWAY_MAX_CONNECTIONS": str(settings.max_connections)}
+            supervisor = Supervisor(listening(settings), {**os.environ, **allowed})
             metrics = GatewayMetrics(lambda: supervisor.states)
             await administer(settings, nacos, supervisor, supervisor, metrics)
+
+
+def within_limit(settings: Settings) -> Settings:
+    """Raise the open-file limit for the clients of a worker, or take as many as it allows."""
+    wanted = settings.max_connections
+    limit = raise_limit(needed(wanted))
+    allowed = fitting(wanted, limit)
+    if allowed < wanted:
+        _log.warning(
+            "open_files_limit_clients",
+            extra={
+                "GATEWAY_MAX_CONNECTIONS": wanted, "clients_per_worker": allowed,
+                "open_files": limit, "open_files_needed": needed(wanted),
+            },
+        )  # fmt: skip
+    return settings.model_copy(update={"max_connections": allowed})
 
 
 def listening(settings: Settings) -> list[socket.socket]:
@@ -74,14 +94,13 @@ def listening(settings: Settings) -> list[socket.socket]:
 
 
 async def work(settings: Settings, nacos: Nacos) -> None:
-    """Serve one of several data paths until SIGTERM or the supervisor's end."""
+    """Serve one of several data paths until the supervisor says so, or is gone."""
     listen, line = (socket.socket(fileno=int(fd)) for fd in os.environ[FDS].split(","))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # A Ctrl-C reaches the whole group; the supervisor decides when its workers end.
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    loop.add_signal_handler(STOP, stop.set)
+    for meant_for_the_supervisor in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(meant_for_the_supervisor, lambda: None)
     async with data_path(settings, nacos, listen) as (port, worker):
         worker.keep_drained(json.loads(os.environ[DRAINED]))
         await port.open()

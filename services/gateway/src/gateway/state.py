@@ -53,7 +53,7 @@ class Worker:
                 if service is None:
                     return False
                 if do == "drain":
-                    return service.pool.drain(address, drained=bool(command["drained"]))
+                    return _drain(service, address, drained=bool(command["drained"]))
                 return service.pool.restore(address, self._core.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
@@ -131,6 +131,17 @@ class Worker:
             "refused_connections": [(self._port.refused,)],
             "access_log_dropped": [(self._log.dropped if self._log else 0,)],
         }
+
+
+def _drain(service: Service, address: str, *, drained: bool) -> bool:
+    """Keep an instance out of traffic, or let it back; one that is awaited need not be there."""
+    pool = service.pool
+    awaited = address in pool.drained()
+    if pool.drain(address, drained=drained):
+        return True
+    if awaited and drained:
+        pool.keep_drained([address])
+    return awaited
 
 
 def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:

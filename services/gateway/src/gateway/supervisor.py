@@ -3,6 +3,9 @@
 The kernel spreads connections over one listening socket for each worker (SO_REUSEPORT). The sockets
 belong to the supervisor and outlive the processes: a connection that arrives while a worker is
 being replaced waits in the queue of its socket, and the next worker takes it.
+
+When a worker ends is the supervisor's decision alone: SIGTERM may reach the whole group (systemd,
+Ctrl-C), and workers are to serve while the supervisor withdraws and drains.
 """
 
 import asyncio
@@ -22,6 +25,8 @@ FDS = "GATEWAY_WORKER_FDS"
 """Environment of a worker: its listening socket and its line to the supervisor."""
 DRAINED = "GATEWAY_WORKER_DRAINED"
 """Environment of a worker: the instances, by service, that an operator has drained."""
+STOP = signal.SIGUSR1
+"""Has a worker drain and end; so does the end of its line to the supervisor."""
 READY_SECONDS = 30.0
 ANSWER_SECONDS = 2.0
 EXIT_SECONDS = 40.0
@@ -104,7 +109,7 @@ class Child:
     async def stop(self) -> None:
         """Let it drain, tell what it counted, and end; after 40 s, make it."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
+            self.process.send_signal(STOP)
         try:
             async with asyncio.timeout(EXIT_SECONDS):
                 await self.process.wait()
@@ -170,9 +175,11 @@ class Supervisor:
     async def roll(self) -> None:
         """Replace the workers one after the other: the new one serves before the old one drains."""
         async with self._rolling:
-            for slot, old in enumerate(self._children):
-                if not await self._refill(slot):
-                    return
+            for slot in range(len(self._children)):
+                async with self._starting:
+                    old = self._children[slot]
+                    if not await self._refill(slot):
+                        return
                 if old is not None:
                     self._leaving.add(old)
                     await old.stop()
@@ -217,7 +224,7 @@ class Supervisor:
             for slot, child in enumerate(self._children):
                 if child is not None and child.process.returncode is not None:
                     _log.error("worker_ended", extra={"code": child.process.returncode})
-                    async with self._rolling:
+                    async with self._starting:  # not `_rolling`: an old worker takes long to end
                         if self._children[slot] is child and await self._refill(slot):
                             self._retire(child)
             children = [*self._children, *self._leaving]
@@ -227,8 +234,7 @@ class Supervisor:
     async def _refill(self, slot: int) -> bool:
         """Put a new worker on a socket; if it does not come up, everything stays as it is."""
         try:
-            async with self._starting:
-                await self._fill(slot)
+            await self._fill(slot)
         except (OSError, TimeoutError) as error:
             _log.error("worker_not_started", extra={"slot": slot, "reason": str(error)})
             await asyncio.sleep(RESPAWN_SECONDS)

@@ -88,7 +88,8 @@ async def test_an_answer_that_has_begun_ends_an_ejection(world, raw):
 
     instances = [await world.instance(long) for _ in range(2)]
     gateway = await world.gateway(
-        *instances, table=Table(base=Route("by-name", "", upgrade=True, idempotent=(b"GET",)))
+        *instances,
+        table=Table(base=Route("by-name", "", upgrade=True, idempotent=frozenset({b"GET"}))),
     )
     member = put_out(gateway, instances[0])
     wire = await gateway.connect()

@@ -405,6 +405,19 @@ def test_the_head_of_an_answer_ends_an_ejection():
     assert member.in_flight == 0
 
 
+def test_the_end_of_an_answer_does_not_end_an_ejection_that_came_after_its_head():
+    """What began hours ago proves nothing now."""
+    pool = pool_of(2)
+    member = eject(pool, 1, Outcome.REFUSED)
+    stream = tries()
+    assert pool.pick(stream, 60.0, 0.0) is member
+    pool.vouch(stream, 60.1)
+
+    eject(pool, 1, Outcome.REFUSED, 70.0)
+    pool.record(stream, Outcome.ANSWERED, 70.1, 0.0, took=0.1)
+    assert member.conduct.cause is Cause.REFUSED
+
+
 def test_an_attempt_that_was_left_says_how_slow_the_instance_is_at_least():
     """A hung instance loses its traffic though no client waits long; a quick one loses nothing."""
     pool = pool_of(2)

@@ -120,8 +120,7 @@ class Pool:
         member = tries.current
         if member is None or not tries.ejected:
             return
-        if tries.probe:
-            tries.probe = member.conduct.probing = False
+        tries.ejected = tries.probe = False  # it proves nothing about what comes later
         if member.conduct.cause is not None:
             self._restore(member, now)
 

@@ -234,8 +234,7 @@ class Attempts:
     def answering(self, now: float) -> None:
         """The head is here: whatever follows, the instance serves."""
         self._record.head_at = now
-        if self._terms.tries.ejected:
-            self._terms.service.pool.vouch(self._terms.tries, now)
+        self._terms.service.pool.vouch(self._terms.tries, now)
 
     def give_up(self, outcome: Outcome, now: float) -> None:
         """The attempt took too long."""

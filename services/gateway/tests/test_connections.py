@@ -49,6 +49,20 @@ async def narrow(world, behaviour) -> Narrow:
     return Narrow(world, await world.instance(behaviour))
 
 
+def lost_race(world, go: asyncio.Event):
+    """The first connection ends as its second request comes; others answer once `go` is set."""
+
+    async def behaviour(instance, wire):
+        if instance.connections == 1:
+            await instance.take(wire)
+            wire.send(world.OK)
+            await instance.take(wire)
+            return
+        await world.answering_after(go)(instance, wire)
+
+    return behaviour
+
+
 async def test_every_request_of_a_burst_gets_a_connection_if_all_are_needed(world):
     """An instance that answers none before it has all: 90 connections are dialled, not 8."""
     go = asyncio.Event()
@@ -182,15 +196,7 @@ async def test_the_free_retry_waits_for_a_new_connection(world):
     """A connection that is given back could be dying too; it serves only after the dial failed."""
     go = asyncio.Event()
 
-    async def behaviour(instance, wire):
-        if instance.connections == 1:
-            await instance.take(wire)
-            wire.send(world.OK)
-            await instance.take(wire)
-            return
-        await world.answering_after(go)(instance, wire)
-
-    place = await narrow(world, behaviour)
+    place = await narrow(world, lost_race(world, go))
     table = Table(base=Route("by-name", "", timeout=2.0))
     gateway = await world.gateway(place.instance, limits=Limits(connect=0.4), table=table)
     first = asyncio.create_task(gateway.call("/first"))
@@ -257,18 +263,7 @@ async def test_the_free_retry_keeps_its_place(world):
     """An instance that takes one request at a time gets no second one when the race is lost."""
     go = asyncio.Event()
 
-    async def one_race(instance, wire):
-        if instance.connections == 1:
-            await instance.take(wire)
-            wire.send(world.OK)
-            await instance.take(wire)
-            return
-        while True:
-            await instance.take(wire)
-            await go.wait()
-            wire.send(world.OK)
-
-    instance = await world.instance(one_race)
+    instance = await world.instance(lost_race(world, go))
     gateway = await world.gateway(instance)
     (member,) = gateway.service.pool.members.values()
     member.limit = 1

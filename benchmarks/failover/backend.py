@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from nacos_client import Announcement, Nacos, NacosSettings
 from pydantic import Field
-from service_kit import Health, ProcessSettings, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, ProcessSettings, configure_logs, read_env, run, serve
 from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.gateway.peers import METADATA
@@ -35,7 +35,7 @@ class Settings(ProcessSettings):
 class Backend:
     """The application: pure ASGI, because a reset needs the connection itself."""
 
-    def __init__(self, name: str, journal: Path, health: Health, entry: Announcement) -> None:
+    def __init__(self, name: str, journal: Path, health: HealthChecks, entry: Announcement) -> None:
         self._name = name
         self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._health = health
@@ -107,7 +107,7 @@ async def main() -> None:
     """Serve as one instance, announced in Nacos, until told to stop."""
     settings, nacos_settings = read_env(Settings, NacosSettings)
     configure_logs(settings)
-    health = Health(settings.service_name, "1")
+    health = HealthChecks(settings.service_name, "1")
     async with Nacos(nacos_settings) as nacos:
         entry = nacos.announcement(settings.service_name, port=settings.port, metadata=METADATA)
         app = Backend(settings.host, settings.journal, health, entry)

@@ -9,10 +9,10 @@ import httpx
 from fastapi import FastAPI
 from service_kit import (
     Edge,
-    Health,
+    HealthChecks,
     ProcessSettings,
+    add_health,
     configure_logs,
-    install,
     read_env,
     run,
     serve,
@@ -69,9 +69,9 @@ class RecordedListener:
 async def main() -> None:
     (settings,) = read_env(ProcessSettings)
     configure_logs(settings)
-    health = Health(settings.service_name, "0")
+    health = HealthChecks(settings.service_name, "0")
     app = FastAPI()
-    install(app, health)
+    add_health(app, health)
 
     @app.get("/slow")
     async def slow(seconds: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
-from service_kit import Edge, Health, Problem, install, logs, require_json
+from service_kit import Edge, HealthChecks, Problem, add_health, logs, require_json
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -24,14 +24,14 @@ class Number(BaseModel):
 
 
 @pytest.fixture
-def health() -> Health:
-    return Health("test", "1.2.3")
+def health() -> HealthChecks:
+    return HealthChecks("test", "1.2.3")
 
 
 @pytest.fixture
 async def client(health):
     app = FastAPI()
-    install(app, health)
+    add_health(app, health)
 
     @app.post("/echo")
     async def echo(request: Request) -> dict[str, object]:

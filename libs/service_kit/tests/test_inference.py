@@ -12,15 +12,15 @@ import pytest
 from fastapi import FastAPI
 from service_kit import (
     Edge,
-    Health,
+    HealthChecks,
     Inferred,
     ModelSpec,
     Stages,
     Tensor,
     TensorSpec,
     Workers,
+    add_health,
     add_inference,
-    install,
 )
 
 pytestmark = pytest.mark.anyio
@@ -74,8 +74,8 @@ def workers():
 @pytest.fixture
 async def client(model, workers) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    health = Health("test", "0")
-    install(app, health)
+    health = HealthChecks("test", "0")
+    add_health(app, health)
     add_inference(app, model, health, workers, Stages(model.spec.version))
     transport = httpx.ASGITransport(Edge(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -9,7 +9,7 @@ from car_evaluation_model import Model, load
 from classifier.app import create_app
 from classifier.engine import Engine
 from classifier.settings import ServingConfig
-from service_kit import Health, Workers
+from service_kit import HealthChecks, Workers
 
 
 @dataclass
@@ -56,7 +56,11 @@ def workers() -> Iterator[Workers]:
 @pytest.fixture
 def app(engine: Engine, live: Live, workers: Workers):
     return create_app(
-        engine, live, Health("car-evaluation", "0"), workers, cors_origins=["https://a.example"]
+        engine,
+        live,
+        HealthChecks("car-evaluation", "0"),
+        workers,
+        cors_origins=["https://a.example"],
     )
 
 

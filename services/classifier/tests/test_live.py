@@ -14,7 +14,7 @@ from classifier.schemas import EXAMPLE
 from classifier.settings import DATA_ID, Settings
 from nacos_client.testing import FakeNacos
 from prometheus_client import REGISTRY
-from service_kit import Health, Workers
+from service_kit import HealthChecks, Workers
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings.model_validate({})
@@ -44,7 +44,7 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
     async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, SETTINGS, model.version, tasks)
         engine = Engine(model, in_force)
-        app = create_app(engine, in_force, Health("car-evaluation", "0"), workers)
+        app = create_app(engine, in_force, HealthChecks("car-evaluation", "0"), workers)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 

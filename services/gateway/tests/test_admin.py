@@ -11,7 +11,7 @@ from gateway.admin import create_app
 from gateway.datapath import data_path
 from gateway.settings import Settings
 from nacos_client.testing import FakeNacos
-from service_kit import Health
+from service_kit import HealthChecks
 
 pytestmark = pytest.mark.anyio
 SERVICE = "car-evaluation"
@@ -26,7 +26,7 @@ async def admin_of(fake: FakeNacos):
     settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         worker.keep_drained({SERVICE: [ADDRESS]})
-        app = create_app(Alone(worker), Health("gateway", "1"), version="1", token=None)
+        app = create_app(Alone(worker), HealthChecks("gateway", "1"), version="1", token=None)
         transport = httpx.ASGITransport(app)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:

@@ -27,7 +27,7 @@ from nacos_client.ports import ServiceKey
 from nacos_client.store import Store
 from nacos_client.testing import FakeNacos
 from prometheus_client import CollectorRegistry, generate_latest
-from service_kit import Health
+from service_kit import HealthChecks
 
 pytestmark = pytest.mark.anyio
 SERVICE = "car-evaluation"
@@ -56,7 +56,7 @@ async def gateway_on(fake: FakeNacos, *, token: str | None = None):
     settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         await port.open()
-        app = create_app(Alone(worker), Health("gateway", "1"), version="1", token=token)
+        app = create_app(Alone(worker), HealthChecks("gateway", "1"), version="1", token=token)
         host, number = port.address
         try:
             async with (

@@ -12,7 +12,7 @@ from kmeans.live import follow
 from kmeans.schemas import EXAMPLE
 from kmeans.settings import DATA_ID, Settings
 from nacos_client.testing import FakeNacos
-from service_kit import Health, Workers
+from service_kit import HealthChecks, Workers
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings.model_validate({})
@@ -34,7 +34,7 @@ async def test_a_published_document_changes_answers_and_metadata():
     workers = Workers("live", threads=1, queue_limit=8, prepare=prepare_thread)
     async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, SETTINGS, tasks)
-        app = create_app(in_force, Health("skl-kmeans", "0"), workers)
+        app = create_app(in_force, HealthChecks("skl-kmeans", "0"), workers)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 

@@ -10,7 +10,7 @@ from service_kit.bodies import (
 )
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, Edge
-from service_kit.health import Check, Health, State, install
+from service_kit.health import Check, HealthChecks, State, add_health
 from service_kit.inference import add_inference
 from service_kit.logs import configure_logs
 from service_kit.page import add_page
@@ -27,7 +27,7 @@ __all__ = [
     "MAX_BODY_BYTES",
     "Check",
     "Edge",
-    "Health",
+    "HealthChecks",
     "Inferred",
     "Listener",
     "ModelSpec",
@@ -44,10 +44,10 @@ __all__ = [
     "TensorSpec",
     "Workers",
     "add_docs",
+    "add_health",
     "add_inference",
     "add_page",
     "configure_logs",
-    "install",
     "invalid",
     "is_json",
     "json_body",

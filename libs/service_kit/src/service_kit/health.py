@@ -21,7 +21,7 @@ State = dict[str, Any]
 Check = Callable[[], State]
 
 
-class Health:
+class HealthChecks:
     """What the service is, whether it wants traffic, and the state of its parts.
 
     A check is a plain read of a state that somebody else keeps: it neither waits nor calls anybody.
@@ -89,7 +89,7 @@ def _run(check: Check) -> State:
     return state
 
 
-def install(app: FastAPI, health: Health) -> None:
+def add_health(app: FastAPI, health: HealthChecks) -> None:
     """Add the routes of health, metrics and actuator, and make every error a problem document."""
     install_problems(app)
     router = APIRouter(tags=["operations"])

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from service_kit.bodies import json_body, require_json
-from service_kit.health import Health
+from service_kit.health import HealthChecks
 from service_kit.problem import Problem, problems, shown
 from service_kit.stages import Stages
 from service_kit.tensors import (
@@ -45,7 +45,7 @@ class Model(Protocol):
 
 
 def add_inference(
-    app: FastAPI, model: Model, health: Health, workers: Workers, stages: Stages
+    app: FastAPI, model: Model, health: HealthChecks, workers: Workers, stages: Stages
 ) -> None:
     """Add the protocol's routes for one model.
 
@@ -163,7 +163,7 @@ def _described(tensor: TensorSpec) -> dict[str, Any]:
     return described | ({"parameters": tensor.parameters} if tensor.parameters else {})
 
 
-def _ready(body: Mapping[str, Any], health: Health) -> Response:
+def _ready(body: Mapping[str, Any], health: HealthChecks) -> Response:
     is_ready, _ = health.report()
     content = orjson.dumps({**body, "ready": is_ready})
     return Response(content, 200 if is_ready else 503, media_type="application/json")

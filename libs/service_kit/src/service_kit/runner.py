@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from service_kit.health import Health
+from service_kit.health import HealthChecks
 from service_kit.http import BoundedHttp, close_late
 from service_kit.settings import ProcessSettings
 
@@ -67,7 +67,7 @@ async def serve(
     app: ASGIApp,
     settings: ProcessSettings,
     *,
-    health: Health,
+    health: HealthChecks,
     presence: Presence | None = None,
     listeners: Sequence[Listener] = (),
 ) -> None:
@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         settings: ProcessSettings,
-        health: Health,
+        health: HealthChecks,
         presence: Presence | None,
         listeners: Sequence[Listener],
     ) -> None:

@@ -5,7 +5,7 @@ import logging
 
 from car_evaluation_model import ModelError, load
 from nacos_client import Nacos, NacosSettings
-from service_kit import Health, Workers, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, Workers, configure_logs, read_env, run, serve
 
 from classifier.app import create_app
 from classifier.engine import Engine
@@ -28,7 +28,7 @@ async def main() -> None:
     except ModelError as error:
         _log.critical("unusable_model", extra={"kind": type(error).__name__, "reason": str(error)})
         raise SystemExit(UNUSABLE_MODEL) from error
-    health = Health(settings.service_name, VERSION)
+    health = HealthChecks(settings.service_name, VERSION)
     health.about["model"] = {"version": model.version, "sha256": model.sha256}
     health.add("model", lambda: {"ok": True, "version": model.version, "sha256": model.sha256})
     workers = Workers("rows", threads=1, queue_limit=64)

@@ -10,14 +10,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from service_kit import (
     Edge,
-    Health,
+    HealthChecks,
     Shortcut,
     Stages,
     Workers,
     add_docs,
+    add_health,
     add_inference,
     add_page,
-    install,
     json_body,
     problems,
     require_json,
@@ -46,7 +46,7 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 def create_app(
     engine: Engine,
     config: Callable[[], ServingConfig],
-    health: Health,
+    health: HealthChecks,
     workers: Workers,
     *,
     cors_origins: Sequence[str] = (),
@@ -68,7 +68,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    install(app, health)
+    add_health(app, health)
     add_docs(app)
     reader = RowReader(engine.model)
     stages = Stages(engine.model.version)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nacos_client import Nacos, NacosSettings
 from prometheus_client import REGISTRY
-from service_kit import Health, Listener, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, Listener, configure_logs, read_env, run, serve
 
 from gateway.admin import Workers, create_app
 from gateway.datapath import bind, data_path
@@ -118,7 +118,7 @@ async def administer(
     settings: Settings, nacos: Nacos, listener: Listener, workers: Workers, metrics: GatewayMetrics
 ) -> None:
     """Serve the admin port, and through the listener the data port."""
-    health = Health(settings.service_name, VERSION)
+    health = HealthChecks(settings.service_name, VERSION)
     health.show(lambda: nacos.states)
 
     def known() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI, Header
-from service_kit import Health, Problem, add_docs, install
+from service_kit import HealthChecks, Problem, add_docs, add_health
 
 Command = Mapping[str, Any]
 
@@ -20,7 +20,9 @@ class Workers(Protocol):
         """Send a command to every worker and return each one's answer."""
 
 
-def create_app(workers: Workers, health: Health, *, version: str, token: str | None) -> FastAPI:
+def create_app(
+    workers: Workers, health: HealthChecks, *, version: str, token: str | None
+) -> FastAPI:
     """Return the application of the admin port.
 
     Args:
@@ -36,7 +38,7 @@ def create_app(workers: Workers, health: Health, *, version: str, token: str | N
         docs_url=None,
         redoc_url=None,
     )
-    install(app, health)
+    add_health(app, health)
     add_docs(app)
 
     def authorised(authorization: Annotated[str, Header()] = "") -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from nacos_client import Nacos, NacosSettings
-from service_kit import Health, Workers, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, Workers, configure_logs, read_env, run, serve
 
 from kmeans.app import create_app
 from kmeans.clustering import prepare_thread, self_check
@@ -32,7 +32,7 @@ async def main() -> None:
     except RuntimeError as error:
         _log.critical("self_check_failed", extra={"reason": str(error)})
         raise SystemExit(WRONG_LIBRARIES) from error
-    health = Health(settings.service_name, VERSION)
+    health = HealthChecks(settings.service_name, VERSION)
     async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, settings, tasks)
         health.show(lambda: nacos.states)

@@ -8,15 +8,15 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from service_kit import (
     Edge,
-    Health,
+    HealthChecks,
     Problem,
     Shortcut,
     Stages,
     Workers,
     add_docs,
+    add_health,
     add_inference,
     add_page,
-    install,
     json_body,
     problems,
     require_json,
@@ -36,7 +36,7 @@ SVG = "image/svg+xml"
 
 def create_app(
     in_force: Callable[[], InForce],
-    health: Health,
+    health: HealthChecks,
     workers: Workers,
     *,
     max_fit_seconds: float = MAX_FIT_SECONDS,
@@ -56,7 +56,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    install(app, health)
+    add_health(app, health)
     add_docs(app)
     stages = Stages(VERSION)
     health.measure(stages.collect)

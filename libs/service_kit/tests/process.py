@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 from service_kit import (
-    Edge,
     HealthChecks,
     ProcessSettings,
+    RequestEdge,
     add_health,
     configure_logs,
     read_env,
@@ -80,7 +80,7 @@ async def main() -> None:
         return "done"
 
     await serve(
-        Edge(app),
+        RequestEdge(app),
         settings,
         health=health,
         presence=RecordedPresence(settings.port),

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
-from service_kit import Edge, HealthChecks, Problem, add_health, logs, require_json
+from service_kit import HealthChecks, Problem, RequestEdge, add_health, logs, require_json
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -56,7 +56,7 @@ async def client(health):
     async def busy() -> None:
         raise Problem(503, "later", type="overloaded", headers={"Retry-After": "7"}, extra=1)
 
-    transport = httpx.ASGITransport(Edge(app, max_body_bytes=LIMIT))
+    transport = httpx.ASGITransport(RequestEdge(app, max_body_bytes=LIMIT))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
@@ -263,7 +263,7 @@ async def test_client_that_goes_away_is_no_error(caplog):
         "headers": [(b"content-length", b"5")],
     }
     async with asyncio.timeout(10):
-        await Edge(application)(scope, receive, send)
+        await RequestEdge(application)(scope, receive, send)
     assert not caplog.records
 
 
@@ -285,7 +285,7 @@ async def test_trace_of_the_caller_is_that_of_the_log(given, known):
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    transport = httpx.ASGITransport(Edge(application))
+    transport = httpx.ASGITransport(RequestEdge(application))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         await asyncio.create_task(client.get("/", headers={"traceparent": given}))
 

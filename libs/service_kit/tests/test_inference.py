@@ -11,14 +11,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from service_kit import (
-    Edge,
     HealthChecks,
     Inferred,
     ModelSpec,
+    RequestEdge,
     Stages,
     Tensor,
     TensorSpec,
-    Workers,
+    ThreadPool,
     add_health,
     add_inference,
 )
@@ -65,19 +65,19 @@ def model() -> WordModel:
 
 
 @pytest.fixture
-def workers():
-    workers = Workers("inference", threads=1, queue_limit=0)
-    yield workers
-    workers.close()
+def threads():
+    threads = ThreadPool("inference", threads=1, queue_limit=0)
+    yield threads
+    threads.close()
 
 
 @pytest.fixture
-async def client(model, workers) -> AsyncIterator[httpx.AsyncClient]:
+async def client(model, threads) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     health = HealthChecks("test", "0")
     add_health(app, health)
-    add_inference(app, model, health, workers, Stages(model.spec.version))
-    transport = httpx.ASGITransport(Edge(app))
+    add_inference(app, model, health, threads, Stages(model.spec.version))
+    transport = httpx.ASGITransport(RequestEdge(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
@@ -247,12 +247,12 @@ async def test_what_is_declared_not_to_be_json_is_refused(client, declared, stat
     assert answer.status_code == status
 
 
-async def test_a_large_body_is_read_by_a_worker(client, workers):
+async def test_a_large_body_is_read_by_a_worker(client, threads):
     """While the only worker is busy, a large body is told to come back and a small one answered."""
     gate = threading.Event()
     large = request(parameters={"padding": "x" * 70_000})
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(workers.run(lambda: gate.wait(30)))
+        tasks.create_task(threads.run(lambda: gate.wait(30)))
         await asyncio.sleep(0)
         busy = await client.post(URL, content=large)
         small = await client.post(URL, content=request())

@@ -9,7 +9,7 @@ from car_evaluation_model import Model, load
 from classifier.app import create_app
 from classifier.engine import Engine
 from classifier.settings import ServingConfig
-from service_kit import HealthChecks, Workers
+from service_kit import HealthChecks, ThreadPool
 
 
 @dataclass
@@ -46,20 +46,20 @@ def engine(model: Model, live: Live) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
+def threads() -> Iterator[ThreadPool]:
     """As many as the process has."""
-    workers = Workers("test", threads=1, queue_limit=64)
-    yield workers
-    workers.close()
+    threads = ThreadPool("test", threads=1, queue_limit=64)
+    yield threads
+    threads.close()
 
 
 @pytest.fixture
-def app(engine: Engine, live: Live, workers: Workers):
+def app(engine: Engine, live: Live, threads: ThreadPool):
     return create_app(
         engine,
         live,
         HealthChecks("car-evaluation", "0"),
-        workers,
+        threads,
         cors_origins=["https://a.example"],
     )
 

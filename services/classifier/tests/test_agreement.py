@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from car_evaluation_model import Model, encode, rank
-from classifier.hot import FastRows
+from classifier.fast_path import FastRows
 
 pytestmark = pytest.mark.anyio
 SEED = int(os.environ.get("SEED", "20261122"))

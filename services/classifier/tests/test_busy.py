@@ -19,12 +19,12 @@ CALLERS = 100
 
 
 @asynccontextmanager
-async def busy(workers) -> AsyncIterator[None]:
+async def busy(threads) -> AsyncIterator[None]:
     """Keep the only thread at work, and every place in its queue taken, within the context."""
     gate = threading.Event()
     async with asyncio.TaskGroup() as tasks:
         for _ in range(1 + QUEUE):
-            tasks.create_task(workers.run(lambda: gate.wait(30)))
+            tasks.create_task(threads.run(lambda: gate.wait(30)))
         await asyncio.sleep(0)
         try:
             yield
@@ -58,28 +58,28 @@ def tensors(rows: int) -> dict[str, object]:
     ],
     ids=["charset", "spelling", "long-way", "cross-origin"],
 )
-async def test_small_predictions_wait_for_nobody(client, workers, query, headers):
+async def test_small_predictions_wait_for_nobody(client, threads, query, headers):
     """A hundred callers with a row each are all answered, however they ask."""
     content = json.dumps({"inputs": [EXAMPLE]})
-    async with busy(workers):
+    async with busy(threads):
         found = await statuses(client, PREDICT, content=content, params=query, headers=headers)
 
     assert found == {200}
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
-async def test_few_rows_of_v2_wait_for_nobody(client, workers, rows):
+async def test_few_rows_of_v2_wait_for_nobody(client, threads, rows):
     """A hundred V2 callers with few rows each are all answered."""
-    async with busy(workers):
+    async with busy(threads):
         found = await statuses(client, V2, json=tensors(rows))
 
     assert found == {200}
 
 
-async def test_more_take_their_turn(client, workers):
+async def test_more_take_their_turn(client, threads):
     """Rows past either bound are left to the worker: its queue is full, so they are told 503."""
     rows = [EXAMPLE] * (SMALL_BODY_BYTES // 50)
-    async with busy(workers):
+    async with busy(threads):
         tensor = await client.post(V2, json=tensors(FEW_ROWS + 1))
         long_way = await client.post(PREDICT, json={"inputs": rows}, params={"probabilities": "1"})
 

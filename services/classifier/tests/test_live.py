@@ -11,13 +11,13 @@ from classifier.app import create_app
 from classifier.engine import Engine
 from classifier.live import follow
 from classifier.schemas import EXAMPLE
-from classifier.settings import DATA_ID, Settings
+from classifier.settings import DATA_ID, ClassifierSettings
 from nacos_client.testing import FakeNacos
 from prometheus_client import REGISTRY
-from service_kit import HealthChecks, Workers
+from service_kit import HealthChecks, ThreadPool
 
 pytestmark = pytest.mark.anyio
-SETTINGS = Settings.model_validate({})
+SETTINGS = ClassifierSettings.model_validate({})
 ROWS = 3
 
 
@@ -39,12 +39,12 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
     A document that is no configuration is kept out: the one before stays in force, in all places.
     """
     fake = FakeNacos()
-    workers = Workers("live", threads=1, queue_limit=8)
+    threads = ThreadPool("live", threads=1, queue_limit=8)
     caplog.set_level(logging.INFO, "classifier.audit")
     async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, SETTINGS, model.version, tasks)
         engine = Engine(model, in_force)
-        app = create_app(engine, in_force, HealthChecks("car-evaluation", "0"), workers)
+        app = create_app(engine, in_force, HealthChecks("car-evaluation", "0"), threads)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 
@@ -72,5 +72,5 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
             await until(lambda: nacos.states[f"config {DATA_ID}"]["rejected"] is not None)
             assert await asked() == (labels, ROWS, 1)
             assert registered() == {(version, "1.0.0")}
-    workers.close()
+    threads.close()
     engine.close()

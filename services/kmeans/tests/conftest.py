@@ -8,7 +8,7 @@ import pytest
 from kmeans.app import create_app
 from kmeans.clustering import InForce, prepare_thread
 from kmeans.settings import MAX_FIT_SECONDS, ClusterConfig
-from service_kit import HealthChecks, Workers
+from service_kit import HealthChecks, ThreadPool
 
 
 @dataclass
@@ -40,10 +40,10 @@ def max_fit_seconds() -> float:
 
 @pytest.fixture
 async def client(live, max_fit_seconds) -> AsyncIterator[httpx.AsyncClient]:
-    workers = Workers("test", threads=1, queue_limit=8, prepare=prepare_thread)
+    threads = ThreadPool("test", threads=1, queue_limit=8, prepare=prepare_thread)
     health = HealthChecks("skl-kmeans", "0")
-    app = create_app(live, health, workers, max_fit_seconds=max_fit_seconds)
+    app = create_app(live, health, threads, max_fit_seconds=max_fit_seconds)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
-    workers.close()
+    threads.close()

@@ -10,12 +10,12 @@ from kmeans.app import create_app
 from kmeans.clustering import GOLDEN, prepare_thread
 from kmeans.live import follow
 from kmeans.schemas import EXAMPLE
-from kmeans.settings import DATA_ID, Settings
+from kmeans.settings import DATA_ID, KMeansSettings
 from nacos_client.testing import FakeNacos
-from service_kit import HealthChecks, Workers
+from service_kit import HealthChecks, ThreadPool
 
 pytestmark = pytest.mark.anyio
-SETTINGS = Settings.model_validate({})
+SETTINGS = KMeansSettings.model_validate({})
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -31,10 +31,10 @@ async def test_a_published_document_changes_answers_and_metadata():
     A document that is no configuration is kept out: the one before stays in force, in both places.
     """
     fake = FakeNacos()
-    workers = Workers("live", threads=1, queue_limit=8, prepare=prepare_thread)
+    threads = ThreadPool("live", threads=1, queue_limit=8, prepare=prepare_thread)
     async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, SETTINGS, tasks)
-        app = create_app(in_force, HealthChecks("skl-kmeans", "0"), workers)
+        app = create_app(in_force, HealthChecks("skl-kmeans", "0"), threads)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 
@@ -59,4 +59,4 @@ async def test_a_published_document_changes_answers_and_metadata():
             await until(lambda: nacos.states[f"config {DATA_ID}"]["rejected"] is not None)
             assert await asked() == (GOLDEN[4], version)
             assert registered() == {version}
-    workers.close()
+    threads.close()

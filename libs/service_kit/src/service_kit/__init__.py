@@ -1,4 +1,4 @@
-"""What every service shares: runner, health, problems, request edge, workers, logs, settings."""
+"""What every service shares: runner, health, problems, request edge, threads, logs, settings."""
 
 from service_kit.bodies import (
     is_json,
@@ -9,7 +9,8 @@ from service_kit.bodies import (
     require_json,
 )
 from service_kit.docs import add_docs
-from service_kit.edge import MAX_BODY_BYTES, Edge
+from service_kit.edge import MAX_BODY_BYTES, RequestEdge
+from service_kit.fast_path import FastPath
 from service_kit.health import Check, HealthChecks, State, add_health
 from service_kit.inference import add_inference
 from service_kit.logs import configure_logs
@@ -17,16 +18,15 @@ from service_kit.page import add_page
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
-from service_kit.shortcut import Shortcut
 from service_kit.stages import Stages
 from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
-from service_kit.workers import FOREVER, Workers
+from service_kit.thread_pool import FOREVER, ThreadPool
 
 __all__ = [
     "FOREVER",
     "MAX_BODY_BYTES",
     "Check",
-    "Edge",
+    "FastPath",
     "HealthChecks",
     "Inferred",
     "Listener",
@@ -36,13 +36,13 @@ __all__ = [
     "Problem",
     "ProblemDocument",
     "ProcessSettings",
+    "RequestEdge",
     "ServiceName",
-    "Shortcut",
     "Stages",
     "State",
     "Tensor",
     "TensorSpec",
-    "Workers",
+    "ThreadPool",
     "add_docs",
     "add_health",
     "add_inference",

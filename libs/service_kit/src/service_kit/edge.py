@@ -35,7 +35,7 @@ requests = Histogram(
 )
 
 
-class Edge:
+class RequestEdge:
     """Wraps a service's application; `scope` gains what it read of the request.
 
     `fields` is the head as a dict of bytes, `body` and `request_id` are bytes; `deadline` is a

@@ -21,13 +21,13 @@ from service_kit.tensors import (
     check_outputs,
     read_request,
 )
-from service_kit.workers import Workers
+from service_kit.thread_pool import ThreadPool
 
 LARGE_BODY_BYTES = 64 * 1024
 """Reading more than this takes over a millisecond, and is left to a worker."""
 
 
-class Model(Protocol):
+class InferenceModel(Protocol):
     """What answers inference requests."""
 
     @property
@@ -45,7 +45,7 @@ class Model(Protocol):
 
 
 def add_inference(
-    app: FastAPI, model: Model, health: HealthChecks, workers: Workers, stages: Stages
+    app: FastAPI, model: InferenceModel, health: HealthChecks, threads: ThreadPool, stages: Stages
 ) -> None:
     """Add the protocol's routes for one model.
 
@@ -53,7 +53,7 @@ def add_inference(
         app: gets the routes.
         model: what answers.
         health: what the routes of liveness and readiness tell.
-        workers: where large bodies are read.
+        threads: where large bodies are read.
         stages: where answers are counted.
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -106,7 +106,7 @@ def add_inference(
 
             is_large = len(scope["body"]) > LARGE_BODY_BYTES
             name, inputs, wanted = (
-                await workers.run(read, deadline=scope["deadline"]) if is_large else read()
+                await threads.run(read, deadline=scope["deadline"]) if is_large else read()
             )
             decoded = perf_counter()
             given = await model.infer(inputs, wanted, scope["deadline"])
@@ -118,7 +118,7 @@ def add_inference(
     app.include_router(router)
 
 
-def _find(model: Model, name: str, version: str | None) -> ModelSpec:
+def _find(model: InferenceModel, name: str, version: str | None) -> ModelSpec:
     spec = model.spec
     if name != spec.name:
         raise Problem(404, f"No model {shown(name)!r} here, only {spec.name!r}.", type="no-model")

@@ -5,12 +5,12 @@ import logging
 
 from car_evaluation_model import ModelError, load
 from nacos_client import Nacos, NacosSettings
-from service_kit import HealthChecks, Workers, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, ThreadPool, configure_logs, read_env, run, serve
 
 from classifier.app import create_app
 from classifier.engine import Engine
 from classifier.live import VERSION, follow
-from classifier.settings import Settings
+from classifier.settings import ClassifierSettings
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ UNUSABLE_MODEL = 4
 
 async def main() -> None:
     """Build everything and serve until told to stop."""
-    settings, nacos_settings = read_env(Settings, NacosSettings)
+    settings, nacos_settings = read_env(ClassifierSettings, NacosSettings)
     configure_logs(settings)
     try:
         model = load(settings.model_version or None)
@@ -31,13 +31,13 @@ async def main() -> None:
     health = HealthChecks(settings.service_name, VERSION)
     health.about["model"] = {"version": model.version, "sha256": model.sha256}
     health.add("model", lambda: {"ok": True, "version": model.version, "sha256": model.sha256})
-    workers = Workers("rows", threads=1, queue_limit=64)
+    threads = ThreadPool("rows", threads=1, queue_limit=64)
     async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
         in_force, announcement = await follow(nacos, settings, model.version, tasks)
         health.show(lambda: nacos.states)
-        app = create_app(engine, in_force, health, workers, cors_origins=settings.cors_origins)
+        app = create_app(engine, in_force, health, threads, cors_origins=settings.cors_origins)
         await serve(app, settings, health=health, presence=announcement)
-    workers.close()
+    threads.close()
     engine.close()
 
 

@@ -9,11 +9,11 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from service_kit import (
-    Edge,
+    FastPath,
     HealthChecks,
-    Shortcut,
+    RequestEdge,
     Stages,
-    Workers,
+    ThreadPool,
     add_docs,
     add_health,
     add_inference,
@@ -26,8 +26,8 @@ from starlette.types import ASGIApp
 
 from classifier import schemas
 from classifier.engine import Engine
-from classifier.hot import HotAnswers
-from classifier.inference import Inference
+from classifier.fast_path import FastPredict
+from classifier.inference import CarInference
 from classifier.live import VERSION
 from classifier.schemas import RowReader
 from classifier.settings import ServingConfig
@@ -47,7 +47,7 @@ def create_app(
     engine: Engine,
     config: Callable[[], ServingConfig],
     health: HealthChecks,
-    workers: Workers,
+    threads: ThreadPool,
     *,
     cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
@@ -57,7 +57,7 @@ def create_app(
         engine: what answers.
         config: the configuration in force, read by each request.
         health: what /readyz and the actuator routes tell.
-        workers: where large bodies and explanations are worked on.
+        threads: where large bodies and explanations are worked on.
         cors_origins: whose pages may call.
     """
     app = FastAPI(
@@ -74,13 +74,13 @@ def create_app(
     stages = Stages(engine.model.version)
     health.measure(stages.collect)
     health.measure(engine.drift.collect)
-    app.include_router(_routes(engine, reader, config, workers, stages))
-    add_inference(app, Inference(engine, reader, config, workers), health, workers, stages)
+    app.include_router(_routes(engine, reader, config, threads, stages))
+    add_inference(app, CarInference(engine, reader, config, threads), health, threads, stages)
     page = files("classifier").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": engine.model.version})
-    hot = HotAnswers(engine, config, workers, stages)
-    edge = Edge(
-        Shortcut(app, f"{API}/predict", hot),
+    hot = FastPredict(engine, config, threads, stages)
+    edge = RequestEdge(
+        FastPath(app, f"{API}/predict", hot),
         max_body_bytes=MAX_BODY_BYTES,
         model_version=engine.model.version,
     )
@@ -96,7 +96,7 @@ def _routes(
     engine: Engine,
     reader: RowReader,
     config: Callable[[], ServingConfig],
-    workers: Workers,
+    threads: ThreadPool,
     stages: Stages,
 ) -> APIRouter:
     router = APIRouter(prefix=API, tags=["car evaluation"])
@@ -138,7 +138,7 @@ def _routes(
         def work() -> list[object]:
             return [_explained(engine, rank) for rank in ranks]
 
-        explanations = await workers.run(work, deadline=request.scope["deadline"])
+        explanations = await threads.run(work, deadline=request.scope["deadline"])
         content = {
             "explanations": explanations,
             "version": model.version,
@@ -153,7 +153,7 @@ def _routes(
         if len(body) <= SMALL_BODY_BYTES:
             return reader.read(body, most)
         read = partial(reader.read, body, most)
-        return await workers.run(read, deadline=request.scope["deadline"])
+        return await threads.run(read, deadline=request.scope["deadline"])
 
     return router
 

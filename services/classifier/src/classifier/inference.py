@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from service_kit import Inferred, ModelSpec, Problem, Tensor, TensorSpec, Workers, shown
+from service_kit import Inferred, ModelSpec, Problem, Tensor, TensorSpec, ThreadPool, shown
 
 from classifier.engine import Engine
 from classifier.schemas import SHOWN_ERRORS, RowReader
@@ -12,7 +12,7 @@ FEW_ROWS = 100
 """So many are looked up in 0.2 ms, good or bad, so they do not wait behind large requests."""
 
 
-class Inference:
+class CarInference:
     """Takes a BYTES tensor [n] for each attribute; gives class numbers, labels, probabilities."""
 
     def __init__(
@@ -20,7 +20,7 @@ class Inference:
         engine: Engine,
         reader: RowReader,
         config: Callable[[], ServingConfig],
-        workers: Workers,
+        threads: ThreadPool,
     ) -> None:
         model = engine.model
         self.spec = ModelSpec(
@@ -40,7 +40,7 @@ class Inference:
         self._engine = engine
         self._reader = reader
         self._config = config
-        self._workers = workers
+        self._threads = threads
 
     @property
     def max_rows(self) -> int:
@@ -54,7 +54,7 @@ class Inference:
         if max(len(tensor.data) for tensor in inputs.values()) <= FEW_ROWS:
             ranks = self._ranks(inputs)
         else:
-            ranks = await self._workers.run(lambda: self._ranks(inputs), deadline=deadline)
+            ranks = await self._threads.run(lambda: self._ranks(inputs), deadline=deadline)
         wants_shares = "probabilities" in outputs
         classes, shares = await self._engine.answer(
             ranks, probabilities=wants_shares, deadline=deadline

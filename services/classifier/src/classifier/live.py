@@ -6,13 +6,13 @@ from importlib.metadata import version
 
 from nacos_client import Announcement, Nacos
 
-from classifier.settings import DATA_ID, ServingConfig, Settings
+from classifier.settings import DATA_ID, ClassifierSettings, ServingConfig
 
 VERSION = version("modelserve-classifier")
 
 
 async def follow(
-    nacos: Nacos, settings: Settings, model_version: str, tasks: TaskGroup
+    nacos: Nacos, settings: ClassifierSettings, model_version: str, tasks: TaskGroup
 ) -> tuple[Callable[[], ServingConfig], Announcement]:
     """Follow the configuration; whenever it changes, the announcement's metadata follow in a task.
 

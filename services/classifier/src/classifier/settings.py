@@ -21,7 +21,7 @@ def _origins(value: object) -> object:
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/*\s]+)$")]
 
 
-class Settings(ProcessSettings):
+class ClassifierSettings(ProcessSettings):
     """Environment of the classifier."""
 
     service_name: ServiceName = "car-evaluation"

@@ -7,12 +7,12 @@ from time import perf_counter
 import orjson
 from fastapi import FastAPI, Request, Response
 from service_kit import (
-    Edge,
+    FastPath,
     HealthChecks,
     Problem,
-    Shortcut,
+    RequestEdge,
     Stages,
-    Workers,
+    ThreadPool,
     add_docs,
     add_health,
     add_inference,
@@ -24,7 +24,7 @@ from service_kit import (
 from starlette.types import ASGIApp, Scope
 
 from kmeans.clustering import Clustering, InForce, fit
-from kmeans.inference import Inference
+from kmeans.inference import ClusterInference
 from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
@@ -37,7 +37,7 @@ SVG = "image/svg+xml"
 def create_app(
     in_force: Callable[[], InForce],
     health: HealthChecks,
-    workers: Workers,
+    threads: ThreadPool,
     *,
     max_fit_seconds: float = MAX_FIT_SECONDS,
 ) -> ASGIApp:
@@ -46,7 +46,7 @@ def create_app(
     Args:
         in_force: read once by each request, which keeps to it until its answer.
         health: what /readyz and the actuator routes tell.
-        workers: where fits run.
+        threads: where fits run.
         max_fit_seconds: how long a fit may take that has no earlier deadline.
     """
     app = FastAPI(
@@ -81,7 +81,7 @@ def create_app(
                 body = _document(clustering, now, scope["request_id"].decode(), detail=detail)
             return body, began, decoded, computed, perf_counter()
 
-        body, *moments = await workers.run(work, deadline=scope["deadline"])
+        body, *moments = await threads.run(work, deadline=scope["deadline"])
         stages.observe(*moments)
         return body
 
@@ -115,11 +115,11 @@ def create_app(
             return None
         return await answer(scope, detail=False, canonical=False, wants_picture=False)
 
-    inference = Inference(VERSION, in_force, workers, max_fit_seconds)
-    add_inference(app, inference, health, workers, stages)
+    inference = ClusterInference(VERSION, in_force, threads, max_fit_seconds)
+    add_inference(app, inference, health, threads, stages)
     page = files("kmeans").joinpath("page.html").read_text("utf-8")
     add_page(app, page, {"version": VERSION})
-    return Edge(Shortcut(app, PATH, plain_answer), model_version=VERSION)
+    return RequestEdge(FastPath(app, PATH, plain_answer), model_version=VERSION)
 
 
 def _wants_picture(scope: Scope) -> bool:

@@ -3,21 +3,21 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from service_kit import Inferred, ModelSpec, Tensor, TensorSpec, Workers
+from service_kit import Inferred, ModelSpec, Tensor, TensorSpec, ThreadPool
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.schemas import check_points
 from kmeans.settings import DATA_ID
 
 
-class Inference:
+class ClusterInference:
     """Takes points (n, d); gives the cluster of each, the centres (k, d) and the inertia."""
 
     def __init__(
         self,
         version: str,
         in_force: Callable[[], InForce],
-        workers: Workers,
+        threads: ThreadPool,
         max_fit_seconds: float,
     ) -> None:
         self.spec = ModelSpec(
@@ -32,7 +32,7 @@ class Inference:
             ),
         )
         self._in_force = in_force
-        self._workers = workers
+        self._threads = threads
         self._max_fit_seconds = max_fit_seconds
 
     @property
@@ -54,7 +54,7 @@ class Inference:
                 check_points(points, config), config, deadline, max_seconds=self._max_fit_seconds
             )
 
-        clustering = await self._workers.run(work, deadline=deadline)
+        clustering = await self._threads.run(work, deadline=deadline)
         every = {
             "labels": clustering.labels.tolist(),
             "centres": clustering.centres.ravel().tolist(),

@@ -7,13 +7,13 @@ from importlib.metadata import version
 from nacos_client import Announcement, Nacos
 
 from kmeans.clustering import InForce
-from kmeans.settings import DATA_ID, ClusterConfig, Settings
+from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 
 VERSION = version("modelserve-kmeans")
 
 
 async def follow(
-    nacos: Nacos, settings: Settings, tasks: TaskGroup
+    nacos: Nacos, settings: KMeansSettings, tasks: TaskGroup
 ) -> tuple[Callable[[], InForce], Announcement]:
     """Follow the configuration; whenever it changes, the announcement's metadata follow in a task.
 

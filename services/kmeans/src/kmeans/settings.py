@@ -12,7 +12,7 @@ MAX_FIT_SECONDS = 30.0
 configurations would hold a thread for far longer."""
 
 
-class Settings(ProcessSettings):
+class KMeansSettings(ProcessSettings):
     """Environment of the clusterer."""
 
     service_name: ServiceName = "skl-kmeans"

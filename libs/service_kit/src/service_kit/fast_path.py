@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Shortcut:
-    """Wraps an application; stands inside `Edge`, which answers the `Problem`s raised here.
+class FastPath:
+    """Wraps an application; stands inside `RequestEdge`, which answers the `Problem`s raised here.
 
     Attributes:
         path: of the route, and its name in metrics.

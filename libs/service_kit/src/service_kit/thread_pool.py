@@ -34,7 +34,7 @@ busy_for = Histogram(
 depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["pool"])
 
 
-class Workers:
+class ThreadPool:
     """Runs blocking functions, at most `threads` at a time with `queue_limit` more waiting.
 
     `prepare` runs first in each thread.

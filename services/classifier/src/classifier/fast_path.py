@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from car_evaluation_model import Model
-from service_kit import Stages, Workers, is_json
+from service_kit import Stages, ThreadPool, is_json
 from starlette.types import Scope
 
 from classifier.engine import Engine
@@ -58,20 +58,20 @@ class FastRows:
         return [ranks[row] for row in rows]
 
 
-class HotAnswers:
-    """Answers plain requests; what `service_kit.Shortcut` asks before FastAPI is."""
+class FastPredict:
+    """Answers plain requests; what `service_kit.FastPath` asks before FastAPI is."""
 
     def __init__(
         self,
         engine: Engine,
         config: Callable[[], ServingConfig],
-        workers: Workers,
+        threads: ThreadPool,
         stages: Stages,
     ) -> None:
         self._engine = engine
         self._stages = stages
         self._config = config
-        self._workers = workers
+        self._threads = threads
         self._rows = FastRows(engine.model)
 
     async def __call__(self, scope: Scope) -> bytes | None:
@@ -82,7 +82,7 @@ class HotAnswers:
         body: bytes = scope["body"]
         if len(body) > LARGE_BODY_BYTES:
             read = partial(self._rows.read, body)
-            ranks = await self._workers.run(read, deadline=scope["deadline"])
+            ranks = await self._threads.run(read, deadline=scope["deadline"])
         else:
             ranks = self._rows.read(body)
         if not ranks or len(ranks) > self._config().max_rows:

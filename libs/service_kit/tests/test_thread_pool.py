@@ -8,7 +8,7 @@ import weakref
 from functools import partial
 
 import pytest
-from service_kit import Problem, Workers
+from service_kit import Problem, ThreadPool
 
 pytestmark = pytest.mark.anyio
 
@@ -22,10 +22,10 @@ def gate():
 
 
 @pytest.fixture
-def workers():
-    workers = Workers("test", threads=1, queue_limit=1)
-    yield workers
-    workers.close()
+def threads():
+    threads = ThreadPool("test", threads=1, queue_limit=1)
+    yield threads
+    threads.close()
 
 
 class Clock:
@@ -43,21 +43,21 @@ class Clock:
         raise TimeoutError
 
 
-async def refused(workers, gate) -> Problem:
+async def refused(threads, gate) -> Problem:
     """Return what a caller is told while one call runs and another waits."""
     async with asyncio.TaskGroup() as tasks:
         for _ in range(2):
-            tasks.create_task(workers.run(lambda: gate.wait(30)))
+            tasks.create_task(threads.run(lambda: gate.wait(30)))
         await asyncio.sleep(0)
         with pytest.raises(Problem) as found:
-            await workers.run(lambda: None)
+            await threads.run(lambda: None)
         gate.set()
     return found.value
 
 
-async def test_full_queue_is_told_to_come_back(workers, gate):
+async def test_full_queue_is_told_to_come_back(threads, gate):
     """Past the queue's limit a caller gets 503 at once, with a Retry-After of a second at least."""
-    problem = await refused(workers, gate)
+    problem = await refused(threads, gate)
 
     assert problem.status == 503
     assert problem.headers["Retry-After"] == "1"
@@ -71,38 +71,38 @@ async def test_time_of_failed_work_counts(gate, calls, seconds):
     It begins at 0.01 s, and each call moves it by a tenth of the way.
     """
     clock = Clock()
-    workers = Workers("slow", threads=1, queue_limit=1, clock=clock)
+    threads = ThreadPool("slow", threads=1, queue_limit=1, clock=clock)
     for _ in range(calls):
         with pytest.raises(Problem):
-            await workers.run(lambda: clock.fail_after(5))
+            await threads.run(lambda: clock.fail_after(5))
 
-    problem = await refused(workers, gate)
-    workers.close()
+    problem = await refused(threads, gate)
+    threads.close()
 
     assert problem.headers["Retry-After"] == seconds
 
 
-async def test_queue_has_room_again(workers):
+async def test_queue_has_room_again(threads):
     """What ended gives its place back, failures too."""
     for _ in range(20):
         with pytest.raises(ZeroDivisionError):
-            await workers.run(lambda: 1 / 0)
+            await threads.run(lambda: 1 / 0)
 
-    assert await workers.run(lambda: "here") == "here"
+    assert await threads.run(lambda: "here") == "here"
 
 
-async def test_late_work_never_begins(workers, gate):
+async def test_late_work_never_begins(threads, gate):
     """Work whose deadline passes in the queue is answered 504 and not computed."""
     begun = []
-    first = asyncio.ensure_future(workers.run(lambda: gate.wait(30)))
+    first = asyncio.ensure_future(threads.run(lambda: gate.wait(30)))
     await asyncio.sleep(0)
 
     with pytest.raises(Problem) as late:
-        await workers.run(lambda: begun.append(1), deadline=time.monotonic() + 0.05)
+        await threads.run(lambda: begun.append(1), deadline=time.monotonic() + 0.05)
     gate.set()
     await first
 
-    assert await workers.run(lambda: "next") == "next"
+    assert await threads.run(lambda: "next") == "next"
     assert late.value.status == 504
     assert begun == []
 
@@ -111,15 +111,15 @@ class Body:
     """Something large that work was to read."""
 
 
-async def test_a_call_that_gave_up_holds_nothing(workers, gate):
+async def test_a_call_that_gave_up_holds_nothing(threads, gate):
     """What a call in the queue was to work on is free with its 504, before a thread comes to it."""
-    first = asyncio.ensure_future(workers.run(lambda: gate.wait(30)))
+    first = asyncio.ensure_future(threads.run(lambda: gate.wait(30)))
     await asyncio.sleep(0)
     body = Body()
     gone = weakref.ref(body)
 
     with pytest.raises(Problem):
-        await workers.run(partial(repr, body), deadline=time.monotonic() + 0.05)
+        await threads.run(partial(repr, body), deadline=time.monotonic() + 0.05)
     del body
     await asyncio.sleep(0)  # the step that was told of the cancellation holds its traceback
     gc.collect()

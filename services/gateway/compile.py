@@ -20,7 +20,10 @@ from setuptools import setup
 ROOT = Path(__file__).parents[2]
 PACKAGES = (ROOT / "libs/failover/src/failover", ROOT / "services/gateway/src/gateway")
 COMPILED = {
-    "failover": "balance budget deadline declared ejection instance outcome pool retry tiers tries",
+    "failover": (
+        "balancer budget deadline ejection idempotence instance outcome peak_ewma retry"
+        " retry_state tiers"
+    ),
     "gateway": (
         "admission answer attempts auth client core exchange farewell framing http1 keepalive"
         " ledger limits mirror problems refused request routes service shadow turn upload upstream"

@@ -8,8 +8,8 @@ from failover import (
     conclusive,
     deadline_of,
     parse_millis,
+    parse_retry_after,
     remaining_millis,
-    retry_after,
 )
 from hypothesis import given, strategies as st
 
@@ -57,7 +57,7 @@ def test_a_pause_is_seconds_or_a_date(value: str, seconds: float | None):
     """Both forms of `Retry-After` (RFC 9110, 10.2.3); anything else says nothing."""
     now = datetime(2026, 11, 22, 8, tzinfo=UTC).timestamp()
 
-    assert retry_after(value, now) == seconds
+    assert parse_retry_after(value, now) == seconds
 
 
 def test_only_an_attempt_with_the_usual_time_proves_anything():

@@ -1,7 +1,7 @@
 """Requirements on ejection, on a virtual clock."""
 
 from failover import Cause, EjectionPolicy
-from failover.ejection import Conduct
+from failover.ejection import EjectionState
 from hypothesis import given, strategies as st
 
 DRAWS = st.floats(0, 1, exclude_max=True)
@@ -10,96 +10,96 @@ POLICY = EjectionPolicy()
 
 def test_five_failures_in_a_row_are_a_reason():
     """One success in between starts the count anew."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
 
-    assert [conduct.fail(1.0, 1) for _ in range(4)] == [None] * 4
-    conduct.succeed(1.0)
-    assert [conduct.fail(1.0, 1) for _ in range(5)] == [None] * 4 + [Cause.CONSECUTIVE]
+    assert [ejection.fail(1.0, 1) for _ in range(4)] == [None] * 4
+    ejection.succeed(1.0)
+    assert [ejection.fail(1.0, 1) for _ in range(5)] == [None] * 4 + [Cause.CONSECUTIVE]
 
 
 def test_junk_counts_twice():
     """Three junk answers are six strikes."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
 
-    assert [conduct.fail(1.0, 2) for _ in range(3)] == [None, None, Cause.CONSECUTIVE]
+    assert [ejection.fail(1.0, 2) for _ in range(3)] == [None, None, Cause.CONSECUTIVE]
 
 
 def test_less_than_four_in_five_is_a_reason_once_there_are_twenty():
     """Three successes, one failure, again and again: 75 %, found at the 20th attempt."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
     reasons = []
     for _ in range(5):
         for _ in range(3):
-            conduct.succeed(1.0)
-        reasons.append(conduct.fail(1.0, 1))
+            ejection.succeed(1.0)
+        reasons.append(ejection.fail(1.0, 1))
 
     assert reasons == [None] * 4 + [Cause.SUCCESS_RATE]
 
 
 def test_old_failures_are_forgotten():
     """What happened more than the window ago does not count."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
     for _ in range(4):
         for _ in range(3):
-            conduct.succeed(1.0)
-        conduct.fail(1.0, 1)
+            ejection.succeed(1.0)
+        ejection.fail(1.0, 1)
     for _ in range(16):
-        conduct.succeed(40.0)
+        ejection.succeed(40.0)
 
-    assert conduct.fail(40.0, 1) is None
+    assert ejection.fail(40.0, 1) is None
 
 
 @given(times=st.integers(1, 40), draw=DRAWS)
 def test_refusals_double_to_thirty_seconds(times: int, draw: float):
     """1 s * 2^k, at most 30 s, the second half of it random."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
     for _ in range(times):
-        conduct.eject(Cause.REFUSED, 100.0, draw)
+        ejection.eject(Cause.REFUSED, 100.0, draw)
 
     longest = min(30.0, 2.0 ** (times - 1))
-    assert 100 + longest / 2 <= conduct.until <= 100 + longest
+    assert 100 + longest / 2 <= ejection.until <= 100 + longest
 
 
 @given(times=st.integers(1, 60), draw=DRAWS)
 def test_judgements_grow_to_five_minutes(times: int, draw: float):
     """10 s * k, at most 300 s, the second half of it random."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
     for _ in range(times):
-        conduct.eject(Cause.CONSECUTIVE, 100.0, draw)
+        ejection.eject(Cause.CONSECUTIVE, 100.0, draw)
 
     longest = min(300.0, 10.0 * times)
-    assert 100 + longest / 2 <= conduct.until <= 100 + longest
+    assert 100 + longest / 2 <= ejection.until <= 100 + longest
 
 
 def test_a_pause_asked_for_is_kept_within_reason():
     """`Retry-After` is honoured to the second, up to 30."""
-    conduct = Conduct(POLICY)
+    ejection = EjectionState(POLICY)
 
-    conduct.eject(Cause.ASKED, 100.0, 0.3, asked=7.0)
-    assert conduct.until == 107.0
-    conduct.eject(Cause.ASKED, 100.0, 0.3, asked=3600.0)
-    assert conduct.until == 130.0
+    ejection.eject(Cause.RETRY_AFTER, 100.0, 0.3, retry_after=7.0)
+    assert ejection.until == 107.0
+    ejection.eject(Cause.RETRY_AFTER, 100.0, 0.3, retry_after=3600.0)
+    assert ejection.until == 130.0
 
 
 def test_a_minute_of_good_conduct_clears_the_record():
     """Only an instance that fails again soon is punished harder."""
-    conduct = Conduct(POLICY)
-    conduct.eject(Cause.CONSECUTIVE, 100.0, 1.0)
-    conduct.restore(110.0)
-    conduct.eject(Cause.CONSECUTIVE, 120.0, 1.0)
-    assert conduct.until == 140.0
+    ejection = EjectionState(POLICY)
+    ejection.eject(Cause.CONSECUTIVE, 100.0, 1.0)
+    ejection.restore(110.0)
+    ejection.eject(Cause.CONSECUTIVE, 120.0, 1.0)
+    assert ejection.until == 140.0
 
-    conduct.restore(140.0)
-    conduct.eject(Cause.CONSECUTIVE, 201.0, 1.0)
-    assert conduct.until == 211.0
+    ejection.restore(140.0)
+    ejection.eject(Cause.CONSECUTIVE, 201.0, 1.0)
+    assert ejection.until == 211.0
 
 
 def test_a_returning_instance_is_loaded_gently():
     """From 10 % of its weight, linearly, to all of it in 5 s."""
-    conduct = Conduct(POLICY)
-    conduct.eject(Cause.REFUSED, 100.0, 0.0)
-    conduct.restore(101.0)
+    ejection = EjectionState(POLICY)
+    ejection.eject(Cause.REFUSED, 100.0, 0.0)
+    ejection.restore(101.0)
 
-    assert conduct.warmth(101.0) == 0.1
-    assert conduct.warmth(103.5) == 0.5
-    assert conduct.warmth(106.0) == 1.0
+    assert ejection.warmth(101.0) == 0.1
+    assert ejection.warmth(103.5) == 0.5
+    assert ejection.warmth(106.0) == 1.0

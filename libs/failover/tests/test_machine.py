@@ -1,8 +1,8 @@
-"""A random life of a pool: whatever happens in whatever order, these things hold."""
+"""A random life of a balancer: whatever happens in whatever order, these things hold."""
 
 from collections.abc import Iterable
 
-from failover import Again, Instance, Member, Nobody, Outcome, Pool, Tries
+from failover import Again, Balancer, Instance, Member, NoInstance, Outcome, RetryState
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -29,9 +29,9 @@ class LifeOfAPool(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.pool = Pool(cluster="A", max_in_flight=LIMIT)
+        self.balancer = Balancer(cluster="A", max_in_flight=LIMIT)
         self.ever: set[Member] = set()
-        self.live: list[Tries] = []
+        self.live: list[RetryState] = []
         self.admitted: list[float] = []
         self.retried: list[float] = []
 
@@ -42,73 +42,75 @@ class LifeOfAPool(RuleBasedStateMachine):
 
     @rule(found=st.lists(INSTANCES, max_size=5, unique_by=lambda instance: instance.port))
     def discovery_pushes(self, found: list[Instance]) -> None:
-        """The pool shows exactly what discovery says."""
-        self.pool.sync(found, self.now)
+        """The balancer shows exactly what discovery says."""
+        self.balancer.sync(found, self.now)
 
-        assert set(self.pool.members) == {instance.address for instance in found}
-        self.ever |= set(self.pool.members.values())
+        assert set(self.balancer.members) == {instance.address for instance in found}
+        self.ever |= set(self.balancer.members.values())
 
     @rule(target=running, repeatable=st.booleans(), draw=DRAWS)
-    def a_request_arrives(self, *, repeatable: bool, draw: float) -> Tries:
+    def a_request_arrives(self, *, repeatable: bool, draw: float) -> RetryState:
         """A client asks."""
-        tries = Tries(repeatable=repeatable, deadline=self.now + 15)
-        self.pool.admit(self.now)
+        request = RetryState(repeatable=repeatable, deadline=self.now + 15)
+        self.balancer.count_request(self.now)
         self.admitted.append(self.now)
-        self.send(tries, draw)
-        return tries
+        self.send(request, draw)
+        return request
 
-    @rule(target=failed, tries=consumes(running), outcome=st.sampled_from(Outcome), draw=DRAWS)
-    def an_attempt_ends(self, tries: Tries, outcome: Outcome, draw: float) -> Tries:
+    @rule(target=failed, request=consumes(running), outcome=st.sampled_from(Outcome), draw=DRAWS)
+    def an_attempt_ends(self, request: RetryState, outcome: Outcome, draw: float) -> RetryState:
         """A refusal ejects at once."""
         asked = 3.0 if outcome is Outcome.DECLINED else None
-        member = tries.current
-        self.pool.record(tries, outcome, self.now, draw, asked)
-        self.live = [one for one in self.live if one is not tries]
-        if outcome is Outcome.REFUSED and member in self.pool.members.values():
-            assert member.conduct.cause is not None
-        return tries
+        member = request.current
+        self.balancer.record(request, outcome, self.now, draw, asked)
+        self.live = [one for one in self.live if one is not request]
+        if outcome is Outcome.REFUSED and member in self.balancer.members.values():
+            assert member.ejection.cause is not None
+        return request
 
-    @rule(target=running, tries=consumes(failed), draw=DRAWS)
-    def the_gateway_decides(self, tries: Tries, draw: float) -> Tries:
+    @rule(target=running, request=consumes(failed), draw=DRAWS)
+    def the_gateway_decides(self, request: RetryState, draw: float) -> RetryState:
         """A retry is sent at once."""
-        if tries.outcomes:
-            decision = self.pool.decide(tries, tries.outcomes[-1], self.now, draw)
+        if request.outcomes:
+            decision = self.balancer.decide(request, request.outcomes[-1], self.now, draw)
             if isinstance(decision, Again):
                 self.retried.append(self.now)
                 if decision.fresh:
-                    self.pool.again(tries, tries.tried[-1], self.now)
-                    self.live.append(tries)
+                    self.balancer.start_attempt(request, request.tried[-1], self.now)
+                    self.live.append(request)
                 else:
-                    self.send(tries, draw)
-        return tries
+                    self.send(request, draw)
+        return request
 
-    def send(self, tries: Tries, draw: float) -> None:
+    def send(self, request: RetryState, draw: float) -> None:
         """Whoever is picked was allowed to be."""
-        if tries.current is not None:
+        if request.current is not None:
             return
-        before = set(tries.tried)
-        member = self.pool.pick(tries, self.now, draw)
-        if isinstance(member, Nobody):
-            untried = {m for m in self.pool.members.values() if serves(m)} - before
+        before = set(request.tried)
+        member = self.balancer.pick(request, self.now, draw)
+        if isinstance(member, NoInstance):
+            untried = {m for m in self.balancer.members.values() if serves(m)} - before
             free = {m for m in untried if m.in_flight < m.limit}
-            if member is Nobody.FULL:
+            if member is NoInstance.FULL:
                 assert untried - free, "somebody is waited for"
-            assert not (free if member is not Nobody.FULL else free & in_traffic(untried))
+            assert not (free if member is not NoInstance.FULL else free & in_traffic(untried))
             return
-        self.live.append(tries)
+        self.live.append(request)
         assert serves(member), "disabled and weightless instances get nothing"
         assert member not in before, "never the same instance while an untried one exists"
         assert member.in_flight <= member.limit
-        better = in_traffic(m for m in self.pool.members.values() if serves(m) and m not in before)
-        if better and not tries.probe:
+        better = in_traffic(
+            m for m in self.balancer.members.values() if serves(m) and m not in before
+        )
+        if better and not request.probe:
             assert member.instance.healthy, "who has no room is waited for"
-        if better and member.conduct.cause is not None and not tries.probe:
-            out = [m for m in self.pool.members.values() if m.conduct.cause is not None]
-            assert len(out) * 2 > sum(map(serves, self.pool.members.values())) or any(
-                not m.instance.healthy or not serves(m) for m in self.pool.members.values()
+        if better and member.ejection.cause is not None and not request.probe:
+            out = [m for m in self.balancer.members.values() if m.ejection.cause is not None]
+            assert len(out) * 2 > sum(map(serves, self.balancer.members.values())) or any(
+                not m.instance.healthy or not serves(m) for m in self.balancer.members.values()
             ), "an ejected instance is used beside a good one only in panic"
-        if tries.probe:
-            assert self.now >= member.conduct.until
+        if request.probe:
+            assert self.now >= member.ejection.until
 
     @invariant()
     def load_is_what_is_running(self) -> None:
@@ -142,7 +144,7 @@ def serves(member: Member) -> bool:
 
 
 def in_traffic(members: Iterable[Member]) -> set[Member]:
-    return {m for m in members if m.instance.healthy and m.conduct.cause is None}
+    return {m for m in members if m.instance.healthy and m.ejection.cause is None}
 
 
 TestLifeOfAPool = LifeOfAPool.TestCase

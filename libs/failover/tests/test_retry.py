@@ -11,12 +11,12 @@ PLAIN = Facts(
     outcome=Outcome.BROKEN,
     repeatable=True,
     replayable=True,
-    attempts=1,
+    charged_attempts=1,
     repeated=1,
     untried=True,
     alone=False,
     left=10.0,
-    typical=0.005,
+    answer_seconds=0.005,
 )
 DRAWS = st.floats(0, 1, exclude_max=True)
 FACTS = st.builds(
@@ -24,12 +24,12 @@ FACTS = st.builds(
     outcome=st.sampled_from(Outcome),
     repeatable=st.booleans(),
     replayable=st.booleans(),
-    attempts=st.integers(1, 5),
+    charged_attempts=st.integers(1, 5),
     repeated=st.integers(1, 5),
     untried=st.booleans(),
     alone=st.booleans(),
     left=st.floats(-1, 20),
-    typical=st.floats(0.001, 1),
+    answer_seconds=st.floats(0.001, 1),
 )
 
 
@@ -49,7 +49,7 @@ def test_a_retry_keeps_within_attempts_and_deadline(facts: Facts, draw: float):
     decision = decide(facts, POLICY, draw)
 
     if isinstance(decision, Again):
-        assert decision.fresh or facts.attempts < POLICY.attempts
+        assert decision.fresh or facts.charged_attempts < POLICY.max_attempts
         assert 0 <= decision.delay < min(POLICY.cap, facts.left)
         assert facts.replayable or facts.outcome is Outcome.REFUSED
 
@@ -80,7 +80,7 @@ def test_the_only_instance_gets_one_more_chance_when_it_refuses():
     alone = replace(PLAIN, outcome=Outcome.REFUSED, alone=True, untried=False)
 
     assert decide(alone, POLICY, 0.5) == Again(0.0125)
-    assert decide(replace(alone, attempts=2), POLICY, 0.5) == Stop(Stopped.NO_OTHER)
+    assert decide(replace(alone, charged_attempts=2), POLICY, 0.5) == Stop(Stopped.NO_OTHER)
 
 
 def test_an_instance_is_not_asked_twice():

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from failover import Instance
 from nacos_client import Nacos
-from nacos_client.balanced import CallPolicy
 from nacos_client.call import parser, run
+from nacos_client.service_caller import CallPolicy
 from nacos_client.testing import FakeNacos
 from nacos_client.transport import AsyncNacosTransport, NacosTransport
 

@@ -130,7 +130,7 @@ async def test_nobody_waits_for_one_dial_after_the_other(world):
         place.instance, fine, limits=Limits(connect=0.4), draws=lambda: 0.0
     )
     gateway.prefer(place.instance)
-    gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=100.0))
+    gateway.service.balancer.budget = Budget(BudgetPolicy(ratio=0.0, floor=100.0))
     wires = [await gateway.connect() for _ in range(40)]
     started = asyncio.get_running_loop().time()
 
@@ -152,8 +152,8 @@ async def test_a_hurried_client_is_no_evidence_against_an_instance(world):
 
     assert reply.status == 504
     assert "connection_timeout" in reply.one("proxy-status")
-    (member,) = gateway.service.pool.members.values()
-    assert (member.conduct.cause, member.in_flight) == (None, 0)
+    (member,) = gateway.service.balancer.members.values()
+    assert (member.ejection.cause, member.in_flight) == (None, 0)
 
 
 async def test_what_is_no_address_is_dialled_once(world):
@@ -265,7 +265,7 @@ async def test_the_free_retry_keeps_its_place(world):
 
     instance = await world.instance(lost_race(world, go))
     gateway = await world.gateway(instance)
-    (member,) = gateway.service.pool.members.values()
+    (member,) = gateway.service.balancer.members.values()
     member.limit = 1
     assert (await gateway.call()).status == 200
     calls = [asyncio.create_task(gateway.call()) for _ in range(2)]

@@ -85,9 +85,9 @@ async def test_a_service_is_followed_once_asked_for(world):
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
 
         fake.put_instance(SERVICE, Instance("127.0.0.1", second.port))
-        await world.until(lambda: len(worker._directory.services[SERVICE].pool.members) == 2)
+        await world.until(lambda: len(worker._directory.services[SERVICE].balancer.members) == 2)
         fake.remove_instance(SERVICE, f"127.0.0.1:{first.port}")
-        await world.until(lambda: len(worker._directory.services[SERVICE].pool.members) == 1)
+        await world.until(lambda: len(worker._directory.services[SERVICE].balancer.members) == 1)
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
         assert len(second.executed) == 1
 
@@ -173,8 +173,8 @@ async def test_a_copy_from_disk_does_not_replace_what_nacos_said(world):
     assert not spoken.known
     registry.say("spoken", Instance("10.0.0.1", 2))
     await world.until(lambda: silent.known)
-    assert list(silent.pool.members) == ["10.0.0.1:1"]
-    assert list(spoken.pool.members) == ["10.0.0.1:2"]
+    assert list(silent.balancer.members) == ["10.0.0.1:1"]
+    assert list(spoken.balancer.members) == ["10.0.0.1:2"]
 
 
 def test_a_list_that_nacos_has_seen_is_used_at_once():
@@ -182,7 +182,7 @@ def test_a_list_that_nacos_has_seen_is_used_at_once():
     registry = Following()
     service = directory_on(registry).find(SERVICE, 0.0)
     registry.say(SERVICE, Instance("10.0.0.1", 1), Instance("10.0.0.1", 2), source="disk", held=1)
-    assert len(service.pool.members) == 2
+    assert len(service.balancer.members) == 2
 
 
 def test_news_that_come_after_a_name_was_forgotten_are_not_kept():
@@ -311,7 +311,7 @@ def test_services_that_exist_take_no_room_from_names_that_may_not():
     assert refused.value.status == 503
     directory.prune(FORGET_ABSENT + 1)
     assert len(registry.followed) == MAX_SERVICES
-    assert directory.find("s0", 0.0).pool.members
+    assert directory.find("s0", 0.0).balancer.members
 
 
 async def test_any_number_of_services_is_served(world):
@@ -346,7 +346,7 @@ async def test_names_that_strangers_make_up_while_nacos_is_down_change_nothing(w
         service = directory.find(SERVICE, now + MAKE_ROOM + 1)
 
         assert service is not None
-        await world.until(lambda: f"127.0.0.1:{instance.port}" in service.pool.members)
+        await world.until(lambda: f"127.0.0.1:{instance.port}" in service.balancer.members)
         assert len(directory.services) == 2
 
 
@@ -390,13 +390,13 @@ async def test_the_same_address_twice(world):
     for _ in range(5):
         service.sync(twice, time.monotonic())
         assert (await gateway.call()).status == 200
-    (member,) = service.pool.members.values()
-    member.conduct.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
+    (member,) = service.balancer.members.values()
+    member.ejection.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
     for _ in range(5):
         service.sync(twice, time.monotonic())
-    assert list(service.pool.members.values()) == list(service.upstreams) == [member]
+    assert list(service.balancer.members.values()) == list(service.upstreams) == [member]
     assert instance.connections == 1
-    assert member.conduct.cause is Cause.CONSECUTIVE
+    assert member.ejection.cause is Cause.CONSECUTIVE
 
 
 async def test_an_operator_sees_and_steers(world):
@@ -420,15 +420,15 @@ async def test_an_operator_sees_and_steers(world):
         assert len(first.executed) == before
         assert (await admin.delete(f"{place}/drain")).status_code == 200
 
-        pool = worker._directory.services[SERVICE].pool
+        pool = worker._directory.services[SERVICE].balancer
         member = pool.members[f"127.0.0.1:{first.port}"]
-        member.conduct.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
+        member.ejection.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
         shown = (await admin.get(f"/api/services/{SERVICE}")).json()["workers"][0]["instances"]
         ejected = {one["address"]: one["ejected"] for one in shown}
         assert ejected[f"127.0.0.1:{first.port}"]["reason"] == "consecutive-failures"
         assert ejected[f"127.0.0.1:{second.port}"] is None
         assert (await admin.delete(f"{place}/ejection")).status_code == 200
-        assert member.conduct.cause is None
+        assert member.ejection.cause is None
         assert (await admin.delete(f"{place}/ejection")).status_code == 404
         assert (await admin.get("/api/services/nobody")).status_code == 404
 

@@ -350,8 +350,8 @@ async def test_a_slow_large_body_is_given_up(world):
 
     assert (await wire.reply()).status == 408
     assert await wire.ended()
-    (member,) = gateway.service.pool.members.values()
-    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    (member,) = gateway.service.balancer.members.values()
+    assert (member.in_flight, member.ejection.consecutive) == (0, 0)
 
 
 async def test_an_idle_connection_is_closed(world):

@@ -16,14 +16,14 @@ UPGRADE = (
 
 
 def member_of(gateway, instance):
-    return gateway.service.pool.members[f"127.0.0.1:{instance.port}"]
+    return gateway.service.balancer.members[f"127.0.0.1:{instance.port}"]
 
 
 def put_out(gateway, instance):
     """Eject an instance so long ago that its probe is due."""
     member = member_of(gateway, instance)
-    member.conduct.eject(Cause.REFUSED, time.monotonic() - 60.0, 0.0)
-    gateway.service.pool._changed()
+    member.ejection.eject(Cause.REFUSED, time.monotonic() - 60.0, 0.0)
+    gateway.service.balancer._changed()
     return member
 
 
@@ -36,8 +36,8 @@ async def test_a_clients_own_limit_is_no_evidence(world):
     for _ in range(12):
         assert (await gateway.call("/x", X_Request_Timeout_Ms="20")).status == 504
 
-    for member in gateway.service.pool.members.values():
-        assert (member.conduct.cause, member.conduct.consecutive) == (None, 0)
+    for member in gateway.service.balancer.members.values():
+        assert (member.ejection.cause, member.ejection.consecutive) == (None, 0)
         assert member.in_flight == 0
 
 
@@ -52,8 +52,8 @@ async def test_what_earlier_attempts_left_is_no_evidence(world):
     reply = await gateway.call()
 
     assert (reply.status, reply.attempts) == (504, 2)
-    assert member_of(gateway, first).conduct.consecutive == 1
-    assert member_of(gateway, last).conduct.consecutive == 0
+    assert member_of(gateway, first).ejection.consecutive == 1
+    assert member_of(gateway, last).ejection.consecutive == 0
 
 
 async def test_a_slow_upload_does_not_make_its_instance_slow(world):
@@ -97,10 +97,10 @@ async def test_an_answer_that_has_begun_ends_an_ejection(world, raw):
     await wire.reader.readuntil(b"\r\n\r\n")
 
     assert member.in_flight == 1
-    assert member.conduct.cause is None
+    assert member.ejection.cause is None
     wire.close()
     await world.until(lambda: not gateway.core.active)
-    assert member.conduct.cause is None
+    assert member.ejection.cause is None
 
 
 async def test_what_may_run_twice_is_asked_when_the_service_is_known(world):
@@ -116,7 +116,7 @@ async def test_what_may_run_twice_is_asked_when_the_service_is_known(world):
 
     instances = [await world.instance(first_breaks) for _ in range(2)]
     gateway = await world.gateway(*instances)
-    known = [member.instance for member in gateway.service.pool.members.values()]
+    known = [member.instance for member in gateway.service.balancer.members.values()]
     gateway.service.sync([], time.monotonic())
     gateway.service.known = False
 

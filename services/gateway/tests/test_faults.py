@@ -202,7 +202,7 @@ async def test_a_fault_is_hidden_where_that_is_safe(world, fault: Fault, kind: K
         assert reply.cut is (fault.rule == CUT and kind.method != "HEAD")
     if not kind.again and sent:
         assert executed <= 1
-    member = gateway.service.pool.members[f"127.0.0.1:{bad.port}"]
+    member = gateway.service.balancer.members[f"127.0.0.1:{bad.port}"]
     assert member.in_flight == 0
 
 
@@ -230,8 +230,8 @@ async def test_a_connection_that_closes_on_its_second_request(world, kind: Kind)
     hidden = kind.again and kind.replayable
     assert reply.status == (200 if hidden else 502)
     assert len(instance.executed) == (3 if hidden else 2)
-    (member,) = gateway.service.pool.members.values()
-    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    (member,) = gateway.service.balancer.members.values()
+    assert (member.in_flight, member.ejection.consecutive) == (0, 0)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -279,7 +279,7 @@ async def test_the_keep_alive_race_is_hidden(world):
 
     assert {reply.status for reply in replies} == {200}
     assert len(instance.executed) == 40
-    assert gateway.service.pool.members[f"127.0.0.1:{instance.port}"].conduct.cause is None
+    assert gateway.service.balancer.members[f"127.0.0.1:{instance.port}"].ejection.cause is None
 
 
 async def test_an_undeclared_post_never_uses_a_connection_that_may_be_dying(world):
@@ -337,21 +337,21 @@ async def test_a_client_that_leaves_takes_its_request_along(world):
     wire = await gateway.connect()
     wire.send(b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
     await world.until(lambda: bool(gateway.core.active))
-    members = gateway.service.pool.members.values()
+    members = gateway.service.balancer.members.values()
     await world.until(lambda: sum(member.in_flight for member in members) == 1)
 
     wire.close()
 
     await world.until(lambda: not gateway.core.active)
     assert sum(member.in_flight for member in members) == 0
-    assert all(member.conduct.cause is None for member in members)
+    assert all(member.ejection.cause is None for member in members)
     assert gateway.core.ledger.requests["by-name", "car-evaluation", 4, "client_gone"] == 1
 
 
 async def test_without_budget_the_first_failure_is_the_answer(world):
     """The header says why there was no second attempt."""
     gateway, _, _ = await build(world, named("rst-after-read"))
-    gateway.service.pool.budget = Budget(BudgetPolicy(ratio=0.0, floor=0.0))
+    gateway.service.balancer.budget = Budget(BudgetPolicy(ratio=0.0, floor=0.0))
 
     reply = await gateway.call()
 
@@ -391,8 +391,8 @@ async def test_a_service_can_rule_out_another_attempt(world):
 
     assert (reply.status, reply.body, reply.attempts) == (503, b"no", 1)
     assert sum(len(instance.executed) for instance in both) == 1
-    members = gateway.service.pool.members.values()
-    assert sum(member.conduct.consecutive for member in members) == 1
+    members = gateway.service.balancer.members.values()
+    assert sum(member.ejection.consecutive for member in members) == 1
     assert sum(member.in_flight for member in members) == 0
 
 
@@ -423,7 +423,7 @@ async def test_an_instance_that_leaves_while_it_is_asked_leaves_no_label(world):
     gateway = await world.gateway(await world.instance(world.answering_after(go)))
     calling = asyncio.create_task(gateway.call())
     await world.until(lambda: bool(gateway.core.active))
-    (member,) = gateway.service.pool.members.values()
+    (member,) = gateway.service.balancer.members.values()
     await world.until(lambda: member.in_flight == 1)
     gateway.service.sync([], time.monotonic())
     go.set()

@@ -251,7 +251,7 @@ async def test_a_route_decides_what_may_run_twice(world):
             {"path": "/car-evaluation", "service": "car-evaluation", "idempotent": idempotent,
              "strip_prefix": "/car-evaluation"}
         )  # fmt: skip
-        for member in gateway.service.pool.members.values():
+        for member in gateway.service.balancer.members.values():
             member.cost = 0.001 if member.instance.port == bad.port else 1.0
 
         assert (await gateway.call("/declared")).status == status

@@ -37,7 +37,7 @@ async def test_room_that_one_request_may_not_have_goes_to_the_next(world):
     third = asyncio.create_task(gateway.call())
     await world.until(lambda: len(service.queue) == 2)
 
-    service.pool.drain(f"127.0.0.1:{busy.port}", drained=True)
+    service.balancer.drain(f"127.0.0.1:{busy.port}", drained=True)
     ends.set()
 
     assert (await second).status == 200

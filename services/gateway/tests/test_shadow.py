@@ -57,7 +57,7 @@ async def counted(world, gateway, **expected: int):
     await world.until(lambda: sum(counts.values()) == sum(expected.values()), "the count")
     assert {result: count for (_, result), count in counts.items()} == expected
     assert not gateway.core.shadows
-    members = gateway.directory.services[CANDIDATE].pool.members.values()
+    members = gateway.directory.services[CANDIDATE].balancer.members.values()
     assert all(member.in_flight == 0 for member in members)
 
 
@@ -117,14 +117,14 @@ async def test_a_copy_that_fails_does_not_speak_well_of_its_instance(world):
     """A 503 to a copy neither blames an instance nor wipes out what live requests met there."""
     live, shadow = await world.instance(), await world.instance(saying(b"busy", 503))
     gateway = await behind(world, table(), live, shadow)
-    (member,) = gateway.directory.services[CANDIDATE].pool.members.values()
-    member.conduct.fail(time.monotonic(), 3)
+    (member,) = gateway.directory.services[CANDIDATE].balancer.members.values()
+    member.ejection.fail(time.monotonic(), 3)
     cost = member.cost
 
     assert (await post(gateway)).status == 200
 
     await counted(world, gateway, differed=1)
-    assert (member.conduct.consecutive, member.cost) == (3, cost)
+    assert (member.ejection.consecutive, member.cost) == (3, cost)
 
 
 async def test_a_dead_or_silent_shadow_is_not_noticed(world):
@@ -133,8 +133,8 @@ async def test_a_dead_or_silent_shadow_is_not_noticed(world):
     gateway = await behind(world, table(), live, refusing)
     assert (await post(gateway)).status == 200
     await counted(world, gateway, failed=1)
-    (member,) = gateway.directory.services[CANDIDATE].pool.members.values()
-    assert member.conduct.cause is Cause.REFUSED
+    (member,) = gateway.directory.services[CANDIDATE].balancer.members.values()
+    assert member.ejection.cause is Cause.REFUSED
 
     mute = await world.instance(silent)
     gateway = await behind(world, table(timeout=0.3), live, mute)
@@ -144,8 +144,8 @@ async def test_a_dead_or_silent_shadow_is_not_noticed(world):
     await counted(world, gateway, failed=1)
     assert time.monotonic() - began >= 0.3
     assert len(mute.executed) == 1
-    (member,) = gateway.directory.services[CANDIDATE].pool.members.values()
-    assert member.conduct.cause is None, "a slow copy is no evidence"
+    (member,) = gateway.directory.services[CANDIDATE].balancer.members.values()
+    assert member.ejection.cause is None, "a slow copy is no evidence"
 
 
 async def test_no_instance_is_a_failure_and_a_label_is_strict(world):

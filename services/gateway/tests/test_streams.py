@@ -385,8 +385,8 @@ async def test_an_upload_that_grows_too_large_leaves_no_trace(world):
 
     assert (await wire.reply()).status == 413
     assert await wire.ended()
-    (member,) = gateway.service.pool.members.values()
-    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    (member,) = gateway.service.balancer.members.values()
+    assert (member.in_flight, member.ejection.consecutive) == (0, 0)
     assert not instance.executed
 
 

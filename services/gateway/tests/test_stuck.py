@@ -23,7 +23,7 @@ LARGE = 200 * KIB
 
 
 def member_of(gateway):
-    (member,) = gateway.service.pool.members.values()
+    (member,) = gateway.service.balancer.members.values()
     return member
 
 
@@ -154,7 +154,7 @@ async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
 
     assert [result for *_, result in gateway.core.ledger.requests] == ["client_slow"]
     member = member_of(gateway)
-    assert (member.in_flight, member.conduct.consecutive) == (0, 0)
+    assert (member.in_flight, member.ejection.consecutive) == (0, 0)
     shift += 3.0
     await world.until(lambda: not gateway.port.connections, "the end of the connection")
 
@@ -176,7 +176,7 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
 
     reply = await wire.reply()
 
-    assert (reply.status, member_of(gateway).conduct.consecutive) == (504, 1)
+    assert (reply.status, member_of(gateway).ejection.consecutive) == (504, 1)
 
 
 async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world):
@@ -285,7 +285,7 @@ async def test_a_tunnel_without_a_byte_is_closed(world):
 
     assert await wire.ended()
     await world.until(lambda: not instance.open)
-    assert member_of(gateway).conduct.consecutive == 0
+    assert member_of(gateway).ejection.consecutive == 0
 
 
 @pytest.mark.parametrize(

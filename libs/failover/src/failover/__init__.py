@@ -1,60 +1,62 @@
 """Pure decisions of balancing, ejection, retries, budgets and deadlines."""
 
-from failover.balance import Member
+from failover.balancer import Balancer
 from failover.budget import Budget, BudgetPolicy
 from failover.deadline import (
     attempt_deadline,
     conclusive,
     deadline_of,
     parse_millis,
+    parse_retry_after,
     remaining_millis,
-    retry_after,
 )
-from failover.declared import Declared
 from failover.ejection import Cause, EjectionPolicy
+from failover.idempotence import IDEMPOTENT_METHODS, Declared, may_run_twice
 from failover.instance import Instance
 from failover.outcome import (
-    IDEMPOTENT_METHODS,
     TABLE,
+    Judgement,
     Outcome,
     Rule,
     Then,
-    classify_loss,
-    classify_status,
+    judge_loss,
+    judge_response,
 )
-from failover.pool import Pool
+from failover.peak_ewma import Member
 from failover.retry import Again, RetryPolicy, Stop, Stopped
+from failover.retry_state import NoInstance, RetryState
 from failover.tiers import EVERYBODY, Subset
-from failover.tries import Nobody, Tries
 
 __all__ = [
     "EVERYBODY",
     "IDEMPOTENT_METHODS",
     "TABLE",
     "Again",
+    "Balancer",
     "Budget",
     "BudgetPolicy",
     "Cause",
     "Declared",
     "EjectionPolicy",
     "Instance",
+    "Judgement",
     "Member",
-    "Nobody",
+    "NoInstance",
     "Outcome",
-    "Pool",
     "RetryPolicy",
+    "RetryState",
     "Rule",
     "Stop",
     "Stopped",
     "Subset",
     "Then",
-    "Tries",
     "attempt_deadline",
-    "classify_loss",
-    "classify_status",
     "conclusive",
     "deadline_of",
+    "judge_loss",
+    "judge_response",
+    "may_run_twice",
     "parse_millis",
+    "parse_retry_after",
     "remaining_millis",
-    "retry_after",
 ]

@@ -1,4 +1,4 @@
-"""How many retries a service may get: a fraction of its requests plus a small floor.
+"""The retry budget of a service: a fraction of its requests plus a small floor.
 
 A limit on attempts per request does not stop a retry storm: when every request fails, "three
 attempts" triples the load on a service that is already drowning. A budget ties retries to traffic
@@ -25,7 +25,7 @@ class BudgetPolicy:
 
 
 class Budget:
-    """Counts requests and retries of the last `window` seconds, in slots of one second."""
+    """The requests and retries of the last `window` seconds, counted in slots of one second."""
 
     __slots__ = ("_policy", "_requests", "_retries", "_second")
 
@@ -50,7 +50,7 @@ class Budget:
         return True
 
     def balance(self, now: float) -> float:
-        """Retries that are left."""
+        """Return the retries that are left."""
         second = int(now)
         if second != self._second:
             self._turn(second)
@@ -59,7 +59,7 @@ class Budget:
         return earned - sum(self._retries)
 
     def _turn(self, second: int) -> None:
-        """Forget the slots that `second` has passed."""
+        """Empty the slots between the last counted second and `second`."""
         window = self._policy.window
         for passed in range(max(self._second + 1, second - window + 1), second + 1):
             self._requests[passed % window] = 0

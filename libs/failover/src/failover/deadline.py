@@ -9,26 +9,27 @@ import math
 from email.utils import parsedate_to_datetime
 
 
-def deadline_of(now: float, limit: float, asked: float | None = None) -> float:
-    """When a request that starts now must be answered; a client may lower the limit, not raise it.
+def deadline_of(now: float, limit: float, allowed: float | None = None) -> float:
+    """Return the deadline of a request that starts now; a client may lower the limit, not raise it.
 
     Args:
         now: the clock.
         limit: the route's total timeout, in seconds.
-        asked: what the client allows, in seconds, if it said so.
+        allowed: seconds that the client allows, if it said so.
     """
-    return now + (limit if asked is None else min(limit, asked))
+    return now + (limit if allowed is None else min(limit, allowed))
 
 
 def attempt_deadline(now: float, deadline: float, per_try: float) -> float:
-    """When an attempt that starts now is given up."""
+    """Return when an attempt that starts now is given up."""
     return min(deadline, now + per_try)
 
 
 def conclusive(started: float, deadline: float, usual: float) -> bool:
-    """Whether an attempt that ran into the deadline had the time that others have.
+    """Return whether an attempt that ran into the deadline had the time that other attempts have.
 
-    What a client's own limit or earlier attempts left it says nothing about the instance.
+    An attempt that had less, because of its client's own limit or of earlier attempts, says nothing
+    about the instance.
 
     Args:
         started: clock time at which the attempt started.
@@ -39,21 +40,21 @@ def conclusive(started: float, deadline: float, usual: float) -> bool:
 
 
 def parse_millis(value: str) -> float | None:
-    """Read a header of milliseconds as seconds; None for what is not a positive whole number."""
+    """Read a field of milliseconds as seconds; None unless it is a positive whole number."""
     if not (value.isascii() and value.isdigit() and 0 < len(value) < 10):  # noqa: PLR2004 - 11 days
         return None
     return int(value) / 1000 or None
 
 
-def retry_after(value: str, wall: float) -> float | None:
-    """Seconds that a `Retry-After` asks for: a number or a date (RFC 9110, 10.2.3).
+def parse_retry_after(value: str, wall: float) -> float | None:
+    """Return the seconds that a `Retry-After` asks for: a number or a date (RFC 9110, 10.2.3).
 
     Args:
         value: of the field.
         wall: Unix time now.
 
     Returns:
-        0 for a date that has passed, None for what is neither.
+        0 for a date that has passed, None for text that is neither number nor date.
     """
     if value.isascii() and value.isdigit():
         return float(value)
@@ -64,5 +65,5 @@ def retry_after(value: str, wall: float) -> float | None:
 
 
 def remaining_millis(now: float, deadline: float) -> int:
-    """Whole milliseconds until the deadline, 0 when it has passed."""
+    """Return the whole milliseconds until the deadline, 0 when it has passed."""
     return max(0, math.floor((deadline - now) * 1000))

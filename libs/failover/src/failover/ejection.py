@@ -1,4 +1,4 @@
-"""When an instance is taken out of traffic by what it does, and how it comes back.
+"""Ejection: an instance that fails is taken out of traffic, and comes back by a probe.
 
     in traffic --(refuses | fails in a row | fails too often | asks for a pause)--> ejected until T
     ejected --(T passed)--> one probe request at a time
@@ -19,7 +19,7 @@ class Cause(Enum):
     REFUSED = "refused"
     CONSECUTIVE = "consecutive-failures"
     SUCCESS_RATE = "success-rate"
-    ASKED = "retry-after"
+    RETRY_AFTER = "retry-after"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class EjectionPolicy:
     panic: float = 0.5
 
 
-class Conduct:
-    """How one instance has behaved, and whether it is in traffic.
+class EjectionState:
+    """The recent successes and failures of one instance, and whether it is in traffic.
 
     Attributes:
         cause: why it is ejected, None while it is in traffic.
@@ -93,7 +93,7 @@ class Conduct:
         self.consecutive = 0
 
     def fail(self, now: float, strikes: int) -> Cause | None:
-        """Count a failed attempt; return what it gives reason to eject for, if anything."""
+        """Count a failed attempt; return the cause for an ejection, if there is one now."""
         if now >= self._turn_at:
             self._turn(now)
         self._failed += 1
@@ -107,20 +107,22 @@ class Conduct:
             return Cause.SUCCESS_RATE
         return None
 
-    def eject(self, cause: Cause, now: float, draw: float, asked: float | None = None) -> None:
+    def eject(
+        self, cause: Cause, now: float, draw: float, retry_after: float | None = None
+    ) -> None:
         """Take the instance out of traffic.
 
         Args:
             cause: why.
             now: the clock.
             draw: uniform in [0, 1): equal jitter, the second half of the time is random.
-            asked: seconds from the instance's own `Retry-After`.
+            retry_after: seconds from the instance's own `Retry-After`.
         """
         policy = self._policy
         if self.cause is None and now >= self.warm_at - policy.slow_start + policy.forget:
             self.ejections = 0
-        if asked is not None:
-            self.until = now + min(asked, policy.refused_cap)
+        if retry_after is not None:
+            self.until = now + min(retry_after, policy.refused_cap)
         else:
             if cause is Cause.REFUSED:
                 doubled = policy.refused_base * 2.0 ** min(self.ejections, 30)
@@ -142,7 +144,7 @@ class Conduct:
         self.warm_at = now + self._policy.slow_start
 
     def warmth(self, now: float) -> float:
-        """Share of its weight the instance gets: grows to 1 during its slow start."""
+        """Return the share of its weight that the instance gets: grows to 1 in its slow start."""
         if now >= self.warm_at:
             return 1.0
         policy = self._policy

@@ -13,7 +13,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,6}")
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Where one process of a service listens and what its registration says of it.
+    """The place where one process of a service listens, and what its registration says of it.
 
     Attributes:
         ip: IPv4 literal.
@@ -36,18 +36,20 @@ class Instance:
 
     @property
     def address(self) -> str:
-        """`ip:port`, the key under which load and ejection are kept."""
+        """Return `ip:port`, the key under which load and ejection are kept."""
         return f"{self.ip}:{self.port}"
 
     @property
     def max_in_flight(self) -> int | None:
-        """What the instance says it can take of one caller; None if it says no usable number."""
+        """Return how many requests of one caller the instance takes; None if it names no number."""
         said = self.metadata.get(MAX_IN_FLIGHT, "")
         return int(said) if _COUNT.fullmatch(said) else None
 
 
 def one_each(instances: Iterable[Instance], cluster: str) -> Iterable[Instance]:
-    """One for each address: Nacos lists one twice that is in two clusters, or has two clients.
+    """Keep one instance for each address.
+
+    Nacos lists an instance twice that is in two clusters, or that two clients registered.
 
     Args:
         instances: as listed.

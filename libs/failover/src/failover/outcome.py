@@ -1,11 +1,10 @@
-"""What one attempt proved, and what that permits.
+"""The outcome of one attempt, and what the outcome permits.
 
 A client that saw a failure knows little: was the request executed or not? `Outcome` names what the
-attempt *proved*, and `TABLE` says, for each, whether another attempt is allowed. This table is the
-only place where that is written.
+attempt *proved*, and `TABLE` says, for each outcome, whether another attempt is allowed. This table
+is the only place where that is written.
 
-A request is *repeatable* when its method is safe or idempotent (RFC 9110, 9.2) or when its owner
-declared it so; a prediction is a POST that may be repeated, and only its owner knows that.
+A request is *repeatable* when it may run twice (`idempotence.may_run_twice`).
 """
 
 from collections.abc import Mapping
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+from failover.deadline import parse_retry_after
 
 
 class Outcome(Enum):
-    """What an attempt proved about its request and its instance."""
+    """The outcome of an attempt: what it proved about its request and its instance."""
 
     __hash__ = object.__hash__
-    """Members are unique, and this one is not written in Python."""
+    """Members are unique; the hash by identity is quicker than the one written in Python."""
 
     ANSWERED = "answered"
     """A response that is the service's own answer, whatever its status."""
@@ -33,7 +32,7 @@ class Outcome(Enum):
     TIMED_OUT = "timed_out"
     """No response head within the per-try timeout."""
     GARBLED = "garbled"
-    """What came back is not a complete HTTP response head."""
+    """The bytes that came back are not a complete HTTP response head."""
     UNAVAILABLE = "unavailable"
     """502, 503 or 504: a gateway or the service itself says it failed; the request may have run."""
     DECLINED = "declined"
@@ -45,15 +44,15 @@ class Outcome(Enum):
 
 
 class Then(Enum):
-    """What an outcome permits."""
+    """The further attempt that an outcome permits."""
 
     NEVER = "never"
     ELSEWHERE = "elsewhere"
     """Another attempt on another instance."""
     ELSEWHERE_ONCE = "elsewhere_once"
-    """As ELSEWHERE, but not a second time for this outcome."""
+    """As ELSEWHERE, but not a second time for the same outcome."""
     FRESH = "fresh"
-    """Once, uncounted, on a fresh connection; the same instance is fine."""
+    """Once, uncharged, on a fresh connection; the same instance is fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +87,61 @@ TABLE: Mapping[Outcome, Rule] = MappingProxyType(
 )
 
 
-def classify_status(
-    status: int, *, retry_after: bool = False, not_processed: bool = False
-) -> Outcome:
-    """Say what a response status proves.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the head of a response says about the attempt.
+
+    Attributes:
+        outcome: what the attempt proved.
+        retry_after: seconds that `Retry-After` asks for, None if it says nothing usable.
+        retry_forbidden: the service says that another attempt would not help.
+    """
+
+    outcome: Outcome
+    retry_after: float | None = None
+    retry_forbidden: bool = False
+
+
+ANSWER = Judgement(Outcome.ANSWERED)
+"""The judgement of every response that is the service's own answer."""
+
+
+def judge_response(
+    status: int,
+    *,
+    retry_after: str | None,
+    not_processed: str | None,
+    retry: str | None,
+    wall: float,
+) -> Judgement:
+    """Judge an attempt by the head of its response; absent fields are None.
 
     429 is the client's own quota and 500 may be the request's own fault: both are answers.
 
     Args:
-        status: HTTP status of the response head.
-        retry_after: the response has a `Retry-After`.
-        not_processed: the response has `X-Gateway-Not-Processed: 1`.
+        status: HTTP status.
+        retry_after: the field `Retry-After`.
+        not_processed: the field `X-Gateway-Not-Processed`; `1`: the service did not run the
+            request.
+        retry: the field `X-Gateway-Retry`; `never`: another attempt would not help.
+        wall: Unix time now, for dates in `Retry-After`.
     """
     if status not in (502, 503, 504):
-        return Outcome.ANSWERED
-    if status == 503 and (retry_after or not_processed):  # noqa: PLR2004 - the row's own number
-        return Outcome.DECLINED
-    return Outcome.UNAVAILABLE
+        return ANSWER
+    seconds = None if retry_after is None else parse_retry_after(retry_after, wall)
+    # A `Retry-After` that nobody can read promises nothing.
+    declined = seconds is not None or not_processed == "1"
+    outcome = Outcome.DECLINED if status == 503 and declined else Outcome.UNAVAILABLE  # noqa: PLR2004 - the row's own number
+    return Judgement(outcome, seconds, retry == "never")
 
 
-def classify_loss(*, seen: bool, reused: bool) -> Outcome:
-    """Say what the loss of a connection proves that has a request, and no whole response head yet.
+def judge_loss(*, response_begun: bool, reused: bool) -> Outcome:
+    """Judge an attempt whose connection was lost before a whole response head arrived.
 
     Args:
-        seen: at least one byte of a response arrived.
+        response_begun: at least one byte of a response arrived.
         reused: the connection had served an earlier request.
     """
-    if seen:
+    if response_begun:
         return Outcome.GARBLED
     return Outcome.STALE if reused else Outcome.BROKEN

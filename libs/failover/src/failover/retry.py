@@ -1,7 +1,7 @@
-"""Whether a failed request is tried again, and after which pause.
+"""The decision whether a failed request is tried again, and after which pause.
 
 `decide` is the whole rule. It never touches the budget: a retry that is otherwise allowed is paid
-for by `Pool.decide`, so that a refused withdrawal is told apart from a rule that said no.
+for by `Balancer.decide`, so that a refused withdrawal is told apart from a rule that said no.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from failover.outcome import TABLE, Outcome, Then
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how fast.
+    """How many attempts a request has, and how fast they follow each other.
 
     Attributes:
-        attempts: attempts in all, the first included.
+        max_attempts: attempts in all, the first included.
         base: seconds; upper end of the first pause that is not skipped.
         cap: seconds; no pause is longer.
         least: seconds; no attempt starts with less than this before the deadline.
     """
 
-    attempts: int = 3
+    max_attempts: int = 3
     base: float = 0.025
     cap: float = 0.250
     least: float = 0.020
 
 
-USUAL = RetryPolicy()
+STANDARD_RETRIES = RetryPolicy()
+"""The retry policy of a request whose caller names none."""
 
 
 class Stopped(Enum):
@@ -53,43 +54,43 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Give the client what there is."""
+    """Try no more: the client gets the last response or failure."""
 
     reason: Stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a decision depends on.
+    """The facts on which a decision depends.
 
     Attributes:
         outcome: what the last attempt proved.
         repeatable: the request may run twice.
         replayable: every byte of the request can be sent again.
-        attempts: charged attempts made so far, the last one included.
+        charged_attempts: charged attempts made so far, the last one included.
         repeated: attempts that ended in this same way, the last one included.
         untried: an instance exists that this request has not been sent to.
         alone: the service has one instance only.
         left: seconds until the deadline.
-        typical: seconds a normal answer takes.
+        answer_seconds: seconds that an answer of the quickest instance takes.
     """
 
     outcome: Outcome
     repeatable: bool
     replayable: bool
-    attempts: int
+    charged_attempts: int
     repeated: int
     untried: bool
     alone: bool
     left: float
-    typical: float
+    answer_seconds: float
 
 
 def decide(facts: Facts, policy: RetryPolicy, draw: float) -> Again | Stop:
-    """Apply the table, then the limits.
+    """Apply the table of outcomes, then the limits.
 
     Args:
-        facts: what is known.
+        facts: about the request and its last attempt.
         policy: attempts and pauses.
         draw: uniform in [0, 1), for the jitter.
     """
@@ -103,18 +104,18 @@ def decide(facts: Facts, policy: RetryPolicy, draw: float) -> Again | Stop:
         return Stop(Stopped.BODY_GONE)
     if then is Then.FRESH:
         return Again(0.0, fresh=True) if facts.left > 0 else Stop(Stopped.DEADLINE)
-    if facts.attempts >= policy.attempts:
+    if facts.charged_attempts >= policy.max_attempts:
         return Stop(Stopped.ATTEMPTS)
-    restarting = facts.alone and facts.outcome is Outcome.REFUSED and facts.attempts == 1
+    restarting = facts.alone and facts.outcome is Outcome.REFUSED and facts.charged_attempts == 1
     if not facts.untried and not restarting:
         return Stop(Stopped.NO_OTHER)
     free = facts.outcome is Outcome.REFUSED and not restarting
-    delay = 0.0 if free else backoff(facts.attempts, policy, draw)
-    if facts.left - delay < min(facts.typical, policy.least):
+    delay = 0.0 if free else backoff(facts.charged_attempts, policy, draw)
+    if facts.left - delay < min(facts.answer_seconds, policy.least):
         return Stop(Stopped.DEADLINE)
     return Again(delay)
 
 
-def backoff(attempts: int, policy: RetryPolicy, draw: float) -> float:
-    """Full jitter: uniform in [0, min(cap, base * 2^(attempts - 1))) seconds."""
-    return draw * min(policy.cap, policy.base * 2.0 ** (attempts - 1))
+def backoff(charged_attempts: int, policy: RetryPolicy, draw: float) -> float:
+    """Return the pause in seconds: uniform in [0, min(cap, base * 2^(charged_attempts - 1)))."""
+    return draw * min(policy.cap, policy.base * 2.0 ** (charged_attempts - 1))

@@ -1,12 +1,13 @@
-"""In which order groups of instances are asked.
+"""The order in which groups of instances get requests.
 
     1 in traffic, own cluster     2 in traffic, other clusters
     3 ejected                     4 unhealthy in Nacos (while its protect threshold is hit,
                                     discovery calls all healthy: the few left would drown)
 
-A later group is used only when no instance of an earlier one is left, so that nothing is refused
-while anybody might still answer. One that has no room at the moment is left: for it, requests wait,
-or go from the own cluster to others, but not to those out of traffic.
+A later group is used only when no instance of an earlier group is left to try, so that nothing is
+refused while any instance might still answer. An instance that has no room at the moment is still
+"left": requests wait for it, or go from the own cluster to others, but not to instances out of
+traffic.
 
 *Panic*: when judgement (not refusal, which is proof) has taken so many out that too few are in
 traffic, the judgement is more likely wrong than the instances, and those count as in traffic again
@@ -16,19 +17,19 @@ traffic, the judgement is more likely wrong than the instances, and those count 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from failover.balance import Member
 from failover.ejection import Cause
 from failover.instance import Instance
+from failover.peak_ewma import Member
 
 Labels = tuple[tuple[str, str], ...]
 
 
 class Tiers:
-    """Groups in the order in which they are asked; none is empty.
+    """Groups of instances in the order in which they get requests; none is empty.
 
     Attributes:
         groups: all of them.
-        serving: how many, from the first, are in traffic.
+        serving: how many groups, from the first, are in traffic.
     """
 
     __slots__ = ("groups", "serving")
@@ -50,7 +51,7 @@ class Subset:
     without: tuple[Labels, ...] = ()
 
     def matches(self, instance: Instance) -> bool:
-        """Whether an instance belongs to this subset."""
+        """Return whether an instance belongs to this subset."""
         return _has(instance, self.labels) and not any(
             _has(instance, labels) for labels in self.without
         )
@@ -62,7 +63,7 @@ EVERYBODY = Subset()
 def arrange(
     members: Iterable[Member], *, cluster: str, subset: Subset = EVERYBODY, panic: float = 0.5
 ) -> Tiers:
-    """Group members in the order in which they are asked.
+    """Group members in the order in which they get requests.
 
     Args:
         members: those that are enabled and have a weight.
@@ -72,11 +73,11 @@ def arrange(
     """
     healthy = [member for member in members if member.instance.healthy]
     unhealthy = [member for member in members if not member.instance.healthy]
-    serving = [member for member in healthy if member.conduct.cause is None]
-    ejected = [member for member in healthy if member.conduct.cause is not None]
+    serving = [member for member in healthy if member.ejection.cause is None]
+    ejected = [member for member in healthy if member.ejection.cause is not None]
     if len(serving) < panic * len(healthy):
-        serving += [m for m in ejected if m.conduct.cause is not Cause.REFUSED]
-        ejected = [m for m in ejected if m.conduct.cause is Cause.REFUSED]
+        serving += [m for m in ejected if m.ejection.cause is not Cause.REFUSED]
+        ejected = [m for m in ejected if m.ejection.cause is Cause.REFUSED]
     own = [member for member in serving if member.instance.cluster == cluster]
     other = [member for member in serving if member.instance.cluster != cluster]
     inside, outside = (own, other), (ejected, unhealthy)
@@ -86,7 +87,7 @@ def arrange(
 
 
 def _preferring(subset: Subset, groups: Iterable[Sequence[Member]]) -> list[Sequence[Member]]:
-    """What of the groups is in the subset, then what is not."""
+    """Split each group: first the members in the subset, then those that are not."""
     return [
         [member for member in group if subset.matches(member.instance) is inside]
         for inside in (True, False)

@@ -10,11 +10,11 @@ import httpx
 from failover import RetryPolicy
 from pydantic import ValidationError
 
-from nacos_client.balanced import CallPolicy
 from nacos_client.client import Nacos
 from nacos_client.documents import explained
 from nacos_client.errors import NacosError
 from nacos_client.ports import Connect
+from nacos_client.service_caller import CallPolicy
 from nacos_client.settings import NacosSettings
 from nacos_client.transport import NacosTransport
 
@@ -124,7 +124,7 @@ def _list(nacos: Nacos, service: str, out: TextIO) -> int:
 def _call(
     nacos: Nacos, request: httpx.Request, options: argparse.Namespace, out: TextIO, err: TextIO
 ) -> int:
-    retry = RetryPolicy(attempts=max(1, options.attempts))
+    retry = RetryPolicy(max_attempts=max(1, options.attempts))
     policy = CallPolicy(options.timeout, options.timeout, retry)
     with httpx.Client(transport=NacosTransport(nacos, policy=policy)) as client:
         answer = client.send(request)

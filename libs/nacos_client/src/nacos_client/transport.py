@@ -12,10 +12,10 @@ import threading
 
 import httpx
 
-from nacos_client.balanced import Balancer, CallPolicy
 from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
 from nacos_client.errors import NacosError
+from nacos_client.service_caller import CallPolicy, ServiceCaller
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Unknown
 
@@ -24,21 +24,21 @@ DISCOVERY_SECONDS = 3.0
 
 
 class _Directory:
-    """Discovery and what was learnt, for each service that was called."""
+    """The discovery and the caller of each service that was called."""
 
     def __init__(self, nacos: Nacos | NacosSettings, group: str | None) -> None:
         self.owned = isinstance(nacos, NacosSettings)
         self.nacos = Nacos(nacos) if isinstance(nacos, NacosSettings) else nacos
         self._group = group
-        self._balancers: dict[str, Balancer] = {}
+        self._callers: dict[str, ServiceCaller] = {}
 
-    def find(self, service: str) -> tuple[Discovery, Balancer, bool]:
-        """Look a service up; True: for the first time."""
+    def find(self, service: str) -> tuple[Discovery, ServiceCaller, bool]:
+        """Return a service's discovery and caller; True if the service is looked up first now."""
         discovery = self.nacos.discover(service, group=self._group)
-        first = service not in self._balancers
-        made = Balancer(service, self.nacos.settings.cluster) if first else None
-        balancer = self._balancers.setdefault(service, made) if made else self._balancers[service]
-        return discovery, balancer, first
+        first = service not in self._callers
+        made = ServiceCaller(service, self.nacos.settings.cluster) if first else None
+        caller = self._callers.setdefault(service, made) if made else self._callers[service]
+        return discovery, caller, first
 
 
 class AsyncNacosTransport(httpx.AsyncBaseTransport):
@@ -69,13 +69,13 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
             httpx.ConnectError: Nacos knows no instance, or none is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, balancer, first = self._directory.find(request.url.host)
+        discovery, caller, first = self._directory.find(request.url.host)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 await discovery.known(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = balancer.call(request, lambda: discovery.snapshot, self._policy)
+        call = caller.call(request, lambda: discovery.snapshot, self._policy)
         while True:
             attempt, seconds = call.attempt()
             try:
@@ -127,13 +127,13 @@ class NacosTransport(httpx.BaseTransport):
             httpx.ConnectError: Nacos knows no instance, or none is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, balancer, first = self._directory.find(request.url.host)
+        discovery, caller, first = self._directory.find(request.url.host)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 discovery.wait(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = balancer.call(request, lambda: discovery.snapshot, self._policy)
+        call = caller.call(request, lambda: discovery.snapshot, self._policy)
         while True:
             attempt, _ = call.attempt()
             try:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from failover import IDEMPOTENT_METHODS, Tries, attempt_deadline, deadline_of, parse_millis
+from failover import RetryState, attempt_deadline, deadline_of, may_run_twice, parse_millis
 
 from gateway import problems
 from gateway.core import Core
@@ -13,8 +13,6 @@ from gateway.problems import Refusal
 from gateway.request import check_loop, upgrade_of
 from gateway.routes import Route, Split
 from gateway.service import Service
-
-_IDEMPOTENT = frozenset(method.encode() for method in IDEMPOTENT_METHODS)
 
 
 class Terms:
@@ -29,16 +27,16 @@ class Terms:
         upgrade: the protocol it may switch to, b"" for none.
     """
 
-    __slots__ = ("limit", "route", "service", "target", "tries", "upgrade")
+    __slots__ = ("limit", "retries", "route", "service", "target", "upgrade")
 
     def __init__(
-        self, route: Route, service: Service, target: bytes, tries: Tries, *, limit: float,
+        self, route: Route, service: Service, target: bytes, retries: RetryState, *, limit: float,
         upgrade: bytes,
     ) -> None:  # fmt: skip
         self.route = route
         self.service = service
         self.target = target
-        self.tries = tries
+        self.retries = retries
         self.limit = limit
         self.upgrade = upgrade
 
@@ -52,14 +50,14 @@ class Terms:
 
         The time that a streamed body took does not count: its client took it.
         """
-        route, tries = self.route, self.tries
+        route, retries = self.route, self.retries
         if streamed:
-            tries.deadline = max(tries.deadline, now + min(route.per_try, self.limit))
-        return attempt_deadline(now, tries.deadline, route.per_try)
+            retries.deadline = max(retries.deadline, now + min(route.per_try, self.limit))
+        return attempt_deadline(now, retries.deadline, route.per_try)
 
     def reconsider(self, method: bytes) -> None:
         """Ask again whether the request may run twice: its service may not have been known."""
-        self.tries.repeatable = _repeatable(self.route, self.service, method, self.target)
+        self.retries.repeatable = _repeatable(self.route, self.service, method, self.target)
 
     def leave(self) -> None:
         """Give back the place on the route."""
@@ -90,11 +88,11 @@ def admit(core: Core, head: Head, record: Record, now: float) -> Terms:
     asked = head.handled.get(b"x-request-timeout-ms")
     seconds = parse_millis(asked.decode("latin-1")) if asked else None
     repeatable = _repeatable(route, service, head.method, target)
-    tries = Tries(repeatable=repeatable, deadline=0.0, retry=route.retry)
+    retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:
-        tries.subset = route.split.choose(_draw(route.split, head, core.draw))
+        retries.subset = route.split.choose(_draw(route.split, head, core.draw))
     limit = deadline_of(0.0, route.timeout, seconds)
-    return Terms(route, service, target, tries, limit=limit, upgrade=upgrade)
+    return Terms(route, service, target, retries, limit=limit, upgrade=upgrade)
 
 
 def _enter(route: Route, now: float) -> None:
@@ -110,12 +108,10 @@ def _enter(route: Route, now: float) -> None:
 
 
 def _repeatable(route: Route, service: Service, method: bytes, target: bytes) -> bool:
-    """Whether the request may run twice: by its method, its route, or its service's word."""
-    if method in _IDEMPOTENT:
-        return True
-    if route.idempotent is not None:
-        return method in route.idempotent
-    return service.declares(method, target.partition(b"?")[0])
+    """Return whether the request may run twice."""
+    operator = None if route.idempotent is None else method in route.idempotent
+    path = target.partition(b"?")[0].decode("latin-1")
+    return may_run_twice(method.decode(), path, service.declared, operator=operator)
 
 
 def _draw(split: Split, head: Head, draw: Callable[[], float]) -> float:

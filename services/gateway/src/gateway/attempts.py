@@ -6,7 +6,7 @@ What a failure proves and permits is `failover.TABLE`; the one place that asks i
 from enum import Enum
 from typing import Protocol
 
-from failover import Again, Nobody, Outcome, conclusive
+from failover import Again, NoInstance, Outcome, conclusive
 
 from gateway import problems
 from gateway.admission import Terms
@@ -88,32 +88,32 @@ class Attempts:
 
     def start(self, now: float) -> None:
         """Begin: from now on the clock of the total deadline runs."""
-        self._terms.tries.deadline = now + self._terms.limit
-        self._terms.service.pool.admit(now)
+        self._terms.retries.deadline = now + self._terms.limit
+        self._terms.service.balancer.count_request(now)
         self.seek(now)
 
     def seek(self, now: float) -> None:
         """Choose an instance, or wait for one, or give up."""
-        service, tries = self._terms.service, self._terms.tries
+        service, retries = self._terms.service, self._terms.retries
         if not service.known:
             self._wait(now)
             return
-        member = service.pool.pick(tries, now, self._core.draw())
-        if not isinstance(member, Nobody):
+        member = service.balancer.pick(retries, now, self._core.draw())
+        if not isinstance(member, NoInstance):
             self._connect(now, fresh=False)
-        elif member is Nobody.FULL and service.has_room:
+        elif member is NoInstance.FULL and service.has_room:
             self._wait(now)
-        elif member is Nobody.EMPTY and service.absent:
+        elif member is NoInstance.EMPTY and service.absent:
             self._owner.refuse(problems.not_found())
-        elif tries.outcomes:
-            self._owner.refuse(problems.failed(tries.outcomes[-1]))
+        elif retries.outcomes:
+            self._owner.refuse(problems.failed(retries.outcomes[-1]))
         else:
             self._owner.refuse(problems.nobody(member))
 
     def _wait(self, now: float) -> None:
         if self._owner.phase is not WAITING:
             self._owner.phase = WAITING
-            self._owner.due = min(now + QUEUE_SECONDS, self._terms.tries.deadline)
+            self._owner.due = min(now + QUEUE_SECONDS, self._terms.retries.deadline)
         self._terms.service.queue.append(self)
 
     def wake(self) -> None:
@@ -123,19 +123,19 @@ class Attempts:
 
     def _connect(self, now: float, *, fresh: bool) -> None:
         """Take an idle connection of the chosen instance, or wait for one."""
-        tries = self._terms.tries
-        upstream = self._terms.service.upstream(tries.current)
+        retries = self._terms.retries
+        upstream = self._terms.service.upstream(retries.current)
         if upstream is None:
             self.fail(Outcome.REFUSED, now)
             return
         self._owner.phase = CONNECTING
         self._record.service = self._terms.service.name
-        again = tries.repeatable and tries.replayable
+        again = retries.repeatable and retries.replayable
         connection = None if fresh else upstream.take(now, again=again)
         if connection is not None:
             self._take(connection, now)
             return
-        self._owner.due = min(now + self._core.limits.connect, tries.deadline)
+        self._owner.due = min(now + self._core.limits.connect, retries.deadline)
         self._awaited = upstream
         upstream.wait(self, fresh=fresh)
 
@@ -145,13 +145,13 @@ class Attempts:
         While it accepts others, the turn of this request will come; and that its time is over
         before is no evidence against the instance.
         """
-        tries, connect = self._terms.tries, self._core.limits.connect
+        retries, connect = self._terms.retries, self._core.limits.connect
         opened = self._awaited.opened_at if self._awaited is not None else 0.0
-        patience = max(tries.started, opened) + connect
+        patience = max(retries.started, opened) + connect
         if now >= patience:
             self.give_up(Outcome.REFUSED, now)
-        elif now < tries.deadline:
-            self._owner.due = min(patience, tries.deadline)
+        elif now < retries.deadline:
+            self._owner.due = min(patience, retries.deadline)
         else:
             self.learn(Outcome.ABANDONED, now)
             self._owner.refuse(problems.unconnected())
@@ -177,13 +177,13 @@ class Attempts:
         Returns:
             False if there is no further attempt and the instance's response is to be passed on.
         """
-        tries, pool = self._terms.tries, self._terms.service.pool
-        member = tries.current
+        retries, pool = self._terms.retries, self._terms.service.balancer
+        member = retries.current
         self._judge(outcome, now, asked)
-        decision = pool.decide(tries, outcome, now, self._core.draw())
+        decision = pool.decide(retries, outcome, now, self._core.draw())
         if isinstance(decision, Again) and decision.fresh and member is not None:
             self.drop()
-            pool.again(tries, member, now)  # before another request takes the place
+            pool.start_attempt(retries, member, now)  # before another request takes the place
             self._connect(now, fresh=True)
             return True
         if member is not None:
@@ -203,28 +203,30 @@ class Attempts:
 
     def learn(self, outcome: Outcome, now: float, asked: float | None = None) -> None:
         """End the attempt under way, if there is one, and let others have its place."""
-        if self._terms.tries.current is not None:
+        if self._terms.retries.current is not None:
             self._judge(outcome, now, asked)
             self._terms.service.released()
 
     def _judge(self, outcome: Outcome, now: float, asked: float | None) -> None:
         """Tell the pool how the attempt under way ended."""
-        tries, record, service = self._terms.tries, self._record, self._terms.service
-        member = tries.current
+        retries, record, service = self._terms.retries, self._record, self._terms.service
+        member = retries.current
         if member is not None:
             # What a client takes to send a streamed body is not the instance's time.
-            began = max(tries.started, record.whole_at or now)
+            began = max(retries.started, record.whole_at or now)
             took = max(0.0, (record.head_at or now) - began)
             self._core.ledger.attempt(record, member.address, outcome, took)
             if service.upstream(member) is None:  # gone while it was asked
                 self._core.ledger.forget(service.name, member.address)
-            service.pool.record(tries, outcome, now, self._core.draw(), asked=asked, took=took)
+            service.balancer.record(
+                retries, outcome, now, self._core.draw(), retry_after=asked, took=took
+            )
 
     def overdue(self, now: float) -> None:
         """Give up what had the usual time; what had less proves nothing, and is just over."""
-        route, tries = self._terms.route, self._terms.tries
+        route, retries = self._terms.route, self._terms.retries
         usual = min(route.per_try, route.timeout)
-        if now < tries.deadline or conclusive(tries.started, tries.deadline, usual):
+        if now < retries.deadline or conclusive(retries.started, retries.deadline, usual):
             self.give_up(Outcome.TIMED_OUT, now)
         else:
             self.drop()
@@ -234,7 +236,7 @@ class Attempts:
     def answering(self, now: float) -> None:
         """The head is here: whatever follows, the instance serves."""
         self._record.head_at = now
-        self._terms.service.pool.vouch(self._terms.tries, now)
+        self._terms.service.balancer.end_ejection_on_answer(self._terms.retries, now)
 
     def give_up(self, outcome: Outcome, now: float) -> None:
         """The attempt took too long."""

@@ -166,7 +166,7 @@ class RouteEntry(Strict):
             else frozenset(method.encode() for method in self.idempotent),
             timeout=self.timeout,
             per_try=min(self.per_try_timeout, self.timeout),
-            retry=RetryPolicy(attempts=1 + self.retries),
+            retry=RetryPolicy(max_attempts=1 + self.retries),
             replay=self.replay_bytes,
             max_body=self.max_body_bytes,
             split=self._split(),

@@ -11,7 +11,7 @@
 Everything is a callback of a connection or of the sweep; there is no task per request.
 """
 
-from failover import Nobody, Outcome, classify_status
+from failover import NoInstance, Outcome
 
 from gateway import problems, request
 from gateway.admission import Terms
@@ -110,7 +110,7 @@ class Exchange:
     def _stream(self, now: float) -> None:
         """Send the body while it arrives; hold the client until there is where to."""
         self.upload.streaming = True
-        self._terms.tries.replayable = False
+        self._terms.retries.replayable = False
         self._client.hold(held=True)
         self._start(now)
 
@@ -125,8 +125,8 @@ class Exchange:
 
     def send(self, connection: Connection, now: float) -> None:
         """Send what there is of the request."""
-        tries, upload, method = self._terms.tries, self.upload, self._head.method
-        parts = request.opening(method, self._terms.target, tries, now)
+        retries, upload, method = self._terms.retries, self.upload, self._head.method
+        parts = request.opening(method, self._terms.target, retries, now)
         parts += (connection.pool.host_line, self._common)
         parts += upload.opening()
         if upload.streaming:
@@ -143,20 +143,19 @@ class Exchange:
         """Retry what the table lets be retried; pass everything else on."""
         now = self._core.clock()
         if head.status >= 502:  # noqa: PLR2004 - below, it is an answer
-            asked = head.retry_after(self._core.wall())
-            outcome = classify_status(
-                head.status, retry_after=asked is not None, not_processed=head.not_processed
-            )
-            if head.final:
-                self._attempts.learn(outcome, now, asked)
-            elif outcome is not Outcome.ANSWERED and self._attempts.fail(outcome, now, asked):
+            judged = head.judge(self._core.wall())
+            if judged.retry_forbidden:
+                self._attempts.learn(judged.outcome, now, judged.retry_after)
+            elif judged.outcome is not Outcome.ANSWERED and self._attempts.fail(
+                judged.outcome, now, judged.retry_after
+            ):
                 return
         self._attempts.answering(now)
         self.phase = ANSWERING
         self.due = now + self._core.edge.response_idle
         self.upload.forget()
         self._settle_end()
-        self.answer.head(head, self._record.lines(now, self._terms.tries, debug=self._core.debug))
+        self.answer.head(head, self._record.lines(now, self._terms.retries, debug=self._core.debug))
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
@@ -204,7 +203,7 @@ class Exchange:
         self._attempts.answering(now)
         self.phase = TUNNEL
         self.due = now + self._core.edge.tunnel_idle
-        lines = self._record.lines(now, self._terms.tries, debug=self._core.debug)
+        lines = self._record.lines(now, self._terms.retries, debug=self._core.debug)
         self.answer.switched(head, lines, data)
 
     def tunnel(self, data: bytes) -> bool:
@@ -237,7 +236,7 @@ class Exchange:
                 self._attempts.seek(now)
             case Phase.WAITING:
                 known = self._terms.service.known
-                self.refuse(problems.nobody(Nobody.FULL if known else Nobody.EMPTY))
+                self.refuse(problems.nobody(NoInstance.FULL if known else NoInstance.EMPTY))
             case Phase.CONNECTING:
                 self._attempts.unconnected(now)
             case Phase.SENT if self.upload.complete or self._instance_stuck:

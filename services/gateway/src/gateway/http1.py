@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-from failover import retry_after
+from failover import Judgement, judge_response
 
 from gateway.framing import check_size, is_chunked, request_length
 from gateway.problems import Refusal
@@ -240,20 +240,19 @@ class ResponseHead:
         self.bodyless = bodyless
         self.reusable = reusable
 
-    def retry_after(self, wall: float) -> float | None:
-        """Seconds from now, a Unix time, until `Retry-After`; None if it says nothing usable."""
-        value = self.handled.get(b"retry-after")
-        return None if value is None else retry_after(value.decode("latin-1"), wall)
+    def judge(self, wall: float) -> Judgement:
+        """Judge the attempt by this head; `wall` is Unix time."""
+        return judge_response(
+            self.status,
+            retry_after=self._text(b"retry-after"),
+            not_processed=self._text(b"x-gateway-not-processed"),
+            retry=self._text(b"x-gateway-retry"),
+            wall=wall,
+        )
 
-    @property
-    def final(self) -> bool:
-        """The service says that another attempt would not help."""
-        return self.handled.get(b"x-gateway-retry") == b"never"
-
-    @property
-    def not_processed(self) -> bool:
-        """The service says that it did not run the request."""
-        return self.handled.get(b"x-gateway-not-processed") == b"1"
+    def _text(self, name: bytes) -> str | None:
+        value = self.handled.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 def check_response(

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 
-from failover import Outcome, Stopped, Tries
+from failover import Outcome, RetryState, Stopped
 
 from gateway.http1 import REQUEST_ID, Head
 
@@ -51,18 +51,18 @@ class Record:
         self.route = "none"
         self.service = "unknown"
 
-    def lines(self, now: float, tries: Tries | None, *, debug: bool = False) -> list[bytes]:
+    def lines(self, now: float, retries: RetryState | None, *, debug: bool = False) -> list[bytes]:
         """The response fields that tell about the way of the request, rendered, in pieces.
 
         Args:
             now: the clock.
-            tries: what was tried, if an instance answers.
+            retries: the attempts, if an instance answers.
             debug: name that instance.
         """
         attempts, waited = len(self.attempts), 0.0
-        if tries is not None:
-            attempts += tries.current is not None
-            waited = now - tries.started
+        if retries is not None:
+            attempts += retries.current is not None
+            waited = now - retries.started
         lines = [
             self.id_line,
             b"X-Gateway-Attempts: 1" if attempts == 1 else b"X-Gateway-Attempts: %d" % attempts,
@@ -71,8 +71,8 @@ class Record:
         ]  # fmt: skip
         if self.stopped is Stopped.BUDGET:
             lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
-        if debug and tries is not None:
-            lines.append(f"X-Gateway-Upstream: {tries.tried[-1].address}\r\n".encode())
+        if debug and retries is not None:
+            lines.append(f"X-Gateway-Upstream: {retries.tried[-1].address}\r\n".encode())
         return lines
 
     def describe(self, *, addresses: bool) -> list[dict[str, object]]:

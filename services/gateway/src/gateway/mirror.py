@@ -7,7 +7,7 @@ no evidence against an instance, except a refused connection: nobody listens the
 
 import asyncio
 
-from failover import Member, Outcome, Tries, classify_status
+from failover import Member, Outcome, RetryState
 
 from gateway import request
 from gateway.core import Core
@@ -65,6 +65,7 @@ class Copy:
         self._shadow = shadow
         self._original = original
         self._seen = Seen()
+        self._judged = Outcome.ABANDONED
         self._method = self._target = b""
         self._parts: list[bytes] = []
         self._service: Service | None = None
@@ -73,7 +74,7 @@ class Copy:
         self._timer: asyncio.TimerHandle | None = None
         self._done = False
         deadline = core.clock() + shadow.timeout
-        self._tries = Tries(repeatable=False, deadline=deadline, subset=shadow.subset)
+        self._retries = RetryState(repeatable=False, deadline=deadline, subset=shadow.subset)
 
     def begin(self, method: bytes, target: bytes, parts: list[bytes]) -> None:
         """Choose an instance and connect, unless too many copies are under way."""
@@ -86,7 +87,7 @@ class Copy:
         self._timer = asyncio.get_running_loop().call_later(shadow.timeout, self._expire)
         now = core.clock()
         service = self._service = core.directory.find(shadow.service, now)
-        member = None if service is None else service.pool.pick(self._tries, now, core.draw())
+        member = None if service is None else service.balancer.pick(self._retries, now, core.draw())
         if service is None or not isinstance(member, Member):
             self._end("failed")
             return
@@ -106,7 +107,7 @@ class Copy:
     def connected(self, connection: Connection) -> None:
         """Send the copy."""
         self._awaited, self._connection = None, connection
-        head = request.opening(self._method, self._target, self._tries, self._core.clock())
+        head = request.opening(self._method, self._target, self._retries, self._core.clock())
         data = b"".join([*head, connection.pool.host_line, *self._parts])
         self._parts = []
         connection.send(self, data, to_head=self._method == b"HEAD", whole=True)
@@ -121,6 +122,7 @@ class Copy:
     def response_head(self, head: ResponseHead) -> None:
         """Note the status."""
         self._seen.status = head.status
+        self._judged = head.judge(self._core.wall()).outcome
 
     def response_body(self, data: bytes) -> None:
         """Keep a part."""
@@ -133,7 +135,7 @@ class Copy:
         """Compare."""
         self._connection = None
         agreed = agree(self._shadow, self._original, self._seen)
-        outcome = classify_status(self._seen.status)
+        outcome = self._judged
         good = outcome is Outcome.ANSWERED  # a failure is no evidence, least of all of success
         self._end("agreed" if agreed else "differed", outcome if good else Outcome.ABANDONED)
 
@@ -168,7 +170,9 @@ class Copy:
             self._awaited.leave(self)
         if self._service is not None:
             took = None if outcome is Outcome.ANSWERED else 0.0
-            self._service.pool.record(self._tries, outcome, core.clock(), core.draw(), took=took)
+            self._service.balancer.record(
+                self._retries, outcome, core.clock(), core.draw(), took=took
+            )
             self._service.released()
         self._count(result)
 

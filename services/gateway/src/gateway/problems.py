@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
-from failover import Nobody, Outcome
+from failover import NoInstance, Outcome
 from service_kit import Problem
 
 STATUS_OF: Mapping[Outcome, tuple[int, str, str]] = {
@@ -70,9 +70,9 @@ class Context:
     name: str = "gateway"
 
 
-def nobody(reason: Nobody) -> Refusal:
+def nobody(reason: NoInstance) -> Refusal:
     """Say that there is no instance to ask."""
-    if reason is Nobody.FULL:
+    if reason is NoInstance.FULL:
         detail = "Every instance has all the requests it may have."
         return Refusal(503, "connection_limit_reached", detail, retry_after=1)
     return Refusal(503, "destination_unavailable", "The service has no instance.", retry_after=1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from failover import Tries, remaining_millis
+from failover import RetryState, remaining_millis
 
 from gateway.http1 import KEPT, TRACEPARENT, Head
 from gateway.problems import Refusal
@@ -102,9 +102,14 @@ def common_lines(
     return b"".join(parts)
 
 
-def opening(method: bytes, target: bytes, tries: Tries, now: float) -> list[bytes]:
+def opening(method: bytes, target: bytes, retries: RetryState, now: float) -> list[bytes]:
     """The beginning of one attempt: which it is, and how many milliseconds are left."""
     return [
         b"%b %b HTTP/1.1\r\nX-Request-Timeout-Ms: %d\r\nX-Gateway-Attempt: %d\r\n"
-        % (method, target, remaining_millis(now, tries.deadline), len(tries.outcomes) + 1)
+        % (
+            method,
+            target,
+            remaining_millis(now, retries.deadline),
+            len(retries.outcomes) + 1,
+        )
     ]

@@ -195,7 +195,7 @@ def _describe(route: Route) -> dict[str, Any]:
         "methods": sorted(method.decode() for method in route.methods),
         "timeout": route.timeout,
         "per_try_timeout": route.per_try,
-        "attempts": route.retry.attempts,
+        "attempts": route.retry.max_attempts,
         "protected": route.keys is not None,
         "split": route.split is not None,
         "upgrade": route.upgrade,

@@ -9,9 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from failover import Declared, EjectionPolicy, Instance, Member, Pool
+from failover import Balancer, Declared, EjectionPolicy, Instance, Member
 
-from gateway.http1 import KEPT
 from gateway.keepalive import Upstream
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -47,8 +46,17 @@ class Waiting(Protocol):
 class Service:
     """A service: instances, connections, queue, counters."""
 
-    __slots__ = ("_answers", "_declared", "_limits", "expected", "known", "name",
-                 "pool", "prefix", "queue", "upstreams")  # fmt: skip
+    __slots__ = (
+        "_limits",
+        "balancer",
+        "declared",
+        "expected",
+        "known",
+        "name",
+        "prefix",
+        "queue",
+        "upstreams",
+    )  # fmt: skip
 
     def __init__(self, name: str, limits: Limits, ejection: EjectionPolicy | None = None) -> None:
         self.name = name
@@ -58,19 +66,19 @@ class Service:
         """True once discovery has answered for it, in this life or from its snapshot."""
         self.expected = False
         """A route names it, or it had an instance before: without one, it is down, not absent."""
-        self.pool = Pool(
+        self.balancer = Balancer(
             cluster=limits.cluster, max_in_flight=limits.max_in_flight, ejection=ejection
         )
         self.upstreams: dict[Member, Upstream] = {}
         self.queue: deque[Waiting] = deque()
         self._limits = limits
-        self._declared = Declared()
-        self._answers: dict[tuple[bytes, bytes], bool] = {}
+        self.declared = Declared()
+        """What its owner says of its requests."""
 
     def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
         """Take over what discovery says, let the queue try again; return who is gone."""
-        gone = self.pool.sync(instances, now)
-        members = self.pool.members.values()
+        gone = self.balancer.sync(instances, now)
+        members = self.balancer.members.values()
         before, self.upstreams = self.upstreams, {}
         for member in members:
             upstream = before.pop(member, None)
@@ -83,8 +91,7 @@ class Service:
             self.upstreams[member] = upstream
         for left in before.values():
             left.close()
-        self._declared = Declared(member.instance.metadata for member in members)
-        self._answers = {}
+        self.declared = Declared(member.instance.metadata for member in members)
         self.known = True
         self.expected = self.expected or bool(members)
         waiting, self.queue = self.queue, deque()
@@ -92,22 +99,10 @@ class Service:
             one.wake()
         return [member.instance.address for member in gone]
 
-    def declares(self, method: bytes, path: bytes) -> bool:
-        """Whether the service's owner declared that such a request may run twice."""
-        if not self._declared:
-            return False
-        answer = self._answers.get((method, path))
-        if answer is None:
-            answer = self._declared.allows(method.decode(), path.decode("latin-1"))
-            if len(self._answers) >= KEPT:
-                self._answers.clear()
-            self._answers[method, path] = answer
-        return answer
-
     @property
     def absent(self) -> bool:
         """Nacos knows no such service."""
-        return self.known and not self.expected and not self.pool.members
+        return self.known and not self.expected and not self.balancer.members
 
     @property
     def stray(self) -> bool:
@@ -115,7 +110,7 @@ class Service:
 
         While Nacos is silent this is all that is known of a name that a stranger made up.
         """
-        return not (self.expected or self.pool.members or self.queue)
+        return not (self.expected or self.balancer.members or self.queue)
 
     @property
     def has_room(self) -> bool:
@@ -148,7 +143,7 @@ class Service:
             untold = untold - 1 if self._in_flight() <= before else 0
 
     def _in_flight(self) -> int:
-        return sum([member.in_flight for member in self.pool.members.values()])
+        return sum([member.in_flight for member in self.balancer.members.values()])
 
 
 class Directory(Protocol):

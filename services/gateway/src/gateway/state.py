@@ -54,21 +54,21 @@ class Worker:
                     return False
                 if do == "drain":
                     return _drain(service, address, drained=bool(command["drained"]))
-                return service.pool.restore(address, self._core.clock())
+                return service.balancer.restore(address, self._core.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
 
     def drained(self) -> dict[str, list[str]]:
         """Addresses that an operator keeps out of traffic, by service."""
         followed = self._directory.services.items()
-        kept = {name: service.pool.drained() for name, service in followed}
+        kept = {name: service.balancer.drained() for name, service in followed}
         return {name: addresses for name, addresses in kept.items() if addresses}
 
     def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
         """Keep out of traffic what another worker was told to, known here or not yet."""
         self._directory.expect(drained, self._core.clock())
         for name, addresses in drained.items():
-            self._directory.services[name].pool.keep_drained(addresses)
+            self._directory.services[name].balancer.keep_drained(addresses)
 
     def services(self) -> dict[str, Any]:
         """Every followed service with its instances."""
@@ -78,10 +78,10 @@ class Worker:
             name: {
                 "known": service.known,
                 "age_seconds": round(ages[name], 1) if name in ages else None,
-                "retry_budget": round(service.pool.budget.balance(now), 1),
+                "retry_budget": round(service.balancer.budget.balance(now), 1),
                 "queued": len(service.queue),
                 "instances": [
-                    _instance(service, member, now) for member in service.pool.members.values()
+                    _instance(service, member, now) for member in service.balancer.members.values()
                 ],
             }
             for name, service in self._directory.services.items()
@@ -93,7 +93,7 @@ class Worker:
         now = self._core.clock()
         ledger = self._core.ledger
         present = [s for s in self._directory.services.values() if not s.absent]
-        members = [(s, m) for s in present for m in s.pool.members.values()]
+        members = [(s, m) for s in present for m in s.balancer.members.values()]
         where = [(s.name, m.instance.address, m) for s, m in members]
         pools = [(s.name, m.instance.address, s.upstreams[m]) for s, m in members]
         return {
@@ -111,13 +111,13 @@ class Worker:
             "stops": [(s, reason.value, count) for (s, reason), count in ledger.stops.items()],
             "shadow": [(*labels, count) for labels, count in ledger.shadows.items()],
             "ejections": [
-                (s.name, c.value, count) for s in present for c, count in s.pool.ejected.items()
+                (s.name, c.value, count) for s in present for c, count in s.balancer.ejected.items()
             ],
-            "retry_budget": [(s.name, s.pool.budget.balance(now)) for s in present],
+            "retry_budget": [(s.name, s.balancer.budget.balance(now)) for s in present],
             "discovery_age_seconds": list(self._directory.ages().items()),
             "in_flight": [(s, i, m.in_flight) for s, i, m in where],
             "ewma_seconds": [(s, i, m.cost) for s, i, m in where],
-            "instance_ejected": [(s, i, int(m.conduct.cause is not None)) for s, i, m in where],
+            "instance_ejected": [(s, i, int(m.ejection.cause is not None)) for s, i, m in where],
             "pool_connections": [
                 entry
                 for s, i, upstream in pools
@@ -135,7 +135,7 @@ class Worker:
 
 def _drain(service: Service, address: str, *, drained: bool) -> bool:
     """Keep an instance out of traffic, or let it back; one that is awaited need not be there."""
-    pool = service.pool
+    pool = service.balancer
     awaited = address in pool.drained()
     if pool.drain(address, drained=drained):
         return True
@@ -145,7 +145,7 @@ def _drain(service: Service, address: str, *, drained: bool) -> bool:
 
 
 def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
-    instance, conduct = member.instance, member.conduct
+    instance, ejection = member.instance, member.ejection
     upstream = service.upstreams[member]
     return {
         "address": instance.address,
@@ -160,11 +160,11 @@ def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
         "connections": {"open": upstream.open, "idle": upstream.idle},
         "drained": member.drained,
         "ejected": None
-        if conduct.cause is None
+        if ejection.cause is None
         else {
-            "reason": conduct.cause.value,
-            "probe_in_seconds": round(max(0.0, conduct.until - now), 1),
-            "times": conduct.ejections,
+            "reason": ejection.cause.value,
+            "probe_in_seconds": round(max(0.0, ejection.until - now), 1),
+            "times": ejection.ejections,
         },
-        "warmth": round(conduct.warmth(now), 2),
+        "warmth": round(ejection.warmth(now), 2),
     }

@@ -9,7 +9,7 @@ import select
 from typing import Protocol, cast
 
 import httptools
-from failover import Outcome, classify_loss
+from failover import Outcome, judge_loss
 
 from gateway.http1 import RESPONSE_HANDLED, SINGLE, ResponseHead, check_response
 
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         if consumer is None:
             self.pool.forget(self)
         elif self._head is None:
-            loss = classify_loss(seen=self.seen, reused=self.reused)
+            loss = judge_loss(response_begun=self.seen, reused=self.reused)
             consumer.response_lost(loss)
         elif error is None and self._head.length is None and not self._head.chunked:
             consumer.response_end()

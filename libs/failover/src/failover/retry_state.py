@@ -2,14 +2,14 @@
 
 from enum import Enum
 
-from failover.balance import Member
 from failover.outcome import Outcome
-from failover.retry import USUAL, RetryPolicy
+from failover.peak_ewma import Member
+from failover.retry import STANDARD_RETRIES, RetryPolicy
 from failover.tiers import EVERYBODY, Subset
 
 
-class Nobody(Enum):
-    """Why there is no instance to ask."""
+class NoInstance(Enum):
+    """Why no instance can get the request."""
 
     EMPTY = "empty"
     """The service has no usable instance."""
@@ -19,21 +19,21 @@ class Nobody(Enum):
     """Every instance that is left has as many requests in flight as it may."""
 
 
-class Tries:
-    """The attempts of one request.
+class RetryState:
+    """The attempts of one request, past and present.
 
-    Written out, for mypyc does not compile what `dataclass` generates, and this is made for every
+    Written out, for mypyc does not compile what `dataclass` generates, and one is made for every
     request.
 
     Attributes:
         repeatable: the request may run twice.
-        deadline: clock time by which it must be answered.
-        retry: attempts and pauses.
-        subset: the instances that should serve it; others do when none of these is left.
+        deadline: clock time by which the request must be answered.
+        policy: how many attempts, and the pauses between them.
+        subset: the instances that should serve the request; others do when none of these is left.
         replayable: every byte of the request can be sent again.
-        attempts: attempts made that count.
-        tried: the members it was sent to.
-        outcomes: how its attempts ended.
+        charged_attempts: attempts made, without the uncharged ones on a fresh connection.
+        tried: the members that the request was sent to.
+        outcomes: how the attempts ended.
         current: the member of the attempt under way.
         started: clock time at which that attempt started.
         ejected: that member was out of traffic; if it answers, it returns.
@@ -41,8 +41,8 @@ class Tries:
     """
 
     __slots__ = (
-        "attempts", "current", "deadline", "ejected", "outcomes", "probe", "repeatable",
-        "replayable", "retry", "started", "subset", "tried",
+        "charged_attempts", "current", "deadline", "ejected", "outcomes", "policy", "probe",
+        "repeatable", "replayable", "started", "subset", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -50,16 +50,16 @@ class Tries:
         *,
         repeatable: bool,
         deadline: float,
-        retry: RetryPolicy = USUAL,
+        policy: RetryPolicy = STANDARD_RETRIES,
         subset: Subset = EVERYBODY,
         replayable: bool = True,
     ) -> None:
         self.repeatable = repeatable
         self.deadline = deadline
-        self.retry = retry
+        self.policy = policy
         self.subset = subset
         self.replayable = replayable
-        self.attempts = 0
+        self.charged_attempts = 0
         self.tried: tuple[Member, ...] = ()
         self.outcomes: tuple[Outcome, ...] = ()
         self.current: Member | None = None

@@ -1,4 +1,4 @@
-"""Which of several instances: power of two choices on peak EWMA.
+"""The choice between several instances: power of two choices on peak EWMA.
 
 Take two at random, send to the one that would answer sooner. Two choices avoid both the herd that
 chases the single best instance and the blindness of round robin (Mitzenmacher, "The Power of Two
@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from failover.ejection import Conduct, EjectionPolicy
+from failover.ejection import EjectionPolicy, EjectionState
 from failover.instance import Instance
 
 DECAY = 10.0
@@ -27,12 +27,12 @@ SLOWEST = 10.0
 
 
 class Member:
-    """An instance with what was learnt about it.
+    """An instance with what was learnt about the instance by calling it.
 
     Attributes:
         instance: as discovery last described it.
         address: its `ip:port`, which never changes.
-        conduct: failures and ejection.
+        ejection: its failures, and whether it is in traffic.
         in_flight: attempts under way.
         limit: how many there may be.
         cost: peak EWMA of answer times, in seconds.
@@ -40,7 +40,14 @@ class Member:
     """
 
     __slots__ = (
-        "_limit", "_measured_at", "address", "conduct", "cost", "drained", "in_flight", "instance",
+        "_limit",
+        "_measured_at",
+        "address",
+        "cost",
+        "drained",
+        "ejection",
+        "in_flight",
+        "instance",
         "limit",
     )  # fmt: skip
 
@@ -59,23 +66,23 @@ class Member:
         self._limit = limit
         self.describe(instance)
         self.address = instance.address
-        self.conduct = Conduct(policy)
+        self.ejection = EjectionState(policy)
         self.in_flight = 0
         self.cost = cost
         self.drained = False
         self._measured_at = now
 
     def __repr__(self) -> str:
-        state = self.conduct.cause.value if self.conduct.cause else "in traffic"
+        state = self.ejection.cause.value if self.ejection.cause else "in traffic"
         return f"<Member {self.instance.address} {state}, {self.in_flight} in flight>"
 
     @property
     def usable(self) -> bool:
-        """Whether it may get requests at all: by Nacos, and by the operator."""
+        """Return whether the instance may get requests at all, by Nacos and by the operator."""
         return self.instance.enabled and self.instance.weight > 0 and not self.drained
 
     def describe(self, instance: Instance) -> None:
-        """Take over what discovery says of it now."""
+        """Adopt the description that discovery gives of the instance now."""
         self.instance = instance
         self.limit = instance.max_in_flight or self._limit
 
@@ -89,25 +96,25 @@ class Member:
         self._measured_at = now
 
     def load(self, now: float) -> float:
-        """What decides between two: lower is better.
+        """Return the load that decides between two instances: lower is better.
 
         An instance nobody calls forgets its bad times, so it is tried again, by one request.
         """
         load = (self.in_flight + 1) * self.cost / self.instance.weight
         if not self.in_flight and now > self._measured_at + 1.0:
             load *= math.exp((self._measured_at - now) / DECAY)
-        if now < self.conduct.warm_at:
-            load /= self.conduct.warmth(now)
+        if now < self.ejection.warm_at:
+            load /= self.ejection.warmth(now)
         return load
 
 
-def typical(members: Iterable[Member]) -> float:
-    """The cost to assume for a member that was not measured."""
+def median_cost(members: Iterable[Member]) -> float:
+    """Return the cost to assume for a member that was not measured."""
     return median([member.cost for member in members] or [UNMEASURED])
 
 
 def pick_two(count: int, draw: float) -> tuple[int, int]:
-    """Two different indexes below `count` (2 or more), from one uniform draw in [0, 1)."""
+    """Return two different indexes below `count` (2 or more) from one uniform draw in [0, 1)."""
     position = draw * count
     first = min(int(position), count - 1)
     second = min(int((position - first) * (count - 1)), count - 2)
@@ -115,7 +122,7 @@ def pick_two(count: int, draw: float) -> tuple[int, int]:
 
 
 def choose(members: Sequence[Member], now: float, draw: float) -> Member:
-    """The less loaded of two random members (of at least one)."""
+    """Return the less loaded of two random members; there is at least one member."""
     count = len(members)
     if count == 1:
         return members[0]

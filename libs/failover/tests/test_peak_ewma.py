@@ -4,7 +4,7 @@ import random
 
 import pytest
 from failover import Cause, EjectionPolicy, Instance, Member
-from failover.balance import choose, pick_two
+from failover.peak_ewma import choose, pick_two
 from hypothesis import given, strategies as st
 
 POLICY = EjectionPolicy()
@@ -58,8 +58,8 @@ def test_a_slower_answer_counts_at_once_and_fades():
 def test_a_returning_instance_is_spared_at_first():
     """During its slow start it counts as more loaded than it is, less and less so."""
     returned, steady = member(1), member(2)
-    returned.conduct.eject(Cause.CONSECUTIVE, 0.0, 0.0)
-    returned.conduct.restore(10.0)
+    returned.ejection.eject(Cause.CONSECUTIVE, 0.0, 0.0)
+    returned.ejection.restore(10.0)
     returned.in_flight = steady.in_flight = 1
 
     loads = [returned.load(now) for now in (10.0, 11.0, 14.0, 15.0)]

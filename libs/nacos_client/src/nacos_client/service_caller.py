@@ -1,7 +1,7 @@
-"""One call by service name, as a list of attempts: whom to ask, and what an outcome leads to.
+"""A call by service name: which instance gets each attempt, and whether another attempt follows.
 
-No I/O: the transports send, this decides, with the rules of `failover`. One lock for each service
-makes it fit for callers in many threads; nothing under it waits.
+No I/O: the transports send, this module decides, with the rules of `failover`. One lock for each
+service makes it safe for callers in many threads; nothing waits while holding the lock.
 """
 
 import random
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 import httpx
 from failover import (
-    IDEMPOTENT_METHODS,
     Again,
+    Balancer,
     Declared,
     Instance,
+    Judgement,
     Member,
     Outcome,
-    Pool,
     RetryPolicy,
+    RetryState,
     Stop,
-    Tries,
-    classify_status,
-    retry_after,
+    judge_response,
+    may_run_twice,
 )
 
 from nacos_client.snapshot import Known, Snapshot
@@ -44,12 +44,12 @@ class CallPolicy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-class Balancer:
-    """What is learnt of the instances of one service by calling them."""
+class ServiceCaller:
+    """The instances of one service, with what calls of the service have learnt about them."""
 
     def __init__(self, service: str, cluster: str) -> None:
         self.service = service
-        self._pool = Pool(cluster=cluster)
+        self._balancer = Balancer(cluster=cluster)
         self._known: tuple[Instance, ...] = ()
         self._declared = Declared()
         self._lock = threading.Lock()
@@ -57,53 +57,51 @@ class Balancer:
     def call(
         self, request: httpx.Request, snapshot: Callable[[], Snapshot], policy: CallPolicy
     ) -> "Call":
-        """Begin a call; `snapshot` tells before each attempt what discovery knows."""
+        """Begin a call; `snapshot` tells before each attempt which instances discovery knows."""
         return Call(self, request, snapshot, policy)
 
     def repeatable(self, request: httpx.Request, snapshot: Snapshot) -> bool:
-        """Whether a request may run twice: by its caller's word, its method or its service's."""
+        """Return whether a request may run twice, by `failover.may_run_twice`."""
         said = request.extensions.get("idempotent")
-        if said is not None:
-            return bool(said)
-        if request.method in IDEMPOTENT_METHODS:
-            return True
+        caller = None if said is None else bool(said)
         with self._lock:
-            self._take_over(snapshot)
-            return self._declared.allows(request.method, request.url.path)
+            self._adopt(snapshot)
+            return may_run_twice(request.method, request.url.path, self._declared, caller=caller)
 
-    def _take_over(self, snapshot: Snapshot) -> None:
+    def _adopt(self, snapshot: Snapshot) -> None:
         if isinstance(snapshot, Known) and snapshot.instances != self._known:
-            self._pool.sync(snapshot.instances, time.monotonic())
+            self._balancer.sync(snapshot.instances, time.monotonic())
             self._known = snapshot.instances
             self._declared = Declared(instance.metadata for instance in self._known)
 
-    def pick(self, tries: Tries, snapshot: Snapshot) -> Member:
+    def pick(self, state: RetryState, snapshot: Snapshot) -> Member:
         """Choose the instance for the next attempt.
 
         Raises:
-            httpx.ConnectError: there is none (left).
+            httpx.ConnectError: there is no instance, or none is left to try.
         """
         with self._lock:
-            self._take_over(snapshot)
+            self._adopt(snapshot)
             now = time.monotonic()
-            if not tries.attempts:
-                self._pool.admit(now)
-            member = self._pool.pick(tries, now, random.random())  # noqa: S311
+            if not state.charged_attempts:
+                self._balancer.count_request(now)
+            member = self._balancer.pick(state, now, random.random())  # noqa: S311
         if isinstance(member, Member):
             return member
         raise httpx.ConnectError(f"no instance of {self.service} to ask: {member.value}")
 
-    def learn(self, tries: Tries, outcome: Outcome, asked: float | None) -> Again | Stop:
-        """Take the outcome of an attempt; returns whether to try again, and after which pause."""
+    def learn(self, state: RetryState, judgement: Judgement) -> Again | Stop:
+        """Record how an attempt ended; return whether to try again, and after which pause."""
         with self._lock:
             now, draw = time.monotonic(), random.random()  # noqa: S311
-            self._pool.record(tries, outcome, now, draw, asked)
-            return self._pool.decide(tries, outcome, now, draw)
+            outcome = judgement.outcome
+            self._balancer.record(state, outcome, now, draw, judgement.retry_after)
+            return self._balancer.decide(state, outcome, now, draw)
 
-    def end(self, tries: Tries, outcome: Outcome) -> None:
-        """Take the outcome of an attempt that is the last."""
+    def end(self, state: RetryState, outcome: Outcome) -> None:
+        """Record how the last attempt ended."""
         with self._lock:
-            self._pool.record(tries, outcome, time.monotonic(), random.random())  # noqa: S311
+            self._balancer.record(state, outcome, time.monotonic(), random.random())  # noqa: S311
 
 
 class Call:
@@ -116,27 +114,27 @@ class Call:
 
     def __init__(
         self,
-        balancer: Balancer,
+        service: ServiceCaller,
         request: httpx.Request,
         snapshot: Callable[[], Snapshot],
         policy: CallPolicy,
     ) -> None:
         self.address = ""
-        self._balancer = balancer
+        self._service = service
         self._request = request
         self._snapshot = snapshot
         self._policy = policy
-        self._tries = Tries(
-            repeatable=balancer.repeatable(request, snapshot()),
+        self._state = RetryState(
+            repeatable=service.repeatable(request, snapshot()),
             deadline=time.monotonic() + policy.timeout,
-            retry=policy.retry,
+            policy=policy.retry,
             replayable=isinstance(request.stream, httpx.ByteStream),
         )
 
     @property
     def attempts(self) -> int:
-        """How many attempts were made."""
-        return self._tries.attempts
+        """Return how many attempts were made."""
+        return self._state.charged_attempts
 
     def attempt(self) -> tuple[httpx.Request, float]:
         """Choose an instance; returns the request for it, and the seconds it may take.
@@ -144,10 +142,10 @@ class Call:
         Raises:
             httpx.ConnectError: there is no instance (left) to ask.
         """
-        member = self._balancer.pick(self._tries, self._snapshot())
+        member = self._service.pick(self._state, self._snapshot())
         instance = member.instance
         self.address = instance.address
-        left = max(0.0, self._tries.deadline - time.monotonic())
+        left = max(0.0, self._state.deadline - time.monotonic())
         seconds = min(left, self._policy.per_try)
         secure = instance.metadata.get("secure") == "true"
         url = self._request.url.copy_with(
@@ -170,40 +168,46 @@ class Call:
         return sent, seconds
 
     def answered(self, response: httpx.Response) -> float | None:
-        """Judge an answer: None if it is the one to return, else the pause before the next try."""
-        said = response.headers.get("Retry-After")
-        outcome = classify_status(
-            response.status_code,
-            retry_after=said is not None,
-            not_processed=response.headers.get("X-Gateway-Not-Processed") == "1",
-        )
-        asked = None if said is None else retry_after(said, time.time())
+        """Judge a response: None if it is the one to return, else the pause before a retry."""
         response.extensions["nacos_instance"] = self.address.encode()
         response.extensions["nacos_attempts"] = self.attempts
-        if response.headers.get("X-Gateway-Retry") == "never":
-            self._balancer.end(self._tries, outcome)
+        judgement = judge(response, time.time())
+        if judgement.retry_forbidden:
+            self._service.end(self._state, judgement.outcome)
             return None
-        return self._pause(outcome, asked)
+        return self._pause(judgement)
 
     def failed(self, error: Exception) -> float | None:
-        """Judge a failure: None if it is the one to raise, else the pause before the next try."""
+        """Judge a failure: None if it is the one to raise, else the pause before a retry."""
         outcome = outcome_of(error)
         if outcome is Outcome.ABANDONED:
-            self._balancer.end(self._tries, outcome)
+            self._service.end(self._state, outcome)
             return None
-        return self._pause(outcome, None)
+        return self._pause(Judgement(outcome))
 
     def abandoned(self) -> None:
-        """Take note that the caller gave up: that says nothing of the instance."""
-        self._balancer.end(self._tries, Outcome.ABANDONED)
+        """Record that the caller gave up, which says nothing of the instance."""
+        self._service.end(self._state, Outcome.ABANDONED)
 
-    def _pause(self, outcome: Outcome, asked: float | None) -> float | None:
-        decision = self._balancer.learn(self._tries, outcome, asked)
+    def _pause(self, judgement: Judgement) -> float | None:
+        decision = self._service.learn(self._state, judgement)
         return decision.delay if isinstance(decision, Again) else None
 
 
+def judge(response: httpx.Response, wall: float) -> Judgement:
+    """Judge an attempt by the head of its response; `wall` is Unix time."""
+    fields = response.headers
+    return judge_response(
+        response.status_code,
+        retry_after=fields.get("Retry-After"),
+        not_processed=fields.get("X-Gateway-Not-Processed"),
+        retry=fields.get("X-Gateway-Retry"),
+        wall=wall,
+    )
+
+
 def outcome_of(error: Exception) -> Outcome:
-    """Say what an error of httpx proves about the request and the instance."""
+    """Return what an error of httpx proves about the request and the instance."""
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return Outcome.REFUSED

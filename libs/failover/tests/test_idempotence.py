@@ -1,6 +1,6 @@
 """Requirements on what a service's instances declare."""
 
-from failover import Declared
+from failover import IDEMPOTENT_METHODS, Declared, may_run_twice
 from hypothesis import given, strategies as st
 
 METHODS = st.sampled_from(["GET", "POST", "PATCH"])
@@ -41,3 +41,19 @@ def test_all_instances_must_say_so(method: str, path: str, count: int, silent: i
     assert Declared(said).allows(method, path)
     assert Declared([*said, *[{}] * silent]).allows(method, path) is (silent == 0)
     assert not Declared([])
+
+
+WORDS = st.none() | st.booleans()
+
+
+@given(method=st.sampled_from([*sorted(IDEMPOTENT_METHODS), "POST", "PATCH"]), path=PATHS,
+       caller=WORDS, operator=WORDS, owner=st.booleans())  # fmt: skip
+def test_the_first_party_that_says_anything_decides(
+    method: str, path: str, caller: bool | None, operator: bool | None, owner: bool
+):
+    """The caller's word, then the method, then the route's word, then the service's owner."""
+    declared = Declared([labels(f"{method} {path}" if owner else "")])
+    said = [caller, True if method in IDEMPOTENT_METHODS else None, operator, owner]
+    first = next(word for word in said if word is not None)
+
+    assert may_run_twice(method, path, declared, caller=caller, operator=operator) is first

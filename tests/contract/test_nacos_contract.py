@@ -155,6 +155,20 @@ async def test_metadata_and_weight_change_in_place(world: Any) -> None:
         assert set(seen) == {1}
 
 
+async def test_metadata_follow_a_document(world: Any) -> None:
+    """Callers see the version of the configuration that an instance has in force."""
+    async with world.client() as nacos:
+        watched = nacos.watch("settings", Settings)
+        await watched.start()
+        announcement = nacos.announcement("models", port=8001)
+        announcement.follow(watched, lambda: {"clusters": str(watched.value.clusters)})
+        await announced(announcement)
+        assert world.shown("models")[0][3] == {"clusters": "3", **SOURCE}
+
+        world.publish("settings", "clusters: 4")
+        await eventually(lambda: world.shown("models")[0][3] == {"clusters": "4", **SOURCE})
+
+
 async def test_a_disabled_instance_gets_no_calls(world: Any) -> None:
     """`update(enabled=False)` takes it out of what callers see, `True` brings it back."""
     async with world.client() as nacos:

@@ -12,6 +12,7 @@ from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, 
 from nacos_client.fake_session import FakeSession
 from nacos_client.ports import ServiceKey
 from nacos_client.testing import FakeNacos
+from pydantic import BaseModel
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +153,78 @@ async def test_a_change_by_hand_is_undone_at_the_first_sight(fake: FakeNacos) ->
         await announcement.update(weight=2.0)
         await eventually(lambda: fake.instances("models")[0].weight == 2.0)
         await eventually(lambda: done == [1.0, 2.0])
+
+
+class Settings(BaseModel):
+    """A document with one value."""
+
+    clusters: int = 3
+
+
+async def test_metadata_follow_a_document(fake: FakeNacos, nacos: Nacos) -> None:
+    """The instance shows the first value, and after a storm of changes the last one."""
+    watched = nacos.watch("settings", Settings)
+    made: list[str] = []
+
+    def metadata() -> dict[str, str]:
+        made.append(str(watched.value.clusters) if watched.state.applied_at else "unknown")
+        return {"clusters": made[-1]}
+
+    def shown() -> list[str]:
+        return [instance.metadata["clusters"] for instance in fake.instances("models")]
+
+    announcement = nacos.announcement("models", port=8001, weight=2.0)
+    announcement.follow(watched, metadata)
+    await watched.start()
+    await announcement.announce()
+    await eventually(lambda: shown() == ["3"])
+    for clusters in range(4, 104):
+        fake.publish("settings", f"clusters: {clusters}")
+    await eventually(lambda: shown() == ["103"])
+    assert made[:2] == ["unknown", "3"]
+    assert sorted(map(int, made[1:])) == list(map(int, made[1:]))
+    assert fake.instances("models")[0].weight == 2.0
+    await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+    assert announcement.state.healed == 0
+
+
+async def test_metadata_that_cannot_be_made_change_nothing(fake: FakeNacos, nacos: Nacos) -> None:
+    """The instance keeps its metadata, other subscribers get the value, the next change counts."""
+    watched = nacos.watch("settings", Settings)
+    await watched.start()
+
+    def metadata() -> dict[str, str]:
+        if watched.value.clusters == 4:
+            raise RuntimeError("no metadata")
+        return {"clusters": str(watched.value.clusters)}
+
+    told: list[int] = []
+    announcement = nacos.announcement("models", port=8001)
+    announcement.follow(watched, metadata)
+    watched.subscribe(lambda settings: told.append(settings.clusters))
+    fake.publish("settings", "clusters: 4")
+    await eventually(lambda: told == [4])
+    await announcement.announce()
+    await eventually(lambda: len(fake.instances("models")) == 1)
+    assert fake.instances("models")[0].metadata["clusters"] == "3"
+    fake.publish("settings", "clusters: 5")
+    await eventually(lambda: fake.instances("models")[0].metadata["clusters"] == "5")
+
+
+async def test_metadata_follow_no_longer_than_the_client_lives(fake: FakeNacos) -> None:
+    """After the close no change of the document makes metadata."""
+    made: list[int] = []
+    async with fake.client() as nacos:
+        watched = nacos.watch("settings", Settings)
+        await watched.start()
+        announcement = nacos.announcement("models", port=8001)
+        announcement.follow(watched, lambda: made.append(watched.value.clusters) or {})
+        tasks = asyncio.all_tasks()
+        fake.publish("settings", "clusters: 4")
+        await eventually(lambda: made == [3, 4])
+        assert asyncio.all_tasks() == tasks
+    fake.publish("settings", "clusters: 5")
+    async with fake.client() as later:
+        await (again := later.watch("settings", Settings)).start()
+        assert again.value.clusters == 5
+    assert made == [3, 4]

@@ -1,7 +1,9 @@
 """The examples of the README are true."""
 
+import asyncio
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,12 @@ pytestmark = pytest.mark.anyio
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in another thread)
+            await asyncio.sleep(0.01)
 
 
 async def run(example: str, **names: Any) -> dict[str, Any]:
@@ -61,6 +69,22 @@ async def test_configuration(fake: FakeNacos, nacos: Nacos) -> None:
     await found["limits"].close()
 
 
+async def test_metadata_that_follow_a_document(fake: FakeNacos, nacos: Nacos) -> None:
+    """The example publishes the version that is in force, and each later one."""
+
+    class Limits(BaseModel):
+        per_minute: int = 60
+
+    def shown() -> list[str]:
+        return [instance.metadata["config"] for instance in fake.instances("greeter")]
+
+    await run("announcement.follow", nacos=nacos, Limits=Limits)
+    await eventually(lambda: shown() == ["default"])
+    fake.publish("limits.yaml", "per_minute: 5")
+    version = hashlib.md5(b"per_minute: 5", usedforsecurity=False).hexdigest()
+    await eventually(lambda: shown() == [version])
+
+
 async def test_a_fastapi_application(fake: FakeNacos) -> None:
     """Five lines announce an application while its lifespan lasts."""
     names: dict[str, Any] = {"Nacos": lambda _: fake.client()}
@@ -73,16 +97,6 @@ async def test_a_fastapi_application(fake: FakeNacos) -> None:
     exec(source, names)  # noqa: S102  (our own text)
     app = FastAPI(lifespan=names["lifespan"])
     async with app.router.lifespan_context(app):
-        for _ in range(500):
-            if fake.instances("greeter"):
-                break
-            await _tick()
+        await eventually(lambda: fake.instances("greeter"))
         assert [i.address for i in fake.instances("greeter")] == ["127.0.0.1:8080"]
     assert fake.instances("greeter") == ()
-
-
-async def _tick() -> None:
-    """Give the Nacos thread a moment."""
-    import asyncio  # noqa: PLC0415
-
-    await asyncio.sleep(0.01)

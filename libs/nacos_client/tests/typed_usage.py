@@ -44,7 +44,9 @@ async def use() -> None:
         await announcement.update(weight=2.0, enabled=False)
         assert_type(announcement.state.shown, Shown)
         await announcement.withdraw()
-        assert_type(nacos.watch("models", Settings), Watched[Settings])
+        watched = nacos.watch("models", Settings)
+        assert_type(watched, Watched[Settings])
+        announcement.follow(watched, lambda: {"config": watched.state.version})
         assert_type(nacos.watch("models", Settings, build=plain), Watched[str])
         assert_type(nacos.watch("models", Settings, build=awaited), Watched[bytes])
         match nacos.discover("models").snapshot:

@@ -15,6 +15,7 @@ from nacos_client.audit import AnnouncementState, Keeper, Shown
 from nacos_client.errors import Unreachable
 from nacos_client.ports import ServiceKey, Session
 from nacos_client.runtime import Runtime
+from nacos_client.watch import Watched
 from nacos_client.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -134,6 +135,30 @@ class Announcement:
 
         Metadata is replaced as a whole, but for `preserved.register.source`.
         """
+        self._change(metadata=metadata, weight=weight, enabled=enabled)
+
+    def follow(self, watched: Watched[Any], metadata: Callable[[], Mapping[str, str]]) -> None:
+        """Publish `metadata()` now, and again whenever a new value of the document is in force.
+
+        The changes arrive in the order of the values; the last one always arrives. They end when
+        the client closes. Before `announce`, they change what `announce` will publish. Call this
+        on the application's event loop.
+
+        Args:
+            watched: the document, started or not.
+            metadata: returns all labels of the instance, quickly. When it raises, the error is
+                logged and the metadata stay as they are.
+        """
+        self._change(metadata=metadata())
+        watched.subscribe(lambda _: self._change(metadata=metadata()))
+
+    def _change(
+        self,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        weight: float | None = None,
+        enabled: bool | None = None,
+    ) -> None:
         now = self._wanted
         self._wanted = replace(
             now,

@@ -9,9 +9,8 @@ from itertools import pairwise
 import pytest
 from failover import Instance
 from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, Unreachable
-from nacos_client.fake_session import FakeSession
 from nacos_client.ports import ServiceKey
-from nacos_client.testing import FakeNacos
+from nacos_client.testing import FakeNacos, FakeSession
 from pydantic import BaseModel
 
 pytestmark = pytest.mark.anyio

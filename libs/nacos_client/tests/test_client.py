@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from failover import Instance
 from nacos_client import Discovery, Known, Nacos, NacosError, NacosSettings, Shown, Unknown
-from nacos_client.fake_session import FakeSession
 from nacos_client.ports import Listing, ServiceKey
 from nacos_client.reconcile import Doorbell
 from nacos_client.runtime import Runtime
-from nacos_client.testing import FakeNacos
+from nacos_client.testing import FakeNacos, FakeSession
 from nacos_client.watchdog import Watchdog
 from pydantic import BaseModel
 

@@ -8,8 +8,7 @@ The vendor's protocol is loaded when it is first used; see `nacos_client.testing
 
 from typing import TYPE_CHECKING, Any
 
-from nacos_client.announce import Announcement
-from nacos_client.audit import AnnouncementState, Shown
+from nacos_client.announce import Announcement, AnnouncementState, Shown
 from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
 from nacos_client.errors import (

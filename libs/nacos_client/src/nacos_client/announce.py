@@ -1,48 +1,99 @@
-"""Announcing one instance of a service: what a process runner holds in its hand."""
+"""One announced instance of a service, and the audit that keeps Nacos' view of it right.
+
+`Announcement` is the application's side. On the Nacos thread runs an audit: at once after a
+connect, and then every three seconds, it asks Nacos what callers are told about the instance, and
+mends the difference. That a call returned without an error proves nothing: the state of an
+announcement is what the server shows.
+"""
 
 import asyncio
+import enum
 import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from failover import Instance
 
-from nacos_client.audit import AnnouncementState, Keeper, Shown
-from nacos_client.errors import Unreachable
-from nacos_client.ports import ServiceKey, Session
+from nacos_client.errors import NacosError, Unreachable
+from nacos_client.ports import Listing, Naming, ServiceKey, Session
+from nacos_client.reconcile import Reconciler
 from nacos_client.runtime import Runtime
 from nacos_client.watch import Watched
 from nacos_client.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-WITHDRAW_SECONDS = 5.0
-LOCATE_SECONDS = 1.0
-"""Between two attempts to find the own address, while the name of Nacos does not resolve."""
+AUDIT_SECONDS = 3.0
+"""Seconds between two audits while nothing changes."""
+LOOK_SECONDS = 0.2
+"""Seconds between two looks while a change is on its way into what Nacos publishes."""
+SETTLE_SECONDS = 2.0
+"""Seconds after a change in which another answer of Nacos proves nothing: Nacos publishes a change
+about half a second after it took the change."""
+RETRY_SECONDS = 0.5
+"""Seconds until the next audit after one that failed."""
 STALE_SECONDS = 10.0
-"""Three missed audits: what the server showed then is no answer any more."""
+"""Seconds, three missed audits, after which the last audit says nothing about the present."""
+LEAVE_SECONDS = 3.5
+"""Seconds for taking the instance out and seeing it gone."""
+WITHDRAW_SECONDS = 5.0
+"""Seconds for a withdrawal with the end of its connection."""
+LOCATE_SECONDS = 1.0
+"""Seconds between two attempts to find this host's address, while Nacos' name does not resolve."""
+
+
+class Shown(enum.StrEnum):
+    """What Nacos shows of the instance, compared with what is wanted."""
+
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    AS_WANTED = "as wanted"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementState:
+    """The result of the last audit.
+
+    Attributes:
+        shown: what Nacos publishes, against what is wanted; UNKNOWN when Nacos cannot be asked.
+        wanted: what should be published; None before `announce` and after `withdraw`; its ip is
+            "" while the address is not known.
+        seen: the instance as Nacos publishes it, if Nacos does.
+        detail: what differs, why Nacos could not be asked, or why the instance is held back.
+        checked_at: monotonic time of the audit in seconds; 0 before the first.
+        healed: how often a difference was mended.
+    """
+
+    shown: Shown
+    wanted: Instance | None
+    seen: Instance | None = None
+    detail: str = ""
+    checked_at: float = 0.0
+    healed: int = 0
 
 
 def labels(metadata: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the metadata of an instance: the caller's, and who registered it."""
+    """Return the metadata of an instance: the caller's, and who registered the instance."""
     return MappingProxyType({"preserved.register.source": "PYTHON", **metadata})
 
 
 class Announcement:
     """One instance of one service; made by `Nacos.announcement`.
 
-    `announce` belongs after the socket listens, `withdraw` before it closes. It has a connection
-    of its own: Nacos keeps one instance of a service for each connection, and drops it with it.
-    An application loop that stands still for longer than `blocked_limit` seconds takes the
-    instance out until it moves again.
+    `announce` belongs after the socket listens, `withdraw` before the socket closes. Every
+    announcement has a connection of its own: Nacos keeps one instance of a service for each
+    connection, and drops the instance when the connection ends. When the application's event loop
+    stands still for longer than `blocked_limit` seconds, the instance is taken out until the loop
+    moves again.
 
     Attributes:
-        service: of which it is an instance.
-        withdrawn: from `withdraw` until `announce`.
+        service: the service of the instance.
+        withdrawn: True from `withdraw` until `announce`.
     """
 
     def __init__(
@@ -62,9 +113,10 @@ class Announcement:
             runtime: the Nacos thread.
             open_session: makes a session that is not started.
             service: the service.
-            instance: what to publish, but for its ip.
-            locator: returns what tells the ip, or raises `BadAddress`; asked on `announce`.
-            blocked_limit: seconds, see above.
+            instance: the instance to publish; its ip is ignored.
+            locator: called on `announce`; returns a function that finds the ip, or raises
+                `BadAddress`.
+            blocked_limit: seconds that the application's event loop may stand still.
             ephemeral: see `Nacos.announcement`.
         """
         self.service = service
@@ -77,19 +129,19 @@ class Announcement:
         self._watchdog = Watchdog(blocked_limit)
         self._ephemeral = ephemeral
         self._session: Session | None = None
-        self._keeper: Keeper | None = None
+        self._audit: _Audit | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def state(self) -> AnnouncementState:
-        """What the server showed at the last look. A plain read."""
-        keeper = self._keeper
-        if keeper is None:
+        """What the server showed at the last audit. A plain read."""
+        audit = self._audit
+        if audit is None:
             if self._session is None:
                 idle = "withdrawn" if self.withdrawn else "not announced"
                 return AnnouncementState(Shown.UNKNOWN, None, detail=idle)
             return AnnouncementState(Shown.UNKNOWN, self._wanted, detail=self._no_address)
-        state = keeper.state
+        state = audit.state
         silent = time.monotonic() - state.checked_at
         if state.checked_at and silent > STALE_SECONDS:
             return replace(state, shown=Shown.UNKNOWN, detail=f"not asked for {silent:.0f} s")
@@ -97,7 +149,7 @@ class Announcement:
 
     @property
     def place(self) -> str:
-        """Group and port, which tell it from other announcements of the same name."""
+        """Group and port, which tell this announcement from others of the same service name."""
         return f"{self.service.group}:{self._wanted.port}"
 
     @property
@@ -129,11 +181,10 @@ class Announcement:
         weight: float | None = None,
         enabled: bool | None = None,
     ) -> None:
-        """Change the published instance in place; what is not named stays. Returns at once.
+        """Change the published instance in place; returns at once.
 
-        Before `announce`, it changes what `announce` will publish.
-
-        Metadata is replaced as a whole, but for `preserved.register.source`.
+        What is not named stays as it is. Metadata are replaced as a whole, but for
+        `preserved.register.source`. Before `announce`, this changes what `announce` will publish.
         """
         self._change(metadata=metadata, weight=weight, enabled=enabled)
 
@@ -146,11 +197,25 @@ class Announcement:
 
         Args:
             watched: the document, started or not.
-            metadata: returns all labels of the instance, quickly. When it raises, the error is
-                logged and the metadata stay as they are.
+            metadata: returns all labels of the instance, quickly. When it raises later on, the
+                error is logged and the metadata stay as they are.
         """
         self._change(metadata=metadata())
         watched.subscribe(lambda _: self._change(metadata=metadata()))
+
+    async def withdraw(self) -> None:
+        """Take the instance out; returns when Nacos no longer shows it, within five seconds.
+
+        Where Nacos cannot be asked any more, the end of the connection takes the instance out. A
+        persistent instance then stays in Nacos, and the log says so.
+        """
+        self.withdrawn = True
+        if self._session is not None:
+            await self._runtime.run(self._end(), WITHDRAW_SECONDS)
+
+    async def abandon(self) -> None:
+        """End the connection without telling Nacos before; runs on the Nacos thread."""
+        await self._end(leave=False)
 
     def _change(
         self,
@@ -168,20 +233,6 @@ class Announcement:
         )
         self._runtime.post(self._changed)
 
-    async def withdraw(self) -> None:
-        """Take the instance out; returns when Nacos no longer shows it, within five seconds.
-
-        Where Nacos cannot be asked any more, the end of the connection takes the instance out; a
-        persistent one then stays, which the log says.
-        """
-        self.withdrawn = True
-        if self._session is not None:
-            await self._runtime.run(self._end(), WITHDRAW_SECONDS)
-
-    async def abandon(self) -> None:
-        """End the connection without a word to Nacos; runs on the Nacos thread."""
-        await self._end(leave=False)
-
     async def _begin(self, locate: Callable[[], str]) -> None:
         if self._session is not None:
             return
@@ -195,13 +246,13 @@ class Announcement:
     async def _keep(self, session: Session, locate: Callable[[], str]) -> None:
         ip = await self._located(locate)
         wanted = replace(self._wanted, ip=ip)
-        keeper = self._keeper = Keeper(
+        audit = self._audit = _Audit(
             session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
         )
-        await keeper.run()
+        await audit.run()
 
     async def _located(self, locate: Callable[[], str]) -> str:
-        """Ask for the address until it is known; a resolver that hangs holds up its thread only."""
+        """Ask for the address until it is known, in a worker thread: a resolver may hang."""
         while True:
             try:
                 return await asyncio.to_thread(locate)
@@ -212,10 +263,9 @@ class Announcement:
             await asyncio.sleep(LOCATE_SECONDS)
 
     def _changed(self) -> None:
-        """Let the keeper look at what is wanted now; runs on the Nacos thread."""
-        if self._keeper is not None:
-            self._keeper.want(self._wanted)
-            self._keeper.bell.ring()
+        """Start an audit of what is wanted now; runs on the Nacos thread."""
+        if self._audit is not None:
+            self._audit.want(self._wanted)
 
     def _held_back(self) -> str | None:
         if not self._watchdog.blocked:
@@ -224,14 +274,161 @@ class Announcement:
 
     async def _end(self, *, leave: bool = True) -> None:
         session, self._session = self._session, None
-        keeper, self._keeper = self._keeper, None
+        audit, self._audit = self._audit, None
         for task in self._tasks:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if session is not None:
             try:
-                if leave and keeper is not None:
-                    await keeper.leave()
+                if leave and audit is not None:
+                    await audit.leave()
             finally:
                 await session.close()
+
+
+def observe(wanted: Instance | None, address: str, listing: Listing) -> AnnouncementState:
+    """Compare what is wanted with what callers are told; they never see a disabled instance."""
+    seen = next((i for i in listing.instances if i.address == address), None)
+    if wanted is None or not wanted.enabled:
+        shown = Shown.AS_WANTED if seen is None else Shown.DIFFERENT
+        return AnnouncementState(shown, wanted, seen, "out of traffic" if seen is None else "")
+    if seen is None:
+        return AnnouncementState(Shown.ABSENT, wanted, None, "not in Nacos")
+    fields = ("weight", "enabled", "cluster", "metadata")
+    differing = [name for name in fields if getattr(wanted, name) != getattr(seen, name)]
+    if differing:
+        detail = "Nacos shows another " + ", ".join(differing)
+        return AnnouncementState(Shown.DIFFERENT, wanted, seen, detail)
+    return AnnouncementState(Shown.AS_WANTED, wanted, seen)
+
+
+class _Audit:
+    """The loop that keeps one instance right while its session lasts.
+
+    A claim is one attempt to make Nacos publish what is wanted: a registration (or the removal,
+    where nothing is wanted) on the present connection. A claim that does not show within
+    `SETTLE_SECONDS` is made again.
+    """
+
+    def __init__(
+        self,
+        session: Naming,
+        service: ServiceKey,
+        wanted: Instance,
+        held_back: Callable[[], str | None],
+        *,
+        ephemeral: bool,
+    ) -> None:
+        self._loop = Reconciler(f"{service} {wanted.address}", session, self._turn)
+        self.state = AnnouncementState(Shown.UNKNOWN, wanted, detail="not asked yet")
+        self._session = session
+        self._service = service
+        self._wanted = wanted
+        self._held_back = held_back
+        self._ephemeral = ephemeral
+        self._claim: tuple[str, Instance | None] | None = None
+        self._claimed_at = 0.0
+        self._claims_in_vain = 0
+        self._confirmed = False
+        self._by_hand = False
+        self._told_by_hand: Instance | None = None
+        self._refusal = ""
+
+    def want(self, wanted: Instance) -> None:
+        """Change what should be published, but for its ip, and audit at once."""
+        self._wanted = replace(wanted, ip=self._wanted.ip)
+        self._loop.bell.ring()
+
+    async def run(self) -> None:
+        """Compare and mend until cancelled."""
+        await self._loop.run()
+
+    async def leave(self) -> None:
+        """Take the instance out and wait until Nacos no longer shows it; never raises."""
+        address = self._wanted.address
+        if self._session.connection is None and self._ephemeral:
+            log.info("withdrawn: %s %s had no connection to lose", self._service, address)
+            return
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._deregister()
+                while await self._shows(address):  # noqa: ASYNC110  (the event is in Nacos)
+                    await asyncio.sleep(LOOK_SECONDS / 2)
+        except (NacosError, TimeoutError) as error:
+            log.warning("withdrawal of %s %s not confirmed: %s", self._service, address, error)
+        else:
+            log.info("withdrawn: Nacos no longer shows %s %s", self._service, address)
+
+    async def _shows(self, address: str) -> bool:
+        listing = await self._session.instances(self._service)
+        return any(instance.address == address for instance in listing.instances)
+
+    async def _turn(self) -> float:
+        """Look once and mend; returns the seconds until the next look."""
+        reason = self._held_back()
+        wanted = None if reason else self._wanted
+        connection = self._session.connection
+        if connection is None:
+            self._note(AnnouncementState(Shown.UNKNOWN, wanted, None, self._session.trouble or ""))
+            return AUDIT_SECONDS
+        try:
+            return await self._mend(connection, wanted, reason)
+        except NacosError as error:
+            self._claim = None
+            self._note(AnnouncementState(Shown.UNKNOWN, wanted, None, str(error)))
+            return RETRY_SECONDS
+
+    async def _mend(self, connection: str, wanted: Instance | None, reason: str | None) -> float:
+        if self._claim != (connection, wanted):
+            await self._make_claim(wanted)
+            self._claim, self._claimed_at = (connection, wanted), time.monotonic()
+            self._confirmed = False
+        state = observe(wanted, self._wanted.address, await self._session.instances(self._service))
+        if state.shown is Shown.AS_WANTED:
+            self._claims_in_vain, self._refusal = 0, ""
+            self._confirmed, self._by_hand = True, False
+        self._note(replace(state, detail=reason or self._refusal or state.detail))
+        if state.shown is Shown.AS_WANTED:
+            return AUDIT_SECONDS
+        if time.monotonic() - self._claimed_at < SETTLE_SECONDS:
+            return LOOK_SECONDS
+        self._claim = None
+        self._claims_in_vain += 1
+        # An instance that was shown and vanished may have been disabled by hand, which a
+        # registration alone does not undo.
+        self._by_hand = (
+            self._confirmed or state.shown is Shown.DIFFERENT or self._claims_in_vain > 1
+        )
+        self.state = replace(self.state, healed=self.state.healed + 1)
+        return 0.0
+
+    async def _make_claim(self, wanted: Instance | None) -> None:
+        if wanted is None:
+            await self._deregister()
+            return
+        await self._session.register(self._service, wanted, ephemeral=self._ephemeral)
+        # What Nacos was told by hand outweighs every registration, and so a later change as well:
+        # once this audit has used that way, it has to go on using it.
+        if self._by_hand or self._told_by_hand not in (None, wanted):
+            try:
+                await self._session.override(self._service, wanted, ephemeral=self._ephemeral)
+            except NacosError as error:
+                self._refusal = str(error)
+            else:
+                self._told_by_hand = wanted
+
+    async def _deregister(self) -> None:
+        await self._session.deregister(self._service, self._wanted, ephemeral=self._ephemeral)
+
+    def _note(self, seen: AnnouncementState) -> None:
+        before = self.state
+        self.state = replace(seen, checked_at=time.monotonic(), healed=before.healed)
+        if (before.shown, before.detail) != (seen.shown, seen.detail):
+            log.info(
+                "%s %s in Nacos: %s %s",
+                self._service,
+                self._wanted.address,
+                seen.shown.value,
+                seen.detail,
+            )

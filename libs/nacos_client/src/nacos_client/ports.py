@@ -76,7 +76,7 @@ class Connected(Protocol):
         ...
 
 
-class Registry(Connected, Protocol):
+class Naming(Connected, Protocol):
     """Where an instance makes itself known. One session carries one instance of a service.
 
     An ephemeral instance lives as long as the connection; a persistent one until it is taken out.
@@ -145,7 +145,7 @@ class Documents(Connected, Protocol):
         ...
 
 
-class Session(Registry, Feed, Documents, Protocol):
+class Session(Naming, Feed, Documents, Protocol):
     """One connection, with all it can carry."""
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from failover import Instance
-from nacos_client.audit import Shown, observe
+from nacos_client.announce import Shown, observe
 from nacos_client.ports import Listing
 
 WANTED = Instance("10.0.0.1", 8001, metadata={"version": "1"})

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from nacos_client import BadDocument, Document, Nacos, NacosError
-from nacos_client.follow import Follower
+from nacos_client.document_sync import DocumentSync
 from nacos_client.ports import DocumentKey
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel, field_validator
@@ -248,7 +248,7 @@ class Connection:
 async def test_a_notice_before_a_reconnect_leaves_nobody_deaf() -> None:
     """A new connection is listened on at once, even if a change was announced on the old one."""
     documents = Connection()
-    follower = Follower(documents, [DocumentKey("models", "G")], lambda _: None)
+    follower = DocumentSync(documents, [DocumentKey("models", "G")], lambda _: None)
     await follower._turn()
     documents.notice()
     documents.connection = "second"
@@ -265,7 +265,7 @@ async def test_a_lost_notice_is_made_up_for(fake: FakeNacos, nacos: Nacos) -> No
         found.extend(document.content if document else None for document in documents)
 
     key = DocumentKey("models", "DEFAULT_GROUP")
-    follower = Follower(nacos._main(), [key], deliver, period=0.05)
+    follower = DocumentSync(nacos._main(), [key], deliver, period=0.05)
     following = nacos._runtime.submit(follower.run())
     await eventually(lambda: found == ["clusters: 4"])
     with fake._lock:  # nobody asks between the loss and the change
@@ -282,5 +282,5 @@ async def test_a_lost_notice_is_made_up_for(fake: FakeNacos, nacos: Nacos) -> No
 
 async def test_documents_are_compared_every_thirty_seconds() -> None:
     """As long as at most a change stays unknown of which the notice was lost."""
-    follower = Follower(Connection(), [DocumentKey("models", "G")], lambda _: None)
+    follower = DocumentSync(Connection(), [DocumentKey("models", "G")], lambda _: None)
     assert await follower._turn() == 30

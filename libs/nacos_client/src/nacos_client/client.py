@@ -1,6 +1,7 @@
 """`Nacos`: the one object an application makes; everything else comes from its methods."""
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,12 +15,11 @@ from pydantic import BaseModel
 from nacos_client.address import locator
 from nacos_client.announce import Announcement, labels
 from nacos_client.discover import Discovery
+from nacos_client.discoveries import Discoveries
 from nacos_client.documents import kind_of
-from nacos_client.following import Following
 from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.settings import NacosSettings
-from nacos_client.states import named
 from nacos_client.store import Store
 from nacos_client.vendor import Vendor
 from nacos_client.watch import Absent, Recipe, Watched
@@ -48,7 +48,7 @@ class Nacos:
         self._session: Session | None = None
         self._announcements: list[Announcement] = []
         self._watches: list[Watched[Any]] = []
-        self._following = Following(self._runtime, self._main, self._store)
+        self._discoveries = Discoveries(self._runtime, self._main, self._store)
         self._starting = threading.Lock()
 
     async def __aenter__(self) -> Self:
@@ -89,7 +89,7 @@ class Nacos:
         return session
 
     async def _shut(self) -> None:
-        self._following.clear()
+        self._discoveries.clear()
         await asyncio.gather(*(announcement.abandon() for announcement in self._announcements))
         if self._session is not None:
             await self._session.close()
@@ -226,11 +226,11 @@ class Nacos:
 
     def discover(self, service: str, *, group: str | None = None) -> Discovery:
         """Follow the instances of a service; the same object for the same service."""
-        return self._following.follow(ServiceKey(service, group or self.settings.group))
+        return self._discoveries.follow(ServiceKey(service, group or self.settings.group))
 
     def forget(self, service: str, *, group: str | None = None) -> None:
         """Stop following a service that `discover` follows; its last snapshot stays readable."""
-        self._following.forget(ServiceKey(service, group or self.settings.group))
+        self._discoveries.forget(ServiceKey(service, group or self.settings.group))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
         """Read a document once; None: there is none.
@@ -287,9 +287,19 @@ class Nacos:
             "disk": self._store.trouble,
         }
         announced = [a for a in self._announcements if not a.withdrawn]
-        watched, followed = list(self._watches), list(self._following)
-        return {"nacos": main} | named(
+        watched, followed = list(self._watches), list(self._discoveries)
+        return {"nacos": main} | _named(
             *((f"announcement {a.service.name}", a.place, a.plain_state) for a in announced),
             *((f"config {w.keys[-1].data_id}", w.keys[-1].group, w.plain_state) for w in watched),
             *((f"discovery {d.service.name}", d.service.group, d.plain_state) for d in followed),
         )
+
+
+def _named(*parts: tuple[str, str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Find a name for each state: the given one, else with what tells it apart, else a number."""
+    states: dict[str, dict[str, Any]] = {}
+    for name, apart, state in parts:
+        numbered = (f"{name} {apart} {number}" for number in itertools.count(2))
+        names = itertools.chain((name, f"{name} {apart}"), numbered)
+        states[next(free for free in names if free not in states)] = state
+    return states

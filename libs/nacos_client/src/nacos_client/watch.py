@@ -17,9 +17,9 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from nacos_client.document_sync import DocumentSync, Found
 from nacos_client.documents import validated
 from nacos_client.errors import BadDocument, NacosError
-from nacos_client.follow import Follower, Found
 from nacos_client.ports import Document, DocumentKey, Documents
 from nacos_client.runtime import Runtime
 from nacos_client.store import Store
@@ -98,7 +98,7 @@ class Watched(Generic[T]):
         self._runtime = runtime
         self._store = store
         self._recipe = recipe
-        self._follower = Follower(documents, self.keys, self._deliver)
+        self._sync = DocumentSync(documents, self.keys, self._deliver)
         self._following: Future[None] | None = None
         self._applying: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,7 +130,7 @@ class Watched(Generic[T]):
         """The state in plain values, for a readiness answer."""
         rejection = self._state.rejection
         return {
-            "ok": self._state.applied_at > 0 and not self._follower.loop.denied,
+            "ok": self._state.applied_at > 0 and not self._sync.loop.denied,
             "version": self._state.version,
             "source": self._state.source,
             "rejected": rejection.reason if rejection else None,
@@ -140,7 +140,7 @@ class Watched(Generic[T]):
     @property
     def trouble(self) -> str | None:
         """Why Nacos could not be asked at the last attempt, or None."""
-        trouble = self._follower.loop.trouble
+        trouble = self._sync.loop.trouble
         return str(trouble) if trouble else None
 
     @property
@@ -178,7 +178,7 @@ class Watched(Generic[T]):
                 return
             self._loop = asyncio.get_running_loop()
             if self._following is None:
-                self._following = self._runtime.submit(self._follower.run())
+                self._following = self._runtime.submit(self._sync.run())
             if self._newest is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait):

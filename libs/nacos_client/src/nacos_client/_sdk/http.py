@@ -25,7 +25,7 @@ MISSING = (404, 410, 501)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """Status and body of an HTTP answer."""
 
     status: int
@@ -51,7 +51,7 @@ async def send(
     *,
     form: Mapping[str, str],
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> HttpAnswer:
     """Send a form to a server; what is secret is in the body or the headers, never in the URL.
 
     Raises:
@@ -73,14 +73,14 @@ def _exchange(
     target: tuple[str, str],
     form: Mapping[str, str],
     headers: Mapping[str, str],
-) -> Answer:
+) -> HttpAnswer:
     connection = HTTPConnection(*server)
     try:
         connection.sock = _connect(settings, server)
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request(*target, urlencode(form), {**kind, **headers})
         response = connection.getresponse()
-        return Answer(response.status, response.read(MAX_BYTES))
+        return HttpAnswer(response.status, response.read(MAX_BYTES))
     finally:
         connection.close()
 

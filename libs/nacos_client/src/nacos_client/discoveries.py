@@ -13,7 +13,7 @@ from nacos_client.runtime import Runtime
 from nacos_client.store import Store
 
 
-class Following:
+class Discoveries:
     """The discoveries of one client, from any thread."""
 
     def __init__(self, runtime: Runtime, feed: Callable[[], Feed], store: Store) -> None:

@@ -16,7 +16,7 @@ Found = tuple[Document | None, ...]
 """One entry for each document asked for, in that order; None where there is no such document."""
 
 
-class Follower:
+class DocumentSync:
     """The loop, for the documents of one watch.
 
     It compares every `period` seconds.

@@ -24,11 +24,14 @@ COMPILED = {
         "balancer budget deadline ejection idempotence instance outcome peak_ewma retry"
         " retry_state tiers"
     ),
-    "gateway": (
-        "admission answer attempts auth client core exchange farewell framing http1 keepalive"
-        " ledger limits mirror problems refused request routes service shadow turn upload upstream"
-    ),
+    "gateway/downstream": "connection pipeline",
+    "gateway/proxy": "admission context exchange shadow",
+    "gateway/routing": "access table",
+    "gateway/upstream": "connection pool service",
+    "gateway/telemetry": "records",
+    "gateway/http": "body framing heads problems request response",
 }
+"""Modules by folder."""
 OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
 
 

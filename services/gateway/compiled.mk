@@ -5,7 +5,7 @@ COMPILED := .local/compiled
 gateway-compiled: $(COMPILED)/.ready  ## compile the gateway's data path with mypyc (needs gcc)
 
 $(COMPILED)/.ready: $(READY) services/gateway/compile.py \
-    $(wildcard libs/failover/src/failover/*.py services/gateway/src/gateway/*.py)
+    $(wildcard libs/failover/src/failover/*.py services/gateway/src/gateway/*.py services/gateway/src/gateway/*/*.py)
 	$(PY) services/gateway/compile.py $(COMPILED)
 	@touch $@
 

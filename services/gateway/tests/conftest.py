@@ -7,16 +7,16 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
 from failover import Instance
-from gateway.core import Core, Edge
-from gateway.ledger import Ledger, RequestIds
-from gateway.port import DataPort
-from gateway.routes import Table
-from gateway.service import Limits, StaticDirectory
+from gateway.downstream.listener import DataPort
+from gateway.proxy.context import PortLimits, ProxyContext
+from gateway.routing.table import Table
+from gateway.telemetry.records import Counters, RequestIds
+from gateway.upstream.service import Service, ServiceLimits
 
 SERVICE = "car-evaluation"
 DECLARED = {"gateway.idempotent": "POST /declared, POST /v2/*/infer"}
@@ -199,12 +199,31 @@ def answering_after(go: asyncio.Event) -> Behaviour:
     return behaviour
 
 
+class StaticDirectory:
+    """A directory of fixed services."""
+
+    def __init__(self, services: Mapping[str, Iterable[Instance]], limits: ServiceLimits) -> None:
+        self.services: dict[str, Service] = {}
+        for name, instances in services.items():
+            self.services[name] = Service(name, limits)
+            self.services[name].sync(instances, time.monotonic())
+
+    def find(self, name: str, now: float) -> Service | None:  # noqa: ARG002 - the port's signature
+        """Look the service up."""
+        return self.services.get(name)
+
+    def prune(self, now: float) -> None:
+        """Close idle connections."""
+        for service in self.services.values():
+            service.prune(now)
+
+
 @dataclass
 class Gateway:
     """A data port in this process."""
 
     port: DataPort
-    core: Core
+    context: ProxyContext
     directory: StaticDirectory
     stack: contextlib.AsyncExitStack
 
@@ -300,40 +319,41 @@ class World:
         self,
         *instances: FakeInstance,
         table: Table | None = None,
-        edge: Edge | None = None,
-        limits: Limits | None = None,
+        port_limits: PortLimits | None = None,
+        limits: ServiceLimits | None = None,
         metadata: dict[str, str] | None = None,
         draws: Callable[[], float] | None = None,
         **port_options,
     ) -> Gateway:
         """Start a gateway in front of instances."""
-        limits = limits or Limits()
+        limits = limits or ServiceLimits()
         found = [
             Instance("127.0.0.1", one.port, metadata=DECLARED if metadata is None else metadata)
             for one in instances
         ]
-        directory = StaticDirectory({SERVICE: found}, limits, time.monotonic)
-        core = Core(
-            directory, Ledger(RequestIds(time.time), None), time.monotonic,
+        directory = StaticDirectory({SERVICE: found}, limits)
+        context = ProxyContext(
+            directory, Counters(RequestIds(time.time), None), time.monotonic,
             draws or random.Random(5).random,  # noqa: S311 - a seeded choice of instances
-            table=table or Table(), edge=edge or Edge(), limits=limits,
+            table=table or Table(), port_limits=port_limits or PortLimits(),
+            service_limits=limits,
         )  # fmt: skip
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
-        port = DataPort(core, sock, **port_options)
+        port = DataPort(context, sock, **port_options)
         await port.open()
 
         async def stop() -> None:
             await port.close()
             for connection in list(port.connections):
-                connection.cut()
+                connection.reset()
             for service in directory.services.values():
-                for upstream in service.upstreams.values():
-                    upstream.close()
+                for pool in service.pools.values():
+                    pool.close()
             port.stop_accepting()
 
         self.stack.push_async_callback(stop)
-        return Gateway(port, core, directory, self.stack)
+        return Gateway(port, context, directory, self.stack)
 
     @staticmethod
     def keep(transport, option: int, size: int) -> None:
@@ -345,7 +365,7 @@ class World:
         wire = await gateway.connect()
         await self.until(lambda: len(gateway.port.connections) == 1)
         (connection,) = gateway.port.connections
-        self.keep(connection._transport, socket.SO_SNDBUF, 4 * 1024)
+        self.keep(connection.transport, socket.SO_SNDBUF, 4 * 1024)
         self.keep(wire.writer, socket.SO_RCVBUF, receives)
         return wire, connection
 

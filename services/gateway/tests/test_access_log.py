@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 from failover import Outcome
-from gateway.access_log import MAX_PATH_BYTES, AccessLog, line
-from gateway.http1 import Head
-from gateway.ledger import Record
+from gateway.http.heads import Head
+from gateway.telemetry.access_log import MAX_PATH_BYTES, AccessLog, line
+from gateway.telemetry.records import RequestRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -21,11 +21,18 @@ pytestmark = pytest.mark.anyio
 def told(path: bytes, *, attempts: int = 1) -> dict[str, object]:
     """The line of a request, read back."""
     head = Head(
-        b"POST", path + b"?secret=1", path, lines=[], handled={}, length=0, close=False, old=False
+        b"POST",
+        path + b"?secret=1",
+        path,
+        lines=[],
+        handled={},
+        length=0,
+        close=False,
+        http10=False,
     )
-    record = Record(head, b"127.0.0.1", b"id-1", 10.0)
+    record = RequestRecord(head, b"127.0.0.1", b"id-1", 10.0)
     record.route, record.service = 'the "first"', "car-evaluation"
-    record.attempts = [("10.0.0.1:8001", Outcome.ANSWERED, 0.001)] * attempts
+    record.ended_attempts = [("10.0.0.1:8001", Outcome.ANSWERED, 0.001)] * attempts
     raw = line(record, 200, 130, "answered", 10.0125, wall=1_700_000_000.0625)
     assert raw.endswith(b"}\n")
     assert raw.count(b"\n") == 1
@@ -62,10 +69,10 @@ def test_a_long_path_is_cut():
 def test_a_line_fits_one_write_to_a_pipe():
     """Whatever a client sends and a document names, a line is no longer than PIPE_BUF."""
     path = b"/" + b"\x01" * MAX_PATH_BYTES
-    head = Head(b"OPTIONS", path, path, lines=[], handled={}, length=0, close=False, old=False)
-    record = Record(head, b"255.255.255.255", b"i" * 128, 10.0)
+    head = Head(b"OPTIONS", path, path, lines=[], handled={}, length=0, close=False, http10=False)
+    record = RequestRecord(head, b"255.255.255.255", b"i" * 128, 10.0)
     record.route, record.service = "\x01" * 64, "s" * 63
-    record.attempts = [("255.255.255.255:65535", Outcome.ANSWERED, 0.001)]
+    record.ended_attempts = [("255.255.255.255:65535", Outcome.ANSWERED, 0.001)]
 
     raw = line(record, 200, 2**63, "answered", 1e9, wall=1_700_000_000.0625)
 
@@ -75,9 +82,9 @@ def test_a_line_fits_one_write_to_a_pipe():
     assert len(told) > 300, "no more than needed is cut"
 
 
-def record(number: int) -> Record:
-    head = Head(b"GET", b"/x", b"/x", lines=[], handled={}, length=0, close=False, old=False)
-    return Record(head, b"127.0.0.1", b"id-%d" % number, 10.0)
+def record(number: int) -> RequestRecord:
+    head = Head(b"GET", b"/x", b"/x", lines=[], handled={}, length=0, close=False, http10=False)
+    return RequestRecord(head, b"127.0.0.1", b"id-%d" % number, 10.0)
 
 
 def numbers(data: bytes) -> list[int]:
@@ -114,7 +121,7 @@ async def test_a_pipe_that_is_full_for_a_while_loses_nothing(world, shared):
         for number in range(count):  # more than a pipe holds
             log(record(number), 200, 0, "answered", 10.0)
         await world.until(
-            lambda: not log._lines and not select.select([], [writing], [], 0)[1], "a full pipe"
+            lambda: not log.waiting and not select.select([], [writing], [], 0)[1], "a full pipe"
         )
         data = read_until(reading, count)
         log(record(count), 200, 0, "answered", 10.0)
@@ -136,7 +143,7 @@ async def test_the_end_does_not_wait_for_a_reader(world):
         for number in range(count):
             log(record(number), 200, 0, "answered", 10.0)
         log.close()
-        await world.until(lambda: not log._thread.is_alive(), "the end of the writer")
+        await world.until(lambda: not log.running, "the end of the writer")
         taken = numbers(os.read(reading, 2**20))
 
     assert taken == list(range(len(taken)))
@@ -153,7 +160,7 @@ async def test_a_full_disk_costs_what_it_has_no_room_for(world, tmp_path, caplog
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     log = AccessLog(lambda: 1_700_000_000.0, file)
-    caplog.set_level(logging.ERROR, "gateway.access_log")
+    caplog.set_level(logging.ERROR, "gateway.telemetry.access_log")
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, was[1]))
         for number in range(100):
@@ -199,10 +206,12 @@ def test_lines_of_several_workers_do_not_run_into_each_other():
     """
     reading, writing = os.pipe2(os.O_DIRECT)
     log = AccessLog(lambda: 1_700_000_000.0, writing, shared=True)
-    head = Head(b"POST", b"/x", b"/x" * 200, lines=[], handled={}, length=0, close=False, old=False)
+    head = Head(
+        b"POST", b"/x", b"/x" * 200, lines=[], handled={}, length=0, close=False, http10=False
+    )
     try:
         for number in range(100):
-            record = Record(head, b"127.0.0.1", b"id-%d" % number, 10.0)
+            record = RequestRecord(head, b"127.0.0.1", b"id-%d" % number, 10.0)
             log(record, 200, 130, "answered", 10.0)
         writes = []
         while sum(data.count(b"\n") for data in writes) < 100:

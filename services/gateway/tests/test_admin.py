@@ -7,9 +7,9 @@ import httpx
 import pytest
 from failover import Instance
 from gateway.__main__ import Alone
-from gateway.admin import create_app
-from gateway.datapath import data_path
-from gateway.settings import Settings
+from gateway.control.admin import create_app
+from gateway.settings import GatewaySettings
+from gateway.worker import data_path
 from nacos_client.testing import FakeNacos
 from service_kit import HealthChecks
 
@@ -23,7 +23,7 @@ async def admin_of(fake: FakeNacos):
     """A worker that was told of a drained instance, and a client of its admin port."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
+    settings = GatewaySettings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         worker.keep_drained({SERVICE: [ADDRESS]})
         app = create_app(Alone(worker), HealthChecks("gateway", "1"), version="1", token=None)

@@ -18,11 +18,11 @@ import h11
 import httptools
 import pytest
 from failover import Outcome
-from gateway.access_log import MAX_LINES, AccessLog
-from gateway.core import Edge
-from gateway.http1 import Head
-from gateway.ledger import Record
-from gateway.turn import Turn
+from gateway.downstream.pipeline import PipelinedRequest
+from gateway.http.heads import Head
+from gateway.proxy.context import PortLimits
+from gateway.telemetry.access_log import MAX_LINES, AccessLog
+from gateway.telemetry.records import RequestRecord
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +64,9 @@ async def test_slow_connections_cost_little_and_keep_nobody_out(world, descripto
     """Each costs at most 16 KiB; a good request is answered; one too many is told so."""
     descriptors(count + 500)
     instance = await world.instance()
-    gateway = await world.gateway(instance, edge=Edge(connections=count + 1, head=300.0))
+    gateway = await world.gateway(
+        instance, port_limits=PortLimits(connections=count + 1, head=300.0)
+    )
     assert (await gateway.call()).status == 200
     await world.until(lambda: not gateway.port.connections, "the first connection's end")
     gc.collect()
@@ -104,7 +106,7 @@ async def test_a_body_in_small_chunks_costs_what_it_is_long(world, size: int):
         wire.send(chunks)
         await wire.writer.drain()
         await world.until(
-            lambda: [one.upload.size for one in gateway.core.active] == [len(body)], "the body"
+            lambda: [one.body.size for one in gateway.context.active] == [len(body)], "the body"
         )
         held, _ = tracemalloc.get_traced_memory()
     finally:
@@ -118,11 +120,11 @@ async def test_a_body_in_small_chunks_costs_what_it_is_long(world, size: int):
 
 def test_what_was_sent_ahead_costs_what_it_is_long():
     """A request that waits for its turn is kept in one piece too."""
-    turn = Turn(Head.unreadable())
+    waiting = PipelinedRequest(Head.unreadable())
     tracemalloc.start()
     try:
         for _ in range(30_000):
-            turn.take(b"%b" % b"ab")
+            waiting.keep(b"%b" % b"ab")
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -176,7 +178,7 @@ async def test_the_keep_alive_race_is_never_seen(world, count: int):
     answered = await asyncio.gather(*(client(count // 4) for _ in range(4)))
 
     assert set.union(*answered) == {200}
-    outcomes = {outcome for _, _, outcome in gateway.core.ledger.attempts}
+    outcomes = {outcome for _, _, outcome in gateway.context.counters.attempt_outcomes}
     assert outcomes <= {Outcome.ANSWERED, Outcome.STALE}
     assert sum(len(one.executed) for one in instances) >= count
     if count > 500:
@@ -189,12 +191,12 @@ async def test_a_stuck_log_stops_nobody(world):
     filling = _fill(writing)
     gateway = await world.gateway(await world.instance())
     log = AccessLog(time.time, writing)
-    gateway.core.ledger._log = log
-    record = Record(Head.unreadable(), b"127.0.0.1", b"id", 0.0)
+    gateway.context.counters.log = log
+    record = RequestRecord(Head.unreadable(), b"127.0.0.1", b"id", 0.0)
     log(record, 200, 0, "answered", 1.0)
     taken = 1
     try:
-        await world.until(lambda: not log._lines, "the writer stands before the full pipe")
+        await world.until(lambda: not log.waiting, "the writer stands before the full pipe")
         while not log.dropped:
             began = time.monotonic()
             log(record, 200, 0, "answered", 1.0)
@@ -202,7 +204,7 @@ async def test_a_stuck_log_stops_nobody(world):
             assert time.monotonic() - began < 1.0
             if taken % 1000 == 0:
                 await asyncio.sleep(0)
-        assert len(log._lines) == MAX_LINES
+        assert log.waiting == MAX_LINES
 
         assert (await gateway.call()).status == 200
         assert log.dropped == 2
@@ -219,7 +221,7 @@ async def test_a_stuck_log_stops_nobody(world):
         reader = threading.Thread(target=read)
         reader.start()
         log.close()
-        log._thread.join(10.0)
+        await world.until(lambda: not log.running, "the writer's end")
         os.close(writing)
         reader.join(10.0)
     assert len(lines) + log.dropped == filling + taken + 1
@@ -277,7 +279,7 @@ TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_siz
 async def test_two_parsers_read_the_same_in_what_is_forwarded(world, method, target, fields):
     """Whatever a client sends, an instance's parser does not decide what it means (smuggling)."""
     instance = await world.instance()
-    gateway = await world.gateway(instance, edge=Edge(body=0.2))
+    gateway = await world.gateway(instance, port_limits=PortLimits(body=0.2))
     lines = b"".join(name.encode() + b": " + value + b"\r\n" for name, value in fields)
     wire = await gateway.connect()
     start = f"{method} /car-evaluation/{target} HTTP/1.1\r\nHost: h\r\n".encode()

@@ -7,8 +7,8 @@ import time
 
 import pytest
 from failover import Budget, BudgetPolicy, Instance
-from gateway.routes import Route, Table
-from gateway.service import Limits
+from gateway.routing.table import Route, Table
+from gateway.upstream.service import ServiceLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_every_request_of_a_burst_gets_a_connection_if_all_are_needed(worl
 async def test_a_connection_that_is_given_back_serves_who_waits(world):
     """Dials hang, one connection is open: one request after the other goes through it."""
     place = await narrow(world, world.well)
-    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+    gateway = await world.gateway(place.instance, limits=ServiceLimits(connect=8.0))
     first = asyncio.create_task(gateway.call())
     await place.accept(1)
     await first
@@ -103,7 +103,7 @@ async def test_who_waits_too_long_goes_elsewhere_and_is_forgotten(world):
     place = await narrow(world, world.answering_after(go))
     fine = await world.instance()
     gateway = await world.gateway(
-        place.instance, fine, limits=Limits(connect=0.2), draws=lambda: 0.0
+        place.instance, fine, limits=ServiceLimits(connect=0.2), draws=lambda: 0.0
     )
     gateway.prefer(place.instance)
     first = asyncio.create_task(gateway.call())
@@ -117,9 +117,9 @@ async def test_who_waits_too_long_goes_elsewhere_and_is_forgotten(world):
     assert (second.status, second.attempts) == (200, 2)
     assert (await first).status == 200
     assert len(fine.executed) == len(place.instance.executed) == 1
-    upstreams = gateway.service.upstreams.items()
+    upstreams = gateway.service.pools.items()
     (upstream,) = [one for member, one in upstreams if member.instance.port == place.instance.port]
-    await world.until(lambda: upstream.idle == 1, "the connection is kept")
+    await world.until(lambda: len(upstream.idle) == 1, "the connection is kept")
 
 
 async def test_nobody_waits_for_one_dial_after_the_other(world):
@@ -127,7 +127,7 @@ async def test_nobody_waits_for_one_dial_after_the_other(world):
     place, fine = await narrow(world, world.well), await world.instance()
     place.fill()
     gateway = await world.gateway(
-        place.instance, fine, limits=Limits(connect=0.4), draws=lambda: 0.0
+        place.instance, fine, limits=ServiceLimits(connect=0.4), draws=lambda: 0.0
     )
     gateway.prefer(place.instance)
     gateway.service.balancer.budget = Budget(BudgetPolicy(ratio=0.0, floor=100.0))
@@ -146,7 +146,7 @@ async def test_a_hurried_client_is_no_evidence_against_an_instance(world):
     """Its time is over before the connect timeout is: 504, and the instance stays in traffic."""
     place = await narrow(world, world.well)
     place.fill()
-    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+    gateway = await world.gateway(place.instance, limits=ServiceLimits(connect=8.0))
 
     reply = await gateway.call(X_Request_Timeout_Ms="60")
 
@@ -172,19 +172,19 @@ async def test_who_leaves_while_waiting_is_passed_over(world):
     """The connection goes to the next request; the one that was left is sent nowhere."""
     go = asyncio.Event()
     place = await narrow(world, world.answering_after(go))
-    gateway = await world.gateway(place.instance, limits=Limits(connect=8.0))
+    gateway = await world.gateway(place.instance, limits=ServiceLimits(connect=8.0))
     first = asyncio.create_task(gateway.call("/first"))
     await place.accept(1)
     await world.until(lambda: len(place.instance.executed) == 1)
     place.fill()
     leaving, staying = await gateway.connect(), await gateway.connect()
     leaving.send(POST % b"left")
-    await world.until(lambda: len(gateway.core.active) == 2)
+    await world.until(lambda: len(gateway.context.active) == 2)
     staying.send(POST % b"stayed")
-    await world.until(lambda: len(gateway.core.active) == 3)
+    await world.until(lambda: len(gateway.context.active) == 3)
 
     leaving.close()
-    await world.until(lambda: len(gateway.core.active) == 2)
+    await world.until(lambda: len(gateway.context.active) == 2)
     go.set()
 
     assert (await first).status == (await staying.reply()).status == 200
@@ -198,14 +198,14 @@ async def test_the_free_retry_waits_for_a_new_connection(world):
 
     place = await narrow(world, lost_race(world, go))
     table = Table(base=Route("by-name", "", timeout=2.0))
-    gateway = await world.gateway(place.instance, limits=Limits(connect=0.4), table=table)
+    gateway = await world.gateway(place.instance, limits=ServiceLimits(connect=0.4), table=table)
     first = asyncio.create_task(gateway.call("/first"))
     await place.accept(1)
     assert (await first).status == 200
-    (upstream,) = gateway.service.upstreams.values()
-    await world.until(lambda: upstream.idle == 1)
+    (upstream,) = gateway.service.pools.values()
+    await world.until(lambda: len(upstream.idle) == 1)
     racing, held = await gateway.connect(), await gateway.connect()
-    kept = upstream._idle.pop()
+    kept = upstream.idle.pop()
     held.send(POST % b"held")
     await place.accept(1)
     await world.until(lambda: len(place.instance.executed) == 2)
@@ -217,7 +217,7 @@ async def test_the_free_retry_waits_for_a_new_connection(world):
     go.set()
 
     assert (await held.reply()).status == 200
-    await world.until(lambda: upstream.idle == 1)
+    await world.until(lambda: len(upstream.idle) == 1)
     assert len(place.instance.executed) == 3
     reply = await racing.reply()
     assert (reply.status, reply.attempts) == (200, 3)
@@ -227,10 +227,10 @@ async def test_what_cannot_be_sent_again_is_sent_on_a_young_connection(world):
     """A declared request whose body is too large to be kept meets no connection of seconds ago."""
     instance = await world.instance()
     gateway = await world.gateway(instance)
-    (upstream,) = gateway.service.upstreams.values()
+    (upstream,) = gateway.service.pools.values()
     assert (await gateway.call()).status == 200
-    await world.until(lambda: upstream.idle == 1)
-    upstream._idle[0].idle_since -= 3.0
+    await world.until(lambda: len(upstream.idle) == 1)
+    upstream.idle[0].idle_since -= 3.0
 
     assert (await gateway.call(body=b"x" * 300_000)).status == 200
     assert instance.connections == 2
@@ -240,13 +240,13 @@ async def test_a_connection_that_has_ended_unseen_gets_nothing_that_must_not_run
     """An end that is there before the request is: an undeclared POST goes on a new connection."""
     instance = await world.instance()
     gateway = await world.gateway(instance)
-    (upstream,) = gateway.service.upstreams.values()
+    (upstream,) = gateway.service.pools.values()
     client = await gateway.connect()
 
     for count in range(1, 6):
         client.send(POST % b"x")
         assert (await client.reply()).status == 200
-        await world.until(lambda: upstream.idle == 1)
+        await world.until(lambda: len(upstream.idle) == 1)
         (kept,) = instance.open
         # Both within one turn of the loop: the gateway may look at the client first.
         os.write(client.writer.get_extra_info("socket").fileno(), POST % b"x")

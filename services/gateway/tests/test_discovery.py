@@ -9,19 +9,19 @@ from dataclasses import replace
 import httpx
 import pytest
 from failover import Cause, Instance
-from gateway.admin import create_app
-from gateway.datapath import data_path
-from gateway.discovery import (
+from gateway.control.admin import create_app
+from gateway.http.problems import LocalReply
+from gateway.settings import GatewaySettings
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.upstream.directory import (
     FORGET_ABSENT,
     MAKE_ROOM,
     MAX_SERVICES,
     MAX_STRAYS,
     NacosDirectory,
 )
-from gateway.metrics import GatewayMetrics
-from gateway.problems import Refusal
-from gateway.service import Limits
-from gateway.settings import Settings
+from gateway.upstream.service import ServiceLimits
+from gateway.worker import data_path
 from nacos_client import Known
 from nacos_client.ports import ServiceKey
 from nacos_client.store import Store
@@ -53,7 +53,7 @@ async def gateway_on(fake: FakeNacos, *, token: str | None = None):
     """A whole data path on a Nacos, a client of its data port and one of its admin port."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
+    settings = GatewaySettings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         await port.open()
         app = create_app(Alone(worker), HealthChecks("gateway", "1"), version="1", token=token)
@@ -70,10 +70,10 @@ async def gateway_on(fake: FakeNacos, *, token: str | None = None):
             # A loop that still listens never finishes closing: a failed test would hang the run.
             port.stop_accepting()
             for connection in list(port.connections):
-                connection.cut()
+                connection.reset()
             await port.close()
-            for service in worker._directory.services.values():
-                for upstream in service.upstreams.values():
+            for service in worker.directory.services.values():
+                for upstream in service.pools.values():
                     upstream.close()
 
 
@@ -85,9 +85,9 @@ async def test_a_service_is_followed_once_asked_for(world):
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
 
         fake.put_instance(SERVICE, Instance("127.0.0.1", second.port))
-        await world.until(lambda: len(worker._directory.services[SERVICE].balancer.members) == 2)
+        await world.until(lambda: len(worker.directory.services[SERVICE].balancer.members) == 2)
         fake.remove_instance(SERVICE, f"127.0.0.1:{first.port}")
-        await world.until(lambda: len(worker._directory.services[SERVICE].balancer.members) == 1)
+        await world.until(lambda: len(worker.directory.services[SERVICE].balancer.members) == 1)
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
         assert len(second.executed) == 1
 
@@ -158,7 +158,7 @@ async def test_nacos_is_believed_before_what_an_earlier_gateway_saw(world):
     async with gateway_on(fake) as (data, _, worker):
         fake.stop()
         first = asyncio.create_task(data.get(f"/{SERVICE}/x"))
-        await world.until(lambda: SERVICE in worker._directory.services)
+        await world.until(lambda: SERVICE in worker.directory.services)
         fake.start()
         assert (await first).status_code == 200
 
@@ -262,7 +262,7 @@ class Following:
 
 def directory_on(registry):
     """A directory whose clock stands still."""
-    return NacosDirectory(registry, Limits(), lambda: 0.0, gone=lambda *_: None)
+    return NacosDirectory(registry, ServiceLimits(), lambda: 0.0, on_left=lambda *_: None)
 
 
 def test_a_stranger_cannot_fill_memory():
@@ -274,14 +274,14 @@ def test_a_stranger_cannot_fill_memory():
     for number in range(MAX_STRAYS):
         directory.find(f"s{number}", 0.0)
     for number in range(1000):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(LocalReply) as refused:
             directory.find(f"t{number}", 0.0)
         assert refused.value.status == 503, "404 would be a guess"
     assert len(registry.followed) == MAX_STRAYS
 
     for service in directory.services.values():
         service.sync([], 0.0)
-    with pytest.raises(Refusal):
+    with pytest.raises(LocalReply):
         directory.find("real", MAKE_ROOM)
     directory.prune(FORGET_ABSENT - 1)
     assert len(registry.followed) == MAX_STRAYS
@@ -306,7 +306,7 @@ def test_services_that_exist_take_no_room_from_names_that_may_not():
     for number in range(MAX_SERVICES):
         directory.find(f"s{number}", 0.0)
         registry.say(f"s{number}", Instance("10.0.0.1", 1))
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(LocalReply) as refused:
         directory.find("more", 0.0)
     assert refused.value.status == 503
     directory.prune(FORGET_ABSENT + 1)
@@ -335,12 +335,12 @@ async def test_names_that_strangers_make_up_while_nacos_is_down_change_nothing(w
         await world.until(lambda: worker.describe()["unknown"] == [])
     fake.stop()
     async with gateway_on(fake) as (data, _, worker):
-        directory = worker._directory
+        directory = worker.directory
         now = time.monotonic()
         for number in range(MAX_STRAYS):
             directory.find(f"stranger-{number}", now)
         assert worker.describe()["unknown"] == ["never-seen"], "only what a route names counts"
-        with pytest.raises(Refusal):
+        with pytest.raises(LocalReply):
             directory.find(SERVICE, now)
 
         service = directory.find(SERVICE, now + MAKE_ROOM + 1)
@@ -355,7 +355,7 @@ async def test_a_real_service_finds_room_among_names_that_do_not_exist(world):
     fake, instance = FakeNacos(), await world.instance()
     fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
     async with gateway_on(fake) as (data, _, worker):
-        services = worker._directory.services
+        services = worker.directory.services
         while len(services) < MAX_STRAYS:
             assert (await data.get(f"/stranger-{len(services)}/x")).status_code == 404
         statuses = []
@@ -375,7 +375,7 @@ async def test_a_name_that_was_absent_is_looked_up_again(world):
     fake, instance = FakeNacos(), await world.instance()
     async with gateway_on(fake) as (data, _, worker):
         assert (await data.get(f"/{SERVICE}/x")).status_code == 404
-        worker._directory.prune(time.monotonic() + FORGET_ABSENT + 1)
+        worker.directory.prune(time.monotonic() + FORGET_ABSENT + 1)
         fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
 
@@ -394,7 +394,7 @@ async def test_the_same_address_twice(world):
     member.ejection.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
     for _ in range(5):
         service.sync(twice, time.monotonic())
-    assert list(service.balancer.members.values()) == list(service.upstreams) == [member]
+    assert list(service.balancer.members.values()) == list(service.pools) == [member]
     assert instance.connections == 1
     assert member.ejection.cause is Cause.CONSECUTIVE
 
@@ -420,7 +420,7 @@ async def test_an_operator_sees_and_steers(world):
         assert len(first.executed) == before
         assert (await admin.delete(f"{place}/drain")).status_code == 200
 
-        pool = worker._directory.services[SERVICE].balancer
+        pool = worker.directory.services[SERVICE].balancer
         member = pool.members[f"127.0.0.1:{first.port}"]
         member.ejection.eject(Cause.CONSECUTIVE, time.monotonic(), 0.5)
         shown = (await admin.get(f"/api/services/{SERVICE}")).json()["workers"][0]["instances"]

@@ -4,9 +4,9 @@ import asyncio
 from ipaddress import ip_network
 
 import pytest
-from gateway.core import Edge
-from gateway.port import AT_THE_DOOR
-from gateway.routes import Route, Table
+from gateway.downstream.listener import TOLD_OVER_LIMIT
+from gateway.proxy.context import PortLimits
+from gateway.routing.table import Route, Table
 
 pytestmark = pytest.mark.anyio
 
@@ -321,7 +321,7 @@ async def test_request_ids_and_traces(world):
 
 async def test_a_slow_head_is_given_up(world):
     """408, then the connection is closed: slow headers do not hold a place."""
-    gateway = await world.gateway(await world.instance(), edge=Edge(head=0.05))
+    gateway = await world.gateway(await world.instance(), port_limits=PortLimits(head=0.05))
     wire = await gateway.connect()
     wire.send(b"GET /car-evaluation/x HTT")
 
@@ -332,7 +332,7 @@ async def test_a_slow_head_is_given_up(world):
 async def test_a_slow_body_is_given_up(world):
     """408 for a small body that does not come, before any instance is bothered."""
     instance = await world.instance()
-    gateway = await world.gateway(instance, edge=Edge(body=0.05))
+    gateway = await world.gateway(instance, port_limits=PortLimits(body=0.05))
     wire = await gateway.connect()
     wire.send(HEAD + b"Content-Length: 10\r\n\r\nabc")
 
@@ -344,7 +344,7 @@ async def test_a_slow_body_is_given_up(world):
 async def test_a_slow_large_body_is_given_up(world):
     """The same when it is being streamed; its instance is not blamed."""
     instance = await world.instance()
-    gateway = await world.gateway(instance, edge=Edge(body=0.05))
+    gateway = await world.gateway(instance, port_limits=PortLimits(body=0.05))
     wire = await gateway.connect()
     wire.send(HEAD + b"Content-Length: 200000\r\n\r\nabc")
 
@@ -356,7 +356,7 @@ async def test_a_slow_large_body_is_given_up(world):
 
 async def test_an_idle_connection_is_closed(world):
     """Also one on which nothing was ever sent."""
-    gateway = await world.gateway(await world.instance(), edge=Edge(idle=0.05))
+    gateway = await world.gateway(await world.instance(), port_limits=PortLimits(idle=0.05))
     wire = await gateway.connect()
 
     assert await wire.ended()
@@ -379,7 +379,7 @@ async def test_a_body_over_the_limit_is_refused(world, framing: str):
 
 async def test_too_many_connections_are_told_so(world):
     """503 with Retry-After, at once."""
-    gateway = await world.gateway(await world.instance(), edge=Edge(connections=2))
+    gateway = await world.gateway(await world.instance(), port_limits=PortLimits(connections=2))
     kept = [await gateway.connect() for _ in range(2)]
     for wire in kept:
         wire.send(GET + b"\r\n")
@@ -393,10 +393,12 @@ async def test_too_many_connections_are_told_so(world):
 
 async def test_a_crowd_at_the_door_is_bounded(world):
     """Who is refused may linger, but only so many: each takes a descriptor."""
-    gateway = await world.gateway(await world.instance(), edge=Edge(connections=2))
-    crowd = [await gateway.connect() for _ in range(2 + 2 * AT_THE_DOOR)]
-    await world.until(lambda: gateway.port.refused == 2 * AT_THE_DOOR, "all have been at the door")
-    await world.until(lambda: len(gateway.port.connections) <= 2 + AT_THE_DOOR)
+    gateway = await world.gateway(await world.instance(), port_limits=PortLimits(connections=2))
+    crowd = [await gateway.connect() for _ in range(2 + 2 * TOLD_OVER_LIMIT)]
+    await world.until(
+        lambda: gateway.port.over_limit == 2 * TOLD_OVER_LIMIT, "all have been at the door"
+    )
+    await world.until(lambda: len(gateway.port.connections) <= 2 + TOLD_OVER_LIMIT)
 
     crowd[0].send(GET + b"\r\n")
     assert (await crowd[0].reply()).status == 200

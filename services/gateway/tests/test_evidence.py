@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import pytest
-from failover import Cause, Outcome
-from gateway.routes import Route, Table
+from failover import Outcome, RetryState
+from gateway.routing.table import Route, Table
 
 pytestmark = pytest.mark.anyio
 
@@ -21,9 +21,10 @@ def member_of(gateway, instance):
 
 def put_out(gateway, instance):
     """Eject an instance so long ago that its probe is due."""
-    member = member_of(gateway, instance)
-    member.ejection.eject(Cause.REFUSED, time.monotonic() - 60.0, 0.0)
-    gateway.service.balancer._changed()
+    balancer, member = gateway.service.balancer, member_of(gateway, instance)
+    refused = RetryState(repeatable=True, deadline=0.0)
+    balancer.start_attempt(refused, member, time.monotonic() - 60.0)
+    balancer.record(refused, Outcome.REFUSED, time.monotonic() - 60.0, 0.0)
     return member
 
 
@@ -61,7 +62,7 @@ async def test_a_slow_upload_does_not_make_its_instance_slow(world):
     instance = await world.instance()
     gateway = await world.gateway(instance)
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     half = b"x" * 100_000
     wire = await gateway.connect()
     head = b"POST /car-evaluation/x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -99,7 +100,7 @@ async def test_an_answer_that_has_begun_ends_an_ejection(world, raw):
     assert member.in_flight == 1
     assert member.ejection.cause is None
     wire.close()
-    await world.until(lambda: not gateway.core.active)
+    await world.until(lambda: not gateway.context.active)
     assert member.ejection.cause is None
 
 
@@ -149,4 +150,6 @@ async def test_bytes_after_a_whole_answer_take_nothing_from_it(world, answer):
         assert reply.status == int(answer.split()[1])
         assert instance.connections == count
 
-    assert {outcome for *_, outcome in gateway.core.ledger.attempts} == {Outcome.ANSWERED}
+    assert {outcome for *_, outcome in gateway.context.counters.attempt_outcomes} == {
+        Outcome.ANSWERED
+    }

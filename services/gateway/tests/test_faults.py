@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 from failover import Budget, BudgetPolicy, Instance
-from gateway.routes import Route, Table
-from gateway.service import Limits
+from gateway.routing.table import Route, Table
+from gateway.upstream.service import ServiceLimits
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
@@ -169,7 +169,7 @@ async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True
     gateway = await world.gateway(
         bad, *([fine] if good else []),
         table=Table(base=Route("by-name", "", per_try=per_try, timeout=5.0)),
-        limits=Limits(connect=0.15),
+        limits=ServiceLimits(connect=0.15),
         draws=lambda: 0.0,
     )  # fmt: skip
     gateway.prefer(bad)
@@ -287,9 +287,9 @@ async def test_an_undeclared_post_never_uses_a_connection_that_may_be_dying(worl
     instance = await world.instance()
     gateway = await world.gateway(instance)
     await gateway.call("/x")
-    (upstream,) = gateway.service.upstreams.values()
-    await world.until(lambda: upstream.idle == 1)
-    upstream._idle[0].idle_since = time.monotonic() - 1.5
+    (upstream,) = gateway.service.pools.values()
+    await world.until(lambda: len(upstream.idle) == 1)
+    upstream.idle[0].idle_since = time.monotonic() - 1.5
 
     assert (await gateway.call("/x")).status == 200
     assert instance.connections == 2
@@ -336,16 +336,16 @@ async def test_a_client_that_leaves_takes_its_request_along(world):
     gateway = await world.gateway(waiting, await world.instance(silent))
     wire = await gateway.connect()
     wire.send(b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
-    await world.until(lambda: bool(gateway.core.active))
+    await world.until(lambda: bool(gateway.context.active))
     members = gateway.service.balancer.members.values()
     await world.until(lambda: sum(member.in_flight for member in members) == 1)
 
     wire.close()
 
-    await world.until(lambda: not gateway.core.active)
+    await world.until(lambda: not gateway.context.active)
     assert sum(member.in_flight for member in members) == 0
     assert all(member.ejection.cause is None for member in members)
-    assert gateway.core.ledger.requests["by-name", "car-evaluation", 4, "client_gone"] == 1
+    assert gateway.context.counters.requests["by-name", "car-evaluation", 4, "client_gone"] == 1
 
 
 async def test_without_budget_the_first_failure_is_the_answer(world):
@@ -401,7 +401,7 @@ async def test_only_a_debugging_gateway_names_instances(world):
     fine, dead = await world.instance(), world.refusing()
     for debug in (False, True):
         gateway = await world.gateway(fine)
-        gateway.core.debug = debug
+        gateway.context.debug = debug
         reply = await gateway.call()
         assert reply.all("x-gateway-upstream") == [f"127.0.0.1:{fine.port}"] * debug
         total, upstream = re.fullmatch(
@@ -410,7 +410,7 @@ async def test_only_a_debugging_gateway_names_instances(world):
         assert float(total) >= float(upstream)
 
         broken = await world.gateway(dead)
-        broken.core.debug = debug
+        broken.context.debug = debug
         attempts = json.loads((await broken.call()).body)["attempts"]
         named = {attempt.get("instance") for attempt in attempts}
         assert named == ({f"127.0.0.1:{dead.port}"} if debug else {None})
@@ -422,11 +422,11 @@ async def test_an_instance_that_leaves_while_it_is_asked_leaves_no_label(world):
 
     gateway = await world.gateway(await world.instance(world.answering_after(go)))
     calling = asyncio.create_task(gateway.call())
-    await world.until(lambda: bool(gateway.core.active))
+    await world.until(lambda: bool(gateway.context.active))
     (member,) = gateway.service.balancer.members.values()
     await world.until(lambda: member.in_flight == 1)
     gateway.service.sync([], time.monotonic())
     go.set()
 
     assert (await calling).status == 200
-    assert not gateway.core.ledger.attempts
+    assert not gateway.context.counters.attempt_outcomes

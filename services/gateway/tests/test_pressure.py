@@ -8,9 +8,9 @@ import ssl
 import time
 
 import pytest
-from gateway.client import ClientConnection
-from gateway.core import Edge
-from gateway.upstream import Connection
+from gateway.downstream.connection import ClientConnection
+from gateway.proxy.context import PortLimits
+from gateway.upstream.connection import InstanceConnection
 
 pytestmark = pytest.mark.anyio
 
@@ -34,15 +34,15 @@ async def test_who_does_not_read_an_answer_gets_no_other(world):
     gateway = await world.gateway(instance)
     wire, connection = await reader_of_little(world, gateway)
     wire.send(GET)
-    await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
-    held = connection._transport.get_write_buffer_size()
+    await world.until(lambda: instance.executed and not gateway.context.active, "the answer's end")
+    held = connection.transport.get_write_buffer_size()
 
     for _ in range(5):  # as from a socket that had them ready
         connection.data_received(GET)
 
     assert held > 0
-    assert not gateway.core.active
-    assert connection._transport.get_write_buffer_size() == held
+    assert not gateway.context.active
+    assert connection.transport.get_write_buffer_size() == held
     world.keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
     wire.writer.transport.resume_reading()
     replies = [await wire.reply() for _ in range(6)]
@@ -54,16 +54,17 @@ async def test_who_never_reads_loses_its_connection(world):
     """A kept-alive connection whose last answer is stuck does not keep its place for ever."""
     gateway = await world.gateway(await world.instance(world.answering(ANSWER)))
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     wire, connection = await reader_of_little(world, gateway)
     wire.send(GET)
-    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
-    await world.until(lambda: not gateway.core.active, "the answer's end")
+    await world.until(lambda: connection.transport.get_write_buffer_size() > 0)
+    await world.until(lambda: not gateway.context.active, "the answer's end")
 
     for _ in range(3):
         shift += 80.0
         await world.until(
-            lambda: not gateway.port.connections or connection.due > gateway.core.clock(), "a look"
+            lambda: not gateway.port.connections or connection.due > gateway.context.clock(),
+            "a look",
         )
 
     assert not gateway.port.connections
@@ -82,26 +83,27 @@ async def test_who_reads_slowly_gets_everything(world):
 
     gateway = await world.gateway(await world.instance(whole))
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     wire, connection = await reader_of_little(world, gateway)
     world.keep(wire.writer.transport, socket.SO_RCVBUF, 128 * KIB)
     wire.send(GET)
-    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
+    await world.until(lambda: connection.transport.get_write_buffer_size() > 0)
     wire.writer.transport.resume_reading()
     for _ in range(6):
-        before = connection._transport.get_write_buffer_size()
-        while connection._transport.get_write_buffer_size() == before:
+        before = connection.transport.get_write_buffer_size()
+        while connection.transport.get_write_buffer_size() == before:
             await wire.reader.readexactly(16 * KIB)
         shift += 40.0
         await world.until(
-            lambda: all(one.due > gateway.core.clock() for one in gateway.core.active), "a look"
+            lambda: all(one.due > gateway.context.clock() for one in gateway.context.active),
+            "a look",
         )
-        assert gateway.core.active, "it was cut"
+        assert gateway.context.active, "it was cut"
 
     async with asyncio.timeout(20):
-        while gateway.core.active:
+        while gateway.context.active:
             await wire.reader.read(64 * KIB)
-    assert [result for *_, result in gateway.core.ledger.requests] == ["answered"]
+    assert [result for *_, result in gateway.context.counters.requests] == ["answered"]
 
 
 async def test_a_client_is_heard_after_an_upload_that_found_nobody(world):
@@ -123,7 +125,9 @@ async def test_a_lost_connection_leaves_nothing_for_the_collector(world):
     """What a connection held is freed at its end, not when cycles are looked for: that is rare."""
 
     def alive() -> int:
-        return sum(isinstance(one, ClientConnection | Connection) for one in gc.get_objects())
+        return sum(
+            isinstance(one, ClientConnection | InstanceConnection) for one in gc.get_objects()
+        )
 
     gateway = await world.gateway(await world.instance())
     gc.collect()
@@ -132,7 +136,7 @@ async def test_a_lost_connection_leaves_nothing_for_the_collector(world):
     try:
         for _ in range(3):
             assert (await gateway.call()).status == 200
-        for upstream in gateway.service.upstreams.values():
+        for upstream in gateway.service.pools.values():
             upstream.close()
 
         await world.until(lambda: alive() == before, "nothing left")
@@ -157,10 +161,10 @@ async def test_what_is_no_longer_due_is_let_be(world):
 
     expired: list[Overdue] = []
     both = [Overdue(), Overdue()]
-    gateway.core.active.update(both)
+    gateway.context.active.update(both)
 
     await world.until(lambda: bool(expired))
-    gateway.core.active.clear()
+    gateway.context.active.clear()
     assert len(expired) == 1
 
 
@@ -184,7 +188,9 @@ async def test_a_handshake_has_as_long_as_a_head(world, certificate):
     """A client that connects to the HTTPS port and says nothing is let go."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
-    gateway = await world.gateway(await world.instance(), edge=Edge(head=0.3), tls=context)
+    gateway = await world.gateway(
+        await world.instance(), port_limits=PortLimits(head=0.3), tls=context
+    )
     wire = await gateway.connect()
 
     assert await wire.ended()

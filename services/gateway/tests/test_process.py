@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
-from gateway.descriptors import RESERVE, fitting, needed
-from gateway.retired import Retired
-from gateway.supervisor import Child, answer_supervisor
+from gateway.control.supervisor import Child, answer_supervisor
+from gateway.telemetry.metrics import EndedWorkers
+from gateway.worker import RESERVE, fitting, needed
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
@@ -455,7 +455,7 @@ def test_what_a_worker_had_counted_stays_in_the_sum():
         "seconds": [["r", "s", buckets]],
         "in_flight": [["s", "a:1", 7]],
     }
-    retired = Retired()
+    retired = EndedWorkers()
     retired.add(state)
     retired.add(state)
 

@@ -9,13 +9,14 @@ from collections import Counter
 import httpx
 import pytest
 from failover import Instance
-from gateway.datapath import data_path
-from gateway.document import RoutesDocument
-from gateway.http1 import check_head
-from gateway.limits import Rate
-from gateway.problems import Refusal
-from gateway.service import MAX_QUEUE, Limits
-from gateway.settings import Settings
+from gateway.http.framing import MAX_FIELDS
+from gateway.http.heads import HANDLED, FieldCollector, check_head
+from gateway.http.problems import LocalReply
+from gateway.routing.access import RateGuard
+from gateway.routing.document import RoutesDocument
+from gateway.settings import GatewaySettings
+from gateway.upstream.service import MAX_QUEUE, ServiceLimits
+from gateway.worker import data_path
 from hypothesis import given, strategies as st
 from nacos_client.testing import FakeNacos
 from pydantic import ValidationError
@@ -28,8 +29,11 @@ def table(*routes: dict, **more):
 
 
 def head_of(target: str, method: str = "GET"):
+    fields = FieldCollector(HANDLED, MAX_FIELDS)
+    fields.begin_head()
+    fields.on_header(b"Host", b"h")
     return check_head(
-        method.encode(), target.encode(), [], {b"host": b"h"}, fields=1, size=5, old=False,
+        method.encode(), target.encode(), fields, http10=False,
         keep_alive=True,
     )  # fmt: skip
 
@@ -106,7 +110,7 @@ def test_methods_are_part_of_the_match():
 
     assert goes(some, "/a")[1] == "read"
     assert goes(some, "/a", "POST")[1] == "write"
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(LocalReply) as refused:
         goes(some, "/a", "DELETE")
     assert refused.value.status == 405
     assert refused.value.lines == (b"Allow: GET, POST\r\n",)
@@ -129,7 +133,7 @@ def test_an_encoded_slash_does_not_move_where_a_prefix_ends():
     assert goes(some, "/pub/v1/x/admin") == ("/pub/v1", "s", "/x/admin")
     assert goes(some, "/pub/v1/%61dmin")[0] == "/pub/v1/admin"
     for target in ("/pub%2Fv1/x/admin", "/pub%2fv1/x/admin", "/pub/v1%2fx/admin"):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(LocalReply) as refused:
             goes(some, target)
         assert refused.value.status == 400
 
@@ -162,7 +166,7 @@ def test_a_short_timeout_shortens_an_attempt():
 def test_routes_by_name_can_be_closed():
     """Wholly, or but for some services."""
     for closed in (table(by_name=False), table(by_name=["other"])):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(LocalReply) as refused:
             goes(closed, "/car-evaluation/x")
         assert refused.value.status == 404
     assert goes(table(by_name=["other"]), "/other/x")[1] == "other"
@@ -214,7 +218,7 @@ async def test_a_canary_gets_its_share_and_a_user_its_version(world, field):
     gateway.service.sync(
         [Instance("127.0.0.1", new.port, metadata={"v": "2"}), Instance("127.0.0.1", old.port)], 0.0
     )
-    gateway.core.table = table(
+    gateway.context.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation", "sticky": field,
          "strip_prefix": "/car-evaluation", "split": [{"metadata": {"v": "2"}, "weight": 25}]}
     )  # fmt: skip
@@ -230,7 +234,7 @@ async def test_a_canary_gets_its_share_and_a_user_its_version(world, field):
 async def test_a_canary_that_is_gone_loses_no_request(world):
     """The others serve its share."""
     gateway = await world.gateway(await world.instance())
-    gateway.core.table = table(
+    gateway.context.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation",
          "split": [{"metadata": {"v": "2"}, "weight": 100}]}
     )  # fmt: skip
@@ -247,7 +251,7 @@ async def test_a_route_decides_what_may_run_twice(world):
     for idempotent, status in (([], 502), (["POST"], 200)):
         bad, good = await world.instance(breaking), await world.instance()
         gateway = await world.gateway(bad, good, draws=lambda: 0.0)
-        gateway.core.table = table(
+        gateway.context.table = table(
             {"path": "/car-evaluation", "service": "car-evaluation", "idempotent": idempotent,
              "strip_prefix": "/car-evaluation"}
         )  # fmt: skip
@@ -259,7 +263,7 @@ async def test_a_route_decides_what_may_run_twice(world):
 
 def test_a_rate_is_kept_and_a_burst_allowed():
     """10 a second, 3 at once: over 10 s, 103 of any number."""
-    rate = Rate(10, 3)
+    rate = RateGuard(10, 3)
     granted = [rate.take(100 + step / 100) == 0 for step in range(1000)]
 
     assert granted[:4] == [True, True, True, False]
@@ -269,7 +273,7 @@ def test_a_rate_is_kept_and_a_burst_allowed():
 async def test_a_rate_limit_says_when_to_come_back(world):
     """429 with Retry-After."""
     gateway = await world.gateway(await world.instance())
-    gateway.core.table = table(
+    gateway.context.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation",
          "rate_limit": {"per_second": 0.2, "burst": 2}}
     )  # fmt: skip
@@ -285,19 +289,19 @@ async def test_a_concurrency_limit_frees_its_places(world):
     go = asyncio.Event()
 
     gateway = await world.gateway(await world.instance(world.answering_after(go)))
-    gateway.core.table = table(
+    gateway.context.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation", "concurrency": 2}
     )
-    (route,) = gateway.core.table.routes
+    (route,) = gateway.context.table.routes
     calls = [asyncio.create_task(gateway.call()) for _ in range(2)]
-    await world.until(lambda: route.gate.inside == 2)
+    await world.until(lambda: route.concurrency.inside == 2)
 
     assert (await gateway.call()).status == 503
     calls[0].cancel()
-    await world.until(lambda: route.gate.inside == 1)
+    await world.until(lambda: route.concurrency.inside == 1)
     go.set()
     assert (await calls[1]).status == 200
-    await world.until(lambda: route.gate.inside == 0)
+    await world.until(lambda: route.concurrency.inside == 0)
 
 
 async def test_another_document_does_not_reset_the_limits_of_a_route(world):
@@ -315,7 +319,7 @@ async def test_another_document_does_not_reset_the_limits_of_a_route(world):
     publish(narrow, slow)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    settings = Settings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
+    settings = GatewaySettings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         await port.open()
         world.stack.push_async_callback(port.close)
@@ -331,22 +335,24 @@ async def test_another_document_does_not_reset_the_limits_of_a_route(world):
         await world.until(lambda: len(instance.executed) == 2)
         other = {"name": "other", "path": "/other", "service": "car-evaluation"}
         publish(slow, other, {**narrow, "timeout": 5})
-        await world.until(lambda: len(worker._core.table.routes) == 3, "the new document")
+        await world.until(lambda: len(worker.context.table.routes) == 3, "the new document")
         assert [await ask("/narrow"), await ask("/slow")] == [503, 429]
 
         publish({**narrow, "concurrency": 2}, {**slow, "rate_limit": {"per_second": 1, "burst": 9}})
-        await world.until(lambda: len(worker._core.table.routes) == 2, "limits that differ")
+        await world.until(lambda: len(worker.context.table.routes) == 2, "limits that differ")
         under_way += [asyncio.create_task(ask(path)) for path in ("/narrow", "/slow")]
         go.set()
         assert await asyncio.gather(*under_way) == [200] * 4
-        assert [route.gate.inside for route in worker._core.table.routes if route.gate] == [0]
+        assert [
+            route.concurrency.inside for route in worker.context.table.routes if route.concurrency
+        ] == [0]
 
 
 async def test_keys_open_a_route(world):
     """Bearer token or API key; the document holds digests only."""
     gateway = await world.gateway(await world.instance())
     digest = hashlib.sha256(b"right").hexdigest()
-    gateway.core.table = table(
+    gateway.context.table = table(
         {"path": "/car-evaluation", "service": "car-evaluation", "keys": [digest]}
     )
 
@@ -363,7 +369,7 @@ async def test_a_full_instance_has_a_short_queue(world):
     go = asyncio.Event()
 
     gateway = await world.gateway(
-        await world.instance(world.answering_after(go)), limits=Limits(max_in_flight=1)
+        await world.instance(world.answering_after(go)), limits=ServiceLimits(max_in_flight=1)
     )
     calls = [asyncio.create_task(gateway.call()) for _ in range(1 + MAX_QUEUE)]
     await world.until(lambda: len(gateway.service.queue) == MAX_QUEUE)
@@ -382,9 +388,11 @@ async def test_the_queue_is_left_after_a_second(world):
         await instance.take(wire)
         await wire.reader.read()
 
-    gateway = await world.gateway(await world.instance(silent), limits=Limits(max_in_flight=1))
+    gateway = await world.gateway(
+        await world.instance(silent), limits=ServiceLimits(max_in_flight=1)
+    )
     first = asyncio.create_task(gateway.call())
-    await world.until(lambda: len(gateway.core.active) == 1)
+    await world.until(lambda: len(gateway.context.active) == 1)
 
     reply = await gateway.call()
 

@@ -5,10 +5,11 @@ import time
 
 import pytest
 from failover import Cause, Instance
-from gateway.document import RoutesDocument
-from gateway.metrics import GatewayMetrics
-from gateway.service import Limits, Service
-from gateway.shadow import COMPARED, MAX_SHADOWS, Seen, Shadow, agree
+from gateway.proxy.shadow import COMPARED, MAX_SHADOWS, ComparedAnswer, agree
+from gateway.routing.document import RoutesDocument
+from gateway.routing.table import ShadowRule
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.upstream.service import Service, ServiceLimits
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
@@ -39,7 +40,7 @@ async def silent(instance, wire):
 async def behind(world, table, live, *candidates, metadata=()):
     """A gateway whose route copies requests from one instance to others."""
     gateway = await world.gateway(live, table=table)
-    service = gateway.directory.services[CANDIDATE] = Service(CANDIDATE, Limits())
+    service = gateway.directory.services[CANDIDATE] = Service(CANDIDATE, ServiceLimits())
     labels = dict(metadata)
     found = [Instance("127.0.0.1", one.port, metadata=labels) for one in candidates]
     service.sync(found, time.monotonic())
@@ -53,10 +54,10 @@ async def post(gateway, body: bytes = b"x"):
 
 async def counted(world, gateway, **expected: int):
     """Wait until copies ended so, then make sure that nothing of them is left."""
-    counts = gateway.core.ledger.shadows
+    counts = gateway.context.counters.shadows
     await world.until(lambda: sum(counts.values()) == sum(expected.values()), "the count")
     assert {result: count for (_, result), count in counts.items()} == expected
-    assert not gateway.core.shadows
+    assert not gateway.context.shadows
     members = gateway.directory.services[CANDIDATE].balancer.members.values()
     assert all(member.in_flight == 0 for member in members)
 
@@ -106,7 +107,7 @@ async def test_a_share_is_copied(world):
     gateway = await behind(world, table(share=25), live, shadow)
 
     for draw in (0.1, 0.24, 0.25, 0.9):
-        gateway.core.draw = lambda draw=draw: draw
+        gateway.context.draw = lambda draw=draw: draw
         assert (await post(gateway)).status == 200
 
     await counted(world, gateway, agreed=2)
@@ -140,7 +141,7 @@ async def test_a_dead_or_silent_shadow_is_not_noticed(world):
     gateway = await behind(world, table(timeout=0.3), live, mute)
     began = time.monotonic()
     assert (await post(gateway)).status == 200
-    assert len(gateway.core.shadows) == 1, "answered while the copy is still out"
+    assert len(gateway.context.shadows) == 1, "answered while the copy is still out"
     await counted(world, gateway, failed=1)
     assert time.monotonic() - began >= 0.3
     assert len(mute.executed) == 1
@@ -168,8 +169,8 @@ async def test_copies_are_bounded(world):
     replies = await asyncio.gather(*(post(gateway) for _ in range(MAX_SHADOWS + 10)))
 
     assert {reply.status for reply in replies} == {200}
-    assert gateway.core.ledger.shadows == {("/p", "dropped"): 10}
-    assert len(gateway.core.shadows) == MAX_SHADOWS
+    assert gateway.context.counters.shadows == {("/p", "dropped"): 10}
+    assert len(gateway.context.shadows) == MAX_SHADOWS
 
 
 async def test_what_is_not_kept_whole_is_not_copied(world):
@@ -183,7 +184,7 @@ async def test_what_is_not_kept_whole_is_not_copied(world):
     assert (await post(gateway)).status == 503
 
     assert (await gateway.ask(b"GET /p HTTP/1.1\r\nHost: h\r\n\r\n")).status == 503
-    assert not gateway.core.ledger.shadows
+    assert not gateway.context.counters.shadows
     assert not shadow.executed
 
 
@@ -194,7 +195,7 @@ async def test_metrics_count_by_route_and_result(world):
     await post(gateway)
     await counted(world, gateway, agreed=1)
 
-    counts = [(*labels, count) for labels, count in gateway.core.ledger.shadows.items()]
+    counts = [(*labels, count) for labels, count in gateway.context.counters.shadows.items()]
     state = {"shadow": counts, "seconds": []}
     families = {one.name: one for one in GatewayMetrics(lambda: [state, state]).collect()}
     (sample,) = families["gateway_shadow"].samples
@@ -202,8 +203,8 @@ async def test_metrics_count_by_route_and_result(world):
     assert sample.labels == {"route": "/p", "result": "agreed"}
 
 
-def seen(body: bytes, status: int = 200) -> Seen:
-    one = Seen(status)
+def seen(body: bytes, status: int = 200) -> ComparedAnswer:
+    one = ComparedAnswer(status)
     one.take(body)
     return one
 
@@ -211,23 +212,23 @@ def seen(body: bytes, status: int = 200) -> Seen:
 @given(st.binary(max_size=200), st.integers(1, 4))
 def test_what_is_kept_does_not_depend_on_packets(body: bytes, pieces: int):
     """However an answer was cut into pieces, it agrees with itself."""
-    whole, cut = seen(body), Seen(200)
+    whole, cut = seen(body), ComparedAnswer(200)
     for start in range(0, len(body), pieces):
         cut.take(body[start : start + pieces])
-    assert agree(Shadow("s", body=True), whole, cut)
+    assert agree(ShadowRule("s", body=True), whole, cut)
 
 
 def test_memory_of_an_answer_is_bounded():
     """Beyond 64 KiB the length decides."""
     long, same, longer = (seen(b"x" * size) for size in (COMPARED + 9, COMPARED + 9, COMPARED + 10))
     assert len(longer.kept) == COMPARED
-    assert agree(Shadow("s", body=True), long, same)
-    assert not agree(Shadow("s", body=True), long, longer)
+    assert agree(ShadowRule("s", body=True), long, same)
+    assert not agree(ShadowRule("s", body=True), long, longer)
 
 
 def test_members_that_may_differ():
     """A new model says another version; its predictions must be the same."""
-    shadow = Shadow("s", body=True, ignore=frozenset({"version"}))
+    shadow = ShadowRule("s", body=True, ignore=frozenset({"version"}))
     one = seen(b'{"predictions":[1],"version":"1.0.0"}')
     assert agree(shadow, one, seen(b'{"version": "1.1.0", "predictions": [1]}'))
     assert not agree(shadow, one, seen(b'{"predictions":[2],"version":"1.0.0"}'))

@@ -5,9 +5,9 @@ import gc
 import ssl
 
 import pytest
-from gateway.core import Edge
-from gateway.exchange import Exchange
-from gateway.routes import Route, Table
+from gateway.proxy.context import PortLimits
+from gateway.proxy.exchange import Exchange
+from gateway.routing.table import Route, Table
 
 pytestmark = pytest.mark.anyio
 
@@ -237,7 +237,7 @@ async def test_an_early_answer_ends_the_upload(world):
 
     assert (reply.status, reply.body) == (422, b"no")
     assert await wire.ended()
-    (upstream,) = gateway.service.upstreams.values()
+    (upstream,) = gateway.service.pools.values()
     await world.until(lambda: upstream.open == 0, "the half-used connection is closed")
 
 
@@ -249,7 +249,9 @@ async def test_a_stalled_download_is_cut(world):
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         await wire.reader.read()
 
-    gateway = await world.gateway(await world.instance(stalling), edge=Edge(response_idle=0.05))
+    gateway = await world.gateway(
+        await world.instance(stalling), port_limits=PortLimits(response_idle=0.05)
+    )
 
     reply = await gateway.call()
 
@@ -282,7 +284,7 @@ async def test_a_declared_route_lets_websockets_through(world):
     for one in instance.open:
         one.close()
     assert await wire.ended()
-    await world.until(lambda: not gateway.core.active)
+    await world.until(lambda: not gateway.context.active)
 
 
 async def test_other_routes_do_not(world):
@@ -308,7 +310,9 @@ async def test_draining_loses_nothing(world):
     gateway = await world.gateway(await world.instance(world.answering_after(go)))
     busy, idle = await gateway.connect(), await gateway.connect()
     busy.send(GET)
-    await world.until(lambda: len(gateway.core.active) == 1 and len(gateway.port.connections) == 2)
+    await world.until(
+        lambda: len(gateway.context.active) == 1 and len(gateway.port.connections) == 2
+    )
 
     address = gateway.port.address
 
@@ -339,13 +343,15 @@ async def test_draining_lets_a_client_read_an_early_answer(world):
     gateway = await world.gateway(await world.instance(early))
     wire, idle = await gateway.connect(), await gateway.connect()
     wire.send(HEAD + b"Content-Length: 9000000\r\n\r\n" + b"x" * 100_000)
-    await world.until(lambda: len(gateway.core.active) == 1 and len(gateway.port.connections) == 2)
+    await world.until(
+        lambda: len(gateway.context.active) == 1 and len(gateway.port.connections) == 2
+    )
     draining = asyncio.create_task(gateway.port.drain())
     assert await idle.ended()
     go.set()
-    await world.until(lambda: not gateway.core.active, "the answer")
-    seen = gateway.port._ticks
-    await world.until(lambda: gateway.port._ticks > seen + 8, "the drain looks again")
+    await world.until(lambda: not gateway.context.active, "the answer")
+    seen = gateway.port.ticks
+    await world.until(lambda: gateway.port.ticks > seen + 8, "the drain looks again")
     for _ in range(8):
         wire.send(b"x" * 100_000)
         await wire.writer.drain()

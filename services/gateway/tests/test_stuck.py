@@ -7,10 +7,10 @@ import time
 
 import pytest
 from failover import Instance
-from gateway.attempts import Phase
-from gateway.core import Edge
-from gateway.routes import Route, Table
-from gateway.service import Limits
+from gateway.proxy.context import PortLimits
+from gateway.proxy.exchange import Phase
+from gateway.routing.table import Route, Table
+from gateway.upstream.service import ServiceLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ async def test_an_instance_that_vanishes_between_two_attempts(world):
     both = await world.instance(world.answering(BUSY)), await world.instance(world.answering(BUSY))
     gateway = await world.gateway(*both, draws=lambda: 0.99)
     calling = asyncio.create_task(gateway.call())
-    await world.until(lambda: any(one.phase is Phase.PAUSED for one in gateway.core.active))
+    await world.until(lambda: any(one.phase is Phase.PAUSED for one in gateway.context.active))
     (asked,) = (one for one in both if one.executed)
     gateway.service.sync([Instance("127.0.0.1", asked.port)], time.monotonic())
 
@@ -40,7 +40,7 @@ async def test_an_instance_that_vanishes_between_two_attempts(world):
 
     assert (reply.status, reply.attempts, reply.one("retry-after")) == (503, 1, "1")
     assert "destination_unavailable" in reply.one("proxy-status")
-    assert not gateway.core.active
+    assert not gateway.context.active
 
 
 async def test_one_exchange_that_fails_does_not_stop_the_sweep(world):
@@ -55,7 +55,7 @@ async def test_one_exchange_that_fails_does_not_stop_the_sweep(world):
 
         def cut(self) -> None:
             self.was_cut = True
-            gateway.core.active.discard(self)
+            gateway.context.active.discard(self)
 
     async def silent(instance, wire):
         await instance.take(wire)
@@ -63,7 +63,7 @@ async def test_one_exchange_that_fails_does_not_stop_the_sweep(world):
 
     gateway = await world.gateway(await world.instance(silent))
     broken = Broken()
-    gateway.core.active.add(broken)
+    gateway.context.active.add(broken)
 
     assert (await gateway.call(X_Request_Timeout_Ms="50")).status == 504
     assert broken.was_cut
@@ -79,7 +79,7 @@ async def test_a_connection_is_read_again_after_a_large_answer(world):
     wire, _ = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET)
-    await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
+    await world.until(lambda: instance.executed and not gateway.context.active, "the answer's end")
 
     assert (await gateway.call()).status == 200
     assert instance.connections == 1
@@ -94,15 +94,15 @@ async def test_a_slow_reader_gets_the_whole_of_a_last_answer(world):
     )
     gateway = await world.gateway(instance)
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     wire, connection = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
-    await world.until(lambda: instance.executed and not gateway.core.active, "the answer's end")
-    assert connection._transport.get_write_buffer_size() > 0
+    await world.until(lambda: instance.executed and not gateway.context.active, "the answer's end")
+    assert connection.transport.get_write_buffer_size() > 0
 
     shift += 3.0
-    await world.until(lambda: connection.due > gateway.core.clock() + 20, "more time")
+    await world.until(lambda: connection.due > gateway.context.clock() + 20, "more time")
     wire.writer.transport.resume_reading()
     reply = await wire.reply()
 
@@ -116,16 +116,17 @@ async def test_a_reader_that_stopped_is_let_go(world):
     data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     gateway = await world.gateway(await world.instance(world.answering(data)))
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     wire, connection = await world.narrow(gateway, receives=4 * KIB)
     wire.writer.transport.pause_reading()
     wire.send(GET[:-2] + b"Connection: close\r\n\r\n")
-    await world.until(lambda: connection._transport.get_write_buffer_size() > 0)
+    await world.until(lambda: connection.transport.get_write_buffer_size() > 0)
     for _ in range(2):
         shift += 40.0
         await asyncio.sleep(0)
         await world.until(
-            lambda: not gateway.port.connections or connection.due > gateway.core.clock(), "a look"
+            lambda: not gateway.port.connections or connection.due > gateway.context.clock(),
+            "a look",
         )
     shift += 40.0
 
@@ -143,16 +144,18 @@ async def endless(instance, wire):
 
 async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
     """The download is cut after the idle time, the client too; the instance keeps its name."""
-    gateway = await world.gateway(await world.instance(endless), edge=Edge(response_idle=0.2))
+    gateway = await world.gateway(
+        await world.instance(endless), port_limits=PortLimits(response_idle=0.2)
+    )
     shift = 0.0
-    gateway.core.clock = lambda: time.monotonic() + shift
+    gateway.context.clock = lambda: time.monotonic() + shift
     wire = await gateway.connect()
     wire.writer.transport.pause_reading()
     wire.send(GET)
 
-    await world.until(lambda: bool(gateway.core.ledger.requests), "the end of the exchange")
+    await world.until(lambda: bool(gateway.context.counters.requests), "the end of the exchange")
 
-    assert [result for *_, result in gateway.core.ledger.requests] == ["client_slow"]
+    assert [result for *_, result in gateway.context.counters.requests] == ["client_slow"]
     member = member_of(gateway)
     assert (member.in_flight, member.ejection.consecutive) == (0, 0)
     shift += 3.0
@@ -168,7 +171,7 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
 
     gateway = await world.gateway(
         await world.instance(frozen),
-        edge=Edge(body=0.5),
+        port_limits=PortLimits(body=0.5),
         table=Table(base=Route("by-name", "", max_body=64 * KIB * KIB)),
     )
     wire = await gateway.connect()
@@ -201,7 +204,7 @@ async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world
     (connection,) = gateway.port.connections
     size = 8 * KIB * KIB
     wire.send(POST + b"Content-Length: %d\r\n\r\n" % size)
-    await world.until(lambda: bool(gateway.service.upstreams) and calls == 1, "the upload's start")
+    await world.until(lambda: bool(gateway.service.pools) and calls == 1, "the upload's start")
     # All of the body in one read, as from a socket that had it ready.
     connection.data_received(b"x" * size)
 
@@ -253,7 +256,7 @@ async def test_a_tunnel_lives_by_bytes_of_either_side(world):
 
     gateway = await world.gateway(
         await world.instance(pushing),
-        edge=Edge(tunnel_idle=0.4),
+        port_limits=PortLimits(tunnel_idle=0.4),
         table=Table(base=Route("by-name", "", upgrade=True)),
     )
     wire = await gateway.connect()
@@ -263,8 +266,8 @@ async def test_a_tunnel_lives_by_bytes_of_either_side(world):
         assert await wire.reader.readexactly(40) == b"tick" * 10
     wire.close()
 
-    await world.until(lambda: not gateway.core.active)
-    assert [(key[2], key[3]) for key in gateway.core.ledger.requests] == [(1, "answered")]
+    await world.until(lambda: not gateway.context.active)
+    assert [(key[2], key[3]) for key in gateway.context.counters.requests] == [(1, "answered")]
 
 
 async def test_a_tunnel_without_a_byte_is_closed(world):
@@ -277,7 +280,7 @@ async def test_a_tunnel_without_a_byte_is_closed(world):
 
     instance = await world.instance(mute)
     table = Table(base=Route("by-name", "", upgrade=True))
-    gateway = await world.gateway(instance, edge=Edge(tunnel_idle=0.2), table=table)
+    gateway = await world.gateway(instance, port_limits=PortLimits(tunnel_idle=0.2), table=table)
     wire = await gateway.connect()
     wire.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
     async with asyncio.timeout(5):
@@ -324,7 +327,7 @@ async def test_a_place_that_one_may_not_have_goes_to_the_next(world):
     go = asyncio.Event()
 
     gateway = await world.gateway(
-        await world.instance(world.answering_after(go)), limits=Limits(max_in_flight=1)
+        await world.instance(world.answering_after(go)), limits=ServiceLimits(max_in_flight=1)
     )
     first = asyncio.create_task(gateway.call())
     await world.until(lambda: member_of(gateway).in_flight == 1)
@@ -365,12 +368,12 @@ async def test_the_last_bytes_of_a_tunnel_arrive(world):
     wire = await gateway.connect()
     wire.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n")
     await wire.reader.readuntil(b"\r\n\r\n")
-    (exchange,) = gateway.core.active
-    upstream = exchange._attempts.connection.transport
+    (exchange,) = gateway.context.active
+    upstream = exchange.connection.transport
     world.keep(upstream, socket.SO_SNDBUF, 4 * KIB)
     wire.send(told)
     wire.writer.close()
-    await world.until(lambda: not gateway.core.active, "the gateway sees the client go")
+    await world.until(lambda: not gateway.context.active, "the gateway sees the client go")
     go.set()
 
     async with asyncio.timeout(10):

@@ -48,8 +48,8 @@ async def test_what_has_no_end_is_refused_and_not_kept(world, name: str, body: b
         tracemalloc.stop()
 
     assert peak < 16 * MIB
-    await world.until(lambda: not gateway.core.active)
-    assert [result for *_, result in gateway.core.ledger.requests] == ["head_too_large"]
+    await world.until(lambda: not gateway.context.active)
+    assert [result for *_, result in gateway.context.counters.requests] == ["head_too_large"]
     assert not instance.executed
 
 

@@ -15,13 +15,19 @@ from nacos_client import Nacos, NacosSettings
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, Listener, configure_logs, read_env, run, serve
 
-from gateway.admin import Workers, create_app
-from gateway.datapath import bind, data_path
-from gateway.descriptors import fitting, needed, raise_limit
-from gateway.metrics import GatewayMetrics
-from gateway.settings import Settings
-from gateway.state import Worker
-from gateway.supervisor import ANSWER_SECONDS, DRAINED, FDS, STOP, Supervisor, answer_supervisor
+from gateway.control.admin import Workers, create_app
+from gateway.control.commands import Worker
+from gateway.control.supervisor import (
+    ANSWER_SECONDS,
+    DRAINED,
+    FDS,
+    STOP,
+    Supervisor,
+    answer_supervisor,
+)
+from gateway.settings import GatewaySettings
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.worker import bind, data_path, fitting, needed, raise_limit
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
@@ -46,7 +52,7 @@ class Alone:
 
 async def main() -> None:
     """Build everything and serve until told to stop."""
-    settings, nacos_settings = read_env(Settings, NacosSettings)
+    settings, nacos_settings = read_env(GatewaySettings, NacosSettings)
     configure_logs(settings)
     settings = within_limit(settings)
     async with Nacos(nacos_settings) as nacos:
@@ -67,7 +73,7 @@ async def main() -> None:
             await administer(settings, nacos, supervisor, supervisor, metrics)
 
 
-def within_limit(settings: Settings) -> Settings:
+def within_limit(settings: GatewaySettings) -> GatewaySettings:
     """Raise the open-file limit for the clients of a worker, or take as many as it allows."""
     wanted = settings.max_connections
     limit = raise_limit(needed(wanted))
@@ -83,7 +89,7 @@ def within_limit(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_connections": allowed})
 
 
-def listening(settings: Settings) -> list[socket.socket]:
+def listening(settings: GatewaySettings) -> list[socket.socket]:
     """Bind the data port, or end the process with a line that says why not."""
     try:
         return bind(settings, settings.workers)
@@ -93,7 +99,7 @@ def listening(settings: Settings) -> list[socket.socket]:
         raise SystemExit(CANNOT_LISTEN) from error
 
 
-async def work(settings: Settings, nacos: Nacos) -> None:
+async def work(settings: GatewaySettings, nacos: Nacos) -> None:
     """Serve one of several data paths until the supervisor says so, or is gone."""
     listen, line = (socket.socket(fileno=int(fd)) for fd in os.environ[FDS].split(","))
     stop = asyncio.Event()
@@ -115,7 +121,11 @@ async def work(settings: Settings, nacos: Nacos) -> None:
 
 
 async def administer(
-    settings: Settings, nacos: Nacos, listener: Listener, workers: Workers, metrics: GatewayMetrics
+    settings: GatewaySettings,
+    nacos: Nacos,
+    listener: Listener,
+    workers: Workers,
+    metrics: GatewayMetrics,
 ) -> None:
     """Serve the admin port, and through the listener the data port."""
     health = HealthChecks(settings.service_name, VERSION)

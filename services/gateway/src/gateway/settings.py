@@ -16,7 +16,7 @@ def _networks(value: object) -> object:
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
-class Settings(ProcessSettings):
+class GatewaySettings(ProcessSettings):
     """Environment of the gateway; times in seconds.
 
     Attributes:

@@ -1,0 +1,1 @@
+"""The process tree, and the orders that an operator may give."""

@@ -1,0 +1,172 @@
+"""What one worker tells of itself, and what it can be told: plain values, for the admin port.
+
+The admin port may be in another process than the workers, so everything here survives JSON.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from failover import Member
+from nacos_client import Watched
+
+from gateway.downstream.listener import DataPort
+from gateway.proxy.context import ProxyContext
+from gateway.routing.table import Table
+from gateway.telemetry.access_log import AccessLog
+from gateway.upstream.directory import NacosDirectory
+from gateway.upstream.service import Service
+
+
+class Worker:
+    """One data path, as an operator sees it."""
+
+    def __init__(
+        self,
+        context: ProxyContext,
+        directory: NacosDirectory,
+        port: DataPort,
+        watched: Watched[Table],
+        log: AccessLog | None,
+    ) -> None:
+        self.context = context
+        self._watched = watched
+        self.directory = directory
+        self._port = port
+        self._log = log
+
+    def ask(self, command: Mapping[str, Any]) -> Any:
+        """Carry out one command."""
+        match command:
+            case {"do": "state"}:
+                return self.describe()
+            case {"do": "services"}:
+                return self.services()
+            case {"do": "drained"}:
+                return self.drained()
+            case {"do": "keep", "drained": dict(drained)}:
+                self.keep_drained(drained)
+                return True
+            case {"do": "routes"}:
+                return {**self._watched.plain_state, **self.context.table.describe()}
+            case {"do": do, "service": str(name), "instance": str(address)}:
+                service = self.directory.services.get(name)
+                if service is None:
+                    return False
+                if do == "drain":
+                    return _drain(service, address, drained=bool(command["drained"]))
+                return service.balancer.restore(address, self.context.clock())
+            case _:
+                raise ValueError(f"unknown command {command}")
+
+    def drained(self) -> dict[str, list[str]]:
+        """Addresses that an operator keeps out of traffic, by service."""
+        followed = self.directory.services.items()
+        kept = {name: service.balancer.drained() for name, service in followed}
+        return {name: addresses for name, addresses in kept.items() if addresses}
+
+    def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
+        """Keep out of traffic what another worker was told to, known here or not yet."""
+        self.directory.expect(drained, self.context.clock())
+        for name, addresses in drained.items():
+            self.directory.services[name].balancer.keep_drained(addresses)
+
+    def services(self) -> dict[str, Any]:
+        """Every followed service with its instances."""
+        now = self.context.clock()
+        ages = self.directory.ages()
+        return {
+            name: {
+                "known": service.known,
+                "age_seconds": round(ages[name], 1) if name in ages else None,
+                "retry_budget": round(service.balancer.budget.balance(now), 1),
+                "queued": len(service.queue),
+                "instances": [
+                    _instance(service, member, now) for member in service.balancer.members.values()
+                ],
+            }
+            for name, service in self.directory.services.items()
+            if not service.absent
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Counters and gauges: lists of label values followed by the number."""
+        now = self.context.clock()
+        counters = self.context.counters
+        present = [s for s in self.directory.services.values() if not s.absent]
+        members = [(s, m) for s in present for m in s.balancer.members.values()]
+        where = [(s.name, m.instance.address, m) for s, m in members]
+        pools = [(s.name, m.instance.address, s.pools[m]) for s, m in members]
+        return {
+            "unknown": [
+                name
+                for name, one in self.directory.services.items()
+                if one.expected and not one.known
+            ],
+            "requests": [
+                (route, service, f"{status}xx", result, count)
+                for (route, service, status, result), count in counters.requests.items()
+            ],
+            "seconds": [(*labels, counts) for labels, counts in counters.seconds.items()],
+            "attempts": [
+                (s, i, o.value, count) for (s, i, o), count in counters.attempt_outcomes.items()
+            ],
+            "stops": [(s, reason.value, count) for (s, reason), count in counters.stops.items()],
+            "shadow": [(*labels, count) for labels, count in counters.shadows.items()],
+            "ejections": [
+                (s.name, c.value, count) for s in present for c, count in s.balancer.ejected.items()
+            ],
+            "retry_budget": [(s.name, s.balancer.budget.balance(now)) for s in present],
+            "discovery_age_seconds": list(self.directory.ages().items()),
+            "in_flight": [(s, i, m.in_flight) for s, i, m in where],
+            "ewma_seconds": [(s, i, m.cost) for s, i, m in where],
+            "instance_ejected": [(s, i, int(m.ejection.cause is not None)) for s, i, m in where],
+            "pool_connections": [
+                entry
+                for s, i, pool in pools
+                for entry in (
+                    (s, i, "idle", len(pool.idle)),
+                    (s, i, "busy", pool.open - len(pool.idle)),
+                )
+            ],
+            "client_connections": [(len(self._port.connections),)],
+            "exchanges": [(len(self.context.active),)],
+            "refused_connections": [(self._port.over_limit,)],
+            "access_log_dropped": [(self._log.dropped if self._log else 0,)],
+        }
+
+
+def _drain(service: Service, address: str, *, drained: bool) -> bool:
+    """Keep an instance out of traffic, or let it back; one that is awaited need not be there."""
+    pool = service.balancer
+    awaited = address in pool.drained()
+    if pool.drain(address, drained=drained):
+        return True
+    if awaited and drained:
+        pool.keep_drained([address])
+    return awaited
+
+
+def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
+    instance, ejection = member.instance, member.ejection
+    pool = service.pools[member]
+    return {
+        "address": instance.address,
+        "cluster": instance.cluster,
+        "weight": instance.weight,
+        "healthy": instance.healthy,
+        "enabled": instance.enabled,
+        "metadata": dict(instance.metadata),
+        "in_flight": member.in_flight,
+        "max_in_flight": member.limit,
+        "ewma_ms": round(member.cost * 1000, 2),
+        "connections": {"open": pool.open, "idle": len(pool.idle)},
+        "drained": member.drained,
+        "ejected": None
+        if ejection.cause is None
+        else {
+            "reason": ejection.cause.value,
+            "probe_in_seconds": round(max(0.0, ejection.until - now), 1),
+            "times": ejection.ejections,
+        },
+        "warmth": round(ejection.warmth(now), 2),
+    }

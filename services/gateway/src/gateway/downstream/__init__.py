@@ -1,0 +1,1 @@
+"""Clients: the data port, their connections, requests sent ahead."""

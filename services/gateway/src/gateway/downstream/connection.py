@@ -1,0 +1,342 @@
+"""A client's connection: llhttp, the limits and deadlines of a client, one exchange at a time.
+
+Requests that were sent ahead (pipelined) wait for their turn; meanwhile the client is not read.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import deque
+from typing import Protocol, cast
+
+import httptools
+
+from gateway.downstream.pipeline import PipelinedRequest, enqueue
+from gateway.http import heads, problems
+from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, head_for_body
+from gateway.http.heads import HANDLED, FieldCollector, Head
+from gateway.http.problems import LocalReply
+from gateway.http.request import Forwarded
+from gateway.proxy.context import ProxyContext
+from gateway.proxy.exchange import Exchange, begin_exchange
+
+HIGH_WATER = 64 * 1024
+"""Bytes that may wait to be sent to a client before the instance is paused."""
+LINGER = 2.0
+"""Seconds that a client has to read the last response before the connection is cut."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: drop unsent bytes, and close with an RST."""
+NO_PARSER = httptools.HttpRequestParser(object())
+"""Takes the parser's place on a lost connection: the two hold each other, and both are large."""
+
+_log = logging.getLogger(__name__)
+
+
+class ConnectionRegistry(Protocol):
+    """The data port, as far as its connections use it."""
+
+    def joined(self, connection: "ClientConnection") -> bool:
+        """Count a connection; False if there are too many."""
+
+    def left(self, connection: "ClientConnection") -> None:
+        """Forget a connection."""
+
+    def describe(self, transport: asyncio.Transport) -> Forwarded:
+        """Return the facts about the client that instances are told."""
+
+
+class ClientConnection(FieldCollector, asyncio.Protocol):
+    """One connection of a client.
+
+    Attributes:
+        transport: of the connection.
+        forwarded: the facts about the client that instances are told.
+        due: clock time at which the sweep calls `expire`; infinite while an exchange has its own.
+    """
+
+    __slots__ = (
+        "_ahead", "_body_follows", "_chunk_limits", "_context", "_exchange", "_head", "_head_bytes",
+        "_lingering", "_parser", "_reading_paused", "_registry", "_resuming", "_unsent",
+        "_url", "_writing_paused", "due", "forwarded", "transport",
+    )  # fmt: skip
+
+    def __init__(self, context: ProxyContext, registry: ConnectionRegistry) -> None:
+        super().__init__(HANDLED, MAX_FIELDS)
+        self._context = context
+        self._registry = registry
+        self._parser = httptools.HttpRequestParser(self)
+        self._exchange: Exchange | None = None
+        self._ahead: deque[PipelinedRequest] = deque()
+        self._url = b""
+        self._head: Head | None = None
+        self._chunk_limits: ChunkLimits | None = None
+        self._head_bytes = self._unsent = 0
+        self._body_follows = self._resuming = False
+        self._lingering = self._reading_paused = self._writing_paused = False
+        self.transport: asyncio.Transport
+        self.forwarded: Forwarded
+        self.due = context.clock() + context.port_limits.idle
+
+    @property
+    def idle(self) -> bool:
+        """Return whether the connection is between two requests."""
+        return self._exchange is None and not (self.in_head or self._lingering)
+
+    # Calls of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless there are too many."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.forwarded = self._registry.describe(self.transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        if not self._registry.joined(self):
+            self._take(problems.too_many_connections())
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes, or pass them on in a tunnel."""
+        if self._lingering or (self._exchange is not None and self._exchange.tunnel(data)):
+            return
+        waited, rest = self.in_head or self._exchange is None, b""
+        try:
+            self._parser.feed_data(data)
+            if self._chunk_limits is not None:
+                self._chunk_limits.count_packet(len(data))
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            self._ignore_upgrade()
+        except (httptools.HttpParserError, LocalReply) as error:
+            self._fail(reply_to(error))
+        if rest and not (self._exchange is not None and self._exchange.tunnel(rest)):
+            self.data_received(rest)
+        if self.in_head and not self._lingering:
+            self._wait_for_head(len(data) if waited else 0)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """End the exchange under way."""
+        self._lingering = True
+        self._parser = NO_PARSER
+        self._registry.left(self)
+        if self._exchange is not None:
+            self._exchange.client_lost()
+
+    def pause_writing(self) -> None:
+        """Pause the instance; between two requests, take no further one."""
+        self._pause_writing(paused=True)
+
+    def resume_writing(self) -> None:
+        """Resume the instance, or begin the request that has waited."""
+        self._pause_writing(paused=False)
+        self._next()
+
+    # Calls of the parser, beside `on_header`.
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        if not self._resuming:
+            self.begin_head()
+            self._url = b""
+            self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take (a part of) the target."""
+        self._url += url
+
+    def on_trailer(self, name: bytes, value: bytes) -> None:
+        """Count a trailer, and drop it."""
+        if self._chunk_limits is not None:
+            self._chunk_limits.count_trailer(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Check the head and begin the request, or let it wait for its turn."""
+        if self._resuming:
+            return
+        self.in_head = False
+        parser, handled = self._parser, self.handled
+        kept = parser.should_keep_alive()
+        # Only a field keeps HTTP/1.0 alive; to ask the parser for the version makes a string.
+        named = b"connection" in handled or b"proxy-connection" in handled
+        http10 = (named or not kept) and parser.get_http_version() == "1.0"
+        head: Head | LocalReply
+        try:
+            head = self._head = heads.check_head(
+                parser.get_method(), self._url, self, http10=http10, keep_alive=kept
+            )
+            self._chunk_limits = ChunkLimits() if head.length is None else None
+            if b"upgrade" in handled:
+                self._body_follows = head.length != 0 and bool(parser.should_upgrade())
+        except LocalReply as reply:
+            head = reply
+        self._take(head)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass bytes of a body on."""
+        if self._chunk_limits is not None:
+            self._chunk_limits.body_came = True
+        if self._ahead:
+            self._ahead[-1].keep(data)
+        elif self._exchange is not None:
+            self._exchange.take_body(data)
+
+    def on_message_complete(self) -> None:
+        """End the body of the request."""
+        if self._body_follows:
+            return
+        self._chunk_limits = None
+        if self._ahead:
+            self._ahead[-1].complete = True
+        elif self._exchange is not None:
+            self._exchange.end_body(self._context.clock())
+
+    # Calls of the exchange.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self.transport.write(data)
+
+    def pause_reading(self, *, paused: bool) -> None:
+        """Stop or resume reading; a client that does not read responses, or sent ahead, waits."""
+        paused = paused or bool(self._ahead) or (self._writing_paused and self._exchange is None)
+        if paused is not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = paused
+            if paused:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def response_ended(self, now: float, *, close: bool) -> None:
+        """Go on with the next request, or close, unless the connection was cut meanwhile."""
+        self._exchange = None
+        if self._lingering:
+            return
+        self.due = now + self._context.port_limits.idle
+        if close:
+            self._linger()
+        elif self._writing_paused:
+            self.pause_reading(paused=True)
+        elif self._ahead:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def takes_more(self) -> bool:
+        """Return whether the client took some of the bytes it has to read since the last look."""
+        unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        return 0 < self._unsent != unsent
+
+    def close(self) -> None:
+        """End the connection once the written bytes are sent."""
+        self._lingering = True
+        self.due = self._context.clock() + LINGER
+        self.transport.close()
+
+    def reset(self) -> None:
+        """End the connection at once, by a reset: the client sees that its response is cut."""
+        self._lingering = True
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+    # Calls of the sweep.
+
+    def expire(self, now: float) -> None:
+        """Close a connection that is idle or lingers; reply to a slow head."""
+        if (
+            self.in_head
+            and self._exchange is None
+            and not (self._lingering or self._writing_paused)
+        ):
+            self.due = now + LINGER
+            self._take(problems.slow_head())
+        elif self._lingering and self.takes_more():
+            self.due = now + self._context.port_limits.response_idle
+        elif self._lingering:
+            self.transport.abort()
+        else:
+            self.close()
+
+    # Requests begin and fail.
+
+    def _take(self, head: Head | LocalReply) -> None:
+        """Begin a request, or let it wait for its turn."""
+        if self._exchange is None and not (self._ahead or self._writing_paused or self._lingering):
+            self._begin(head)
+        elif not self._lingering:
+            enqueue(self._ahead, head)
+            self.pause_reading(paused=True)
+
+    def _begin(self, head: Head | LocalReply) -> Exchange:
+        self.due = float("inf")
+        self._exchange = exchange = begin_exchange(self._context, self, head)
+        exchange.begin()
+        return exchange
+
+    def _next(self) -> None:
+        """Begin the request that has waited."""
+        if self._ahead and self._exchange is None and not (self._lingering or self._writing_paused):
+            waited = self._ahead.popleft()
+            if not self._ahead:
+                self.pause_reading(paused=False)
+            exchange = self._begin(waited.head)
+            waited.replay(exchange, self._context.clock())
+
+    def _wait_for_head(self, received: int) -> None:
+        """Bound an incomplete head in time and size."""
+        if not self._head_bytes and self._exchange is None:
+            self.due = self._context.clock() + self._context.port_limits.head
+        self._head_bytes += received
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(heads.head_too_large(self._url))
+
+    def _fail(self, reply: LocalReply) -> None:
+        """End the request that is arriving."""
+        if self.in_head or self._exchange is None or self._ahead:
+            self.in_head = False
+            self._take(reply)
+        else:
+            self._exchange.abort_request(reply)
+
+    def _ignore_upgrade(self) -> None:
+        """Go on after a head that offered an upgrade, which llhttp takes for the end of HTTP.
+
+        The body, if there is one, is read by a new parser that is told its framing.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._body_follows and self._head is not None:
+            self._body_follows = False
+            self._resuming = True
+            self._parser.feed_data(head_for_body(self._head.length))
+            self._resuming = False
+
+    def _pause_writing(self, *, paused: bool) -> None:
+        self._writing_paused = paused
+        if self._exchange is not None:
+            self._exchange.client_paused(paused=paused)
+        else:
+            self.pause_reading(paused=paused)
+
+    def _linger(self) -> None:
+        """Send what is written, then an end; close when the client had time to read it."""
+        self._lingering = True
+        self._ahead.clear()
+        self.due = self._context.clock() + LINGER
+        self.pause_reading(paused=False)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+
+def reply_to(error: httptools.HttpParserError | LocalReply) -> LocalReply:
+    """Return the reply to bytes that cannot be parsed on: no HTTP, over a limit, or our own fault.
+
+    Args:
+        error: raised while no other error was handled, so that its context is the error that a
+            callback raised.
+    """
+    cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+    if isinstance(cause, LocalReply):
+        return cause
+    if cause is error:
+        return problems.not_http()
+    _log.error("request_failed", exc_info=error)
+    return problems.gateway_fault()

@@ -1,0 +1,346 @@
+"""Heads of requests and responses: fields are collected, checked, and sorted for a proxy.
+
+llhttp has already refused bytes that are not HTTP: two framings, folded lines, bare line ends,
+spaces before colons, unknown versions. What llhttp lets through and a proxy must not is refused
+here. All of it is pure: bytes in, values or a `LocalReply` out (RFC 9110 section 7.6, RFC 9112
+sections 3 and 6).
+"""
+
+import re
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import unquote_to_bytes
+
+from failover import Judgement, judge_response
+
+from gateway.http.framing import check_size, is_chunked, request_length
+from gateway.http.problems import LocalReply
+
+MAX_TARGET_BYTES = 8 * 1024
+CACHE_SIZE = 256
+"""Results that each cache of this package remembers, for the next request like an earlier one."""
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate",
+        b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+"""Fields for the next hop only; never passed on."""
+
+FORWARDING = frozenset(
+    {
+        b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
+        b"x-forwarded-port", b"x-forwarded-prefix",
+    }
+)  # fmt: skip
+"""Fields in which earlier proxies tell about the client; believed from trusted proxies only."""
+
+HANDLED = (
+    HOP_BY_HOP
+    | FORWARDING
+    | {
+        b"host", b"content-length", b"expect", b"via", b"x-request-id", b"traceparent",
+        b"x-request-timeout-ms", b"x-gateway-attempt", b"x-gateway-shadow",
+    }
+)  # fmt: skip
+"""Request fields that the gateway reads or replaces; all others pass as they are."""
+
+RESPONSE_HANDLED = HOP_BY_HOP | {
+    b"content-length",
+    b"x-request-id",
+    b"retry-after",
+    b"x-gateway-not-processed",
+    b"x-gateway-retry",
+}
+"""The same of a response."""
+PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
+"""Fields that a `Connection` header cannot have removed, beside those that are handled."""
+ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+"""Values of `Connection` that name no field."""
+SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""Fields that a message has once; two are joined by a NUL, which no valid value has."""
+
+NO_CONTENT, NOT_MODIFIED, UPGRADE_REQUIRED = 204, 304, 426
+
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class FieldCollector:
+    """The fields of the head that a parser is reading; the parser calls `on_header` for each field.
+
+    Both connections are field collectors: a collector of its own would cost a call for each field.
+
+    Attributes:
+        lines: rendered fields that pass unchanged, in their order.
+        handled: the other fields by lower-case name; repeated ones joined by a comma.
+        field_count: how many fields there were.
+        field_bytes: bytes of their names and values.
+        in_head: a head is being read; later fields are trailers.
+    """
+
+    __slots__ = ("_handled_names", "_max_fields", "field_bytes", "field_count", "handled",
+                 "in_head", "lines")  # fmt: skip
+
+    def __init__(self, handled_names: frozenset[bytes], max_fields: int) -> None:
+        """Begin outside a head.
+
+        Args:
+            handled_names: lower-case names of the fields that do not simply pass.
+            max_fields: repeated fields beyond so many fields are not joined; the head is refused.
+        """
+        self._handled_names = handled_names
+        self._max_fields = max_fields
+        self.in_head = False
+        self.lines: list[bytes] = []
+        self.handled: dict[bytes, bytes] = {}
+        self.field_count = self.field_bytes = 0
+
+    def begin_head(self) -> None:
+        """Forget the fields of the last head and take those of the next one."""
+        self.in_head = True
+        self.lines = []
+        self.handled = {}
+        self.field_count = self.field_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head: rendered, if it passes unchanged."""
+        if not self.in_head:
+            self.on_trailer(name, value)
+            return
+        self.field_count += 1
+        self.field_bytes += len(name) + len(value)
+        key = name.lower()
+        if key not in self._handled_names:
+            self.lines.append(name + b": " + value + b"\r\n")
+        elif key not in self.handled:
+            self.handled[key] = value
+        elif self.field_count <= self._max_fields:
+            self.handled[key] += (b"\0" if key in SINGLE else b", ") + value
+
+    def on_trailer(self, name: bytes, value: bytes) -> None:
+        """Drop a field that came after the body."""
+
+
+class Head:
+    """The head of a request that may be forwarded.
+
+    Written out, for mypyc does not compile what `dataclass` generates; so are `ResponseHead`,
+    `Admitted` and `RetryState`, of which each request makes one too.
+
+    Attributes:
+        method: as sent.
+        target: path and query exactly as sent.
+        path: the path, percent-decoded, to match routes against.
+        lines: rendered fields that pass unchanged, in their order.
+        handled: the other fields by lower-case name; repeated ones joined by a comma.
+        length: bytes of the body, None when chunked.
+        close: the connection ends after the answer.
+        http10: the client speaks HTTP/1.0.
+    """
+
+    __slots__ = ("close", "handled", "http10", "length", "lines", "method", "path", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, path: bytes, *, lines: list[bytes],
+        handled: dict[bytes, bytes], length: int | None, close: bool, http10: bool,
+    ) -> None:  # fmt: skip
+        self.method = method
+        self.target = target
+        self.path = path
+        self.lines = lines
+        self.handled = handled
+        self.length = length
+        self.close = close
+        self.http10 = http10
+
+    @classmethod
+    def unreadable(cls) -> Self:
+        """Make a head that stands for one that could not be read."""
+        return cls(b"-", b"-", b"-", lines=[], handled={}, length=0, close=True, http10=False)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Return whether the client waits for `100 Continue` before it sends the body."""
+        return self.handled.get(b"expect", b"").lower() == b"100-continue" and not self.http10
+
+
+def check_head(
+    method: bytes,
+    target: bytes,
+    fields: FieldCollector,
+    *,
+    http10: bool,
+    keep_alive: bool,
+) -> Head:
+    """Check a parsed request head.
+
+    Args:
+        method: as sent.
+        target: as sent.
+        fields: of the head.
+        http10: the request is of HTTP/1.0.
+        keep_alive: the parser's judgement of version and `Connection`.
+
+    Raises:
+        LocalReply: the request is malformed, ambiguous or too large.
+    """
+    if len(target) > MAX_TARGET_BYTES:
+        raise LocalReply(414, "uri_too_long", "The request target is longer than 8 KiB.")
+    check_size(fields.field_count, fields.field_bytes)
+    lines, handled = fields.lines, fields.handled
+    if method in (b"CONNECT", b"TRACE"):
+        raise LocalReply(501 if method == b"CONNECT" else 405, "http_request_denied",
+                      f"{method.decode()} is not served here.")  # fmt: skip
+    host = handled.get(b"host")
+    if host is None and not http10:
+        raise LocalReply(400, "http_request_error", "Host is missing.")
+    if host is not None and not _is_host(host):
+        raise LocalReply(400, "http_request_error", "Host is not one host name.")
+    length = request_length(handled, http10=http10)
+    if b"connection" in handled:
+        lines = _without_listed(lines, handled[b"connection"])
+    if not target.startswith(b"/"):
+        target = _origin_form(target, host)
+    return Head(
+        method, target, _decoded_path(target), lines=lines, handled=handled,
+        length=length, close=not keep_alive, http10=http10,
+    )  # fmt: skip
+
+
+@lru_cache(CACHE_SIZE)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+def head_too_large(target: bytes) -> LocalReply:
+    """Say which part of an endless head is too large."""
+    if len(target) > MAX_TARGET_BYTES:
+        return LocalReply(414, "uri_too_long", "The request target is longer than 8 KiB.")
+    return LocalReply(431, "head_too_large", "The head is larger than 32 KiB.")
+
+
+def _origin_form(target: bytes, host: bytes | None) -> bytes:
+    """Return path and query of an absolute target, which must name the Host."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise LocalReply(400, "http_request_error", "The target is neither a path nor a URL.")
+    if host is None or absolute[1].lower() != host.lower():
+        raise LocalReply(400, "http_request_error", "The target and Host name different hosts.")
+    rest = absolute[2]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+@lru_cache(CACHE_SIZE)
+def _decoded_path(target: bytes) -> bytes:
+    """Decode the path as a service will read it; routes must not be fooled by its spelling."""
+    if b"#" in target or not target.isascii():
+        raise LocalReply(400, "http_request_error", "The target has a fragment or non-ASCII bytes.")
+    path = target.partition(b"?")[0] if b"?" in target else target
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    if b"/." in path and (b"/../" in path + b"/" or b"/./" in path + b"/"):
+        raise LocalReply(400, "http_request_error", "The path has dot segments.")
+    if b"\0" in path or b"\\" in path:
+        raise LocalReply(400, "http_request_error", "The path has a NUL or a backslash.")
+    return path
+
+
+def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
+    """Drop the fields that `Connection` names, except those it must not take away."""
+    if connection in ORDINARY:
+        return lines
+    tokens = {token.strip().lower() for token in connection.split(b",")}
+    tokens -= {b"close", b"keep-alive", b"upgrade", b""} | HANDLED | PROTECTED
+    if not tokens:
+        return lines
+    return [line for line in lines if line.partition(b":")[0].lower() not in tokens]
+
+
+class ResponseHead:
+    """The head of an instance's response.
+
+    Attributes:
+        status: HTTP status.
+        lines: rendered fields that pass unchanged.
+        handled: the other fields by lower-case name.
+        length: bytes of the body; None when chunked or ended by the connection's end.
+        chunked: the body is chunked.
+        bodyless: there is no body whatever the fields say (HEAD, 204, 304).
+        reusable: the connection may serve another request afterwards.
+    """
+
+    __slots__ = ("bodyless", "chunked", "handled", "length", "lines", "reusable", "status")
+
+    def __init__(
+        self, status: int, lines: list[bytes], handled: dict[bytes, bytes], length: int | None, *,
+        chunked: bool, bodyless: bool, reusable: bool,
+    ) -> None:  # fmt: skip
+        self.status = status
+        self.lines = lines
+        self.handled = handled
+        self.length = length
+        self.chunked = chunked
+        self.bodyless = bodyless
+        self.reusable = reusable
+
+    def judge(self, wall: float) -> Judgement:
+        """Judge the attempt by this head; `wall` is Unix time now."""
+        return judge_response(
+            self.status,
+            retry_after=self._text(b"retry-after"),
+            not_processed=self._text(b"x-gateway-not-processed"),
+            retry=self._text(b"x-gateway-retry"),
+            wall=wall,
+        )
+
+    def _text(self, name: bytes) -> str | None:
+        value = self.handled.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+def check_response(
+    status: int,
+    fields: FieldCollector,
+    *,
+    keep_alive: bool,
+    to_head: bool,
+) -> ResponseHead:
+    """Read the framing of a response from its fields.
+
+    Args:
+        status: HTTP status.
+        fields: of the head.
+        keep_alive: the parser's judgement of version and `Connection`.
+        to_head: the request was a HEAD.
+
+    Raises:
+        ValueError: the body has a transfer coding that the gateway does not know.
+    """
+    lines, handled = fields.lines, fields.handled
+    if b"connection" in handled:
+        lines = _without_listed(lines, handled[b"connection"])
+        if status == UPGRADE_REQUIRED and b"upgrade" in handled:
+            # To which protocol: the one thing such an answer must say (RFC 9110, 15.5.22).
+            offer = b"Upgrade: %b\r\nConnection: upgrade\r\n" % handled[b"upgrade"]
+            lines = [*lines, offer]
+    chunked = is_chunked(handled)
+    stated = handled.get(b"content-length")
+    bodyless = to_head or status in (NO_CONTENT, NOT_MODIFIED)
+    # A 204 has no length either, whatever it says (RFC 9110, 8.6).
+    length = None if chunked or stated is None or status == NO_CONTENT else int(stated)
+    framed = bodyless or chunked or length is not None
+    return ResponseHead(
+        status, lines, handled, length,
+        chunked=chunked, bodyless=bodyless, reusable=keep_alive and framed,
+    )  # fmt: skip

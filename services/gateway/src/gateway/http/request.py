@@ -1,0 +1,118 @@
+"""The request as an instance gets it, rendered in bytes."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from failover import RetryState, remaining_millis
+
+from gateway.http.heads import CACHE_SIZE, TRACEPARENT, Head
+from gateway.http.problems import LocalReply
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The facts about a client that instances are told.
+
+    Attributes:
+        address: of the peer.
+        scheme: http or https.
+        port: of the data port, in digits.
+        trusted: the peer is a proxy whose own `X-Forwarded-*` are believed.
+    """
+
+    address: bytes
+    scheme: bytes
+    port: bytes
+    trusted: bool = False
+
+    def lines(self, head: Head) -> bytes:
+        """Return the `X-Forwarded-*` fields: a trusted peer's continued, any other's replaced."""
+        handled = head.handled
+        peer, scheme, host = self.address, self.scheme, handled.get(b"host", b"")
+        port = self.port
+        if self.trusted:
+            earlier = handled.get(b"x-forwarded-for")
+            peer = earlier + b", " + peer if earlier else peer
+            scheme = handled.get(b"x-forwarded-proto", scheme)
+            host = handled.get(b"x-forwarded-host", host)
+            port = handled.get(b"x-forwarded-port", port)
+        return _forwarded(peer, scheme, host, port)
+
+
+@lru_cache(CACHE_SIZE)
+def _forwarded(peer: bytes, scheme: bytes, host: bytes, port: bytes) -> bytes:
+    return (
+        b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
+        b"X-Forwarded-Port: %b\r\n" % (peer, scheme, host, port)
+    )
+
+
+def check_loop(head: Head, pseudonym: bytes) -> None:
+    """Refuse a request that this gateway has forwarded before.
+
+    Raises:
+        LocalReply: 508.
+    """
+    via = head.handled.get(b"via")
+    if via is not None and any(part.split()[1:2] == [pseudonym] for part in via.split(b",")):
+        raise LocalReply(
+            508, "proxy_loop_detected", "The request came through this gateway already."
+        )
+
+
+def upgrade_of(head: Head, *, allowed: bool) -> bytes:
+    """Return the protocol that a client wants to switch to, b"" if none.
+
+    An upgrade that a server may ignore is ignored (HTTP/2, as Java's client offers with every
+    request).
+
+    Raises:
+        LocalReply: 501, a WebSocket on a route that does not allow it.
+    """
+    wanted = head.handled.get(b"upgrade", b"")
+    if not wanted or b"upgrade" not in head.handled.get(b"connection", b"").lower():
+        return b""
+    if allowed:
+        return wanted
+    if wanted.lower() == b"websocket":
+        raise LocalReply(501, "http_request_denied", "This route does not allow upgrades.")
+    return b""
+
+
+def common_lines(
+    head: Head, forwarded: Forwarded, *, id_line: bytes, via: bytes, upgrade: bytes, prefix: bytes
+) -> bytes:
+    """Render the fields that every attempt of a request has alike.
+
+    Args:
+        head: the client's.
+        forwarded: who the client is.
+        id_line: the rendered `X-Request-Id`.
+        via: our pseudonym.
+        upgrade: the protocol to switch to, b"" for none.
+        prefix: leading part of the path that the instance does not see.
+    """
+    parts = [*head.lines, forwarded.lines(head), id_line]
+    if prefix:
+        parts.append(b"X-Forwarded-Prefix: %b\r\n" % prefix)
+    earlier = head.handled.get(b"via")
+    parts.append(b"Via: %b, 1.1 %b\r\n" % (earlier, via) if earlier else b"Via: 1.1 %b\r\n" % via)
+    trace = head.handled.get(b"traceparent")
+    if trace is not None and TRACEPARENT.fullmatch(trace):
+        parts.append(b"traceparent: %b\r\n" % trace)
+    if upgrade:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)
+    return b"".join(parts)
+
+
+def attempt_lines(method: bytes, target: bytes, retries: RetryState, now: float) -> list[bytes]:
+    """Render the request line of an attempt, its number, and the milliseconds that are left."""
+    return [
+        b"%b %b HTTP/1.1\r\nX-Request-Timeout-Ms: %d\r\nX-Gateway-Attempt: %d\r\n"
+        % (
+            method,
+            target,
+            remaining_millis(now, retries.deadline),
+            len(retries.outcomes) + 1,
+        )
+    ]

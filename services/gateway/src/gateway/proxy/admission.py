@@ -1,0 +1,149 @@
+"""Admission: a request gets its terms (route, service, deadline, may it run twice) or a reply."""
+
+import hashlib
+from collections.abc import Callable
+
+from failover import RetryState, attempt_deadline, deadline_of, may_run_twice, parse_millis
+
+from gateway.http import problems
+from gateway.http.heads import Head
+from gateway.http.problems import LocalReply
+from gateway.http.request import check_loop, upgrade_of
+from gateway.proxy.context import Directory
+from gateway.routing.table import Route, Split, Table
+from gateway.telemetry.records import RequestRecord
+from gateway.upstream.service import Service
+
+
+class Admitted:
+    """The terms under which a request was admitted.
+
+    Attributes:
+        route: the route's own terms.
+        service: where the request goes.
+        target: path and query as the instance gets them.
+        retries: the attempts of the request; their deadline is set when the first one starts.
+        limit: seconds the request may take from then on.
+        upgrade: the protocol that the client may switch to, b"" for none.
+    """
+
+    __slots__ = ("limit", "retries", "route", "service", "target", "upgrade")
+
+    def __init__(
+        self, route: Route, service: Service, target: bytes, retries: RetryState, *, limit: float,
+        upgrade: bytes,
+    ) -> None:  # fmt: skip
+        self.route = route
+        self.service = service
+        self.target = target
+        self.retries = retries
+        self.limit = limit
+        self.upgrade = upgrade
+
+    @property
+    def prefix(self) -> bytes:
+        """Return the leading part of the path that the instance does not see."""
+        return self.route.strip if self.route.service else self.service.prefix
+
+    def attempt_due(self, now: float, *, streamed: bool) -> float:
+        """Return when an attempt is given up that has sent the whole request by now.
+
+        The time that a streamed body took extends the deadline: it was its client's time.
+        """
+        route, retries = self.route, self.retries
+        if streamed:
+            retries.deadline = max(retries.deadline, now + min(route.per_try, self.limit))
+        return attempt_deadline(now, retries.deadline, route.per_try)
+
+    def reconsider(self, method: bytes) -> None:
+        """Ask again whether the request may run twice: its service may not have been known."""
+        self.retries.repeatable = _repeatable(self.route, self.service, method, self.target)
+
+    def release(self) -> None:
+        """Give back the place on the route."""
+        if self.route.concurrency is not None:
+            self.route.concurrency.leave()
+
+
+def admit(
+    head: Head,
+    record: RequestRecord,
+    now: float,
+    *,
+    table: Table,
+    directory: Directory,
+    draw: Callable[[], float],
+    name: bytes,
+) -> Admitted:
+    """Grant a request its terms.
+
+    Args:
+        head: of the request.
+        record: gets the labels of route and service.
+        now: the clock.
+        table: the routes in force.
+        directory: services by name.
+        draw: uniform random numbers in [0, 1).
+        name: the gateway's pseudonym, by which a loop is found.
+
+    Raises:
+        LocalReply: the request may not go on.
+    """
+    check_loop(head, name)
+    route, service_name, target = table.match(head)
+    record.route = route.name
+    if route.keys is not None:
+        route.keys.check(head.lines)
+    if head.length is not None and head.length > route.max_body:
+        raise problems.body_too_large(route.max_body)
+    upgrade = upgrade_of(head, allowed=route.upgrade)
+    service = directory.find(service_name, now)
+    if service is None or service.absent:
+        raise problems.unknown_service()
+    if service.expected:
+        record.service = service_name
+    _enter(route, now)
+    allowed = head.handled.get(b"x-request-timeout-ms")
+    seconds = parse_millis(allowed.decode("latin-1")) if allowed else None
+    repeatable = _repeatable(route, service, head.method, target)
+    retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
+    if route.split is not None:
+        retries.subset = route.split.choose(_split_draw(route.split, head, draw))
+    limit = deadline_of(0.0, route.timeout, seconds)
+    return Admitted(route, service, target, retries, limit=limit, upgrade=upgrade)
+
+
+def _enter(route: Route, now: float) -> None:
+    """Take a place on the route."""
+    if route.rate is not None:
+        wait = route.rate.take(now)
+        if wait:
+            raise LocalReply(429, "http_request_denied", "The route's rate limit is reached.",
+                             retry_after=max(1, round(wait)))  # fmt: skip
+    if route.concurrency is not None and not route.concurrency.enter():
+        raise LocalReply(503, "connection_limit_reached", "The route has all the requests it may.",
+                         retry_after=1)  # fmt: skip
+
+
+def _repeatable(route: Route, service: Service, method: bytes, target: bytes) -> bool:
+    """Return whether the request may run twice."""
+    operator = None if route.idempotent is None else method in route.idempotent
+    path = target.partition(b"?")[0].decode("latin-1")
+    return may_run_twice(method.decode(), path, service.declared, operator=operator)
+
+
+def _split_draw(split: Split, head: Head, draw: Callable[[], float]) -> float:
+    """Return a random draw, or the hash of the sticky field: the same value for the same subset."""
+    value = _field(head, split.sticky) if split.sticky else None
+    if value is None:
+        return draw()
+    return int.from_bytes(hashlib.blake2b(value, digest_size=4).digest()) / 2**32
+
+
+def _field(head: Head, name: bytes) -> bytes | None:
+    """Return the value of a field by its lower-case name; None if the head has no such field."""
+    for line in head.lines:
+        given, _, value = line.partition(b":")
+        if given.lower() == name:
+            return value.strip()
+    return head.handled.get(name)

@@ -1,0 +1,1 @@
+"""Routes: where a request goes, under which terms, and who may send it."""

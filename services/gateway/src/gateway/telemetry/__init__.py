@@ -1,0 +1,1 @@
+"""Records of requests, the access log, and metrics."""

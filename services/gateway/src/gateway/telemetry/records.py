@@ -1,0 +1,187 @@
+"""The record of each request, for metrics and the access log, and the counters that records feed.
+
+Labels are bounded: services and instances come from discovery, routes from the document, outcomes
+from an enum; a name that a stranger invented is counted as `unknown`.
+"""
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable
+
+from failover import Outcome, RetryState, Stopped
+
+from gateway.http.heads import REQUEST_ID, Head
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+"""Upper ends of the duration histogram, in seconds."""
+
+
+TENTHS = tuple(b"%d.%d" % divmod(tenths, 10) for tenths in range(4096))
+"""Milliseconds with one digit behind the point, rendered: to render a float costs more."""
+
+
+class RequestRecord:
+    """The facts about one request that metrics, the access log and its response tell.
+
+    Attributes:
+        head: of the request.
+        client: the client's address.
+        id: the request's id, taken from the client if well-formed, else made.
+        id_line: the id, rendered as a field.
+        started: clock time of the complete head.
+        body_received_at: clock time at which the whole request had arrived, 0 before.
+        response_head_at: clock time of the response head, 0 before.
+        ended_attempts: instance, outcome and seconds of each attempt that ended.
+        stopped: why no further attempt was made, if one was considered.
+        route: label of the route, `none` before it is known.
+        service: label of the service, `unknown` before it is known.
+    """
+
+    __slots__ = (
+        "body_received_at", "client", "ended_attempts", "head", "id", "id_line", "response_head_at",
+        "route", "service", "started", "stopped",
+    )  # fmt: skip
+
+    def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
+        self.head = head
+        self.client = client
+        self.id = request_id
+        self.id_line = b"X-Request-Id: " + request_id + b"\r\n"
+        self.started = now
+        self.body_received_at = 0.0
+        self.response_head_at = 0.0
+        self.ended_attempts: list[tuple[str, Outcome, float]] = []
+        self.stopped: Stopped | None = None
+        self.route = "none"
+        self.service = "unknown"
+
+    def response_fields(
+        self, now: float, retries: RetryState | None, *, debug: bool = False
+    ) -> list[bytes]:
+        """Render the response fields that tell how the request was served, in pieces.
+
+        Args:
+            now: the clock.
+            retries: the attempts, if an instance answers.
+            debug: name the instance that answers.
+        """
+        attempts, waited = len(self.ended_attempts), 0.0
+        if retries is not None:
+            attempts += retries.current is not None
+            waited = now - retries.started
+        lines = [
+            self.id_line,
+            b"X-Gateway-Attempts: 1" if attempts == 1 else b"X-Gateway-Attempts: %d" % attempts,
+            b"\r\nServer-Timing: gw;dur=", _millis(now - self.started),
+            b", upstream;dur=", _millis(waited), b"\r\n",
+        ]  # fmt: skip
+        if self.stopped is Stopped.BUDGET:
+            lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
+        if debug and retries is not None:
+            lines.append(f"X-Gateway-Upstream: {retries.tried[-1].address}\r\n".encode())
+        return lines
+
+    def describe_attempts(self, *, addresses: bool) -> list[dict[str, object]]:
+        """Return the attempts for a problem document, with the instances' addresses if so told."""
+        told: list[dict[str, object]] = []
+        for instance, outcome, seconds in self.ended_attempts:
+            one: dict[str, object] = {"error": outcome.value, "ms": round(seconds * 1000, 1)}
+            told.append({**one, "instance": instance} if addresses else one)
+        return told
+
+
+def _millis(seconds: float) -> bytes:
+    tenths = int(seconds * 10_000 + 0.5)
+    return TENTHS[tenths] if 0 <= tenths < len(TENTHS) else b"%.1f" % (seconds * 1000)
+
+
+COUNTS = tuple(b"-7%03x-" % count for count in range(4096))
+
+
+class RequestIds:
+    """A maker of UUIDs of version 7: time, a counter, and bits that are random per process."""
+
+    __slots__ = ("_clock", "_count", "_head", "_millis", "_tail")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Take the wall clock, in seconds."""
+        tail = os.urandom(8)
+        self._clock = clock
+        self._count = self._millis = 0
+        self._head = b""
+        self._tail = f"{0x80 | tail[0] & 0x3F:02x}{tail[1]:02x}-{tail[2:].hex()}".encode()
+
+    def __call__(self) -> bytes:
+        """Make an id."""
+        millis = int(self._clock() * 1000)
+        if millis != self._millis:
+            self._millis = millis
+            self._head = b"%08x-%04x" % (millis >> 16, millis & 0xFFFF)
+        self._count = (self._count + 1) & 0xFFF
+        return self._head + COUNTS[self._count] + self._tail
+
+
+class Counters:
+    """The counts of everything that was answered; ended records go on to the access log.
+
+    Attributes:
+        requests: count by route, service, status class and result.
+        seconds: histogram (a count for each bucket, then the sum) by route and service.
+        attempt_outcomes: count by service, instance and outcome.
+        stops: count by service and reason for not trying again.
+        shadows: count by route and result of the copy.
+        log: takes each record that ended.
+    """
+
+    def __init__(
+        self,
+        ids: Callable[[], bytes],
+        log: Callable[[RequestRecord, int, int, str, float], None] | None,
+    ) -> None:
+        """Start at zero.
+
+        Args:
+            ids: makes request ids.
+            log: takes each record with status, bytes sent, result and end; None for no access log.
+        """
+        self._ids = ids
+        self.log = log
+        self.requests: dict[tuple[str, str, int, str], int] = defaultdict(int)
+        self.seconds: dict[tuple[str, str], list[float]] = defaultdict(
+            lambda: [0] * (len(BUCKETS) + 2)
+        )
+        self.attempt_outcomes: dict[tuple[str, str, Outcome], int] = defaultdict(int)
+        self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
+        self.shadows: dict[tuple[str, str], int] = defaultdict(int)
+
+    def begin(self, head: Head, client: bytes, now: float) -> RequestRecord:
+        """Begin the record of a request."""
+        given = head.handled.get(b"x-request-id")
+        if given is None or not REQUEST_ID.fullmatch(given):
+            given = self._ids()
+        return RequestRecord(head, client, given, now)
+
+    def count_attempt(
+        self, record: RequestRecord, instance: str, outcome: Outcome, seconds: float
+    ) -> None:
+        """Count an attempt that ended."""
+        record.ended_attempts.append((instance, outcome, seconds))
+        self.attempt_outcomes[record.service, instance, outcome] += 1
+
+    def end(self, record: RequestRecord, status: int, sent: int, result: str, now: float) -> None:
+        """Count a request that ended, and log it."""
+        self.requests[record.route, record.service, status // 100, result] += 1
+        took = now - record.started
+        histogram = self.seconds[record.route, record.service]
+        histogram[bisect_left(BUCKETS, took)] += 1
+        histogram[-1] += took
+        if record.stopped is not None:
+            self.stops[record.service, record.stopped] += 1
+        if self.log is not None:
+            self.log(record, status, sent, result, now)
+
+    def forget_instance(self, service: str, instance: str) -> None:
+        """Drop the counters of an instance that left, so that labels stay bounded."""
+        for key in [key for key in self.attempt_outcomes if key[:2] == (service, instance)]:
+            del self.attempt_outcomes[key]

@@ -1,0 +1,291 @@
+"""A connection to an instance: sends a request, reads the response or says what its loss proves.
+
+A connection carries one request at a time and knows nothing of retries.
+"""
+
+import asyncio
+import logging
+import select
+import sys
+from typing import Protocol, cast
+
+import httptools
+from failover import Outcome, judge_loss
+
+from gateway.http.heads import RESPONSE_HANDLED, FieldCollector, ResponseHead, check_response
+
+MAX_RESPONSE_HEAD = 64 * 1024
+BYPASS_FROM = 64 * 1024
+"""A body with at least so many bytes left bypasses the parser."""
+ENDLESS = 1 << 62
+"""The bytes left of a tunnel."""
+TUNNEL_SECONDS = 10.0
+"""Seconds in which an instance has to read the last bytes of a tunnel whose client is gone."""
+NO_PARSER = httptools.HttpResponseParser(object())
+"""Takes the parser's place on a lost connection: parser and connection would hold each other."""
+
+_log = logging.getLogger(__name__)
+
+
+class ResponseConsumer(Protocol):
+    """The sender of a request, who takes its response."""
+
+    def response_head(self, head: ResponseHead) -> None:
+        """Take a final response head; the consumer may drop the connection from here on."""
+
+    def response_body(self, data: bytes) -> None:
+        """Take bytes of the body."""
+
+    def flush(self) -> None:
+        """Pass on what came so far: all bytes at hand were given, and more will come."""
+
+    def response_end(self) -> None:
+        """Take the end of the response; the connection is no longer the consumer's."""
+
+    def response_lost(self, outcome: Outcome) -> None:
+        """Learn that no (further) response comes; the connection is no longer the consumer's."""
+
+    def instance_paused(self, *, paused: bool) -> None:
+        """Stop or resume sending: the instance does not read as fast."""
+
+    def upgraded(self, head: ResponseHead, data: bytes) -> None:
+        """Take a 101 and the first bytes after it."""
+
+
+class ConnectionHome(Protocol):
+    """The pool to which a connection belongs between two requests."""
+
+    host_line: bytes
+    open: int
+
+    def put(self, connection: "InstanceConnection") -> None:
+        """Keep the connection for the next request."""
+
+    def forget(self, connection: "InstanceConnection") -> None:
+        """Drop a connection that was closed while idle."""
+
+
+class InstanceConnection(FieldCollector, asyncio.Protocol):
+    """One connection to an instance; carries one request at a time.
+
+    Attributes:
+        pool: where the connection belongs between two requests.
+        transport: of the connection.
+        consumer: the sender of the request under way.
+        idle_since: clock time at which the last response ended.
+        reused: the connection has served an earlier request.
+        response_begun: at least one byte of the response has arrived.
+        request_sent: all of the request has been written.
+    """
+
+    __slots__ = (
+        "_bypass_left", "_ended", "_excess", "_head", "_head_bytes", "_parser", "_reading_paused",
+        "_to_head", "consumer", "idle_since", "pool", "request_sent", "response_begun", "reused",
+        "transport",
+    )  # fmt: skip
+
+    def __init__(self, pool: ConnectionHome) -> None:
+        super().__init__(RESPONSE_HANDLED, sys.maxsize)
+        self.pool = pool
+        self.transport: asyncio.Transport
+        self.consumer: ResponseConsumer | None = None
+        self.idle_since = 0.0
+        self.reused = False
+        self.request_sent = True
+        self._reading_paused = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._expect_response(to_head=False)
+
+    def _expect_response(self, *, to_head: bool) -> None:
+        self.begin_head()
+        self.response_begun = False
+        self._head: ResponseHead | None = None
+        self._ended = self._excess = False
+        self._bypass_left = 0
+        self._head_bytes = 0
+        self._to_head = to_head
+
+    def send(self, consumer: ResponseConsumer, data: bytes, *, to_head: bool, whole: bool) -> None:
+        """Send a request (or, not `whole`, its first part); the consumer gets the response."""
+        self._expect_response(to_head=to_head)
+        self.consumer = consumer
+        self.request_sent = whole
+        self.transport.write(data)
+
+    def pause_reading(self, *, paused: bool) -> None:
+        """Stop or resume reading."""
+        self._reading_paused = paused
+        if not self.transport.is_closing():
+            if paused:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def nothing_to_read(self) -> bool:
+        """Return whether nothing has arrived that the loop has not seen yet, such as the end."""
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not waiting.poll(0)
+
+    def drop(self) -> None:
+        """Close; the consumer hears nothing more. The last bytes of a tunnel still go out."""
+        self.consumer = None
+        if self._bypass_left > ENDLESS // 2 and not self.transport.is_closing():
+            self.transport.close()
+            asyncio.get_running_loop().call_later(TUNNEL_SECONDS, self.transport.abort)
+        else:
+            self.transport.abort()
+
+    # Calls of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.pool.open += 1
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes of a response; large bodies bypass the parser."""
+        consumer = self.consumer
+        if consumer is None:
+            self.transport.abort()
+            return
+        self.response_begun = True
+        if self._bypass_left:
+            self._pass_by(consumer, data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                _log.error("response_failed", exc_info=error)
+            self._garbled()
+            return
+        if self._ended:
+            self._finish()
+        elif self._head is not None:
+            consumer.flush()
+        else:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_RESPONSE_HEAD:
+                self._lose(Outcome.GARBLED)
+
+    def pause_writing(self) -> None:
+        """Tell the consumer that the instance does not read as fast."""
+        if self.consumer is not None:
+            self.consumer.instance_paused(paused=True)
+
+    def resume_writing(self) -> None:
+        """Tell the consumer that the instance reads again."""
+        if self.consumer is not None:
+            self.consumer.instance_paused(paused=False)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the response if the end of the connection is its end; else report the loss."""
+        self.pool.open -= 1
+        self._parser = NO_PARSER
+        consumer, self.consumer = self.consumer, None
+        if consumer is None:
+            self.pool.forget(self)
+        elif self._head is None:
+            loss = judge_loss(response_begun=self.response_begun, reused=self.reused)
+            consumer.response_lost(loss)
+        elif error is None and self._head.length is None and not self._head.chunked:
+            consumer.response_end()
+        else:
+            consumer.response_lost(Outcome.CUT)
+
+    # Calls of the parser, beside `on_header`.
+
+    def on_message_begin(self) -> None:
+        """Notice bytes after the end of the response."""
+        self._excess = self._ended
+
+    def on_headers_complete(self) -> None:
+        """Give the consumer the head; interim responses are not passed on."""
+        status = self._parser.get_status_code()
+        if self._ended or self.consumer is None:
+            return
+        if status < 200 and status != 101:  # noqa: PLR2004 - 1xx is interim
+            self.begin_head()
+            return
+        self.in_head = False
+        head = self._head = check_response(
+            status, self, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
+        )
+        if status == 101:  # noqa: PLR2004 - continues after the parser stopped
+            return
+        if head.bodyless:
+            self._ended = True
+        elif head.length is not None and head.length >= BYPASS_FROM:
+            self._bypass_left = head.length
+        self.consumer.response_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass bytes of the body on; where there can be no body, they are not of this response."""
+        if self._ended:
+            self._excess = True
+            return
+        if self._bypass_left:
+            self._bypass_left -= len(data)
+        if self.consumer is not None:
+            self.consumer.response_body(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end; the consumer hears of it when all bytes at hand were looked at."""
+        if self._head is not None:
+            self._ended = True
+
+    # Ends.
+
+    def _pass_by(self, consumer: ResponseConsumer, data: bytes) -> None:
+        """Pass bytes of a large body on, without the parser."""
+        if len(data) > self._bypass_left:
+            data, self._excess = data[: self._bypass_left], True
+        self._bypass_left -= len(data)
+        consumer.response_body(data)
+        if not self._bypass_left:
+            self._parser = httptools.HttpResponseParser(self)
+            self._finish()
+        else:
+            consumer.flush()
+
+    def _upgrade(self, rest: bytes) -> None:
+        consumer, head = self.consumer, self._head
+        if consumer is None or head is None:
+            self._lose(Outcome.GARBLED)
+        else:
+            self._bypass_left = ENDLESS
+            consumer.upgraded(head, rest)
+
+    def _finish(self) -> None:
+        """End the response, and keep or close the connection."""
+        consumer, self.consumer = self.consumer, None
+        if consumer is None:
+            return
+        if self._reading_paused:  # by a client that read slowly, and whose buffer took the rest
+            self.pause_reading(paused=False)
+        if self._to_head:
+            self._parser = httptools.HttpResponseParser(self)
+        head = self._head
+        if head is not None and head.reusable and self.request_sent and not self._excess:
+            self.pool.put(self)
+        else:
+            self.transport.close()
+        consumer.response_end()
+
+    def _garbled(self) -> None:
+        """Lose the response, unless it has ended: bytes after its end take nothing from it."""
+        if self._ended:
+            self._excess = True
+            self._finish()
+        else:
+            self._lose(Outcome.GARBLED)
+
+    def _lose(self, outcome: Outcome) -> None:
+        consumer, self.consumer = self.consumer, None
+        self.transport.abort()
+        if consumer is not None:
+            consumer.response_lost(Outcome.CUT if self._head is not None else outcome)

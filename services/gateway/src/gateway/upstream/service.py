@@ -1,0 +1,145 @@
+"""One Nacos service as the data path sees it: instances, connections, requests that wait.
+
+The data path only reads; nothing here calls Nacos.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from failover import Balancer, Declared, EjectionPolicy, Instance, Member
+
+from gateway.upstream.pool import ConnectionPool
+
+NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+"""The pattern of a service's name."""
+MAX_QUEUE = 64
+"""Requests of one service that may wait for an instance to have room."""
+QUEUE_SECONDS = 1.0
+"""Seconds for which a request may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """The limits of one service's instances and connections; times in seconds.
+
+    Attributes:
+        max_in_flight: requests one instance may have under way.
+        connect: time to open a connection.
+        upstream_idle: time after which an idle connection to an instance is not used again.
+        cluster: Nacos cluster of this gateway.
+    """
+
+    max_in_flight: int = 1024
+    connect: float = 0.5
+    upstream_idle: float = 4.0
+    cluster: str = "DEFAULT"
+
+
+class QueuedRequest(Protocol):
+    """A request that waits for an instance to have room, or for discovery to answer."""
+
+    def wake(self) -> None:
+        """Try again now."""
+
+
+class Service:
+    """A service: its balancer, the connection pool of each instance, and a queue of requests."""
+
+    __slots__ = (
+        "_limits", "balancer", "declared", "expected", "known", "name", "pools", "prefix", "queue",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, limits: ServiceLimits, ejection: EjectionPolicy | None = None
+    ) -> None:
+        self.name = name
+        self.prefix = b"/" + name.encode()
+        """The part of a path that names the service."""
+        self.known = False
+        """Discovery has answered for the service, in this life or from a snapshot on disk."""
+        self.expected = False
+        """A route names the service, or it had an instance: without one it is down, not absent."""
+        self.balancer = Balancer(
+            cluster=limits.cluster, max_in_flight=limits.max_in_flight, ejection=ejection
+        )
+        self.pools: dict[Member, ConnectionPool] = {}
+        self.queue: deque[QueuedRequest] = deque()
+        self._limits = limits
+        self.declared = Declared()
+        """The requests that its owner declared to be idempotent."""
+
+    def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
+        """Adopt the instances that discovery reports; return the addresses of those that left.
+
+        The requests in the queue try again.
+        """
+        gone = self.balancer.sync(instances, now)
+        members = self.balancer.members.values()
+        before, self.pools = self.pools, {}
+        for member in members:
+            pool = before.pop(member, None)
+            if pool is None:
+                pool = ConnectionPool(
+                    member.instance,
+                    connect=self._limits.connect,
+                    max_idle=self._limits.upstream_idle,
+                )
+            self.pools[member] = pool
+        for left in before.values():
+            left.close()
+        self.declared = Declared(member.instance.metadata for member in members)
+        self.known = True
+        self.expected = self.expected or bool(members)
+        waiting, self.queue = self.queue, deque()
+        for one in waiting:
+            one.wake()
+        return [member.instance.address for member in gone]
+
+    @property
+    def absent(self) -> bool:
+        """Return whether Nacos knows no such service."""
+        return self.known and not self.expected and not self.balancer.members
+
+    @property
+    def stray(self) -> bool:
+        """Return whether nothing speaks for the service: no route, no instance, no waiting request.
+
+        While Nacos is silent, a name that a stranger made up is told from a service only so.
+        """
+        return not (self.expected or self.balancer.members or self.queue)
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether another request may wait."""
+        return len(self.queue) < MAX_QUEUE
+
+    def pool(self, member: Member | None) -> ConnectionPool | None:
+        """Return the connection pool of a member; None if the member left."""
+        return None if member is None else self.pools.get(member)
+
+    def prune(self, now: float) -> None:
+        """Close the connections that were idle for too long."""
+        for pool in self.pools.values():
+            pool.prune(now)
+
+    def leave_queue(self, request: QueuedRequest) -> None:
+        """Take a request out of the queue, if it is there."""
+        with suppress(ValueError):
+            self.queue.remove(request)
+
+    def attempt_ended(self) -> None:
+        """Let the request that has waited longest try, now that an attempt has ended.
+
+        If that request may not have the free place, it waits on or fails, and the next one tries.
+        """
+        untried = len(self.queue)
+        while untried and self.queue:
+            before = self._in_flight()
+            self.queue.popleft().wake()
+            untried = untried - 1 if self._in_flight() <= before else 0
+
+    def _in_flight(self) -> int:
+        return sum([member.in_flight for member in self.balancer.members.values()])

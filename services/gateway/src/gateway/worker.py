@@ -1,0 +1,144 @@
+"""Builds one data path: what a worker process consists of, or the whole gateway if it is alone."""
+
+import contextlib
+import gc
+import random
+import resource
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nacos_client import Nacos, NacosSettings
+
+from gateway.control.commands import Worker
+from gateway.downstream.listener import DataPort
+from gateway.proxy.context import PortLimits, ProxyContext
+from gateway.routing.document import DATA_ID, RoutesDocument
+from gateway.routing.table import Table
+from gateway.settings import GatewaySettings
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.records import Counters, RequestIds
+from gateway.upstream.directory import NacosDirectory
+from gateway.upstream.service import ServiceLimits
+
+GC_THRESHOLDS = (20_000, 20, 100)
+"""Container objects that are made before cycles are looked for, and how often the old are."""
+
+
+RESERVE = 256
+"""Descriptors for what is no connection of the data path: Nacos, logs, workers, the admin port."""
+
+
+@asynccontextmanager
+async def data_path(
+    settings: GatewaySettings, nacos: Nacos, sock: socket.socket
+) -> AsyncIterator[tuple[DataPort, Worker]]:
+    """Make the data port on a bound socket, and what an operator sees of it; Nacos may be down."""
+    limits = limits_of(settings, nacos.settings)
+    log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
+    counters = Counters(RequestIds(time.time), log)
+    directory = NacosDirectory(nacos, limits, time.monotonic, on_left=counters.forget_instance)
+    context = ProxyContext(
+        directory,
+        counters,
+        time.monotonic,
+        random.random,
+        name=settings.service_name.encode(),
+        port_limits=PortLimits(
+            connections=settings.max_connections,
+            head=settings.header_timeout,
+            body=settings.body_timeout,
+            idle=settings.idle_timeout,
+        ),
+        service_limits=limits,
+        debug=settings.debug,
+    )
+
+    def compiled(document: RoutesDocument) -> Table:
+        return document.compile(context.table)
+
+    def use(table: Table) -> None:
+        context.table = table
+        directory.expect(table.services(), time.monotonic())
+
+    watched = nacos.watch(DATA_ID, RoutesDocument, build=compiled)
+    await watched.start()
+    use(watched.value)
+    watched.subscribe(use)
+    # What is there now stays; requests make garbage that reference counts take care of.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    port = DataPort(context, sock, tls=tls_of(settings), trusted=settings.trusted_proxies)
+    try:
+        yield port, Worker(context, directory, port, watched, log)
+    finally:
+        if log is not None:
+            log.close()
+
+
+def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:
+    """What the environment says about services."""
+    return ServiceLimits(
+        max_in_flight=settings.max_in_flight,
+        connect=settings.connect_timeout,
+        upstream_idle=settings.upstream_idle,
+        cluster=nacos.cluster,
+    )
+
+
+def tls_of(settings: GatewaySettings) -> ssl.SSLContext | None:
+    """The certificate of the data port, if it has one; HTTP/1.1 only."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+def bind(settings: GatewaySettings, count: int) -> list[socket.socket]:
+    """Bind the data port; for several workers, a socket for each.
+
+    Raises:
+        OSError: the address is taken or not ours.
+    """
+    first = _bound(settings, shared=False)
+    if count == 1:
+        return [first]
+    # Nobody else has the port: only then is it shared, and only with ourselves.
+    first.close()
+    return [_bound(settings, shared=True) for _ in range(count)]
+
+
+def _bound(settings: GatewaySettings, *, shared: bool) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+    sock.bind((settings.host, settings.port))
+    return sock
+
+
+def needed(connections: int) -> int:
+    """Descriptors for so many clients: each may have a connection to an instance."""
+    return 2 * connections + RESERVE
+
+
+def fitting(connections: int, limit: int) -> int:
+    """How many of these clients a limit has room for; one at least."""
+    return max(1, min(connections, (limit - RESERVE) // 2))
+
+
+def raise_limit(count: int) -> int:
+    """Have this process and its children open so many files, as far as it may; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        # The kernel's own maximum may be below an infinite hard limit.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return count if soft == resource.RLIM_INFINITY else soft

@@ -38,13 +38,6 @@ def test_there_is_a_product_to_check() -> None:
     assert {"failover", "nacos_client", "gateway", "classifier", "kmeans"} <= packages
 
 
-def test_a_module_is_one_idea() -> None:
-    """No product module is longer than 300 lines."""
-    long = {str(p.relative_to(ROOT)) for p in product() if len(p.read_text().splitlines()) > 300}
-
-    assert set() == long
-
-
 def test_names_say_what_is_inside() -> None:
     """No module or package is called after nothing in particular."""
     vague = [p for p in product() if FORBIDDEN_NAMES & {p.stem, *p.relative_to(ROOT).parts}]

@@ -59,8 +59,8 @@ async def test_requests_are_signed_as_the_vendors_java_client_signs_them(tmp_pat
         secret_key=SecretStr(SECRET_KEY),
         cache_dir=tmp_path,
     )
-    session = SdkSession(settings, "signing", Credentials(settings))
-    link = session._link = Recorder()
+    link = Recorder()
+    session = SdkSession(settings, "signing", Credentials(settings), lambda *_: link)
     await session.instances(ServiceKey("models", "BLUE"))
     await session.fetch(DocumentKey("models", "BLUE"))
     await session.listen(DocumentKey("models", "BLUE"), "", lambda: None)

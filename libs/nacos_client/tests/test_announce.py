@@ -3,13 +3,14 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 
 import pytest
 from failover import Instance
 from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, Unreachable
-from nacos_client.ports import ServiceKey
+from nacos_client.ports import Document, DocumentKey, ServiceKey
+from nacos_client.runtime import Runtime
 from nacos_client.testing import FakeNacos, FakeSession
 from pydantic import BaseModel
 
@@ -24,11 +25,20 @@ async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> N
             await asyncio.sleep(0.01)
 
 
-def located(nacos: Nacos, fake: FakeNacos, locate: Callable[[], str]) -> Announcement:
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    """The thread of a client that finds its address as the test wants."""
+    thread = Runtime()
+    thread.start()
+    yield thread
+    thread.stop()
+
+
+def located(runtime: Runtime, fake: FakeNacos, locate: Callable[[], str]) -> Announcement:
     """Prepare an announcement whose address is found by `locate`."""
     return Announcement(
-        nacos._runtime,
-        lambda: fake.connect(nacos.settings, "models"),
+        runtime,
+        lambda: fake.connect(NacosSettings(), "models"),
         ServiceKey("models", "DEFAULT_GROUP"),
         Instance("", 8001),
         lambda: locate,
@@ -59,7 +69,7 @@ async def test_a_start_without_the_name_of_nacos(lost: Nacos) -> None:
     assert time.monotonic() - began < 5
 
 
-async def test_an_address_is_asked_for_until_it_is_known(fake: FakeNacos, nacos: Nacos) -> None:
+async def test_an_address_is_asked_for_until_it_is_known(fake: FakeNacos, runtime: Runtime) -> None:
     """Then the instance is announced by itself, with what was changed meanwhile."""
     asked: list[float] = []
 
@@ -69,7 +79,7 @@ async def test_an_address_is_asked_for_until_it_is_known(fake: FakeNacos, nacos:
             raise Unreachable("no such name")
         return "10.0.0.7"
 
-    announcement = located(nacos, fake, locate)
+    announcement = located(runtime, fake, locate)
     await announcement.announce()
     await eventually(lambda: announcement.state.detail == "no such name")
     await announcement.update(weight=2.0)
@@ -83,7 +93,7 @@ async def test_an_address_is_asked_for_until_it_is_known(fake: FakeNacos, nacos:
 
 
 async def test_a_slow_answer_about_the_address_holds_nothing_up(
-    fake: FakeNacos, nacos: Nacos
+    fake: FakeNacos, runtime: Runtime
 ) -> None:
     """Neither the application, nor the rest of the client, nor the withdrawal waits for it."""
     asking, answer = socket.socketpair()
@@ -92,10 +102,17 @@ async def test_a_slow_answer_about_the_address_holds_nothing_up(
         with asking:
             return f"10.0.0.{asking.recv(1).decode()}"
 
-    announcement = located(nacos, fake, locate)
+    async def fetch() -> Document | None:
+        session = fake.connect(NacosSettings(), "main")
+        session.start()
+        document = await session.fetch(DocumentKey("models", "DEFAULT_GROUP"))
+        await session.close()
+        return document
+
+    announcement = located(runtime, fake, locate)
     async with asyncio.timeout(2):
         await announcement.announce()
-        assert await nacos.fetch("models") is None
+        assert await runtime.run(fetch(), 2) is None
         await announcement.withdraw()
     answer.send(b"7")
     assert fake.instances("models") == ()

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,25 @@ def some(count: int) -> Listing:
 
 
 class Feed:
-    """A connection to a service whose list the test writes."""
+    """A connection to a service; the test sets its id, its list and the time, and says when."""
 
     def __init__(self) -> None:
-        self.connection: str | None = "first"
         self.trouble: str | None = None
+        self.id: str | None = "first"
         self.listing = some(4)
+        self.now = 1000.0
+        self._looked = asyncio.Event()
+        self._poke: Callable[[], None] = lambda: None
 
-    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
-        """Wake nobody."""
+    @property
+    def connection(self) -> str | None:
+        """The id, for which every turn of a discovery asks first."""
+        self._looked.set()
+        return self.id
+
+    def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
+        """Keep how to wake the discovery."""
+        self._poke = poke
         return lambda: None
 
     async def instances(self, service: ServiceKey) -> Listing:  # noqa: ARG002
@@ -50,28 +60,48 @@ class Feed:
     async def unsubscribe(self, service: ServiceKey) -> None:
         """Nothing was promised."""
 
+    async def turn(self) -> None:
+        """Have the discovery look once."""
+        self._looked.clear()
+        self._poke()
+        async with asyncio.timeout(30):
+            await self._looked.wait()
+
+
+@asynccontextmanager
+async def followed(store: Store) -> AsyncIterator[tuple[Discovery, Feed]]:
+    """A discovery that runs on this event loop, with what it follows."""
+    feed = Feed()
+    discovery = Discovery(Runtime(), feed, SERVICE, store, clock=lambda: feed.now)
+    task = asyncio.create_task(discovery.follow())
+    yield discovery, feed
+    task.cancel()
+    await asyncio.wait([task])
+
 
 async def test_a_doubt_does_not_outlive_its_connection(tmp_path: Path) -> None:
     """A list that shrank before an outage makes no list after it more credible.
 
-    Its three seconds may be over by then; the 35 of a Nacos that comes back count all the same.
+    Its five seconds may be over by then; the 35 of a Nacos that comes back count all the same.
     """
-    feed = Feed()
-    store = Store(NacosSettings(cache_dir=tmp_path))
-    discovery = Discovery(Runtime(), feed, SERVICE, store)
-    await discovery._turn()
-    feed.listing = some(1)
-    await discovery._turn()
-    assert discovery.snapshot.held == 3
-    feed.connection = None
-    await discovery._turn()
-    long_ago = time.monotonic() - 2 * HOLD_SECONDS
-    discovery._doubt = replace(discovery._doubt, since=long_ago, until=long_ago + HOLD_SECONDS)
+    async with followed(Store(NacosSettings(cache_dir=tmp_path))) as (discovery, feed):
+        await feed.turn()
+        feed.listing = some(1)
+        await feed.turn()
+        assert discovery.snapshot.held == 3
+        feed.id = None
+        await feed.turn()
 
-    feed.connection, feed.listing = "second", some(0)
-    await discovery._turn()
-    assert discovery.snapshot.held == 4
-    assert discovery._doubt.until > time.monotonic() + REJOIN_SECONDS - 5
+        feed.id, feed.listing = "second", some(0)
+        feed.now += 2 * HOLD_SECONDS
+        await feed.turn()
+        assert discovery.snapshot.held == 4
+        feed.now += REJOIN_SECONDS - 1
+        await feed.turn()
+        assert discovery.snapshot.held == 4
+        feed.now += 1
+        await feed.turn()
+        assert discovery.snapshot.instances == ()
 
 
 class SlowStore(Store):
@@ -86,12 +116,11 @@ class SlowStore(Store):
 
 async def test_the_newest_list_is_what_stays_on_disk(tmp_path: Path) -> None:
     """However slow an earlier write is, it does not replace a later one."""
-    feed = Feed()
     store = SlowStore(NacosSettings(cache_dir=tmp_path))
-    discovery = Discovery(Runtime(), feed, SERVICE, store)
-    for count in (1, 2, 3):
-        feed.listing = some(count)
-        await discovery._turn()
+    async with followed(store) as (_, feed):
+        for count in (1, 2, 3):
+            feed.listing = some(count)
+            await feed.turn()
     await asyncio.get_running_loop().shutdown_default_executor()
     saved, _ = store.load("service", str(SERVICE))
     assert [instance["port"] for instance in saved] == [1, 2, 3]
@@ -104,13 +133,12 @@ def files(place: Path) -> list[Path]:
 async def kept(tmp_path: Path, *lists: Listing) -> Any:
     """Return what is on disk after a life in which Nacos answered these."""
     asyncio.get_running_loop().set_default_executor(disk := ThreadPoolExecutor())
-    feed, store = Feed(), Store(NacosSettings(cache_dir=tmp_path))
-    discovery = Discovery(Runtime(), feed, SERVICE, store)
-    for feed.listing in lists:
-        await discovery._turn()
-        if discovery._doubt is not None:  # its time is over, and Nacos says the same again
-            discovery._doubt = replace(discovery._doubt, until=time.monotonic())
-            await discovery._turn()
+    store = Store(NacosSettings(cache_dir=tmp_path))
+    async with followed(store) as (_, feed):
+        for feed.listing in lists:
+            await feed.turn()
+            feed.now += REJOIN_SECONDS  # a doubt is over, and Nacos says the same again
+            await feed.turn()
     disk.shutdown()
     stored = store.load("service", str(SERVICE))
     return None if stored is None else stored[0]

@@ -43,12 +43,20 @@ class _Subscriber:
 class Discovery:
     """The instances of one service, as far as they are known; made by `Nacos.discover`."""
 
-    def __init__(self, runtime: Runtime, feed: Feed, service: ServiceKey, store: Store) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        feed: Feed,
+        service: ServiceKey,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.service = service
         self._runtime = runtime
         self._feed = feed
         self._slot = zlib.crc32(str(service).encode()) % SLOTS
         self._store = store
+        self._clock = clock
         self._loop = Reconciler(service, feed, self._turn)
         self._pushed: Listing | None = None
         self._doubt: Doubt | None = None
@@ -144,9 +152,9 @@ class Discovery:
         try:
             listing = await self._ask(pushed)
         except NacosError:
-            self._put(aged(self._snapshot, time.monotonic()))
+            self._put(aged(self._snapshot, self._clock()))
             raise
-        now = time.monotonic()
+        now = self._clock()
         patience = until_slot(self._slot, now)
         if listing is None:
             self._put(aged(self._snapshot, now))
@@ -166,7 +174,7 @@ class Discovery:
         if connection != self._connection:
             listing = await self._feed.subscribe(self.service, self._push)
             if self._connection is not None or isinstance(self._snapshot, Known):
-                self._reconnected_at = time.monotonic()
+                self._reconnected_at = self._clock()
             self._connection = connection
             self._doubt = None  # what the old connection told twice, this one told once
             return listing
@@ -222,7 +230,7 @@ class Discovery:
             instances = tuple(map(_instance, value))
         except (TypeError, KeyError, ValueError) as error:
             return Unknown(f"Nacos has not answered yet, and the copy on disk is damaged: {error}")
-        return Known(instances, "disk", time.monotonic() - age, stale=True)
+        return Known(instances, "disk", self._clock() - age, stale=True)
 
 
 def until_slot(slot: int, now: float) -> float:

@@ -43,6 +43,7 @@ class Reconciler:
 
     Attributes:
         bell: wakes the loop before its time.
+        patience: seconds from the last turn to the next, unless the bell rings.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Reconciler:
             turn: compares and mends once; returns the seconds until it wants to look again.
         """
         self.bell = Doorbell()
+        self.patience = 0.0
         self._name = name
         self._connected = connected
         self._turn = turn
@@ -78,7 +80,8 @@ class Reconciler:
         detach = self._connected.attach(self.bell.ring)
         try:
             while True:
-                await self.bell.wait(await self._take_turn())
+                self.patience = await self._take_turn()
+                await self.bell.wait(self.patience)
         finally:
             detach()
 

@@ -164,7 +164,15 @@ class FakeNacos:
         """Delete a document, as in the console."""
         self.write((namespace, DocumentKey(data_id, group)), None)
 
-    # What follows is for sessions.
+    def subscriptions(
+        self, service: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public"
+    ) -> int:
+        """Count the connections on which changes of a service are pushed."""
+        place = (namespace, ServiceKey(service, group))
+        with self._lock:
+            return sum(place in carried.subscribed for carried in self._carried.values())
+
+    # The rest is for sessions.
 
     def open(self, session: "FakeSession") -> str | None:
         """Give a session a connection; None while the server is down."""

@@ -9,7 +9,7 @@ from failover import Instance
 
 from nacos_client._sdk import http, wire
 from nacos_client._sdk.auth import Credentials
-from nacos_client._sdk.link import Link
+from nacos_client._sdk.link import Handler, Link
 from nacos_client._sdk.wire import Message
 from nacos_client.errors import Conflict, Denied, Refused, Unreachable
 from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
@@ -21,11 +21,17 @@ ADMIN_PATH = "/v3/admin/ns/instance"
 class SdkSession:
     """One connection to a real Nacos."""
 
-    def __init__(self, settings: NacosSettings, label: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        settings: NacosSettings,
+        label: str,
+        credentials: Credentials,
+        make_link: Callable[[NacosSettings, str, Credentials, Handler], Link] = Link,
+    ) -> None:
         self._settings = settings
         self._namespace = settings.namespace
         self._credentials = credentials
-        self._link = Link(settings, label, credentials, self._received)
+        self._link = make_link(settings, label, credentials, self._received)
         self._pushes: dict[str, Callable[[Listing], None]] = {}
         self._changes: dict[DocumentKey, set[Callable[[], None]]] = {}
 

@@ -1,4 +1,4 @@
-"""Which address of this host an instance is announced under."""
+"""The address of this host under which an instance is announced."""
 
 import socket
 from collections.abc import Callable, Sequence
@@ -9,17 +9,17 @@ from nacos_client.settings import NacosSettings
 
 
 def locator(settings: NacosSettings) -> Callable[[], str]:
-    """Choose how to find the IPv4 literal that callers shall connect to.
+    """Choose a function that finds the IPv4 literal to which callers shall connect.
 
-    `ADVERTISE_IP` wins, a literal or the name of an interface; else it is the address from which
-    this host's packets to a Nacos server leave. No packet is sent there to find out.
+    `ADVERTISE_IP` wins, a literal or the name of an interface. Else it is the address from which
+    this host's packets to a Nacos server leave; no packet is sent to find this address.
 
     Returns:
-        what tells the address; while a name is resolved it blocks. It raises `Unreachable` where
-        no name resolves and no route leads anywhere, which may be otherwise a moment later.
+        a function without arguments. It blocks while a name is resolved, and raises `Unreachable`
+        while no server's name resolves or no route leads to a server.
 
     Raises:
-        BadAddress: `ADVERTISE_IP` has none.
+        BadAddress: `ADVERTISE_IP` names no IPv4 address of this host.
     """
     if settings.advertise_ip is None:
         return lambda: _by_route(settings.servers)
@@ -45,7 +45,7 @@ def _by_route(servers: Sequence[tuple[str, int]]) -> str:
 
 
 def _by_interface(name: str) -> str:
-    import psutil  # noqa: PLC0415  (needed only by those who name an interface)
+    import psutil  # noqa: PLC0415  (needed only where ADVERTISE_IP names an interface)
 
     addresses = psutil.net_if_addrs()
     for address in addresses.get(name, []):

@@ -47,7 +47,7 @@ LOCATE_SECONDS = 1.0
 
 
 class Shown(enum.StrEnum):
-    """What Nacos shows of the instance, compared with what is wanted."""
+    """The comparison of what Nacos shows of the instance with what is wanted."""
 
     UNKNOWN = "unknown"
     ABSENT = "absent"
@@ -134,7 +134,7 @@ class Announcement:
 
     @property
     def state(self) -> AnnouncementState:
-        """What the server showed at the last audit. A plain read."""
+        """The result of the last audit. A plain read."""
         audit = self._audit
         if audit is None:
             if self._session is None:

@@ -33,11 +33,11 @@ CLOSE_SECONDS = 1.0
 
 
 class Nacos:
-    """One application's relation to Nacos; `async with Nacos(settings) as nacos`.
+    """An application's client of Nacos; `async with Nacos(settings) as nacos`.
 
-    Making and starting it never fails because Nacos is down: what depends on Nacos says so in its
-    state, and works once Nacos does. Use it from the process that started it; a forked child
-    makes its own.
+    Making and starting a client never fails because the server is down: each part says so in its
+    state, and works once the server does. A client belongs to the process that started it; a
+    forked child makes its own.
     """
 
     def __init__(self, settings: NacosSettings, *, connect: Connect | None = None) -> None:
@@ -48,7 +48,7 @@ class Nacos:
         self._session: Session | None = None
         self._announcements: list[Announcement] = []
         self._watches: list[Watched[Any]] = []
-        self._discoveries = Discoveries(self._runtime, self._main, self._store)
+        self._discoveries = Discoveries(self._runtime, self._main_session, self._store)
         self._starting = threading.Lock()
 
     async def __aenter__(self) -> Self:
@@ -65,7 +65,7 @@ class Nacos:
 
     def start(self) -> None:
         """Start the Nacos thread and begin to connect; returns at once. May be called again."""
-        self._main()
+        self._main_session()
 
     async def close(self) -> None:
         """Withdraw what is announced, end the connection and the thread, within five seconds."""
@@ -76,7 +76,7 @@ class Nacos:
             await asyncio.to_thread(self.stop)
 
     def stop(self) -> None:
-        """End the connection and the thread, from code without a loop; withdraw before."""
+        """End the connection and the thread, from code without an event loop; withdraw before."""
         if self._runtime.running:
             with suppress(TimeoutError):
                 self._runtime.submit(self._shut()).result(CLOSE_SECONDS)
@@ -94,8 +94,8 @@ class Nacos:
         if self._session is not None:
             await self._session.close()
 
-    def _main(self) -> Session:
-        """Return the session; threads that come before there is one wait for the same one."""
+    def _main_session(self) -> Session:
+        """Return the main session; the first caller starts it, and other threads wait for that."""
         with self._starting:
             if self._session is None or not self._runtime.running:
                 self._runtime.start()
@@ -123,7 +123,8 @@ class Nacos:
             weight: share of traffic; default: the settings'.
             group: default: the settings'.
             cluster: default: the settings'.
-            ephemeral: False keeps it in Nacos until it is withdrawn; a service has one kind only.
+            ephemeral: False keeps the instance in Nacos until it is withdrawn; all instances of a
+                service are of the same kind.
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
@@ -199,46 +200,51 @@ class Nacos:
         profile: str | None = None,
         absent: Absent = "default",
     ) -> Watched[Any]:
-        """Follow a configuration document; `await start()` puts the first value in force.
+        """Watch a configuration document; `await start()` puts the first value in force.
 
-        Layers go over each other as in Spring Cloud: `shared` documents, a later one stronger,
-        then `data_id`, then its profile's (`gateway.yaml` with `prod` is `gateway-prod.yaml`).
+        Documents are layered as in Spring Cloud, a later one over an earlier one: those of
+        `shared`, then `data_id`, then that of the profile (`gateway.yaml` with the profile `prod`
+        is `gateway-prod.yaml`).
 
         Args:
-            data_id: the document; its ending tells its type, else Nacos does, else it is YAML.
-            model: what a good document looks like; strict, unknown keys are refused.
-            build: makes the value from the model; raises to refuse it. A plain function runs in a
-                worker thread; default: the model is the value.
+            data_id: the document; its type is that of this name's ending, else the type that Nacos
+                notes, else YAML.
+            model: the pydantic model of a good document; validation is strict, and unknown keys are
+                refused.
+            build: makes the value from the model, and raises to keep the document out. A plain
+                function runs in a worker thread; default: the model is the value.
             check: raises if the built value must not be put in force.
             group: default: the settings'.
             shared: data ids of weaker documents, the weakest first.
-            profile: name of the variant that is laid on top.
-            absent: what counts when there is no document (any more): the model's defaults, or the
-                last good document.
+            profile: name of the variant whose document is the strongest.
+            absent: the value while there is no document (any more): the model's defaults, or the
+                last good document's.
         """
         stem, dot, ending = data_id.rpartition(".")
         top = [f"{stem}-{profile}.{ending}" if dot else f"{data_id}-{profile}"] if profile else []
         keys = [self._key(name, group) for name in (*shared, data_id, *top)]
         recipe = Recipe(model, build, check, absent)
-        watched: Watched[Any] = Watched(self._runtime, self._main(), keys, self._store, recipe)
+        watched: Watched[Any] = Watched(
+            self._runtime, self._main_session(), keys, self._store, recipe
+        )
         self._watches.append(watched)
         return watched
 
     def discover(self, service: str, *, group: str | None = None) -> Discovery:
-        """Follow the instances of a service; the same object for the same service."""
+        """Follow the instances of a service; returns the same object for the same service."""
         return self._discoveries.follow(ServiceKey(service, group or self.settings.group))
 
     def forget(self, service: str, *, group: str | None = None) -> None:
-        """Stop following a service that `discover` follows; its last snapshot stays readable."""
+        """Stop following a service; the last snapshot of its discovery stays readable."""
         self._discoveries.forget(ServiceKey(service, group or self.settings.group))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
-        """Read a document once; None: there is none.
+        """Read a document once; returns None if there is no such document.
 
         Raises:
-            NacosError: it could not be read.
+            NacosError: the document could not be read.
         """
-        work = self._main().fetch(self._key(data_id, group))
+        work = self._main_session().fetch(self._key(data_id, group))
         return await self._runtime.run(work, CALL_SECONDS)
 
     async def publish(
@@ -249,34 +255,36 @@ class Nacos:
         group: str | None = None,
         cas_md5: str | None = None,
     ) -> None:
-        """Write a document; with `cas_md5` only over the one with that MD5 (compare and set).
+        """Write a document; with `cas_md5` only over a document with that MD5 (compare and set).
 
         Raises:
             Conflict: the document has another MD5 than `cas_md5`.
-            NacosError: it could not be written.
+            NacosError: the document could not be written.
         """
         kind = kind_of(data_id)
-        work = self._main().publish(self._key(data_id, group), content, kind, cas_md5)
+        work = self._main_session().publish(self._key(data_id, group), content, kind, cas_md5)
         await self._runtime.run(work, CALL_SECONDS)
 
     async def remove(self, data_id: str, *, group: str | None = None) -> None:
         """Delete a document.
 
         Raises:
-            NacosError: it could not be deleted.
+            NacosError: the document could not be deleted.
         """
-        await self._runtime.run(self._main().remove(self._key(data_id, group)), CALL_SECONDS)
+        await self._runtime.run(
+            self._main_session().remove(self._key(data_id, group)), CALL_SECONDS
+        )
 
     def _key(self, data_id: str, group: str | None) -> DocumentKey:
         return DocumentKey(data_id, group or self.settings.group)
 
     @property
     def states(self) -> dict[str, dict[str, Any]]:
-        """What to show in a readiness answer and in metrics: a name and plain values for each part.
+        """The state of each part by its name, in plain values, for a readiness answer and metrics.
 
-        Each has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`: cached
-        instances and configuration go on working. Where several parts have one name, the group
-        (and port) of the later ones is added. What was withdrawn is not shown.
+        Every state has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`:
+        cached instances and configuration go on working. Where several parts have the same name,
+        the later names carry the group (and port) too. A withdrawn announcement is not shown.
         """
         session = self._session
         trouble = session.trouble if session else "not started"
@@ -296,7 +304,7 @@ class Nacos:
 
 
 def _named(*parts: tuple[str, str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Find a name for each state: the given one, else with what tells it apart, else a number."""
+    """Name each state: the given name, else with its distinction, else with a number as well."""
     states: dict[str, dict[str, Any]] = {}
     for name, apart, state in parts:
         numbered = (f"{name} {apart} {number}" for number in itertools.count(2))

@@ -1,6 +1,6 @@
 """Following the instances of a service: one snapshot, swapped whole, read without locks or awaits.
 
-Pushes make it quick; a question every ten seconds makes it right, whatever was lost on the way.
+Pushes make the snapshot quick; a question every ten seconds makes it right, whatever push was lost.
 """
 
 import asyncio
@@ -26,11 +26,12 @@ from nacos_client.store import Store
 log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 10
+"""Seconds between two questions about a service."""
 SLOTS = 10
-"""Questions are asked in the same tenth of the period by as many services as fall into it: gRPC
-takes a third of the CPU for fifty calls at once that it takes for fifty one by one."""
+"""The period has this many slots; services of the same slot ask at the same time, because gRPC
+takes a third of the CPU for fifty calls at once that it takes for fifty calls one by one."""
 SOON_SECONDS = 0.05
-"""Closer than this to its slot a service has just asked."""
+"""Seconds before its slot in which a service counts as having just asked."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,7 +42,7 @@ class _Subscriber:
 
 
 class Discovery:
-    """The instances of one service, as far as they are known; made by `Nacos.discover`."""
+    """The known instances of one service; made by `Nacos.discover`."""
 
     def __init__(
         self,
@@ -71,12 +72,12 @@ class Discovery:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What is known now. A plain read, from any thread."""
+        """The newest snapshot. A plain read, from any thread."""
         return self._snapshot
 
     @property
     def existed(self) -> bool:
-        """Whether the service has had instances, in this life or as the copy on disk says."""
+        """True if the service has had instances, in this process or by the copy on disk."""
         return self._existed
 
     @property
@@ -94,12 +95,12 @@ class Discovery:
         }
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Have `callback` called on this event loop: soon with the present, then on each change.
+        """Call `callback` on this event loop: soon with the present snapshot, then on each change.
 
-        A callback that raises is logged and harms nobody else.
+        When a callback raises, the error is logged and the other callbacks are called all the same.
 
         Returns:
-            the way to stop it.
+            a function that ends the subscription; calling it again does nothing.
         """
         subscriber = _Subscriber(callback, asyncio.get_running_loop())
         self._subscribers.append(subscriber)
@@ -112,7 +113,7 @@ class Discovery:
         return stop
 
     async def known(self, deadline: float = 3.0) -> Known:
-        """Wait for Nacos' word; after `deadline` seconds a copy from disk will do.
+        """Wait for an answer of Nacos; after `deadline` seconds take the copy from disk.
 
         Raises:
             Unreachable: nothing is known by then.
@@ -147,7 +148,7 @@ class Discovery:
         await self._loop.run()
 
     async def _turn(self) -> float:
-        """Take what was pushed, or ask; returns the seconds until the next question."""
+        """Take the pushed list, or ask for it; returns the seconds until the next question."""
         pushed, self._pushed = self._pushed, None
         try:
             listing = await self._ask(pushed)
@@ -176,7 +177,7 @@ class Discovery:
             if self._connection is not None or isinstance(self._snapshot, Known):
                 self._reconnected_at = self._clock()
             self._connection = connection
-            self._doubt = None  # what the old connection told twice, this one told once
+            self._doubt = None  # this connection has told the suspicious list once only
             return listing
         return pushed or await self._feed.instances(self.service)
 
@@ -189,14 +190,15 @@ class Discovery:
         if _same(before, snapshot):
             return
         if isinstance(snapshot, Known) and snapshot.source == "nacos" and not snapshot.held:
-            # Nacos answers an empty list for any name: one that never had an instance is not kept.
+            # Nacos answers an empty list for any name, so a service that never had an instance is
+            # not kept on disk.
             self._existed = self._existed or bool(snapshot.instances)
             if self._existed:
                 self._save(snapshot)
         for subscriber in list(self._subscribers):
             try:
                 subscriber.loop.call_soon_threadsafe(self._tell, subscriber, snapshot)
-            except RuntimeError:  # its loop is closed: nobody listens any more
+            except RuntimeError:  # the subscriber's loop is closed
                 self._subscribers.remove(subscriber)
 
     def _tell(self, subscriber: _Subscriber, snapshot: Snapshot) -> None:
@@ -205,7 +207,7 @@ class Discovery:
         subscriber.told = snapshot
         try:
             subscriber.call(snapshot)
-        except Exception:  # one consumer's failure must not reach the others
+        except Exception:  # one callback's error must not keep the snapshot from the others
             log.exception("a subscriber of %s raised", self.service)
 
     def _save(self, snapshot: Known) -> None:
@@ -213,7 +215,7 @@ class Discovery:
         asyncio.get_running_loop().run_in_executor(None, self._write)
 
     def _write(self) -> None:
-        """Put the newest snapshot on disk, after any that is on its way there."""
+        """Write the newest snapshot to disk, after any write that is under way."""
         with self._writing:
             snapshot = self._worth_keeping
             if snapshot is not None and snapshot is not self._kept:
@@ -234,10 +236,10 @@ class Discovery:
 
 
 def until_slot(slot: int, now: float) -> float:
-    """Return the seconds until a service asks again: at most ten, and at the same time as others.
+    """Return the seconds until a service asks again: until its slot, at most ten.
 
     Args:
-        slot: which tenth of the period is the service's.
+        slot: the number of the service's slot.
         now: monotonic time in seconds.
     """
     left = (slot * RECONCILE_SECONDS / SLOTS - now) % RECONCILE_SECONDS
@@ -245,12 +247,12 @@ def until_slot(slot: int, now: float) -> float:
 
 
 def _same(before: Snapshot, after: Snapshot) -> bool:
-    """Whether a snapshot brings no news: when Nacos vouched for it, and in which order, is none."""
+    """Return whether two snapshots say the same, in whatever order, and however old they are."""
     if isinstance(before, Unknown) or isinstance(after, Unknown):
         return before == after
     if replace(before, instances=(), observed_at=0) != replace(after, instances=(), observed_at=0):
         return False
-    if before.instances == after.instances:  # by far the most frequent answer, and cheap to see
+    if before.instances == after.instances:  # by far the most frequent answer, and cheap to compare
         return True
     one, other = (sorted(each.instances, key=lambda i: i.address) for each in (before, after))
     return one == other

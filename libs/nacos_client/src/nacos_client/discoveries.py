@@ -1,4 +1,4 @@
-"""The services that a client follows: one `Discovery` for each, whoever asks first."""
+"""The services that a client follows, each with one `Discovery`, whichever thread asks first."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from nacos_client.store import Store
 
 
 class Discoveries:
-    """The discoveries of one client, from any thread."""
+    """The discoveries of one client; its methods may be called from any thread."""
 
     def __init__(self, runtime: Runtime, feed: Callable[[], Feed], store: Store) -> None:
         self._runtime = runtime
@@ -28,7 +28,7 @@ class Discoveries:
         return (discovery for discovery, _ in list(self._followed.values()))
 
     def follow(self, service: ServiceKey) -> Discovery:
-        """Follow a service; the same object for the same service."""
+        """Return the discovery of a service; the first call starts to follow the service."""
         feed = self._feed()
         with self._lock:
             if service not in self._followed:
@@ -38,7 +38,7 @@ class Discoveries:
             return self._followed[service][0]
 
     def forget(self, service: ServiceKey) -> None:
-        """Stop following a service; nothing happens where it is not followed."""
+        """Stop following a service; nothing happens if the service is not followed."""
         with self._lock:
             if service in self._followed:
                 self._followed.pop(service)[1].cancel()
@@ -47,7 +47,7 @@ class Discoveries:
                 self._leaving = leaving | {service: end}
 
     def clear(self) -> None:
-        """Follow nothing any more; the connection ends, and the subscriptions with it."""
+        """Stop following every service; their subscriptions end with the connection."""
         with self._lock:
             for _, following in self._followed.values():
                 following.cancel()
@@ -61,7 +61,11 @@ async def _leave(feed: Feed, service: ServiceKey) -> None:
 
 
 async def _after(end: Future[None] | None, discovery: Discovery) -> None:
-    """Follow once an earlier subscription is over: its end would be that of the new one too."""
+    """Follow a service once its earlier subscription is over.
+
+    A connection has one subscription for each service: a late end of the earlier subscription
+    would end the new one.
+    """
     if end is not None:
         await asyncio.wrap_future(end)
     await discovery.follow()

@@ -1,7 +1,7 @@
-"""Bringing the text of configuration documents from Nacos, whatever is lost on the way.
+"""Keeping the text of configuration documents equal to what Nacos has, whatever notice is lost.
 
-One loop on the Nacos thread: a notice of a change is a reason to read, and every thirty seconds
-the MD5s are compared. It knows nothing of what the documents mean.
+One loop on the Nacos thread reads a document after a notice of its change, and compares the MD5s
+every thirty seconds. The loop knows nothing of what the documents mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +11,20 @@ from nacos_client.ports import Document, DocumentKey, Documents
 from nacos_client.reconcile import Reconciler
 
 RECONCILE_SECONDS = 30.0
+"""Seconds between two comparisons of the MD5s."""
 
 Found = tuple[Document | None, ...]
-"""One entry for each document asked for, in that order; None where there is no such document."""
+"""The document of each key, in the order of the keys; None where Nacos has no such document."""
 
 
 class DocumentSync:
-    """The loop, for the documents of one watch.
+    """The loop that reads the documents of one watch.
 
-    It compares every `period` seconds.
+    It calls `deliver` on the Nacos thread whenever a document changed, and compares the MD5s every
+    `period` seconds.
 
     Attributes:
-        loop: says why the documents cannot be read, if so.
+        loop: the reconciler; its `trouble` says why the documents cannot be read, if so.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From the text of configuration documents to a validated model. Pure.
+"""The way from the text of configuration documents to a validated model. Pure.
 
 Types: YAML (the default), JSON, TOML, and Java properties, by the document's type in Nacos or the
 ending of its data id. Validation is strict (no "3" for 3) and knows every key: an unknown one is
@@ -22,7 +22,7 @@ KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "propertie
 
 
 def kind_of(data_id: str, noted: str = "") -> str:
-    """Tell the type of a document: the ending of its id, else what Nacos noted, else YAML."""
+    """Return the type of a document: the ending of its id, else what Nacos noted, else YAML."""
     ending = data_id.rpartition(".")[2].lower() if "." in data_id else ""
     return KINDS.get(ending) or KINDS.get(noted.lower()) or "yaml"
 
@@ -31,7 +31,7 @@ def parse(content: str, kind: str) -> dict[str, Any]:
     """Read a document into a mapping; an empty document is an empty mapping.
 
     Raises:
-        BadDocument: not of its type, not a mapping, or too large.
+        BadDocument: the content is not of this type, is no mapping, or is too large.
     """
     if len(content) > MAX_CHARACTERS:
         raise BadDocument(f"longer than {MAX_CHARACTERS} characters")
@@ -61,7 +61,7 @@ def _yaml(content: str) -> Any:
 
 
 def _toml(content: str) -> Any:
-    import tomllib  # noqa: PLC0415  (few use it, and all would wait for it)
+    import tomllib  # noqa: PLC0415  (few documents are TOML, and every start would wait for it)
 
     return tomllib.loads(content)
 
@@ -78,7 +78,7 @@ def _properties(content: str) -> Iterable[tuple[str, str]]:
 
 
 def _nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Unfold `a.b=1` and `a[0]=x`, as Spring's binder does."""
+    """Unfold `a.b=1` and `a[0]=x` into mappings and lists, as Spring's binder does."""
     root: dict[str, Any] = {}
     for name, value in pairs:
         *path, last = name.replace("[", ".").replace("]", "").split(".")
@@ -115,7 +115,7 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
     """Read, layer and validate documents given as (data id, document), the strongest last.
 
     Raises:
-        BadDocument: what is wrong, with the key, in one line.
+        BadDocument: a document or the model is wrong; the message names the keys, in one line.
     """
     kinds: set[str] = set()
     parsed: list[dict[str, Any]] = []
@@ -128,7 +128,7 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
             raise BadDocument(f"{data_id} {error}") from error
     try:
         text = json.dumps(layered(parsed), default=str)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # for example a number of thousands of digits
         raise BadDocument(f"cannot be read as plain values: {error}") from error
     try:
         return model.model_validate_json(text, strict="properties" not in kinds, extra="forbid")
@@ -137,7 +137,7 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each key; values are not repeated, they may be secret."""
+    """Say in one line what is wrong with each key; no value is repeated: values may be secret."""
     return "; ".join(
         f"{_place(problem['loc'])}: {_reason(problem, model)}"
         for problem in error.errors(include_url=False, include_input=False)
@@ -151,7 +151,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 def _reason(problem: Any, model: type[BaseModel]) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"])
-    import difflib  # noqa: PLC0415  (needed only where something is wrong)
+    import difflib  # noqa: PLC0415  (needed only for an unknown key)
 
     known = sorted(_known_keys(model.model_json_schema()))
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
@@ -160,7 +160,7 @@ def _reason(problem: Any, model: type[BaseModel]) -> str:
 
 
 def _known_keys(schema: Any) -> set[str]:
-    """Every property name of a JSON schema, at any depth."""
+    """Return every property name of a JSON schema, at any depth."""
     if isinstance(schema, list):
         return set().union(*map(_known_keys, schema))
     if not isinstance(schema, dict):

@@ -1,7 +1,7 @@
-"""What can go wrong between a service and Nacos.
+"""The errors between a service and Nacos.
 
 NacosError
-├── Unreachable     no server answered before the deadline; the work goes on in the background
+├── Unreachable     no server answered before the deadline; the client goes on trying
 ├── Denied          a server answered, and refused the user, the password or the permission
 ├── Refused         a server answered, and refused the request itself
 ├── Conflict        compare-and-set: the document is no longer the one that was read

@@ -1,6 +1,6 @@
-"""What the rest of the package needs of a connection to Nacos.
+"""The ports through which the rest of the package uses a connection to Nacos.
 
-Two things implement these ports: the vendor's protocol (`_sdk`) and the in-memory server of
+Two classes implement these ports: the vendor's protocol (`_sdk`) and the in-memory server of
 `nacos_client.testing`. All methods run on the event loop of the Nacos thread; every call ends
 before its own deadline, with an answer or a `NacosError`.
 """
@@ -38,11 +38,11 @@ class DocumentKey:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What Nacos answers when asked for a service: enabled instances, healthy or not.
+    """An answer of Nacos about a service: its enabled instances, healthy or not.
 
     Attributes:
-        protected: so few are healthy that Nacos sends all as healthy (its protect threshold):
-            their health is unknown.
+        protected: so few instances are healthy that Nacos sends all as healthy (its protect
+            threshold): their health is unknown.
     """
 
     instances: tuple[Instance, ...]
@@ -59,27 +59,27 @@ class Document:
 
 
 class Connected(Protocol):
-    """A connection that repairs itself; whatever it carried is lost when it breaks."""
+    """A connection that repairs itself; what it carried is lost when it breaks."""
 
     @property
     def connection(self) -> str | None:
-        """Id of the present connection; None while there is none; a new one after each repair."""
+        """Id of the present connection, another after each repair; None while not connected."""
         ...
 
     @property
     def trouble(self) -> str | None:
-        """Why there is no connection, in words, or None."""
+        """The reason why there is no connection, in words, or None."""
         ...
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
-        """Have `poke` called whenever `connection` changes; returns the way to detach it."""
+        """Call `poke` whenever `connection` changes; returns a function that ends that."""
         ...
 
 
 class Naming(Connected, Protocol):
-    """Where an instance makes itself known. One session carries one instance of a service.
+    """The port for announcing an instance. One session carries one instance of a service.
 
-    An ephemeral instance lives as long as the connection; a persistent one until it is taken out.
+    An ephemeral instance lasts as long as the connection, a persistent one until it is taken out.
     """
 
     async def register(
@@ -91,29 +91,29 @@ class Naming(Connected, Protocol):
     async def deregister(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
-        """Take the instance out; nothing happens where it is not in."""
+        """Take the instance out; nothing happens if Nacos does not have it."""
         ...
 
     async def instances(self, service: ServiceKey) -> Listing:
-        """Ask the server now."""
+        """Ask the server for the instances of a service."""
         ...
 
     async def override(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
-        """Undo what somebody set for this instance by hand, which outlives a registration."""
+        """Undo what somebody set by hand for this instance, which outlives its registrations."""
         ...
 
 
 class Feed(Connected, Protocol):
-    """Where instances of a service are watched."""
+    """The port for following the instances of services."""
 
     async def instances(self, service: ServiceKey) -> Listing:
-        """Ask the server now."""
+        """Ask the server for the instances of a service."""
         ...
 
     async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
-        """Have `push` called on every change while the connection lives; answers the list now."""
+        """Call `push` on every change while the connection lasts; returns the present list."""
         ...
 
     async def unsubscribe(self, service: ServiceKey) -> None:
@@ -122,17 +122,17 @@ class Feed(Connected, Protocol):
 
 
 class Documents(Connected, Protocol):
-    """Where configuration documents are read, watched and written."""
+    """The port for reading, watching and writing configuration documents."""
 
     async def fetch(self, key: DocumentKey) -> Document | None:
-        """Read the document; None: there is none."""
+        """Read the document; returns None if there is no such document."""
         ...
 
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
-        """Have `changed` called on every change while the connection lives.
+        """Call `changed` on every change while the connection lasts.
 
         Returns:
-            True if the server's document differs from `md5` ("" for none) already now.
+            True if the server's document differs from `md5` ("" for no document) already now.
         """
         ...
 
@@ -141,12 +141,12 @@ class Documents(Connected, Protocol):
         ...
 
     async def remove(self, key: DocumentKey) -> None:
-        """Delete the document; nothing happens where there is none."""
+        """Delete the document; nothing happens if there is no such document."""
         ...
 
 
 class Session(Naming, Feed, Documents, Protocol):
-    """One connection, with all it can carry."""
+    """One connection, with all three ports."""
 
     def start(self) -> None:
         """Begin to connect, on the running event loop."""
@@ -158,4 +158,4 @@ class Session(Naming, Feed, Documents, Protocol):
 
 
 Connect = Callable[[NacosSettings, str], Session]
-"""Makes a session that is not started: settings, and a label that names it in logs."""
+"""A function that makes a session, not started, from settings and a label for the log."""

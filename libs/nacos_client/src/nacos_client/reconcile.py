@@ -1,6 +1,6 @@
 """The one loop of this package: compare what is with what should be, mend, sleep.
 
-Pushes, connects and changes of mind only ring the bell; nothing depends on one of them arriving.
+Pushes, connects and new wishes only ring the bell; nothing depends on the arrival of one of them.
 """
 
 import asyncio
@@ -13,12 +13,14 @@ from nacos_client.ports import Connected
 log = logging.getLogger(__name__)
 
 FAILED_SECONDS = 1.0
+"""Seconds from a turn that failed to the next."""
 DENIED_SECONDS = 5.0
-"""A permission given in Nacos takes some seconds to hold; asking more often only logs in anew."""
+"""Seconds from a turn that Nacos denied to the next: a permission given in Nacos takes some seconds
+to hold, and asking more often would only log in anew."""
 
 
 class Doorbell:
-    """Wakes one waiting task, now or after its patience ends. For one event loop."""
+    """Wakes one waiting task at a ring, or when its patience ends. For one event loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -39,7 +41,7 @@ class Doorbell:
 
 
 class Reconciler:
-    """The loop of one thing that is kept right.
+    """The loop that keeps one thing right: an instance, a list of instances, documents.
 
     Attributes:
         bell: wakes the loop before its time.
@@ -52,8 +54,8 @@ class Reconciler:
         """Prepare the loop.
 
         Args:
-            name: of the thing, for the log.
-            connected: rings the bell when its connection changes.
+            name: the name of the thing, for the log.
+            connected: the connection; a change of it rings the bell.
             turn: compares and mends once; returns the seconds until it wants to look again.
         """
         self.bell = Doorbell()
@@ -65,14 +67,14 @@ class Reconciler:
 
     @property
     def trouble(self) -> NacosError | None:
-        """Why Nacos could not be asked at the last turn, or None."""
+        """The error that kept Nacos from being asked at the last turn, or None."""
         if self._connected.connection is None:
             return Unreachable(self._connected.trouble or "not connected")
         return self._failure
 
     @property
     def denied(self) -> bool:
-        """True if Nacos answers, and refuses this user what was asked."""
+        """True if Nacos answers, and denies this user the permission."""
         return isinstance(self.trouble, Denied)
 
     async def run(self) -> None:
@@ -93,7 +95,7 @@ class Reconciler:
                 log.warning("%s: %s", self._name, error)
             self._failure = error
             return DENIED_SECONDS if isinstance(error, Denied) else FAILED_SECONDS
-        except Exception:  # a mistake in one turn must not end the watch for ever
+        except Exception:  # a mistake in one turn must not end the loop for ever
             log.exception("a turn failed; the next follows in %g s", FAILED_SECONDS)
             return FAILED_SECONDS
         self._failure = None

@@ -1,6 +1,6 @@
-"""A thread with an event loop of its own: everything that talks to Nacos runs there.
+"""The Nacos thread: it has an event loop of its own, and everything that talks to Nacos runs there.
 
-A model that blocks the application's loop starves nobody here: heartbeats are answered, audits go
+A model that blocks the application's loop stops nothing here: heartbeats are answered, audits go
 on. Results cross over as futures, notices by `call_soon_threadsafe`.
 """
 
@@ -58,8 +58,8 @@ class Runtime:
         """Run a coroutine on the thread's loop.
 
         Raises:
-            NacosError: not started, or started by the parent of this forked process, whose
-                connections must not be used here.
+            NacosError: the thread is not started, or belongs to the parent of this forked process,
+                whose connections must not be used here.
         """
         if self._loop is None or not self.running:
             work.close()
@@ -72,7 +72,7 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def run(self, work: Coroutine[Any, Any, T], deadline: float) -> T:
-        """Run a coroutine there and await its result here, at most `deadline` seconds."""
+        """Run a coroutine on the thread's loop and await its result, at most `deadline` seconds."""
         try:
             future = self.submit(within(work, deadline))
         except NacosError:
@@ -81,12 +81,12 @@ class Runtime:
         return await asyncio.wrap_future(future)
 
     def post(self, call: Callable[[], None]) -> None:
-        """Call a function on the thread's loop, soon; nothing happens when it is stopped."""
+        """Call a function on the thread's loop, soon; nothing happens if the thread is stopped."""
         if self._loop is not None and self.running and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
     def stop(self) -> None:
-        """Cancel what still runs there, let files be written, and end the thread: five seconds."""
+        """Cancel what still runs on the thread, let files be written, and end it; at most 5 s."""
         if not self.running or self._loop is None or self._thread is None:
             return
         loop, thread = self._loop, self._thread
@@ -109,7 +109,7 @@ async def within(work: Coroutine[Any, Any, T], deadline: float) -> T:
     """Await `work` for at most `deadline` seconds.
 
     Raises:
-        Unreachable: it took longer.
+        Unreachable: the work took longer.
     """
     try:
         async with asyncio.timeout(deadline):

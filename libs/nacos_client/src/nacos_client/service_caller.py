@@ -1,7 +1,7 @@
-"""A call by service name: which instance gets each attempt, and whether another attempt follows.
+"""The decisions of a call by service name: the instance of each attempt, and whether to retry.
 
-No I/O: the transports send, this module decides, with the rules of `failover`. One lock for each
-service makes it safe for callers in many threads; nothing waits while holding the lock.
+There is no I/O here: the transports send, and this module decides by the rules of `failover`. One
+lock for each service makes it safe for callers in many threads; nothing waits while holding it.
 """
 
 import random
@@ -34,9 +34,9 @@ class CallPolicy:
     """Limits of a call.
 
     Attributes:
-        timeout: seconds for the whole call, all attempts and pauses together, to the answer's head.
+        timeout: seconds for the whole call, with all attempts and pauses, to the response's head.
         per_try: seconds for one attempt.
-        retry: how many attempts and which pauses.
+        retry: the number of attempts and the pauses between them.
     """
 
     timeout: float = 15.0
@@ -45,7 +45,7 @@ class CallPolicy:
 
 
 class ServiceCaller:
-    """The instances of one service, with what calls of the service have learnt about them."""
+    """The instances of one service, with what its calls have learnt about them."""
 
     def __init__(self, service: str, cluster: str) -> None:
         self.service = service
@@ -78,7 +78,7 @@ class ServiceCaller:
         """Choose the instance for the next attempt.
 
         Raises:
-            httpx.ConnectError: there is no instance, or none is left to try.
+            httpx.ConnectError: there is no instance, or no instance is left to try.
         """
         with self._lock:
             self._adopt(snapshot)
@@ -109,7 +109,6 @@ class Call:
 
     Attributes:
         address: instance of the present attempt.
-        attempts: how many were made.
     """
 
     def __init__(
@@ -133,14 +132,14 @@ class Call:
 
     @property
     def attempts(self) -> int:
-        """Return how many attempts were made."""
+        """The number of attempts that were made."""
         return self._state.charged_attempts
 
     def attempt(self) -> tuple[httpx.Request, float]:
-        """Choose an instance; returns the request for it, and the seconds it may take.
+        """Choose an instance; returns the request for it, and the seconds for this attempt.
 
         Raises:
-            httpx.ConnectError: there is no instance (left) to ask.
+            httpx.ConnectError: there is no instance, or no instance is left to try.
         """
         member = self._service.pick(self._state, self._snapshot())
         instance = member.instance
@@ -168,7 +167,7 @@ class Call:
         return sent, seconds
 
     def answered(self, response: httpx.Response) -> float | None:
-        """Judge a response: None if it is the one to return, else the pause before a retry."""
+        """Judge a response; returns the pause before a retry, or None to return this response."""
         response.extensions["nacos_instance"] = self.address.encode()
         response.extensions["nacos_attempts"] = self.attempts
         judgement = judge(response, time.time())
@@ -178,7 +177,7 @@ class Call:
         return self._pause(judgement)
 
     def failed(self, error: Exception) -> float | None:
-        """Judge a failure: None if it is the one to raise, else the pause before a retry."""
+        """Judge a failure; returns the pause before a retry, or None to raise this failure."""
         outcome = outcome_of(error)
         if outcome is Outcome.ABANDONED:
             self._service.end(self._state, outcome)

@@ -1,4 +1,4 @@
-"""Where Nacos is, who we are to it, and how this process appears in it."""
+"""The settings of a client: its servers, its credentials, and how its instances appear."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -28,7 +28,7 @@ def _servers(value: str) -> tuple[tuple[str, int], ...]:
 
 
 def _is_name(host: str) -> bool:
-    """Whether a resolver would look the name up at all: no part of it is empty or too long."""
+    """Return whether a resolver would look the name up: no part of it is empty or too long."""
     try:
         return bool(host.encode("idna"))
     except UnicodeError:
@@ -59,8 +59,8 @@ class NacosSettings(BaseModel):
     Attributes:
         server_addr: `host:port` of each server, comma-separated; the gRPC port is 1000 above.
         namespace: id (not name) of the namespace.
-        group: group of services and documents that name none.
-        cluster: Nacos cluster of this instance, and the one its calls prefer.
+        group: group of the services and documents for which no group is named.
+        cluster: Nacos cluster of this instance, which its own calls prefer.
         username: user of Nacos' own authentication, with `password`.
         access_key: key of the access-key authentication of hosted Nacos, with `secret_key`.
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
@@ -69,7 +69,7 @@ class NacosSettings(BaseModel):
         advertise_ip: IPv4 literal, or the name of a network interface; default: the address this
             host uses to reach Nacos.
         service_weight: share of traffic relative to the other instances (1.0 is normal).
-        cache_dir: where last-known-good lists and documents are kept; default: a private
+        cache_dir: directory of the last-known-good lists and documents; default: a private
             directory under the system's temporary one.
     """
 

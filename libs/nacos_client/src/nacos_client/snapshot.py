@@ -1,4 +1,4 @@
-"""What is known of a service's instances, and when a new answer is to be believed.
+"""The known instances of a service, and the rules by which a new answer of Nacos is believed.
 
 Pure: lists, times and facts come in, a snapshot comes out.
 """
@@ -12,17 +12,18 @@ from failover import Instance
 from nacos_client.ports import Listing
 
 STALE_SECONDS = 35.0
-"""Three missed reconciles and some: from then on Nacos no longer vouches for a snapshot."""
+"""Seconds, three missed questions and some, after which Nacos no longer vouches for a snapshot."""
 HOLD_SECONDS = 5.0
-"""How long an instance that vanished in a crowd is kept, to be confirmed by asking again."""
+"""Seconds for which instances that vanished together are kept, while Nacos is asked again."""
 REJOIN_SECONDS = 35.0
-"""How long after a reconnect a shrunken list may only mean that providers are not back yet: Nacos
-forgets ephemeral instances when it restarts, and SDK clients register again up to 30 s later."""
+"""Seconds after a reconnect in which a shrunken list may only mean that providers are not back yet:
+Nacos forgets ephemeral instances when it restarts, and SDK clients register again up to 30 s later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nacos has not answered yet and there is nothing from earlier; not the same as no instance."""
+    """Nothing is known yet, from Nacos or from disk; this is not the same as no instance."""
 
     reason: str
 
@@ -32,13 +33,13 @@ class Known:
     """The instances of a service. Immutable: a change is a new snapshot.
 
     Attributes:
-        instances: enabled ones, healthy or not.
-        source: where they come from: an answer of Nacos, or the disk from an earlier life.
-        observed_at: monotonic time in seconds at which Nacos last vouched for them.
-        stale: Nacos does not vouch for them at present.
-        held: how many of them Nacos no longer lists, kept until that is confirmed.
-        protected: so few are healthy that Nacos wants calls spread over all of them, lest the last
-            ones drown (its protect threshold): `healthy` is true of each, and proves nothing.
+        instances: the enabled instances, healthy or not.
+        source: an answer of Nacos, or the disk, where an earlier process left them.
+        observed_at: monotonic time in seconds at which Nacos last vouched for this list.
+        stale: True if Nacos does not vouch for this list at present.
+        held: the number of instances that Nacos no longer lists, kept until that is confirmed.
+        protected: True if so few are healthy that Nacos wants calls spread over all, lest the last
+            healthy ones drown (its protect threshold): each is `healthy`, which proves nothing.
     """
 
     instances: tuple[Instance, ...]
@@ -59,14 +60,14 @@ Snapshot = Unknown | Known
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A list that is not believed yet: since when, and until when it must be repeated."""
+    """The time, monotonic seconds, in which a suspicious list is not believed yet."""
 
     since: float
     until: float
 
 
 def suspicious(known: tuple[Instance, ...], listed: tuple[Instance, ...]) -> bool:
-    """True if a list is empty, or less than half as long as what was known."""
+    """Return whether a list is empty, or less than half as long as the known one."""
     return bool(known) and (not listed or len(listed) * 2 < len(known))
 
 
@@ -75,13 +76,14 @@ def judge(
 ) -> tuple[Known, Doubt | None]:
     """Decide what is known after an answer of Nacos.
 
-    A list that lost most of what was known is not believed at once: what it lists is taken, what
-    it misses is kept, and the doubt says until when. An answer after that is believed.
+    A list that lost most of the known instances is not believed at once: the instances that it
+    lists are taken, those that it misses are kept, and the doubt says until when. A list that
+    comes after that time is believed.
 
     Args:
-        current: what was known before.
+        current: the snapshot before the answer.
         listing: the answer.
-        doubt: what the previous call returned.
+        doubt: the doubt that the previous call returned.
         now: monotonic time of the answer.
         reconnected_at: monotonic time at which Nacos was last found again; -inf for never.
     """
@@ -101,14 +103,14 @@ def judge(
 
 
 def _callable(instances: tuple[Instance, ...], protected: bool) -> tuple[Instance, ...]:  # noqa: FBT001
-    """Put no instance behind another for its health while Nacos' protection holds."""
+    """Return the instances, all of them as healthy while Nacos' protection holds."""
     if not protected:
         return instances
     return tuple(i if i.healthy else replace(i, healthy=True) for i in instances)
 
 
 def aged(current: Snapshot, now: float) -> Snapshot:
-    """Return the snapshot as it is while Nacos is silent: stale after 35 seconds."""
+    """Return the snapshot, marked as stale once Nacos has been silent for 35 seconds."""
     if isinstance(current, Unknown) or current.stale or now - current.observed_at < STALE_SECONDS:
         return current
     return replace(current, stale=True)

@@ -19,7 +19,7 @@ MAX_BYTES = 16 * 1024 * 1024
 class Store:
     """Files of one namespace of one Nacos, shared by the processes of one user on this host.
 
-    Nothing here raises: without a disk the process works on, and `trouble` says what is missing.
+    No method raises: without a disk the process works on, and `trouble` says what is wrong.
 
     Attributes:
         trouble: why the last write failed, or None.
@@ -59,7 +59,7 @@ class Store:
             self.trouble = None
 
     def load(self, kind: str, key: str) -> tuple[Any, float] | None:
-        """Return what is stored under the key and its age in seconds; None: nothing usable."""
+        """Return the stored value and its age in seconds; None if there is nothing usable."""
         path = self._path(kind, key)
         try:
             if path.stat().st_size > MAX_BYTES or path.stat().st_uid != os.getuid():
@@ -81,7 +81,10 @@ class Store:
 
 
 def _private_tmp() -> Path:
-    """Choose a directory below the system's temporary one; on a read-only root, one that fails."""
+    """Return a directory below the system's temporary one.
+
+    On a read-only root there is none; a path is returned at which every write fails.
+    """
     import tempfile  # noqa: PLC0415  (as above)
 
     try:

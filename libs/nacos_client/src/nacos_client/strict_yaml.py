@@ -1,4 +1,4 @@
-"""YAML's plain types only, with keys that are text, each once, and without alias bombs."""
+"""Strict YAML: plain types, keys that are text and not repeated, and no alias bombs."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import yaml
 from nacos_client.errors import BadDocument
 
 MAX_GROWTH = 1_000_000
-"""Characters that aliases may add: where they multiply, a few lines fill the memory."""
+"""Characters that aliases may add to a document; aliases of aliases would fill the memory."""
 MERGE = "tag:yaml.org,2002:merge"
 KEYS = {MERGE, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null"))}
-"""Types of keys that other kinds of documents can spell."""
+"""The tags of keys that JSON, TOML and properties can spell too."""
 
 
 def load(content: str) -> Any:
     """Read a YAML document.
 
     Raises:
-        ValueError: it is not YAML.
+        ValueError: the content is not YAML.
         BadDocument: a key is repeated or no plain text, a value is not what its tag says, or
             aliases multiply.
     """
@@ -28,7 +28,7 @@ def load(content: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Raises what PyYAML raises, and `BadDocument`; nothing else."""
+    """A safe loader that raises PyYAML's errors and `BadDocument`, and no others."""
 
     def __init__(self, content: str) -> None:
         super().__init__(content)
@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
         if not is_alias:
             length = node.end_mark.index - node.start_mark.index
             self.lengths[id(node)] = length + self.grown - before
-        elif id(node) not in self.lengths:  # it is not composed yet: the alias is in it
+        elif id(node) not in self.lengths:  # the node is not composed yet: the alias stands in it
             raise BadDocument(f"line {_line(node)}: an alias to what it stands in")
         else:
             self.grown += self.lengths[id(node)]

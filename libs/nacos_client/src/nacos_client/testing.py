@@ -1,6 +1,6 @@
 """An in-memory Nacos for tests: `FakeNacos().client()` is a `Nacos` that needs no server.
 
-It passes the contract suite that the real server passes, and can do on command what the real one
+It passes the contract suite that the real server passes. A test can make it do what a real server
 does on bad days: stop, forget registrations, lose notices.
 """
 
@@ -25,12 +25,12 @@ from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
 from nacos_client.settings import NacosSettings
 
 Place = tuple[str, Any]
-"""A namespace, and a key in it."""
+"""A namespace, and the key of a service or document in it."""
 
 
 @dataclass(slots=True)
 class Carried:
-    """What one live connection carries; gone with it."""
+    """The registrations, subscriptions and listeners of one connection; they end with it."""
 
     registered: dict[Place, Instance] = field(default_factory=dict)
     subscribed: dict[Place, Callable[[], None]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Carried:
 
 
 class FakeNacos:
-    """The server. Its methods may be called from any thread."""
+    """A Nacos server in memory. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -54,7 +54,7 @@ class FakeNacos:
         weakref.finalize(self, shutil.rmtree, self._cache_dir, ignore_errors=True)
 
     def client(self, settings: NacosSettings | None = None) -> Nacos:
-        """Make a `Nacos` whose server this is; clients of one fake share a disk cache."""
+        """Make a client of this server; the clients of one fake share a disk cache."""
         given = settings or NacosSettings()
         cache = given.cache_dir or self._cache_dir
         return Nacos(given.model_copy(update={"cache_dir": cache}), connect=self.connect)
@@ -71,7 +71,7 @@ class FakeNacos:
         self._tell_sessions()
 
     def start(self) -> None:
-        """Come back."""
+        """Come back after `stop`; sessions connect again."""
         with self._lock:
             self._running = True
         self._tell_sessions()
@@ -140,7 +140,7 @@ class FakeNacos:
         group: str = "DEFAULT_GROUP",
         namespace: str = "public",
     ) -> None:
-        """Set a service's protect threshold: the share of healthy instances that is too small."""
+        """Set a protect threshold: at this share of healthy instances all count as healthy."""
         place = (namespace, ServiceKey(service, group))
         with self._lock:
             self._thresholds[place] = threshold
@@ -175,7 +175,7 @@ class FakeNacos:
     # The rest is for sessions.
 
     def open(self, session: "FakeSession") -> str | None:
-        """Give a session a connection; None while the server is down."""
+        """Open a connection for a session and return its id; None while the server is down."""
         with self._lock:
             self._sessions.add(session)
             if not self._running:
@@ -193,10 +193,10 @@ class FakeNacos:
             self.push(place)
 
     def carried(self, connection: str | None) -> Carried:
-        """Find what a live connection carries.
+        """Return what a connection carries.
 
         Raises:
-            Unreachable: it is not alive.
+            Unreachable: there is no such connection (any more).
         """
         with self._lock:
             if connection not in self._carried:
@@ -209,7 +209,7 @@ class FakeNacos:
             self._static.setdefault(place, {})[instance.address] = instance
 
     def drop(self, place: Place, address: str) -> None:
-        """Take such an instance out."""
+        """Take out an instance that no connection carries."""
         with self._lock:
             self._static.get(place, {}).pop(address, None)
 
@@ -219,7 +219,7 @@ class FakeNacos:
             return self._documents.get(place)
 
     def write(self, place: Place, document: Document | None) -> None:
-        """Write or delete a document and tell who listens."""
+        """Write or delete a document and call its listeners."""
         with self._lock:
             if document is None:
                 self._documents.pop(place, None)
@@ -234,7 +234,7 @@ class FakeNacos:
             call()
 
     def listing(self, place: Place) -> Listing:
-        """Answer what callers are told: enabled instances, all as healthy if too few are."""
+        """Return the list for callers: enabled instances, all as healthy if too few are."""
         with self._lock:
             enabled = tuple(i for i in self._all(place) if i.enabled)
             healthy = sum(i.healthy for i in enabled)
@@ -243,14 +243,14 @@ class FakeNacos:
             return Listing(enabled)
 
     def push(self, place: Place) -> None:
-        """Tell who subscribed."""
+        """Call the subscribers of a service."""
         with self._lock:
             calls = [c.subscribed[place] for c in self._carried.values() if place in c.subscribed]
         for call in calls:
             call()
 
     def lift(self, place: Place, address: str) -> None:
-        """Undo what was changed by hand."""
+        """Undo what was changed by hand at an instance."""
         with self._lock:
             self._overrides.pop((place, address), None)
 
@@ -272,7 +272,7 @@ class FakeNacos:
 
 
 class FakeSession:
-    """Implements `nacos_client.ports.Session`; made by `FakeNacos.connect`."""
+    """A session with the server in memory; made by `FakeNacos.connect`."""
 
     def __init__(self, server: FakeNacos, namespace: str, label: str) -> None:
         self.label = label
@@ -294,7 +294,7 @@ class FakeSession:
         self.connection = None
 
     def reconnect(self) -> None:
-        """Notice, on the session's own loop, that the server went or came."""
+        """Connect again on the session's own loop, for the server has stopped or started."""
         self._soon(self._connect)
 
     def _connect(self) -> None:
@@ -308,7 +308,7 @@ class FakeSession:
             self._loop.call_soon_threadsafe(call)
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
-        """Have `poke` called whenever `connection` changes."""
+        """Call `poke` whenever `connection` changes."""
         self._pokes.append(poke)
         return lambda: self._pokes.remove(poke)
 
@@ -351,12 +351,12 @@ class FakeSession:
         self._server.lift(self._place(service), instance.address)
 
     async def instances(self, service: ServiceKey) -> Listing:
-        """Ask the server now."""
+        """Ask the server for the instances of a service."""
         self._server.carried(self.connection)
         return self._server.listing(self._place(service))
 
     async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
-        """Have `push` called on every change while the connection lives."""
+        """Call `push` on every change while the connection lasts."""
         place = self._place(service)
 
         def tell() -> None:
@@ -376,7 +376,7 @@ class FakeSession:
         return self._server.document(self._place(key))
 
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
-        """Have `changed` called on every change while the connection lives."""
+        """Call `changed` on every change while the connection lasts."""
         place = self._place(key)
         self._server.carried(self.connection).listening.setdefault(place, {})[changed] = partial(
             self._soon, changed

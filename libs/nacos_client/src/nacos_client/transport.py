@@ -20,7 +20,7 @@ from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Unknown
 
 DISCOVERY_SECONDS = 3.0
-"""How long the first call of a service waits for Nacos' word on its instances."""
+"""Seconds for which the first call of a service waits for Nacos to name the instances."""
 
 
 class _Directory:
@@ -33,7 +33,7 @@ class _Directory:
         self._callers: dict[str, ServiceCaller] = {}
 
     def find(self, service: str) -> tuple[Discovery, ServiceCaller, bool]:
-        """Return a service's discovery and caller; True if the service is looked up first now."""
+        """Return a service's discovery and caller, and whether this is its first call."""
         discovery = self.nacos.discover(service, group=self._group)
         first = service not in self._callers
         made = ServiceCaller(service, self.nacos.settings.cluster) if first else None
@@ -42,10 +42,10 @@ class _Directory:
 
 
 class AsyncNacosTransport(httpx.AsyncBaseTransport):
-    """For `httpx.AsyncClient`.
+    """The transport that calls services by name for an `httpx.AsyncClient`.
 
-    A `Nacos` that is given stays the caller's; one made here from settings ends with the client.
-    Answers carry `extensions["nacos_instance"]` and `["nacos_attempts"]`. A request may run twice
+    A `Nacos` that is given stays the caller's; settings make a `Nacos` that ends with the client.
+    Responses carry `extensions["nacos_instance"]` and `["nacos_attempts"]`. A request may run twice
     if its method allows it, if its service declares it in the metadata `gateway.idempotent`, or if
     the caller says `extensions={"idempotent": True}`.
     """
@@ -63,10 +63,10 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
         self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request to an instance, and to another one where that is right.
+        """Send the request to an instance, and to others as the call's policy allows.
 
         Raises:
-            httpx.ConnectError: Nacos knows no instance, or none is left to try.
+            httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
         discovery, caller, first = self._directory.find(request.url.host)
@@ -96,16 +96,16 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(pause)
 
     async def aclose(self) -> None:
-        """Close the connections, and the `Nacos` if it was made here."""
+        """Close the connections, and the `Nacos` if settings made it."""
         await self._inner.aclose()
         if self._directory.owned:
             await self._directory.nacos.close()
 
 
 class NacosTransport(httpx.BaseTransport):
-    """For `httpx.Client`, and for many threads; all else as in `AsyncNacosTransport`.
+    """The same for an `httpx.Client`, also of many threads; see `AsyncNacosTransport`.
 
-    The deadline of an attempt is that of its longest silence: synchronous httpx has no other.
+    The deadline of an attempt limits its longest silence, as synchronous httpx has no other limit.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class NacosTransport(httpx.BaseTransport):
         self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request to an instance, and to another one where that is right.
+        """Send the request to an instance, and to others as the call's policy allows.
 
         Raises:
-            httpx.ConnectError: Nacos knows no instance, or none is left to try.
+            httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
         discovery, caller, first = self._directory.find(request.url.host)
@@ -153,14 +153,14 @@ class NacosTransport(httpx.BaseTransport):
             threading.Event().wait(pause)
 
     def close(self) -> None:
-        """Close the connections, and the `Nacos` if it was made here."""
+        """Close the connections, and the `Nacos` if settings made it."""
         self._inner.close()
         if self._directory.owned:
             self._directory.nacos.stop()
 
 
 def _told(error: Exception, request: httpx.Request) -> httpx.TransportError:
-    """Return the last failure as httpx's own, with the request that the caller made."""
+    """Return the last failure as an error of httpx, with the request that the caller made."""
     if isinstance(error, httpx.TransportError):
         error.request = request
         return error

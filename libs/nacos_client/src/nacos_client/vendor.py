@@ -21,7 +21,7 @@ class Vendor:
         # gRPC's own fork handlers can crash or hang the child of a process with live connections;
         # ours refuses politely (`_sdk.rpc.refuse_forked_grpc`).
         os.putenv("GRPC_ENABLE_FORK_SUPPORT", "0")
-        # What goes wrong is told by the state and by our log; gRPC's own lines fit no log's form.
+        # Every failure is in the state and in our log; gRPC would print lines in a form of its own.
         os.putenv("GRPC_VERBOSITY", "NONE")
         from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
         from nacos_client._sdk.session import SdkSession  # noqa: PLC0415

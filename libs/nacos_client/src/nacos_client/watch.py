@@ -1,7 +1,8 @@
-"""A configuration document as a live value: checked before it counts, kept when the next is bad.
+"""The value of a configuration document: checked before it is in force, kept if the next is bad.
 
 The Nacos thread brings text; a task on the application's loop parses, validates, builds, checks
-and then swaps one reference. What fails on the way leaves everything as it was, and says why.
+and then swaps one reference. A document that fails on the way changes nothing but the state, which
+says why.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ Absent = Literal["default", "last_good"]
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A document that was kept out: its version, why, and when (Unix time, seconds)."""
+    """A document that was kept out: its version, the reason, and the Unix time in seconds."""
 
     version: str
     reason: str
@@ -42,13 +43,13 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """Which configuration is in force.
+    """The configuration in force.
 
     Attributes:
         version: MD5 of the document (of all layers together, if several); "" for the defaults.
-        source: the model's defaults, Nacos, or a last good document: one that Nacos no longer
-            has, or that an earlier process left on disk while Nacos cannot be asked.
-        applied_at: Unix time in seconds since when it is in force; 0 before the start.
+        source: the model's defaults, Nacos, or a last good document: a document that Nacos no
+            longer has, or that an earlier process left on disk while Nacos cannot be asked.
+        applied_at: Unix time in seconds at which this version came into force; 0 before the start.
         rejection: the newest document, if it was kept out.
     """
 
@@ -60,13 +61,13 @@ class WatchState:
 
 @dataclass(frozen=True, slots=True)
 class Recipe(Generic[T]):
-    """How a value comes from documents.
+    """The way from documents to a value.
 
     Attributes:
         model: the pydantic model of the (layered) document.
         build: makes the value from the model; plain functions run in a worker thread.
         check: raises if the built value must not be used.
-        absent: what is in force when there is no document: the defaults, or the last good one.
+        absent: the value while there is no document: the defaults, or the last good document's.
     """
 
     model: type[BaseModel]
@@ -76,7 +77,7 @@ class Recipe(Generic[T]):
 
 
 def version_of(found: Found) -> str:
-    """Name a set of documents: the MD5 if it is one, an MD5 over all if several, "" if none."""
+    """Return the version of documents: the MD5 of one, an MD5 over several, "" for none."""
     if len(found) == 1 or not any(found):
         return next((document.md5 for document in found if document), "")
     spelled = ",".join(document.md5 if document else "" for document in found)
@@ -84,7 +85,7 @@ def version_of(found: Found) -> str:
 
 
 class Watched(Generic[T]):
-    """A live value, made by `Nacos.watch`; `await start()` before the first read."""
+    """The value of a watched document, made by `Nacos.watch`; `await start()` before reading it."""
 
     def __init__(
         self,
@@ -111,10 +112,10 @@ class Watched(Generic[T]):
 
     @property
     def value(self) -> T:
-        """What is in force. A plain read.
+        """The value in force. A plain read.
 
         Raises:
-            NacosError: not started.
+            NacosError: `start` has not put a value in force yet.
         """
         if not self._state.applied_at:
             raise NacosError(f"{self._name} is not started: await start() first")
@@ -122,7 +123,7 @@ class Watched(Generic[T]):
 
     @property
     def state(self) -> WatchState:
-        """Which version is in force, from where, and why the newest one is not, if so."""
+        """The version in force, its source, and why the newest version was kept out, if so."""
         return self._state
 
     @property
@@ -139,7 +140,7 @@ class Watched(Generic[T]):
 
     @property
     def trouble(self) -> str | None:
-        """Why Nacos could not be asked at the last attempt, or None."""
+        """The reason why Nacos could not be asked at the last attempt, or None."""
         trouble = self._sync.loop.trouble
         return str(trouble) if trouble else None
 
@@ -148,12 +149,12 @@ class Watched(Generic[T]):
         return ", ".join(key.data_id for key in self.keys)
 
     def subscribe(self, callback: Callable[[T], object]) -> Callable[[], None]:
-        """Have `callback` called on the application's loop with every new value, once in force.
+        """Call `callback` on the application's loop with every new value, once it is in force.
 
-        A callback that raises is logged and harms nobody else.
+        When a callback raises, the error is logged and the other callbacks are called all the same.
 
         Returns:
-            the way to stop it.
+            a function that ends the subscription; calling it again does nothing.
         """
         self._subscribers.append(callback)
 
@@ -166,12 +167,12 @@ class Watched(Generic[T]):
     async def start(self, wait: float = 3.0) -> None:
         """Put the first value in force, and follow the document from then on.
 
-        Nacos is given `wait` seconds to answer; then, or if its document is bad, the last good
-        one on disk counts, else the defaults. Nacos' answer is still applied when it comes.
+        Nacos is given `wait` seconds to answer. Then, or if its document is bad, the last good
+        document on disk counts, else the defaults. A later answer of Nacos is still applied.
 
         Raises:
-            BadDocument: nothing acceptable anywhere, and the model has no defaults; it may be
-                called again.
+            BadDocument: there is no acceptable document, and the model has no defaults; `start`
+                may be called again.
         """
         async with self._starting:
             if self._applying is not None:
@@ -198,10 +199,10 @@ class Watched(Generic[T]):
                 await self._applying
 
     def _deliver(self, found: Found) -> None:
-        """Take what the Nacos thread found to the application's loop: the newest only."""
+        """Hand the documents to the application's loop, where only the newest are applied."""
         self._newest = found
         if self._loop is not None:
-            with suppress(RuntimeError):  # that loop is closed: nobody wants it any more
+            with suppress(RuntimeError):  # the application's loop is closed
                 self._loop.call_soon_threadsafe(self._news.set)
 
     async def _apply_for_ever(self) -> None:
@@ -240,7 +241,7 @@ class Watched(Generic[T]):
         """Parse, validate, build and check.
 
         Raises:
-            BadDocument: any of these failed.
+            BadDocument: one of these steps failed.
         """
         documents = zip(self.keys, found, strict=True)
         build, check = self._recipe.build, self._recipe.check
@@ -256,7 +257,7 @@ class Watched(Generic[T]):
                 check(value)
         except BadDocument:
             raise
-        except Exception as error:  # model, build and check are the consumer's: all is a refusal
+        except Exception as error:  # the consumer's code: whatever it raises keeps the document out
             reason = f"{type(error).__name__}: {error}"
             raise BadDocument(f"cannot be put in force: {reason}") from error
         return value
@@ -269,7 +270,7 @@ class Watched(Generic[T]):
         for callback in list(self._subscribers):
             try:
                 callback(value)
-            except Exception:  # one consumer's failure must not reach the others
+            except Exception:  # one callback's error must not keep the value from the others
                 log.exception("a subscriber of %s raised", self._name)
 
     async def _fall_back(self) -> None:

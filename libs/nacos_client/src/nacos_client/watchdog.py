@@ -1,4 +1,4 @@
-"""Noticing that the application's event loop stands still."""
+"""A watchdog that notices when the application's event loop stands still."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,12 +9,12 @@ TICK_SECONDS = 0.25
 class Watchdog:
     """Pings the application's loop from the Nacos thread.
 
-    Time is counted in ticks that this thread was awake to count: a process that was stopped as a
-    whole was not blocked, and wakes up innocent.
+    Silence is counted in ticks of the Nacos thread, not by the clock: when the whole process was
+    stopped, the loop does not count as blocked afterwards.
 
     Attributes:
         limit: seconds without an answer after which the loop counts as blocked.
-        blocked: True from then on until it answers again.
+        blocked: True from then on until the loop answers again.
     """
 
     def __init__(self, limit: float) -> None:
@@ -24,7 +24,7 @@ class Watchdog:
         self._answered = True
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say which loop to watch."""
+        """Set the event loop to watch."""
         self._loop = loop
 
     def _answer(self) -> None:
@@ -35,7 +35,7 @@ class Watchdog:
             self._answered = False
             try:
                 self._loop.call_soon_threadsafe(self._answer)
-            except RuntimeError:  # the loop is closed: it will never answer
+            except RuntimeError:  # the loop is closed, and will never answer
                 return
 
     async def run(self, changed: Callable[[], None]) -> None:

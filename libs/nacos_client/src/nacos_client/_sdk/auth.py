@@ -1,4 +1,4 @@
-"""Who we are: an access token for a password, or a signature for each request.
+"""The client's credentials: an access token for a password, or a signature for each request.
 
 Credentials travel in bodies and headers, never in a URL, and are never logged.
 """
@@ -19,20 +19,21 @@ from nacos_client.settings import NacosSettings
 log = logging.getLogger(__name__)
 
 LOGIN_PATHS = ("/v3/auth/user/login", "/v1/auth/users/login")
-"""Since 3.0, and before; servers of 3.x answer both."""
+"""The login's path since Nacos 3.0, and before; servers of 3.x answer both."""
 LOGIN_DENIED = (*http.DENIED, 500)
-"""Nacos 3.1 answers an unknown user with 403, and a wrong password with 500."""
+"""HTTP statuses of a denied login: Nacos 3.1 answers an unknown user with 403, and a wrong password
+with 500."""
 RENEW_AT = 0.8
-"""Part of a token's life after which a new one is fetched."""
+"""Share of a token's life after which a new token is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
-"""Pause before the next login after one that failed, doubling up to the second."""
+"""Seconds from a failed login to the next: the first pause, which doubles up to the longest."""
 
 
 class Credentials:
-    """Headers that make a request ours; one login serves every connection of a client.
+    """The headers that authenticate requests; one login serves every connection of a client.
 
     Attributes:
-        trouble: why there is no token, or None.
+        trouble: the error that kept the last login from a token, or None.
     """
 
     def __init__(self, settings: NacosSettings) -> None:
@@ -51,7 +52,7 @@ class Credentials:
 
         Args:
             naming: `group@@service` of a naming request.
-            config: `namespace+group` of a configuration request; "" if it names neither.
+            config: `namespace+group` of a configuration request, or "" if the request has neither.
 
         Raises:
             Denied: the user or the password is wrong.
@@ -72,7 +73,7 @@ class Credentials:
         return headers
 
     def refused(self, headers: Mapping[str, str]) -> None:
-        """Take note that the server refused these headers: their token is not used again."""
+        """Stop using the token of headers that the server refused."""
         if headers.get("accessToken") == self._token:
             self._token = ""
 
@@ -130,7 +131,7 @@ class Credentials:
 def sign(
     access_key: str, secret_key: str, *, naming: str | None, config: str | None, millis: int
 ) -> dict[str, str]:
-    """Sign a request as hosted Nacos expects it: HMAC-SHA1 over its time and its resource."""
+    """Sign a request as hosted Nacos expects: HMAC-SHA1 over its time and its resource."""
 
     def signature(text: str) -> str:
         digest = hmac.digest(secret_key.encode(), text.encode(), hashlib.sha1)

@@ -1,7 +1,7 @@
-"""The two things that Nacos does over HTTP only: logging in, and administration.
+"""HTTP, for the two things that Nacos does not do over gRPC: logging in, and administration.
 
-A form, an answer, no connection kept: the standard library does that in a worker thread, and loads
-in a tenth of the time of an HTTP library, which every start of every service would wait for.
+A request is a form, and no connection is kept. The standard library does that in a worker thread,
+and loads in a tenth of the time of an HTTP library; every start of a service would wait for that.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class HttpAnswer:
         """Read the body, which must be a JSON object.
 
         Raises:
-            Refused: it is something else.
+            Refused: the body is something else.
         """
         try:
             return dict(json.loads(self.body))
@@ -52,10 +52,10 @@ async def send(
     form: Mapping[str, str],
     headers: Mapping[str, str] | None = None,
 ) -> HttpAnswer:
-    """Send a form to a server; what is secret is in the body or the headers, never in the URL.
+    """Send a form to a server; secrets go in the body or the headers, never in the URL.
 
     Raises:
-        Unreachable: no answer within three seconds, or nobody that TLS can trust.
+        Unreachable: no answer within three seconds, or a server that TLS does not trust.
     """
     try:
         async with asyncio.timeout(HTTP_SECONDS):

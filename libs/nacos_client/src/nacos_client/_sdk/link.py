@@ -1,7 +1,7 @@
 """One connection to Nacos that mends itself: connect, set up, listen, beat, and start again.
 
-The server's view decides whether it lives: an answer that the connection is not registered, the
-end of the stream, or silence ends it here, at once, and the next attempt begins.
+The server's view decides whether the connection lives: an answer that it is not registered, the end
+of the stream, or silence ends the connection here, at once, and the next attempt begins.
 """
 
 import asyncio
@@ -39,29 +39,31 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 0.5
 BEAT_SECONDS = 3.0
+"""Seconds between two beats: requests by which each side sees that the other is alive."""
 SILENT_BEATS = 2
 """Beats in a row without an answer that end a connection."""
 RETRY_SECONDS = (0.1, 1.0)
-"""First and longest pause between attempts; a server that returns is found within a second."""
+"""Seconds between two attempts, at first and at most; a server that returns is soon found."""
 LABELS = {"source": "sdk", "module": "naming"}
-"""The server keeps registrations only for connections of this module; documents it gives to all."""
+"""The labels of a connection: the server keeps registrations only for those of the module `naming`,
+and gives documents to all."""
 ANSWERS = {
     "NotifySubscriberRequest": "NotifySubscriberResponse",
     "ConfigChangeNotifyRequest": "ConfigChangeNotifyResponse",
     "ClientDetectionRequest": "ClientDetectionResponse",
     "ConnectResetRequest": "ConnectResetResponse",
 }
-"""The requests of the server that wait for an answer."""
+"""The requests of the server that wait for an answer, each with the kind of its answer."""
 
 Handler = Callable[[Message], None]
 
 
 class Link:
-    """The connection; `start` and `close` on the event loop where it is used.
+    """The connection; `start` and `close` it on the event loop that uses it.
 
     Attributes:
-        connection: id of the present connection, as the server names it; None while there is none.
-        trouble: why there is none.
+        connection: id of the present connection, as the server names it; None while not connected.
+        trouble: the reason why there is no connection, or None.
     """
 
     def __init__(
@@ -93,20 +95,20 @@ class Link:
         self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
-        """End the connection; the server drops what it carried."""
+        """End the connection; the server drops what the connection carried."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
 
     def _ended(self, _: asyncio.Task[None]) -> None:
-        """Let go of the task, for with its last traceback it holds the stream.
+        """Let go of the task: its last traceback holds the stream.
 
         gRPC keeps a TCP connection, and Nacos what it carries, while a call on it is referenced.
         """
         self._task = None
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
-        """Have `poke` called whenever `connection` changes; returns the way to detach it."""
+        """Call `poke` whenever `connection` changes; returns a function that ends that."""
         self._pokes.append(poke)
         return lambda: self._pokes.remove(poke)
 
@@ -167,14 +169,14 @@ class Link:
         self._broken.set()
 
     async def _live(self) -> None:
-        """Connect, stay connected, begin again; until cancelled."""
+        """Connect, stay connected, and begin again, until cancelled."""
         pause, longest = RETRY_SECONDS
         for host, port in self._servers:
             try:
                 await self._visit(host, port)
             except LOSSES as error:
                 reason = in_words(error)
-            except Exception as error:  # the link must not end: whatever it was, begin again
+            except Exception as error:  # whatever failed, the link must not end
                 log.exception("the link to %s:%s failed", host, port)
                 reason = repr(error)
             pause = RETRY_SECONDS[0] if self.connection else min(2 * pause, longest)
@@ -182,7 +184,7 @@ class Link:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
 
     async def _visit(self, host: str, port: int) -> Never:
-        """Stay connected to one server; ends with what ended the connection."""
+        """Connect to one server and stay connected; raises what ended the connection."""
         channel = open_channel(self._settings, host, port)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -194,10 +196,10 @@ class Link:
             await channel.close()
 
     async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
-        """Introduce ourselves; returns the stream of pushes and the connection's id."""
+        """Introduce this client; returns the stream of pushes and the connection's id."""
         check = (await ask(channel, Message("ServerCheckRequest", {}, {}))).body
         if "connectionId" not in check:
-            # A server that is still starting answers, but not with what was asked for.
+            # A server that is still starting answers with an error instead.
             raise BrokenError(f"not ready: {check.get('message') or 'no connection id'}")
         stream: Stream = channel.stream_stream(STREAM)()
         try:
@@ -237,7 +239,7 @@ class Link:
             poke()
 
     async def _stay(self, channel: grpc.aio.Channel, stream: Stream) -> Never:
-        """Take pushes and beat until the connection is over."""
+        """Take pushes and send beats until the connection is over."""
         tasks = {
             asyncio.create_task(self._take_pushes(stream)),
             asyncio.create_task(self._beat(channel)),

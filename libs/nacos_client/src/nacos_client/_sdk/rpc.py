@@ -1,4 +1,4 @@
-"""gRPC as Nacos uses it: channels, calls, and what their failures mean."""
+"""gRPC as Nacos uses it: channels, calls, and the meaning of their failures."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ LOSSES = (
     asyncio.InvalidStateError,
     grpc.aio.AioRpcError,
 )
-"""What a connection ends with; gRPC reports the use of a stream that has ended as invalid state."""
+"""The errors that end a connection; gRPC reports the use of an ended stream as an invalid state."""
 
 
 def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Channel:
@@ -66,7 +66,7 @@ async def ask(channel: grpc.aio.Channel, message: Message) -> Message:
 
 
 def refuse_forked_grpc() -> None:
-    """Remember the process that runs gRPC.
+    """Refuse to run gRPC in a forked child; the first call remembers the process that runs it.
 
     Raises:
         NacosError: gRPC ran in the parent of this forked process, where it cannot run again.
@@ -81,10 +81,10 @@ def refuse_forked_grpc() -> None:
 
 
 async def own(call: Awaitable[Any]) -> Any:
-    """Await a call of gRPC.
+    """Await a call of gRPC, and translate gRPC's own `CancelledError`.
 
-    When its channel is closed, gRPC answers with a `CancelledError` of its own: taken for ours, it
-    would end whatever loop is waiting, and nobody would notice.
+    gRPC raises this error when the channel is closed. Taken for a cancellation of the waiting
+    task, it would end that task unnoticed.
 
     Raises:
         BrokenError: the channel was closed.
@@ -98,7 +98,10 @@ async def own(call: Awaitable[Any]) -> Any:
 
 
 def _is_cancelled() -> bool:
-    """Whether our own task is cancelled; asked here, since an error must not hold its own task."""
+    """Return whether the current task is being cancelled.
+
+    In a function of its own, because an error whose frames hold the task would hold itself.
+    """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -111,10 +114,10 @@ def in_words(error: Exception) -> str:
 
 
 def ended(*errors: BaseException | None, because: str | None) -> Exception:
-    """Say what ended a connection, as an error of its own.
+    """Return a new error that says what ended a connection.
 
-    Raised again, a task's error would refer to itself through its frames, and the stream among
-    them would live until the garbage collector comes by.
+    A task's own error, raised again, would refer to itself through its frames, and the stream in
+    them would live until the garbage collector runs.
     """
     error = next(filter(None, errors), None)
     if isinstance(error, Exception):

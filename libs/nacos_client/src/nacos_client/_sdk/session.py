@@ -37,12 +37,12 @@ class SdkSession:
 
     @property
     def connection(self) -> str | None:
-        """Id of the present connection."""
+        """Id of the present connection; None while not connected."""
         return self._link.connection
 
     @property
     def trouble(self) -> str | None:
-        """Why there is no connection, or no permission."""
+        """The reason why there is no connection or no permission, or None."""
         denied = self._credentials.trouble
         return self._link.trouble or (str(denied) if denied else None)
 
@@ -55,7 +55,7 @@ class SdkSession:
         await self._link.close()
 
     def attach(self, poke: Callable[[], None]) -> Callable[[], None]:
-        """Have `poke` called whenever `connection` changes."""
+        """Call `poke` whenever `connection` changes; returns a function that ends that."""
         return self._link.attach(poke)
 
     async def register(
@@ -88,12 +88,12 @@ class SdkSession:
         await self._naming(kind, service, {"type": what, "instance": published})
 
     async def instances(self, service: ServiceKey) -> Listing:
-        """Ask the server now."""
+        """Ask the server for the instances of a service."""
         question = {"cluster": "", "healthyOnly": False, "udpPort": 0}
         return _listing(await self._naming("ServiceQueryRequest", service, question))
 
     async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:
-        """Have `push` called on every change while the connection lives."""
+        """Call `push` on every change while the connection lasts; returns the present list."""
         self._pushes[str(service)] = push
         wish = {"subscribe": True, "clusters": ""}
         return _listing(await self._naming("SubscribeServiceRequest", service, wish))
@@ -114,7 +114,7 @@ class SdkSession:
         return await self._link.call(kind, {**place, **body}, naming=str(service))
 
     async def fetch(self, key: DocumentKey) -> Document | None:
-        """Read the document."""
+        """Read the document; returns None if there is no such document."""
         try:
             answer = await self._config("ConfigQueryRequest", key, {})
         except Refused as error:
@@ -125,7 +125,7 @@ class SdkSession:
         return Document(str(answer["content"]), str(answer["md5"]), kind)
 
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
-        """Have `changed` called on every change while the connection lives."""
+        """Call `changed` on every change while the connection lasts."""
         self._changes.setdefault(key, set()).add(changed)
         context = {**self._place(key), "md5": md5}
         body = {"listen": True, "configListenContexts": [context]}
@@ -158,7 +158,7 @@ class SdkSession:
     async def override(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
-        """Undo what somebody set for this instance by hand, through the administration's API.
+        """Undo what somebody set by hand for this instance, through the administration's API.
 
         Raises:
             Denied: this user may not administer the service.
@@ -190,7 +190,7 @@ class SdkSession:
         raise Refused("changed by hand in Nacos, and not undone by its administration API")
 
     def _received(self, message: Message) -> None:
-        """Hand a push to whoever asked for it; called on the link's loop."""
+        """Hand a push to the callbacks that asked for it; called on the link's loop."""
         if message.kind == "NotifySubscriberRequest":
             info = message.body.get("serviceInfo") or {}
             push = self._pushes.get(f"{info.get('groupName')}@@{info.get('name')}")

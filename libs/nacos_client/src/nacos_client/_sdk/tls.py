@@ -1,4 +1,4 @@
-"""What the settings say of TLS; the files are read at each connect, so that they can be renewed."""
+"""TLS by the settings; the files are read at each connect, so that they can be renewed."""
 
 import ssl
 
@@ -9,7 +9,7 @@ from nacos_client.settings import NacosSettings
 
 
 def trust(settings: NacosSettings) -> ssl.SSLContext:
-    """Make the context for HTTP, which also proves that the files are good.
+    """Make the TLS context for HTTP; this also proves that the files are good.
 
     Raises:
         Unreachable: a file cannot be read or is not PEM; the message names its setting.
@@ -20,7 +20,7 @@ def trust(settings: NacosSettings) -> ssl.SSLContext:
         setting = f"NACOS_TLS_CERT={settings.tls_cert}, NACOS_TLS_KEY={settings.tls_key}"
         if settings.tls_cert:
             context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:  # ssl.SSLError is one, too
+    except OSError as error:  # an ssl.SSLError is an OSError
         raise Unreachable(f"{setting} cannot be used: {error}") from error
     return context
 
@@ -31,7 +31,7 @@ def credentials(settings: NacosSettings) -> grpc.ChannelCredentials:
     Raises:
         Unreachable: a file cannot be used.
     """
-    trust(settings)  # gRPC itself would not say what is wrong with a file
+    trust(settings)  # gRPC itself would not say which file is bad, and why
     authority, certificate, key = (
         path.read_bytes() if path else None
         for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)

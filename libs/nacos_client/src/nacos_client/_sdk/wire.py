@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from v2.nacos.transport.grpcauto.nacos_grpc_service_pb2 import Payload
 
 CLIENT_VERSION = "Nacos-Python-Client:v3.2.0"
-"""The server chooses dialects by the vendor's client version; this is the one spoken here."""
+"""The vendor's client whose dialect is spoken here; by its version the server chooses a dialect."""
 
 OK = 200
 UN_REGISTER = 301
-"""The server does not know this connection (any more)."""
+"""Error code: the server does not know this connection (any more)."""
 NOT_FOUND = 300
 FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of either side."""
+    """A message of the client or the server."""
 
     kind: str
     body: Mapping[str, Any]
@@ -33,8 +33,8 @@ class Message:
 def _generated() -> ModuleType:
     """Load the SDK's generated messages from their file.
 
-    Importing them by name runs the SDK's package, which imports its cloud and AI clients: ten
-    times the time and 45 MB of memory, for nothing that is used here.
+    Importing them by name would run the SDK's package, which imports its cloud and AI clients: ten
+    times the time, and 45 MB of memory, for nothing that is used here.
 
     Raises:
         ImportError: the SDK is not installed, or has moved its messages.
@@ -71,11 +71,11 @@ def decode(data: bytes) -> Message:
     """Read a message.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the data are no message.
     """
     try:
         payload: Payload = _messages.Payload.FromString(data)
         body = json.loads(payload.body.value or b"{}")
-    except Exception as error:  # protobuf's DecodeError derives from Exception only
+    except Exception as error:  # protobuf's DecodeError has no closer base
         raise ValueError(f"not a Nacos message: {error}") from error
     return Message(payload.metadata.type, body, dict(payload.metadata.headers))

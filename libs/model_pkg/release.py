@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script
 """Wheels of the released versions, all built from this one source tree, and their way to the index.
 
-A wheel is the package with `VERSION` set and the files of that version only.
+A wheel is the package with `VERSION` set, the files of that version only, and the licence.
 """
 
 import argparse
@@ -23,7 +23,8 @@ def stage(version: str, folder: Path) -> None:
     shutil.copytree(HERE / PACKAGE, folder / PACKAGE, ignore=skip)
     shutil.copytree(HERE / PACKAGE / "models" / version, folder / PACKAGE / "models" / version)
     (folder / PACKAGE / "VERSION").write_text(f"{version}\n", encoding="utf-8")
-    shutil.copy(HERE / "pyproject.toml", folder)
+    for file in (HERE / "pyproject.toml", HERE.parents[1] / "LICENSE"):
+        shutil.copy(file, folder)
 
 
 def build(version: str, output: Path) -> Path:

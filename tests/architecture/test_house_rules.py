@@ -109,6 +109,13 @@ def test_what_is_imported_is_declared(project: Path) -> None:
     assert missing == set()
 
 
+@pytest.mark.parametrize("project", tracked("*pyproject.toml"))
+def test_every_project_names_the_licence(project: Path) -> None:
+    """The code is under the licence whose text stands in the root, and its metadata say so."""
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert tomllib.loads(project.read_text())["project"]["license"] == "Apache-2.0"
+
+
 def test_no_path_of_a_machine() -> None:
     """Nothing in the repository says where somebody's checkout was."""
     checkout = f"{ROOT}/".encode()

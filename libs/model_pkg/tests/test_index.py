@@ -77,6 +77,16 @@ def test_wheels_are_reproducible(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_wheel_carries_the_licence(tmp_path):
+    """Whoever gets the package alone gets the text of its licence with it."""
+    wheel = script("release").build("1.0.0", tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read("car_evaluation_model-1.0.0.dist-info/licenses/LICENSE")
+        metadata = archive.read("car_evaluation_model-1.0.0.dist-info/METADATA").decode()
+    assert text == (HERE.parents[1] / "LICENSE").read_bytes()
+    assert "License-Expression: Apache-2.0" in metadata
+
+
 def test_different_wheel_of_a_published_version_is_refused(index, tmp_path):
     """A version, once published, keeps its bytes."""
     assert publish(tmp_path, "1.1.0", index, *LOGIN).returncode == 0

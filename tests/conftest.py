@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 from stack.access import NacosAccess
-from stack.guard import guarded_session
 from stack.local import LocalStack
 from stack.nacos import NacosServer
 from stack.plan import Plan
 from stack.ports import NacosPorts, free_port, is_free
 from stack.process import Process, clean_environment
+from stack.reaper import reaped_session
 from stack.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -97,9 +97,9 @@ StartService = Callable[..., Service]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _guard() -> Iterator[None]:
+def _reaper() -> Iterator[None]:
     """No process of the run outlives it, even when the run itself is killed."""
-    with guarded_session():
+    with reaped_session():
         yield
 
 

@@ -12,11 +12,11 @@ import urllib.request
 from http import HTTPStatus
 
 PATIENCE = 120.0
-"""Seconds; for some of them after its start Nacos refuses logins although it is ready."""
+"""Seconds to go on trying: for some of them Nacos refuses logins although it is ready."""
 
 
 def accepted(path: str, **form: str) -> bool:
-    """Post a form; tell whether the server said yes."""
+    """Post a form; return whether the server accepted it."""
     url = f"http://{os.environ['NACOS_SERVER_ADDR']}/nacos{path}"
     try:
         body = urllib.parse.urlencode(form).encode()
@@ -35,7 +35,7 @@ def main() -> int:
             print("the login works")
             return 0
         accepted("/v3/auth/user/admin", password=password)
-        time.sleep(1)  # noqa: TID251 - the pause between two tries; no event loop here
+        time.sleep(1)  # noqa: TID251 - no event loop here
     print("logins are refused: another password was set before", file=sys.stderr)
     return 1
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from stack.credentials import read_or_make
-from stack.guard import MARK, end_all
 from stack.plan import Plan
 from stack.ports import NacosPorts, is_free
 from stack.process import Process
+from stack.reaper import MARK, end_all
 from stack.waiting import wait_for_all, wait_until
 
 

@@ -18,7 +18,7 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 def _engine() -> None:
     """Skip with one line where no engine can run the stack; fail where CI promised one."""
     read_or_make()
-    reason = DockerStack(Plan()).why_not()
+    reason = DockerStack(Plan()).obstacle()
     if reason is None:
         return
     if os.environ.get("CI"):

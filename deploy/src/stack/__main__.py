@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
-    reason = docker.why_not() if mode != "local" and not local.processes() else "it runs already"
+    reason = docker.obstacle() if mode != "local" and not local.processes() else "it runs already"
     if mode == "docker" and reason:
         raise StackError(f"no containers: {reason}")
     if reason is None:
@@ -103,7 +103,7 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
 
 
 def _print_addresses(plan: Plan, *, in_containers: bool) -> None:
-    kept = read_or_make()
+    credentials = read_or_make()
     gateway, admin = (
         f"http://{HOST}:{plan.gateway.port}",
         f"http://{HOST}:{plan.gateway.admin_port}",
@@ -114,10 +114,10 @@ def _print_addresses(plan: Plan, *, in_containers: bool) -> None:
         "kmeans docs": f"{gateway}/skl-kmeans/docs",
         "gateway admin": f"{admin}/docs",
         "Nacos console": f"http://{HOST}:{plan.console_port}/",
-        "  login": f"nacos, password {kept.nacos.password}",
+        "  login": f"nacos, password {credentials.nacos.password}",
     }
     if in_containers:
-        rows["  admin token"] = kept.admin_token
+        rows["  admin token"] = credentials.admin_token
     print()
     for name, address in rows.items():
         print(f"  {name:<16} {address}")

@@ -1,4 +1,4 @@
-"""What an operator does in a Nacos server over its admin API: documents, instances, namespaces."""
+"""A Nacos server as its operator uses it, over its admin API: documents, instances, namespaces."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ GROUP = "DEFAULT_GROUP"
 
 @dataclass(frozen=True, slots=True)
 class NacosAccess:
-    """Where a server is and with which login and namespace it is used.
+    """The address of a Nacos server, a login to it, and a namespace.
 
     `ca` names the authority of a server that speaks TLS (a PEM file); None: plain text.
     """
@@ -48,20 +48,20 @@ class NacosAccess:
         }
 
     def publish(self, data_id: str, content: str) -> None:
-        """Put a YAML document into force."""
+        """Publish a YAML document; it is in force at once."""
         document = {"dataId": data_id, "groupName": GROUP, "content": content, "type": "yaml"}
         with self._session() as http:
             form = {**document, "namespaceId": self.namespace}
             http.post("/v3/admin/cs/config", data=form).raise_for_status()
 
     def withdraw(self, data_id: str) -> None:
-        """Delete a document; an absent one stays absent."""
+        """Delete a document; nothing happens where it is absent."""
         document = {"dataId": data_id, "groupName": GROUP, "namespaceId": self.namespace}
         with self._session() as http:
             http.delete("/v3/admin/cs/config", params=document).raise_for_status()
 
     def instances(self, service: str) -> list[dict[str, Any]]:
-        """Return what the server shows of a service; nothing where it does not know it."""
+        """Return the instances that the server shows of a service; it may know none."""
         query = {"serviceName": service, "groupName": GROUP, "namespaceId": self.namespace}
         with self._session() as http:
             answer = http.get("/v3/admin/ns/instance/list", params=query)
@@ -71,7 +71,7 @@ class NacosAccess:
         return list(answer.json()["data"])
 
     def new_namespace(self, name: str) -> "NacosAccess":
-        """Create a namespace and return the access to it."""
+        """Create a namespace; return the same access with that namespace."""
         form = {"namespaceId": name, "namespaceName": name}
         with self._session() as http:
             http.post("/v3/admin/core/namespace", data=form).raise_for_status()

@@ -8,19 +8,19 @@ from stack import ROOT
 from stack.nacos import NacosSecrets, write_private
 
 FILE = ROOT / "deploy" / ".env"
-"""Where Compose looks for it: beside its file."""
+"""Compose reads its variables from this file, because it stands beside docker-compose.yml."""
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What the stack's parts share; each field is a variable of the file."""
+class StackCredentials:
+    """The secrets that the stack's parts share: Nacos' own, and the gateway's admin token."""
 
     nacos: NacosSecrets
     admin_token: str
 
 
-def read_or_make(file: Path = FILE) -> Credentials:
-    """Return the secrets in `file`; what is missing there is made and added.
+def read_or_make(file: Path = FILE) -> StackCredentials:
+    """Return the secrets in `file`; make and add those that are missing there.
 
     The file is readable by its owner only; its other lines stay.
     """
@@ -38,7 +38,7 @@ def read_or_make(file: Path = FILE) -> Credentials:
         lines += [f"{name}={value}" for name, value in missing.items()]
         write_private(file, "\n".join(lines) + "\n")
     kept = {**found, **missing}
-    return Credentials(
+    return StackCredentials(
         NacosSecrets(
             kept["NACOS_PASSWORD"], kept["NACOS_AUTH_IDENTITY_VALUE"], kept["NACOS_AUTH_TOKEN"]
         ),

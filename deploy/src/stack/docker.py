@@ -8,18 +8,21 @@ from typing import Any
 
 import httpx
 
-from stack import ROOT, entrance
+from stack import ROOT, ready
 from stack.credentials import read_or_make
 from stack.plan import Plan
 from stack.waiting import wait_for_all
 
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
 FOUND_SECONDS = 60.0
-"""From healthy containers until the gateway has them all; Nacos usually takes one."""
+"""The time in which the gateway has to find all instances once the containers are healthy.
+
+It usually takes one second.
+"""
 
 
 class DockerStack:
-    """The containers of one plan."""
+    """The parts of a plan as containers of one Compose project."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -32,20 +35,20 @@ class DockerStack:
             "ADMIN_PORT": str(plan.gateway.admin_port),
         }
 
-    def why_not(self) -> str | None:
-        """Return why containers cannot be used here, or None when they can.
+    def obstacle(self) -> str | None:
+        """Return the reason why containers cannot be used on this machine, or None if they can.
 
-        An image that is neither here nor obtainable is a reason; obtaining it may take minutes.
+        A missing base image is pulled, which may take minutes; a failed pull is such a reason.
         """
         if shutil.which("docker") is None:
             return "there is no docker command"
-        for what, probe in (
+        for reason, probe in (
             ("no Docker engine answers", ("docker", "info")),
             ("Docker has no Compose plugin", ("docker", "compose", "version")),
             ("Docker has no buildx plugin", ("docker", "buildx", "version")),
         ):
             if not _succeeds(*probe):
-                return what
+                return reason
         for image in self._base_images():
             if not _succeeds("docker", "image", "inspect", image):
                 print(f"docker: obtaining {image}", flush=True)
@@ -70,17 +73,17 @@ class DockerStack:
         """
         self.compose("up", "--detach", "--build", "--wait")
         with httpx.Client(timeout=5, trust_env=False) as http:
-            steps = dict(entrance.steps(http, self.plan, read_or_make().admin_token))
+            steps = dict(ready.conditions(http, self.plan, read_or_make().admin_token))
             wait_for_all(steps, seconds=FOUND_SECONDS)
 
     def is_up(self) -> bool:
-        """Whether containers of the stack exist on an engine that answers."""
+        """Return whether an engine answers and has containers of the stack."""
         if shutil.which("docker") is None or not _succeeds("docker", "info"):
             return False
         return bool(self._read("ps", "--all", "--quiet").strip())
 
     def images(self) -> dict[str, str]:
-        """Return the image each service of the Compose file runs, by the service's name."""
+        """Return the image of each service of the Compose file, by the service's name."""
         return {name: service["image"] for name, service in self._services().items()}
 
     def _base_images(self) -> set[str]:

@@ -13,11 +13,11 @@ LAUNCHER = ROOT / "deploy" / "nacos" / "Launcher.java"
 
 
 class MissingToolError(RuntimeError):
-    """A program this machine lacks; the message says what to install."""
+    """This machine lacks a program; the message names it and the package to install."""
 
 
 def class_path() -> str:
-    """Return the Java class path of a Nacos server, fetching its jars if they are not here."""
+    """Return the Java class path of a Nacos server; fetch its jars where they are missing."""
     jars = fetch()
     # Two jars hold the package com.caucho.hessian and only the newer one has every class the
     # server needs, so that one must come first.
@@ -26,7 +26,7 @@ def class_path() -> str:
 
 
 def fetch() -> Path:
-    """Return the folder with the jars of `pom.xml`; about 190 MB the first time."""
+    """Return the folder with the jars of `pom.xml`; the first time Maven fetches 190 MB."""
     wanted = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     folder = STATE / f"nacos-jars-{wanted}"
     with one_at_a_time(STATE / "nacos-jars.lock"):

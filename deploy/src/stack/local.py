@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from stack import STATE, entrance
+from stack import STATE, ready
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
@@ -19,9 +19,9 @@ from stack.process import Process, clean_environment
 from stack.waiting import wait_for_all
 
 READY_SECONDS = 300.0
-"""Generous: a busy machine takes many times the usual twenty seconds."""
+"""The time in which all has to be ready: a busy machine takes many times the usual twenty."""
 STOP_SECONDS = 45.0
-"""Longer than a service's drain and the requests it finishes."""
+"""The time a process has to end by itself: more than its drain and its last requests take."""
 
 
 class StackError(RuntimeError):
@@ -48,7 +48,7 @@ class LocalStack:
         return self._nacos
 
     def processes(self) -> dict[str, Process]:
-        """Return what runs of this stack, by name."""
+        """Return the processes of this stack that run, by name."""
         if not self._file.exists():
             return {}
         kept = [Process(**each) for each in json.loads(self._file.read_text())]
@@ -76,7 +76,7 @@ class LocalStack:
                 raise
 
     def down(self) -> bool:
-        """Stop everything; tell whether anything ran."""
+        """Stop everything; return whether anything ran."""
         with one_at_a_time(self.home / "lock"):
             running = self.processes()
             self._stop(running)
@@ -132,7 +132,7 @@ class LocalStack:
                 steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
             for part in self.plan.models:
                 steps[f"{part.name} is in Nacos"] = partial(self._is_registered, part)
-            steps.update(entrance.steps(http, self.plan, None))
+            steps.update(ready.conditions(http, self.plan, None))
             wait_for_all(steps, seconds=READY_SECONDS, meanwhile=self._check_alive)
 
     def _check_alive(self) -> None:
@@ -150,7 +150,7 @@ class LocalStack:
         return any(each["port"] == part.port and each["healthy"] for each in shown)
 
     def _stop(self, processes: dict[str, Process]) -> None:
-        """Gateway first, then models, then Nacos: nobody loses what he still needs."""
+        """Stop the gateway, then the models, then Nacos: each part outlives those that need it."""
         models = [part.name for part in self.plan.models]
         for group in ([self.plan.gateway.name], models, ["nacos"]):
             ending = [processes[name] for name in group if name in processes]

@@ -1,4 +1,4 @@
-"""One command at a time."""
+"""A lock between commands, so that two of them never change the same thing at once."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def one_at_a_time(file: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `file`; wait for whoever holds it. It ends with its process."""
+    """Wait for an exclusive lock on `file` and hold it; a process that dies releases its lock."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -17,14 +17,14 @@ from stack.process import Process, clean_environment
 from stack.waiting import wait_until
 
 SETTINGS = ROOT / "deploy" / "nacos"
-"""The folder of application.properties."""
+"""The folder that holds the server's application.properties."""
 READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class NacosSecrets:
-    """What a server's logins rest on; every member of a cluster has the same."""
+    """The password, identity and token key of a server; the same for all members of a cluster."""
 
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     identity: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -35,7 +35,7 @@ class NacosSecrets:
 
 @dataclass(frozen=True, slots=True)
 class NacosTls:
-    """PEM files of a server that speaks TLS only, over HTTP and gRPC: who signed, who, its key."""
+    """PEM files of a server that speaks TLS only, over HTTP and gRPC."""
 
     ca: Path
     certificate: Path
@@ -43,10 +43,10 @@ class NacosTls:
 
 
 class NacosServer:
-    """One Nacos server, its data under `home`; starting it again finds them there.
+    """One Nacos server; its data are under `home` and survive a restart.
 
-    `address` is the IPv4 literal under which it knows itself. `peers` names all members of its
-    cluster as `ip:port`; without peers it stands alone. With `tls` it refuses plain text.
+    `address` is the IPv4 literal that the server takes for its own. `peers` names all members of
+    its cluster as `ip:port`; without peers it stands alone. With `tls` it refuses plain text.
     """
 
     username = "nacos"
@@ -84,7 +84,7 @@ class NacosServer:
 
     @property
     def console_url(self) -> str:
-        """Where a browser finds the console."""
+        """The address of the console, for a browser."""
         return f"http://{self._address}:{self.ports.console}/"
 
     @property
@@ -94,17 +94,17 @@ class NacosServer:
 
     @property
     def access(self) -> NacosAccess:
-        """How its clients reach it."""
+        """The address and login that its clients use."""
         ca = self._tls.ca if self._tls else None
         return NacosAccess(self.server_addr, self.username, self.password, ca=ca)
 
     @property
     def log(self) -> Path:
-        """What the server prints."""
+        """The file that receives the server's output."""
         return self.home / "logs" / "console.log"
 
     def start(self) -> Process:
-        """Start the process; it serves once `wait_ready` has returned."""
+        """Start the process; the server can be used once `wait_ready` has returned."""
         (self.home / "conf").mkdir(parents=True, exist_ok=True)
         argv = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         argv += [f"-Dnacos.server.ip={self._address}", *self._mode()]
@@ -125,9 +125,9 @@ class NacosServer:
         return self.process
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return when logins are answered and gRPC listens; the first time sets the password.
+        """Return when the server accepts logins and gRPC connections; at first set its password.
 
-        Readiness alone is too early: for some seconds after it logins are refused.
+        Its readiness alone is not enough: for some seconds after it logins are refused.
         """
         try:
             wait_until(
@@ -140,14 +140,14 @@ class NacosServer:
             raise
 
     def is_ready(self) -> bool:
-        """Tell whether logins are answered and gRPC listens; set the password if none is set yet.
+        """Return whether logins and gRPC work; set the password if none is set yet.
 
         Raises:
             RuntimeError: the server ended; the message has the end of its log.
         """
         if self.process and not self.process.alive:
             if self._peers:
-                # Without a leader within some seconds a member gives up; one starts it again.
+                # A member that soon finds no leader ends; an operator would start it again.
                 self.start()
                 return False
             tail = self.log.read_text(errors="replace")[-2000:]
@@ -165,17 +165,17 @@ class NacosServer:
         return False
 
     def stop(self) -> None:
-        """End it in order."""
+        """End the server with SIGTERM, then, if it does not end, with SIGKILL."""
         if self.process:
             self.process.stop(grace=STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End the server with SIGKILL, as a crash would."""
         if self.process:
             self.process.kill()
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing is answered."""
+        """Freeze the server: its connections stay open and nothing is answered."""
         if self.process:
             self.process.pause()
 
@@ -218,12 +218,12 @@ class NacosServer:
         if not self._peers:
             return ["-Dnacos.standalone=true"]
         (self.home / "conf" / "cluster.conf").write_text("\n".join(self._peers) + "\n")
-        # Without the second a cluster with empty storage fails to start.
+        # Without the second setting a cluster with empty storage fails to start.
         return ["-DembeddedStorage=true", "-Dnacos.config.namespace.compatible.mode=false"]
 
 
 def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:
-    """Return the servers of one cluster, not started; start all, then wait for all.
+    """Return the servers of one cluster, not yet started: start all, then wait for all.
 
     The members talk to each other by an address other than loopback, which Nacos requires.
     """

@@ -1,4 +1,4 @@
-"""What the stack consists of: which processes, on which ports, with which environment."""
+"""The parts of the stack: their processes, ports and environments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Part:
     """One service process.
 
     Attributes:
-        name: unique in the stack; its log file is called so.
-        package: what `python -m` runs.
+        name: unique in the stack, and the name of its log file.
+        package: the Python package that `python -m` runs.
         service: its name in Nacos.
-        port: where callers reach it.
-        admin_port: where `/readyz` is; the same port except for the gateway.
+        port: its port for callers.
+        admin_port: its port with `/readyz`; the same as `port`, except for the gateway.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Part:
         return {"data": self.port, "admin": self.admin_port}
 
     def environment(self) -> dict[str, str]:
-        """What the process is told, apart from how to reach Nacos."""
-        told = {
+        """Return the process's variables, without those that say how to reach Nacos."""
+        variables = {
             "SERVICE_NAME": self.service,
             "HOST": HOST,
             "ADVERTISE_IP": HOST,
             "PORT": str(self.port),
         }
         if self.port != self.admin_port:
-            told["GATEWAY_ADMIN_PORT"] = str(self.admin_port)
-        return told
+            variables["GATEWAY_ADMIN_PORT"] = str(self.admin_port)
+        return variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class Plan:
 
     @property
     def nacos_port(self) -> int:
-        """Nacos: HTTP; gRPC and raft follow from it."""
+        """The HTTP port of Nacos; its gRPC and raft ports follow from it."""
         return 8848 + self.offset
 
     @property
     def console_port(self) -> int:
-        """Nacos: the console."""
+        """The port of the Nacos console."""
         return 8080 + self.offset
 
     @property
     def gateway(self) -> Part:
-        """The way in."""
+        """The gateway, through which callers come."""
         return self._part("gateway", "gateway", "gateway", 8000, 8010)
 
     @property
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def calls(self) -> tuple[tuple[str, str], ...]:
-        """One path of the gateway and body for each model: what a newcomer tries first."""
+        """A path at the gateway and a body for each model: the calls a newcomer tries first."""
         return (
             ("/skl-kmeans/api/skl-kmeans", f'{{"points":{POINTS}}}'),
             ("/car-evaluation/api/v1/predict", f'{{"inputs":[{CAR}]}}'),

@@ -1,4 +1,4 @@
-"""Which TCP ports are free, and the family of ports one Nacos takes."""
+"""Free TCP ports, and the family of ports that one Nacos server takes."""
 
 import random
 import socket
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 LOWEST, HIGHEST = 18_000, 30_000
-"""Where free ports are looked for: below the range the system hands to outgoing connections."""
+"""The range of the free ports: below the one that the system uses for outgoing connections."""
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+    """Return whether a server could listen on `port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,7 +21,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on (another process may still take it first)."""
+    """Return a port on which nobody listens (another process may still take it first)."""
     return next(port for port in _candidates() if is_free(port))
 
 
@@ -49,7 +49,7 @@ class NacosPorts:
 
     @classmethod
     def free(cls) -> "NacosPorts":
-        """Return a family of ports of which none is taken."""
+        """Return a family of ports that are all free."""
         return next(
             family
             for family in (cls(port, port + 1) for port in _candidates())

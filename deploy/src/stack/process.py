@@ -1,4 +1,4 @@
-"""A process that can be found again later, and never mistaken for another one."""
+"""A process that a later command finds again and never mistakes for another process."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ class Process:
     """A running (or ended) process.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
         pid: its process id.
         started: its start time, Unix seconds. With the pid it names one process for ever: the
             system gives a pid away again, but never with the same start time.
@@ -33,7 +33,7 @@ class Process:
         Its output is appended to `log`, which only the owner can read.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
-        # Not subprocess.Popen, which wants to see its child end before it is forgotten itself.
+        # Not subprocess.Popen: it warns when it is collected before its child has ended.
         pid = os.posix_spawnp(
             argv[0],
             list(argv),
@@ -49,18 +49,18 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """True while this very process runs (a zombie does not run)."""
         found = self._find()
         return found is not None and found.status() != psutil.STATUS_ZOMBIE
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; an ended process is left in peace."""
+        """Send a signal; do nothing if the process has ended."""
         found = self._find()
         if found is not None:
             found.send_signal(number)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it has ended, at most `seconds`; tell whether it did."""
+        """Wait until the process has ended, at most `seconds`; return whether it has."""
         found = self._find()
         if found is None:
             return True
@@ -71,19 +71,19 @@ class Process:
         return True
 
     def stop(self, *, grace: float) -> None:
-        """End it: SIGTERM, and after `grace` seconds SIGKILL."""
+        """End the process with SIGTERM, and after `grace` seconds with SIGKILL."""
         self.resume()
         self.signal(signal.SIGTERM)
         if not self.wait(grace):
             self.kill()
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """End the process with SIGKILL, as a crash would."""
         self.signal(signal.SIGKILL)
         self.wait(10)
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open and nothing is answered."""
+        """Freeze the process: its connections stay open and nothing is answered."""
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -99,7 +99,7 @@ class Process:
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without what would configure a service or a server by accident."""
+    """Return our environment without variables that would configure a part of the stack."""
     ours = ("NACOS_", "SERVICE_", "ADVERTISE_", "DRAIN_", "LOG_", "GATEWAY_")
     return {
         name: value

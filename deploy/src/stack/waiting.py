@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 INTERVAL = 0.2
-"""Seconds between two looks."""
+"""Seconds between two evaluations of a condition."""
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
@@ -17,7 +17,7 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(INTERVAL)  # noqa: TID251 - the pause between two looks; no event loop here
+        time.sleep(INTERVAL)  # noqa: TID251 - no event loop here
 
 
 def wait_for_all(
@@ -28,10 +28,10 @@ def wait_for_all(
 ) -> None:
     """Return when every step's condition has held once; print each as it does.
 
-    `meanwhile` runs between two rounds and raises when waiting on has become pointless.
+    `meanwhile` is called before each round; it raises to end a wait that has become pointless.
 
     Raises:
-        TimeoutError: some did not hold within `seconds`; the message names them.
+        TimeoutError: some conditions did not hold within `seconds`; the message names them.
     """
     begun = time.monotonic()
     open_steps = dict(steps)

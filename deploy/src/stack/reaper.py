@@ -1,8 +1,8 @@
-"""Leaves nothing behind: ends every process of a session when the session itself has ended.
+"""The reaper: a process that ends every process of a test session once the session has ended.
 
 A test run that is killed cannot clean up. So it marks its environment, which all its descendants
-inherit, and holds a pipe to this guard; when the pipe closes, for whatever reason, the guard kills
-what still carries the mark.
+inherit, and holds a pipe to the reaper; when the pipe closes, for whatever reason, the reaper kills
+every process that still carries the mark.
 """
 
 import os
@@ -15,14 +15,15 @@ from contextlib import contextmanager
 import psutil
 
 MARK = "STACK_SESSION"
+"""The variable that marks the processes of a session."""
 
 
 @contextmanager
-def guarded_session() -> Iterator[None]:
-    """Mark our environment; what we start does not outlive us, whatever happens to us."""
+def reaped_session() -> Iterator[None]:
+    """Have a reaper end all processes started inside this block, even if ours is killed in it."""
     mark = str(uuid.uuid4())
     unmarked = {name: value for name, value in os.environ.items() if name != MARK}
-    argv = [sys.executable, "-m", "stack.guard", mark]
+    argv = [sys.executable, "-m", "stack.reaper", mark]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, env=unmarked, start_new_session=True):
         os.environ[MARK] = mark
         try:

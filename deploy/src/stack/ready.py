@@ -1,4 +1,4 @@
-"""What must hold at the gateway before the stack is said to be up."""
+"""The conditions at the gateway that make the stack ready for callers."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,15 +9,17 @@ import httpx
 from stack.plan import HOST, Part, Plan
 
 
-def steps(
+def conditions(
     http: httpx.Client, plan: Plan, admin_token: str | None
 ) -> Iterator[tuple[str, Callable[[], bool]]]:
-    """Yield names and conditions: the gateway has every instance, and answers for each service.
+    """Yield pairs of a name and a function that tells whether the condition of that name holds.
+
+    The gateway answers one call of each model, and has found every instance of each service.
 
     Args:
-        http: asks.
-        plan: what runs where.
-        admin_token: of the gateway's admin port, None where it asks for none.
+        http: the client that asks the gateway.
+        plan: the parts of the stack and their ports.
+        admin_token: of the gateway's admin port; None where that wants none.
     """
     headers = {"authorization": f"Bearer {admin_token}"} if admin_token else {}
     for path, body in plan.calls:
@@ -25,7 +27,7 @@ def steps(
     for service, count in Counter(part.service for part in plan.models).items():
         url = f"http://{HOST}:{plan.gateway.admin_port}/api/services/{service}"
         name = f"the gateway has {count} instances of {service}"
-        yield name, partial(_has, http, url, headers, count)
+        yield name, partial(_has_instances, http, url, headers, count)
 
 
 def _answers(http: httpx.Client, gateway: Part, path: str, body: str) -> bool:
@@ -39,7 +41,7 @@ def _answers(http: httpx.Client, gateway: Part, path: str, body: str) -> bool:
         return False
 
 
-def _has(http: httpx.Client, url: str, headers: dict[str, str], count: int) -> bool:
+def _has_instances(http: httpx.Client, url: str, headers: dict[str, str], count: int) -> bool:
     try:
         answer = http.get(url, headers=headers)
     except httpx.HTTPError:

@@ -33,13 +33,13 @@ def head_of(target: str, method: str = "GET"):
     fields.begin_head()
     fields.on_header(b"Host", b"h")
     return check_head(
-        method.encode(), target.encode(), fields, http10=False,
+        method.encode(), target.encode(), fields, most_bytes=0, http10=False,
         keep_alive=True,
     )  # fmt: skip
 
 
 def goes(table, target: str, method: str = "GET") -> tuple[str, str, str]:
-    route, service, sent = table.match(head_of(target, method))
+    route, service, sent, _ = table.match(head_of(target, method))
     return route.name, service, sent.decode()
 
 

@@ -138,10 +138,13 @@ async def test_a_dead_or_silent_shadow_is_not_noticed(world):
     assert member.ejection.cause is Cause.REFUSED
 
     mute = await world.instance(silent)
+    patient = await behind(world, table(timeout=60.0), live, mute)
+    assert (await post(patient)).status == 200
+    assert len(patient.context.shadows) == 1, "answered while the copy is still out"
+    mute = await world.instance(silent)
     gateway = await behind(world, table(timeout=0.3), live, mute)
     began = time.monotonic()
     assert (await post(gateway)).status == 200
-    assert len(gateway.context.shadows) == 1, "answered while the copy is still out"
     await counted(world, gateway, failed=1)
     assert time.monotonic() - began >= 0.3
     assert len(mute.executed) == 1

@@ -32,7 +32,7 @@ class Declared:
         shared = frozenset.intersection(*each) if each else frozenset[str]()
         self._entries = frozenset(entry for entry in shared if "*" not in entry)
         self._patterns = tuple(map(_pattern, sorted(shared - self._entries)))
-        self._remembered: dict[str, bool] = {}
+        self._remembered: dict[tuple[str, str], bool] = {}
 
     def __bool__(self) -> bool:
         """Return whether anything is declared."""
@@ -40,15 +40,15 @@ class Declared:
 
     def allows(self, method: str, path: str) -> bool:
         """Return whether such a request may run twice."""
-        if not self:
+        if not self._entries and not self._patterns:
             return False
-        entry = f"{method} {path}"
-        allowed = self._remembered.get(entry)
+        allowed = self._remembered.get((method, path))
         if allowed is None:
+            entry = f"{method} {path}"
             allowed = entry in self._entries or any(one.fullmatch(entry) for one in self._patterns)
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[entry] = allowed
+            self._remembered[method, path] = allowed
         return allowed
 
 

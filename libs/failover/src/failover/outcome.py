@@ -89,7 +89,7 @@ TABLE: Mapping[Outcome, Rule] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the head of a response says about the attempt.
+    """The judgement of an attempt by the head of its response.
 
     Attributes:
         outcome: what the attempt proved.

@@ -12,7 +12,7 @@ from failover.outcome import TABLE, Outcome, Then
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How many attempts a request has, and how fast they follow each other.
+    """The number of attempts that a request has, and the pauses between them.
 
     Attributes:
         max_attempts: attempts in all, the first included.

@@ -1,4 +1,4 @@
-"""What one request has tried so far."""
+"""The attempts of one request so far."""
 
 from enum import Enum
 

@@ -35,18 +35,18 @@ CANNOT_LISTEN = 3
 
 
 class Alone:
-    """The one worker of this process, for the admin port."""
+    """The only worker, which runs in this process, for the admin port."""
 
     @staticmethod
     def check() -> dict[str, Any]:
-        """It serves whenever this process does."""
+        """Return that the worker serves: it does whenever this process does."""
         return {"ok": True, "running": 1}
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     async def ask(self, command: Mapping[str, Any]) -> list[Any]:
-        """Ask it."""
+        """Send a command to the worker."""
         return [self._worker.ask(command)]
 
 
@@ -66,7 +66,7 @@ async def main() -> None:
                 metrics = GatewayMetrics(lambda: [worker.describe()])
                 await administer(settings, nacos, port, Alone(worker), metrics)
         else:
-            # They inherit the open-file limit, and what it allows: it is said once.
+            # Workers inherit the open-file limit, and the clients it allows: the log says so once.
             allowed = {"GATEWAY_MAX_CONNECTIONS": str(settings.max_connections)}
             supervisor = Supervisor(listening(settings), {**os.environ, **allowed})
             metrics = GatewayMetrics(lambda: supervisor.states)
@@ -90,7 +90,7 @@ def within_limit(settings: GatewaySettings) -> GatewaySettings:
 
 
 def listening(settings: GatewaySettings) -> list[socket.socket]:
-    """Bind the data port, or end the process with a line that says why not."""
+    """Bind the data port, or end the process with a log line that says why not."""
     try:
         return bind(settings, settings.workers)
     except OSError as error:
@@ -100,7 +100,7 @@ def listening(settings: GatewaySettings) -> list[socket.socket]:
 
 
 async def work(settings: GatewaySettings, nacos: Nacos) -> None:
-    """Serve one of several data paths until the supervisor says so, or is gone."""
+    """Serve one of several data paths until the supervisor ends it, or is gone."""
     listen, line = (socket.socket(fileno=int(fd)) for fd in os.environ[FDS].split(","))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the gateway is told at its start; what may change while it runs is `document.py`."""
+"""The environment of the gateway, read once at its start; the routes document may change later."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -27,14 +27,14 @@ class GatewaySettings(ProcessSettings):
         admin_token: bearer token that the admin port's `/api` asks for; required beyond loopback.
         workers: processes on the data port, one for each core that it may use.
         access_log: one JSON line for each request.
-        debug: answers and error documents name the instances that were asked.
+        debug: responses and problem documents name the instances that the request was sent to.
         trusted_proxies: networks whose `X-Forwarded-*` are believed.
         tls_cert: PEM certificate chain; the data port speaks HTTPS.
         tls_key: PEM key.
         max_connections: clients at a time, for each worker.
         max_in_flight: requests one instance may have under way, for each worker.
-        connect_timeout: time to open a connection to an instance; who waits for one then goes
-            elsewhere.
+        connect_timeout: time to open a connection to an instance; then the request goes to
+            another instance.
         upstream_idle: time after which an idle connection to an instance is not used again; keep it
             under the time after which the services close theirs.
         header_timeout: until a request head is complete.

@@ -1,4 +1,4 @@
-"""Builds one data path: what a worker process consists of, or the whole gateway if it is alone."""
+"""A worker: one data path on a bound socket, alone in the process or one of several processes."""
 
 import contextlib
 import gc
@@ -24,18 +24,18 @@ from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
-"""Container objects that are made before cycles are looked for, and how often the old are."""
+"""Container objects made between two searches for cycles; then how often old ones are searched."""
 
 
 RESERVE = 256
-"""Descriptors for what is no connection of the data path: Nacos, logs, workers, the admin port."""
+"""Descriptors beside the data path's connections: Nacos, logs, workers, the admin port."""
 
 
 @asynccontextmanager
 async def data_path(
     settings: GatewaySettings, nacos: Nacos, sock: socket.socket
 ) -> AsyncIterator[tuple[DataPort, Worker]]:
-    """Make the data port on a bound socket, and what an operator sees of it; Nacos may be down."""
+    """Build the data port on a bound socket, and its worker for the operator; Nacos may be down."""
     limits = limits_of(settings, nacos.settings)
     log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
     counters = Counters(RequestIds(time.time), log)
@@ -67,7 +67,7 @@ async def data_path(
     await watched.start()
     use(watched.value)
     watched.subscribe(use)
-    # What is there now stays; requests make garbage that reference counts take care of.
+    # The objects made so far stay; requests make garbage that reference counts take care of.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -80,7 +80,7 @@ async def data_path(
 
 
 def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:
-    """What the environment says about services."""
+    """Return the limits of services that the environment sets."""
     return ServiceLimits(
         max_in_flight=settings.max_in_flight,
         connect=settings.connect_timeout,
@@ -90,7 +90,7 @@ def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:
 
 
 def tls_of(settings: GatewaySettings) -> ssl.SSLContext | None:
-    """The certificate of the data port, if it has one; HTTP/1.1 only."""
+    """Return the TLS context of the data port, if it has a certificate; HTTP/1.1 only."""
     if settings.tls_cert is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -109,7 +109,7 @@ def bind(settings: GatewaySettings, count: int) -> list[socket.socket]:
     first = _bound(settings, shared=False)
     if count == 1:
         return [first]
-    # Nobody else has the port: only then is it shared, and only with ourselves.
+    # No other process has the port: only then is it shared, and only between our workers.
     first.close()
     return [_bound(settings, shared=True) for _ in range(count)]
 
@@ -123,17 +123,21 @@ def _bound(settings: GatewaySettings, *, shared: bool) -> socket.socket:
 
 
 def needed(connections: int) -> int:
-    """Descriptors for so many clients: each may have a connection to an instance."""
+    """Return the descriptors for so many clients: each may have a connection to an instance."""
     return 2 * connections + RESERVE
 
 
 def fitting(connections: int, limit: int) -> int:
-    """How many of these clients a limit has room for; one at least."""
+    """Return how many of these clients a limit of descriptors has room for; at least one."""
     return max(1, min(connections, (limit - RESERVE) // 2))
 
 
 def raise_limit(count: int) -> int:
-    """Have this process and its children open so many files, as far as it may; return the limit."""
+    """Raise the open-file limit of this process and its children to `count`, or as far as allowed.
+
+    Returns:
+        The limit now.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         most = count if hard == resource.RLIM_INFINITY else min(count, hard)

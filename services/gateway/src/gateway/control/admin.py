@@ -1,4 +1,4 @@
-"""The admin port: services, instances, routes, and what an operator can do to an instance."""
+"""The admin port: services, instances, routes, and the orders that an operator may give."""
 
 import hmac
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ Command = Mapping[str, Any]
 
 
 class Workers(Protocol):
-    """The data paths behind this port: one in this process, or several in others."""
+    """The workers behind the admin port: one in this process, or several in others."""
 
     def check(self) -> dict[str, Any]:
-        """Whether every worker serves, for /readyz."""
+        """Return whether every worker serves, for /readyz."""
 
     async def ask(self, command: Command) -> list[Any]:
-        """Send a command to every worker and return each one's answer."""
+        """Send a command to every worker and return their answers."""
 
 
 def create_app(
@@ -87,7 +87,7 @@ def _add_orders(router: APIRouter, workers: Workers) -> None:
         done = await workers.ask({"service": name, "instance": address, **command})
         if not any(done):
             raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
-        if command.get("drained") and not all(done):  # some have not met the service yet
+        if command.get("drained") and not all(done):  # some workers do not know the service yet
             done = await workers.ask({"do": "keep", "drained": {name: [address]}})
         return {"service": name, "instance": address, "workers": sum(map(bool, done))}
 

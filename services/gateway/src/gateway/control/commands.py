@@ -1,6 +1,6 @@
-"""What one worker tells of itself, and what it can be told: plain values, for the admin port.
+"""The commands that a worker carries out for the admin port, and the state it reports.
 
-The admin port may be in another process than the workers, so everything here survives JSON.
+The admin port may be in another process than the workers, so all values survive JSON.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ class Worker:
         self._log = log
 
     def ask(self, command: Mapping[str, Any]) -> Any:
-        """Carry out one command."""
+        """Carry out one command and return its answer."""
         match command:
             case {"do": "state"}:
                 return self.describe()
@@ -59,19 +59,19 @@ class Worker:
                 raise ValueError(f"unknown command {command}")
 
     def drained(self) -> dict[str, list[str]]:
-        """Addresses that an operator keeps out of traffic, by service."""
+        """Return the addresses that an operator keeps out of traffic, by service."""
         followed = self.directory.services.items()
         kept = {name: service.balancer.drained() for name, service in followed}
         return {name: addresses for name, addresses in kept.items() if addresses}
 
     def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
-        """Keep out of traffic what another worker was told to, known here or not yet."""
+        """Drain the instances that another worker was told to drain, known here or not yet."""
         self.directory.expect(drained, self.context.clock())
         for name, addresses in drained.items():
             self.directory.services[name].balancer.keep_drained(addresses)
 
     def services(self) -> dict[str, Any]:
-        """Every followed service with its instances."""
+        """Describe every followed service and its instances."""
         now = self.context.clock()
         ages = self.directory.ages()
         return {
@@ -89,7 +89,7 @@ class Worker:
         }
 
     def describe(self) -> dict[str, Any]:
-        """Counters and gauges: lists of label values followed by the number."""
+        """Return counters and gauges: lists of label values followed by the number."""
         now = self.context.clock()
         counters = self.context.counters
         present = [s for s in self.directory.services.values() if not s.absent]
@@ -136,14 +136,14 @@ class Worker:
 
 
 def _drain(service: Service, address: str, *, drained: bool) -> bool:
-    """Keep an instance out of traffic, or let it back; one that is awaited need not be there."""
+    """Keep an instance out of traffic, or let it back; one drained in advance need not be there."""
     pool = service.balancer
-    awaited = address in pool.drained()
+    in_advance = address in pool.drained()
     if pool.drain(address, drained=drained):
         return True
-    if awaited and drained:
+    if in_advance and drained:
         pool.keep_drained([address])
-    return awaited
+    return in_advance
 
 
 def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:

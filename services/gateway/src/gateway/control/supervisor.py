@@ -4,7 +4,7 @@ The kernel spreads connections over one listening socket for each worker (SO_REU
 belong to the supervisor and outlive the processes: a connection that arrives while a worker is
 being replaced waits in the queue of its socket, and the next worker takes it.
 
-When a worker ends is the supervisor's decision alone: SIGTERM may reach the whole group (systemd,
+The supervisor alone decides when a worker ends: SIGTERM may reach the whole group (systemd,
 Ctrl-C), and workers are to serve while the supervisor withdraws and drains.
 """
 
@@ -26,15 +26,21 @@ FDS = "GATEWAY_WORKER_FDS"
 DRAINED = "GATEWAY_WORKER_DRAINED"
 """Environment of a worker: the instances, by service, that an operator has drained."""
 STOP = signal.SIGUSR1
-"""Has a worker drain and end; so does the end of its line to the supervisor."""
+"""The signal to drain and end; the end of its line to the supervisor tells a worker the same."""
 READY_SECONDS = 30.0
+"""Seconds that a worker has to start."""
 ANSWER_SECONDS = 2.0
+"""Seconds that a worker has to answer a command."""
 EXIT_SECONDS = 40.0
+"""Seconds that a worker has to drain and end."""
 RESPAWN_SECONDS = 0.5
+"""Seconds between a failed start and the next one."""
 POLL_SECONDS = 1.0
+"""Seconds between two questions for the workers' states."""
 LINE_BYTES = 16 * 1024 * 1024
-LAST = 0
-"""Number of what a worker tells unasked when it has answered everything: its last state."""
+"""Bytes of the longest answer."""
+LAST_STATE = 0
+"""The number under which a worker reports its last state, unasked, when it ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +53,7 @@ class Child:
     ) -> None:
         self.process = process
         self.state: WorkerState | None = None
-        """What it last told of itself."""
+        """The state that the worker last reported."""
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -58,10 +64,10 @@ class Child:
         """Start a worker on a listening socket and wait until it serves.
 
         Raises:
-            TimeoutError: it does not within 30 s, or ended instead.
+            TimeoutError: the worker does not serve within 30 s, or ended instead.
         """
         async with contextlib.AsyncExitStack() as undo:
-            # Whatever ends the start early, a cancellation too, leaves no process and no socket.
+            # A start that ends early, even by a cancellation, leaves no process and no socket.
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
             with theirs:
@@ -88,26 +94,27 @@ class Child:
                     return None
                 self._asked += 1
                 self._writer.write(json.dumps([self._asked, command]).encode() + b"\n")
-                while True:  # the answer to an earlier question may come after its time
+                while True:  # the answer to an earlier command may come late
                     number, told = await self._read()
                     if number == self._asked:
                         return told
-        except (OSError, RuntimeError, TimeoutError, ValueError):  # RuntimeError: uvloop's, closed
+        # uvloop raises RuntimeError for a closed line.
+        except (OSError, RuntimeError, TimeoutError, ValueError):
             return None
 
-    async def look(self) -> None:
-        """Have its state told, if it answers."""
+    async def refresh(self) -> None:
+        """Ask for the worker's state, and keep it if the worker answers."""
         self.state = await self.ask({"do": "state"}) or self.state
 
     async def _read(self) -> tuple[int, Any]:
-        """Read what it tells next; ValueError if it tells no more."""
+        """Read the next answer; ValueError if there is none."""
         number, told = json.loads(await self._reader.readline())
-        if number == LAST:
+        if number == LAST_STATE:
             self.state = told or self.state
         return number, told
 
     async def stop(self) -> None:
-        """Let it drain, tell what it counted, and end; after 40 s, make it."""
+        """Let the worker drain, report its last state, and end; after 40 s, kill it."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(STOP)
         try:
@@ -129,7 +136,7 @@ def _kill(process: Process) -> None:
 
 
 class Supervisor:
-    """Keeps a worker on every socket. A `Listener` of the process runner."""
+    """Keeps a worker process on every socket. A `Listener` of the process runner."""
 
     def __init__(self, sockets: Sequence[socket.socket], environment: Mapping[str, str]) -> None:
         """Take a bound socket for each worker, and the environment that workers get."""
@@ -144,18 +151,18 @@ class Supervisor:
 
     @property
     def states(self) -> list[WorkerState]:
-        """What each worker last told of itself, and what those that are gone had counted."""
+        """Return the state that each worker last reported, and the sum of those that ended."""
         children = {child for child in (*self._children, *self._leaving) if child is not None}
         told = [child.state for child in children if child.state is not None]
         return [*told, self._ended.describe(told)]
 
     def check(self) -> dict[str, Any]:
-        """Whether every worker serves, for /readyz."""
+        """Return whether every worker serves, for /readyz."""
         running = sum(one is not None and one.process.returncode is None for one in self._children)
         return {"ok": running == len(self._children), "running": running}
 
     async def ask(self, command: Mapping[str, Any]) -> list[Any]:
-        """Send a command to every worker; an order waits for one that starts, lest it miss it."""
+        """Send a command to every worker; an order waits for a worker that is starting."""
         async with self._starting if command["do"] == "drain" else contextlib.nullcontext():
             return await self._tell(command)
 
@@ -183,7 +190,7 @@ class Supervisor:
                 if old is not None:
                     self._leaving.add(old)
                     await old.stop()
-                    self._retire(old)
+                    self._keep_counters(old)
             _log.info("workers_replaced", extra={"workers": len(self._children)})
 
     async def drain(self) -> None:
@@ -207,8 +214,8 @@ class Supervisor:
         environment = {**self._environment, DRAINED: orders}
         self._children[slot] = await Child.start(self._sockets[slot], environment)
 
-    def _retire(self, child: Child) -> None:
-        """Keep what a worker had counted that is no longer there."""
+    def _keep_counters(self, child: Child) -> None:
+        """Keep the counters of a worker that ended."""
         self._leaving.discard(child)
         if child.state is not None:
             self._ended.add(child.state)
@@ -219,20 +226,20 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch(self) -> None:
-        """Replace workers that ended by themselves, and keep their states at hand."""
+        """Replace workers that ended by themselves, and refresh the states of all."""
         while True:
             for slot, child in enumerate(self._children):
                 if child is not None and child.process.returncode is not None:
                     _log.error("worker_ended", extra={"code": child.process.returncode})
                     async with self._starting:  # not `_rolling`: an old worker takes long to end
                         if self._children[slot] is child and await self._refill(slot):
-                            self._retire(child)
+                            self._keep_counters(child)
             children = [*self._children, *self._leaving]
-            await asyncio.gather(*(child.look() for child in children if child is not None))
+            await asyncio.gather(*(child.refresh() for child in children if child is not None))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _refill(self, slot: int) -> bool:
-        """Put a new worker on a socket; if it does not come up, everything stays as it is."""
+        """Put a new worker on a socket; if its start fails, everything stays as it is."""
         try:
             await self._fill(slot)
         except (OSError, TimeoutError) as error:
@@ -245,7 +252,7 @@ class Supervisor:
 async def answer_supervisor(
     sock: socket.socket, answer: Callable[[Mapping[str, Any]], Any]
 ) -> None:
-    """Say that this worker serves, then answer commands until the supervisor is gone.
+    """Tell the supervisor that this worker serves, then answer its commands until it is gone.
 
     Cancelled, it tells the last state.
     """
@@ -265,7 +272,7 @@ async def answer_supervisor(
             tell(*json.loads(line))
             await writer.drain()
     except asyncio.CancelledError:
-        tell(LAST, {"do": "state"})
+        tell(LAST_STATE, {"do": "state"})
         raise
     finally:
         writer.close()

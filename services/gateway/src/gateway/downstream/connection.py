@@ -46,23 +46,26 @@ class ConnectionRegistry(Protocol):
         """Return the facts about the client that instances are told."""
 
 
-class ClientConnection(FieldCollector, asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One connection of a client.
 
     Attributes:
         transport: of the connection.
+        on_header: takes a field from the parser.
         forwarded: the facts about the client that instances are told.
         due: clock time at which the sweep calls `expire`; infinite while an exchange has its own.
     """
 
     __slots__ = (
-        "_ahead", "_body_follows", "_chunk_limits", "_context", "_exchange", "_head", "_head_bytes",
-        "_lingering", "_parser", "_reading_paused", "_registry", "_resuming", "_unsent",
-        "_url", "_writing_paused", "due", "forwarded", "transport",
+        "_ahead", "_body_follows", "_context", "_exchange", "_fields", "_head", "_head_bytes",
+        "_head_from", "_lingering", "_packet_from", "_parser", "_reading_paused", "_received",
+        "_registry", "_resuming", "_unsent", "_url", "_writing_paused", "due", "forwarded",
+        "on_header", "transport",
     )  # fmt: skip
 
     def __init__(self, context: ProxyContext, registry: ConnectionRegistry) -> None:
-        super().__init__(HANDLED, MAX_FIELDS)
+        self._fields = FieldCollector(HANDLED, MAX_FIELDS)
+        self.on_header = self._fields.on_header
         self._context = context
         self._registry = registry
         self._parser = httptools.HttpRequestParser(self)
@@ -70,8 +73,9 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
         self._ahead: deque[PipelinedRequest] = deque()
         self._url = b""
         self._head: Head | None = None
-        self._chunk_limits: ChunkLimits | None = None
         self._head_bytes = self._unsent = 0
+        # Bytes received in all, before the packet at hand, before the packet in which a head began.
+        self._received = self._packet_from = self._head_from = 0
         self._body_follows = self._resuming = False
         self._lingering = self._reading_paused = self._writing_paused = False
         self.transport: asyncio.Transport
@@ -81,7 +85,7 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Return whether the connection is between two requests."""
-        return self._exchange is None and not (self.in_head or self._lingering)
+        return self._exchange is None and not (self._fields.in_head or self._lingering)
 
     # Calls of the transport.
 
@@ -97,11 +101,13 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
         """Parse bytes, or pass them on in a tunnel."""
         if self._lingering or (self._exchange is not None and self._exchange.tunnel(data)):
             return
-        waited, rest = self.in_head or self._exchange is None, b""
+        self._packet_from = self._received
+        self._received += len(data)
+        waited, rest = self._fields.in_head or self._exchange is None, b""
         try:
             self._parser.feed_data(data)
-            if self._chunk_limits is not None:
-                self._chunk_limits.count_packet(len(data))
+            if self._fields.chunk_limits is not None:
+                self._fields.chunk_limits.count_packet(len(data))
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             self._ignore_upgrade()
@@ -109,7 +115,7 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
             self._fail(reply_to(error))
         if rest and not (self._exchange is not None and self._exchange.tunnel(rest)):
             self.data_received(rest)
-        if self.in_head and not self._lingering:
+        if self._fields.in_head and not self._lingering:
             self._wait_for_head(len(data) if waited else 0)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -134,25 +140,21 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         if not self._resuming:
-            self.begin_head()
+            self._fields.begin_head()
             self._url = b""
             self._head_bytes = 0
+            self._head_from = self._packet_from
 
     def on_url(self, url: bytes) -> None:
         """Take (a part of) the target."""
         self._url += url
 
-    def on_trailer(self, name: bytes, value: bytes) -> None:
-        """Count a trailer, and drop it."""
-        if self._chunk_limits is not None:
-            self._chunk_limits.count_trailer(name, value)
-
     def on_headers_complete(self) -> None:
         """Check the head and begin the request, or let it wait for its turn."""
         if self._resuming:
             return
-        self.in_head = False
-        parser, handled = self._parser, self.handled
+        self._fields.in_head = False
+        parser, handled = self._parser, self._fields.handled
         kept = parser.should_keep_alive()
         # Only a field keeps HTTP/1.0 alive; to ask the parser for the version makes a string.
         named = b"connection" in handled or b"proxy-connection" in handled
@@ -160,9 +162,10 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
         head: Head | LocalReply
         try:
             head = self._head = heads.check_head(
-                parser.get_method(), self._url, self, http10=http10, keep_alive=kept
-            )
-            self._chunk_limits = ChunkLimits() if head.length is None else None
+                parser.get_method(), self._url, self._fields,
+                most_bytes=self._received - self._head_from, http10=http10, keep_alive=kept,
+            )  # fmt: skip
+            self._fields.chunk_limits = ChunkLimits() if head.length is None else None
             if b"upgrade" in handled:
                 self._body_follows = head.length != 0 and bool(parser.should_upgrade())
         except LocalReply as reply:
@@ -171,8 +174,8 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Pass bytes of a body on."""
-        if self._chunk_limits is not None:
-            self._chunk_limits.body_came = True
+        if self._fields.chunk_limits is not None:
+            self._fields.chunk_limits.body_came = True
         if self._ahead:
             self._ahead[-1].keep(data)
         elif self._exchange is not None:
@@ -182,7 +185,7 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
         """End the body of the request."""
         if self._body_follows:
             return
-        self._chunk_limits = None
+        self._fields.chunk_limits = None
         if self._ahead:
             self._ahead[-1].complete = True
         elif self._exchange is not None:
@@ -241,7 +244,7 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Close a connection that is idle or lingers; reply to a slow head."""
         if (
-            self.in_head
+            self._fields.in_head
             and self._exchange is None
             and not (self._lingering or self._writing_paused)
         ):
@@ -289,8 +292,8 @@ class ClientConnection(FieldCollector, asyncio.Protocol):
 
     def _fail(self, reply: LocalReply) -> None:
         """End the request that is arriving."""
-        if self.in_head or self._exchange is None or self._ahead:
-            self.in_head = False
+        if self._fields.in_head or self._exchange is None or self._ahead:
+            self._fields.in_head = False
             self._take(reply)
         else:
             self._exchange.abort_request(reply)

@@ -1,4 +1,4 @@
-"""Where the body of a message ends: after its length, or after its last chunk (RFC 9112 section 6).
+"""Framing: a body ends after its length, or after its last chunk (RFC 9112 section 6).
 
 The gateway takes the chunks off and frames the body anew, so `chunked` is the one transfer coding
 that it can take: it would remove the name of any other coding and pass the coded bytes on. The

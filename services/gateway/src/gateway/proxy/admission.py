@@ -22,20 +22,22 @@ class Admitted:
         route: the route's own terms.
         service: where the request goes.
         target: path and query as the instance gets them.
+        path: the path of them, as text.
         retries: the attempts of the request; their deadline is set when the first one starts.
         limit: seconds the request may take from then on.
         upgrade: the protocol that the client may switch to, b"" for none.
     """
 
-    __slots__ = ("limit", "retries", "route", "service", "target", "upgrade")
+    __slots__ = ("limit", "path", "retries", "route", "service", "target", "upgrade")
 
     def __init__(
-        self, route: Route, service: Service, target: bytes, retries: RetryState, *, limit: float,
-        upgrade: bytes,
+        self, route: Route, service: Service, target: bytes, path: str, retries: RetryState, *,
+        limit: float, upgrade: bytes,
     ) -> None:  # fmt: skip
         self.route = route
         self.service = service
         self.target = target
+        self.path = path
         self.retries = retries
         self.limit = limit
         self.upgrade = upgrade
@@ -57,7 +59,7 @@ class Admitted:
 
     def reconsider(self, method: bytes) -> None:
         """Ask again whether the request may run twice: its service may not have been known."""
-        self.retries.repeatable = _repeatable(self.route, self.service, method, self.target)
+        self.retries.repeatable = _repeatable(self.route, self.service, method, self.path)
 
     def release(self) -> None:
         """Give back the place on the route."""
@@ -90,7 +92,7 @@ def admit(
         LocalReply: the request may not go on.
     """
     check_loop(head, name)
-    route, service_name, target = table.match(head)
+    route, service_name, target, path = table.match(head)
     record.route = route.name
     if route.keys is not None:
         route.keys.check(head.lines)
@@ -105,12 +107,12 @@ def admit(
     _enter(route, now)
     allowed = head.handled.get(b"x-request-timeout-ms")
     seconds = parse_millis(allowed.decode("latin-1")) if allowed else None
-    repeatable = _repeatable(route, service, head.method, target)
+    repeatable = _repeatable(route, service, head.method, path)
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:
         retries.subset = route.split.choose(_split_draw(route.split, head, draw))
     limit = deadline_of(0.0, route.timeout, seconds)
-    return Admitted(route, service, target, retries, limit=limit, upgrade=upgrade)
+    return Admitted(route, service, target, path, retries, limit=limit, upgrade=upgrade)
 
 
 def _enter(route: Route, now: float) -> None:
@@ -125,10 +127,9 @@ def _enter(route: Route, now: float) -> None:
                          retry_after=1)  # fmt: skip
 
 
-def _repeatable(route: Route, service: Service, method: bytes, target: bytes) -> bool:
+def _repeatable(route: Route, service: Service, method: bytes, path: str) -> bool:
     """Return whether the request may run twice."""
     operator = None if route.idempotent is None else method in route.idempotent
-    path = target.partition(b"?")[0].decode("latin-1")
     return may_run_twice(method.decode(), path, service.declared, operator=operator)
 
 

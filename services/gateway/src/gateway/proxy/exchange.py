@@ -43,7 +43,7 @@ SMALL_BODY = 64 * 1024
 
 
 class Phase(Enum):
-    """Where an exchange is."""
+    """The phase of an exchange; the module's docstring has their order."""
 
     DISCARDING = "discarding"
     RECEIVING = "receiving"
@@ -90,22 +90,20 @@ def begin_exchange(context: ProxyContext, client: Client, head: Head | LocalRepl
     now, address = context.clock(), client.forwarded.address
     if isinstance(head, LocalReply):
         record = context.counters.begin(Head.unreadable(), address, now)
-        response = ClientResponse(client, close=True, http10=False)
-        return Exchange(context, client, record, head, response=response)
+        return Exchange(context, client, record, head)
     record = context.counters.begin(head, address, now)
-    response = ClientResponse(client, close=head.close or context.draining, http10=head.http10)
     try:
         admitted = admit(
             head, record, now,
             table=context.table, directory=context.directory, draw=context.draw, name=context.name,
         )  # fmt: skip
     except LocalReply as reply:
-        return Exchange(context, client, record, reply, response=response)
+        return Exchange(context, client, record, reply)
     rule = admitted.route.shadow
     tap = None
     if rule is not None and not admitted.upgrade and context.draw() < rule.share:
         tap = ShadowTap(context, admitted.route.name, rule)
-    return Exchange(context, client, record, admitted, response=response, tap=tap)
+    return Exchange(context, client, record, admitted, tap)
 
 
 class Exchange:
@@ -131,8 +129,6 @@ class Exchange:
         client: Client,
         record: RequestRecord,
         admitted: Admitted | LocalReply,
-        *,
-        response: ClientResponse,
         tap: ShadowTap | None = None,
     ) -> None:
         """Prepare; `begin` starts.
@@ -142,13 +138,14 @@ class Exchange:
             client: the client's connection.
             record: of the request.
             admitted: the terms, or the local reply to a request that has none.
-            response: to the client.
             tap: gets the request and its response too.
         """
         head = record.head
         self.due = record.started + context.port_limits.body
         self.body = RequestBody(head.length, stated=b"content-length" in head.handled)
-        self.response = response
+        self.response = ClientResponse(
+            client, close=head.close or context.draining, http10=head.http10
+        )
         self._context = context
         self._client = client
         self._head = head
@@ -445,7 +442,10 @@ class Exchange:
             self._tap.response_head(head.status, self._head.method, self._admitted.target, copied)
         body.forget()
         self._settle_close()
-        self.response.begin(head, self._response_fields(now))
+        fields = self._record.response_fields(
+            now, self._admitted.retries, debug=self._context.debug
+        )
+        self.response.begin(head, fields)
 
     def _commit(self, phase: Phase, now: float, idle: float) -> None:
         """Pass the response on from now on; its head proves that the instance serves."""
@@ -453,9 +453,6 @@ class Exchange:
         self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)
         self.phase = phase
         self.due = now + idle
-
-    def _response_fields(self, now: float) -> list[bytes]:
-        return self._record.response_fields(now, self._admitted.retries, debug=self._context.debug)
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
@@ -504,7 +501,10 @@ class Exchange:
             self._give_up_attempt(Outcome.GARBLED, now)
             return
         self._commit(TUNNEL, now, self._context.port_limits.tunnel_idle)
-        self.response.switch_protocols(head, self._response_fields(now), data)
+        fields = self._record.response_fields(
+            now, self._admitted.retries, debug=self._context.debug
+        )
+        self.response.switch_protocols(head, fields, data)
 
     def tunnel(self, data: bytes) -> bool:
         """Pass a client's bytes on; False if the exchange is no tunnel."""

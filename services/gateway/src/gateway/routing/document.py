@@ -177,7 +177,7 @@ class RouteEntry(DocumentPart):
 
     @property
     def label(self) -> str:
-        """What metrics, logs and the next document know the route by."""
+        """Return the name by which metrics, logs and the next document know the route."""
         return self.name or self.path
 
     def _rate(self, before: RateGuard | None) -> RateGuard | None:

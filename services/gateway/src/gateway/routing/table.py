@@ -151,10 +151,10 @@ class Table:
         for route in self.routes:
             self._first.setdefault(route.path.encode().split(b"/", 2)[1], []).append(route)
         self._anywhere = self._first.get(b"", [])
-        self._matched: dict[tuple[bytes, bytes], tuple[Route, str, bytes]] = {}
+        self._matched: dict[tuple[bytes, bytes], tuple[Route, str, bytes, str]] = {}
 
-    def match(self, head: Head) -> tuple[Route, str, bytes]:
-        """Return the route of a request, its service, and the target to send there.
+    def match(self, head: Head) -> tuple[Route, str, bytes, str]:
+        """Return the route of a request, its service, and the target and path to send there.
 
         Raises:
             LocalReply: no route is there (404), or none for this method (405).
@@ -162,7 +162,8 @@ class Table:
         key = head.method, head.target
         found = self._matched.get(key)
         if found is None:
-            found = self._match(head)
+            route, service, target = self._match(head)
+            found = route, service, target, target.partition(b"?")[0].decode("latin-1")
             if len(self._matched) >= CACHE_SIZE:
                 self._matched.clear()
             self._matched[key] = found

@@ -65,12 +65,13 @@ class ConnectionHome(Protocol):
         """Drop a connection that was closed while idle."""
 
 
-class InstanceConnection(FieldCollector, asyncio.Protocol):
+class InstanceConnection(asyncio.Protocol):
     """One connection to an instance; carries one request at a time.
 
     Attributes:
         pool: where the connection belongs between two requests.
         transport: of the connection.
+        on_header: takes a field from the parser.
         consumer: the sender of the request under way.
         idle_since: clock time at which the last response ended.
         reused: the connection has served an earlier request.
@@ -79,13 +80,14 @@ class InstanceConnection(FieldCollector, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_bypass_left", "_ended", "_excess", "_head", "_head_bytes", "_parser", "_reading_paused",
-        "_to_head", "consumer", "idle_since", "pool", "request_sent", "response_begun", "reused",
-        "transport",
+        "_bypass_left", "_ended", "_excess", "_fields", "_head", "_head_bytes", "_parser",
+        "_reading_paused", "_to_head", "consumer", "idle_since", "on_header", "pool",
+        "request_sent", "response_begun", "reused", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: ConnectionHome) -> None:
-        super().__init__(RESPONSE_HANDLED, sys.maxsize)
+        self._fields = FieldCollector(RESPONSE_HANDLED, sys.maxsize)
+        self.on_header = self._fields.on_header
         self.pool = pool
         self.transport: asyncio.Transport
         self.consumer: ResponseConsumer | None = None
@@ -97,7 +99,7 @@ class InstanceConnection(FieldCollector, asyncio.Protocol):
         self._expect_response(to_head=False)
 
     def _expect_response(self, *, to_head: bool) -> None:
-        self.begin_head()
+        self._fields.begin_head()
         self.response_begun = False
         self._head: ResponseHead | None = None
         self._ended = self._excess = False
@@ -209,11 +211,11 @@ class InstanceConnection(FieldCollector, asyncio.Protocol):
         if self._ended or self.consumer is None:
             return
         if status < 200 and status != 101:  # noqa: PLR2004 - 1xx is interim
-            self.begin_head()
+            self._fields.begin_head()
             return
-        self.in_head = False
+        self._fields.in_head = False
         head = self._head = check_response(
-            status, self, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
+            status, self._fields, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
         )
         if status == 101:  # noqa: PLR2004 - continues after the parser stopped
             return

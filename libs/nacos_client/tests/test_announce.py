@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 LOST = NacosSettings(server_addr="nacos.invalid:8848")
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 8.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (the event is in another thread)
             await asyncio.sleep(0.01)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 
 import grpc
 import grpc.aio
@@ -30,12 +29,9 @@ class Starting(grpc.GenericRpcHandler):
 
 async def test_a_server_that_is_starting_is_no_error_of_ours(caplog):
     """Its answer to the first question is taken as a refusal: told as the trouble, no traceback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Starting(),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     settings = NacosSettings(server_addr=f"127.0.0.1:{port - 1000}")
     with caplog.at_level(logging.DEBUG):

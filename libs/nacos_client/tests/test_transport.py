@@ -81,7 +81,7 @@ def dead(port: int = 1) -> Instance:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  (the event is in another thread)
             await asyncio.sleep(0.01)
 

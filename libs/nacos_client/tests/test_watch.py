@@ -28,7 +28,7 @@ class Required(BaseModel):
     clusters: int
 
 
-async def eventually(condition: object, seconds: float = 5.0) -> None:
+async def eventually(condition: object, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (the event is in another thread)
             await asyncio.sleep(0.01)

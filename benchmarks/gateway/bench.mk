@@ -1,5 +1,5 @@
 # Gateways side by side. SECONDS, ROUNDS and MINUTES change the length of a run.
-.PHONY: bench-gateway bench-gateway-short soak-gateway
+.PHONY: bench-gateway bench-gateway-short soak-gateway trace-gateway
 bench-gateway: $(READY) gateway-compiled  ## the gateway beside nginx, HAProxy, Envoy, Traefik, Spring, httpx
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway --seconds $(or $(SECONDS),5) --rounds $(or $(ROUNDS),3)
@@ -12,3 +12,6 @@ bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway beside 
 soak-gateway: $(READY)  ## the gateway under load for MINUTES (10): memory and files must not grow
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway.soak --minutes $(or $(MINUTES),10)
+
+trace-gateway: $(READY)  ## one warm GET through the gateway: its calls, and how often they cross a file
+	$(PY) -m benchmarks.gateway.trace

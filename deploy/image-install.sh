@@ -1,12 +1,11 @@
 #!/bin/sh
-# In an image's build stage: installs workspace members and what they need, at the locked versions
-# and hashes, into /opt/venv.
-#   usage: image-install.sh libraries MEMBER...   with the pyproject.toml of each member: what they
-#                                                 need, a layer that only a changed lock rebuilds
-#          image-install.sh members MEMBER...     the members themselves
-#          image-install.sh compiled SCRIPT FOLDER   what the script compiles, if $COMPILED is set
+# In an image's build stage: installs the workspace members of the current folder and the
+# distributions they require, at the locked versions and hashes, into /opt/venv.
+#   usage: image-install.sh libraries   the distributions; needs the members' pyproject.toml only
+#          image-install.sh members     the members themselves
+#          image-install.sh compiled SCRIPT FOLDER   runs the script, if $COMPILED has a value
 set -eu
-step=$1; shift
+step=$1
 # A certificate authority of the machine that builds, where it has one of its own.
 if [ -s /run/secrets/ca ]; then
     export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
@@ -19,31 +18,31 @@ if [ "$step" = libraries ]; then
     /opt/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r /tmp/uv.txt
     python -m venv --without-pip /opt/venv
     # Empty packages stand in for the members: their requirements count here, not their code.
-    for member in "$@"; do
+    for member in libs/* services/*; do
         package=$(sed -n 's|^packages = \["src/\(.*\)"\]|\1|p' "$member/pyproject.toml")
         mkdir -p "$member/src/$package"
         touch "$member/src/$package/__init__.py"
     done
     /opt/build/bin/uv pip install --quiet --no-sources \
-        --constraints requirements.lock --build-constraints requirements.lock "$@"
+        --constraints requirements.lock --build-constraints requirements.lock ./libs/* ./services/*
 elif [ "$step" = members ]; then
     /opt/build/bin/uv pip install --quiet --no-deps --reinstall \
-        --build-constraints requirements.lock "$@"
+        --build-constraints requirements.lock ./libs/* ./services/*
 else
-    mkdir -p "$2"
+    mkdir -p "$3"
     [ -n "${COMPILED:-}" ] || exit 0
     include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
     test -f "$include/Python.h" || headers=python3-dev
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
         gcc libc6-dev ${headers:-} >/dev/null
-    # The compiler's own environment, which sees what the image will have.
+    # The compiler has an environment of its own, which sees the packages of the image.
     python -m venv /opt/compiler
     /opt/build/bin/uv pip install --quiet --python /opt/compiler/bin/python \
         --constraints requirements.lock mypy
     packages=$(/opt/compiler/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     echo "/opt/venv/${packages#/opt/compiler/}" > "$packages/image.pth"
-    /opt/compiler/bin/python "$1" "$2"
+    /opt/compiler/bin/python "$2" "$3"
     exit 0
 fi
 # The root file system will be read-only: compile now or at every start.

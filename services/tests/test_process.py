@@ -120,7 +120,7 @@ def test_bad_environment_ends_the_start(package, tmp_path):
 @pytest.mark.parametrize("package", ["classifier", "kmeans"])
 def test_the_image_asks_the_port_that_is_set(service, package):
     """An image's health check asks where PORT has the service listen, and nowhere else."""
-    dockerfile = (SERVICES / package / "Dockerfile").read_text()
+    dockerfile = (SERVICES.parent / "deploy" / "Dockerfile").read_text()
     (command,) = re.findall(r"^HEALTHCHECK .*\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
     _, *arguments = json.loads(command)
 

@@ -193,7 +193,7 @@ def test_the_gateway_can_be_built_with_its_data_path_compiled(tmp_path: Path) ->
         env={**os.environ, "GATEWAY_COMPILED": "1"},
         check=True,
     )
-    modules = ("failover.pool", "gateway.client", "gateway.exchange", "gateway.upstream")
+    modules = ("failover.balancer", "gateway.downstream.connection", "gateway.proxy.exchange")
     code = f"import {', '.join(modules)}; print(*({', '.join(f'{m}.__file__' for m in modules)},))"
 
     files = docker("run", "--rm", image, "python", "-c", code).split()

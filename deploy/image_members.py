@@ -1,0 +1,50 @@
+"""In an image's build: selects the workspace members that a service needs, by their project files.
+
+    usage: image_members.py services/SERVICE
+
+Each of them is copied twice: to /projects without its code, which is enough to install what it
+requires, and to /members whole.
+"""  # noqa: INP001 - copied alone into the build
+
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+
+def needed(service: Path, projects: dict[Path, dict[str, Any]]) -> set[Path]:
+    """Return the folders of a service and of all members it depends on, directly or not."""
+    folders = {file["project"]["name"]: folder for folder, file in projects.items()}
+    found: set[Path] = set()
+    waiting = [service]
+    while waiting:
+        folder = waiting.pop()
+        if folder not in found:
+            found.add(folder)
+            requirements = projects[folder]["project"]["dependencies"]
+            names = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
+            waiting += [folders[name] for name in names & folders.keys()]
+    return found
+
+
+def main(service: Path) -> None:
+    """Copy the project files and the code of the service and its members."""
+    projects = {
+        file.parent: tomllib.loads(file.read_text()) for file in Path().glob("*/*/pyproject.toml")
+    }
+    for folder in needed(service, projects):
+        settings = projects[folder]["tool"]["hatch"]
+        # A project file may take its version from a file of the package.
+        for name in filter(None, ("pyproject.toml", settings.get("version", {}).get("path"))):
+            copy = Path("/projects") / folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / name, copy)
+        whole = Path("/members") / folder
+        shutil.copytree(folder / "src", whole / "src")
+        shutil.copy(folder / "pyproject.toml", whole)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN_NAMES = {"utils", "util", "common", "manager", "helper", "helpers", "misc"}
+VAGUE = {
+    *("utils", "util", "common", "manager", "helper", "helpers", "misc", "stuff"),
+    "hot",
+}
+"""Words that no part of a module's name may be."""
+NAMED_BY_THE_ARTICLE = "data_manager.py"
+"""The model package has this module from the article whose layout it follows."""
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -39,10 +45,38 @@ def test_there_is_a_product_to_check() -> None:
 
 
 def test_names_say_what_is_inside() -> None:
-    """No module or package is called after nothing in particular."""
-    vague = [p for p in product() if FORBIDDEN_NAMES & {p.stem, *p.relative_to(ROOT).parts}]
+    """No part of a module's or a package's name is a word for nothing in particular."""
+    vague = [
+        path
+        for path in product()
+        if path.name != NAMED_BY_THE_ARTICLE
+        and VAGUE & set(re.split(r"[/_.]", str(path.relative_to(ROOT))))
+    ]
 
     assert vague == []
+
+
+def public_classes() -> list[str]:
+    """Names of all classes that stand in a module of the product and are not private."""
+    return [
+        node.name
+        for path in product()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_the_glossary_explains_each_word_once() -> None:
+    """The glossary is sorted, has each word once, and the classes it names exist."""
+    glossary = (ROOT / "CONTRIBUTING.md").read_text().partition("## Glossary")[2]
+    rows = re.findall(r"^\| ([a-z -]+) \| (.+) \|$", glossary, re.MULTILINE)[1:]
+    words = [word for word, _ in rows]
+    named = {name for _, text in rows for name in re.findall(r"`(\w+)`", text)}
+
+    assert len(words) >= 30
+    assert words == sorted(set(words))
+    assert named
+    assert named <= set(public_classes())
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script
 """A private package index: pypiserver, where listing, downloading and uploading all need a login.
 
-Who may enter comes from INDEX_USERNAME and INDEX_PASSWORD in the environment and stays in memory.
+The login comes from INDEX_USERNAME and INDEX_PASSWORD in the environment and stays in memory.
 """
 
 import argparse
@@ -17,20 +17,20 @@ import pypiserver
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """One thread a request, so that a slow upload holds up nobody."""
+    """A server with a thread for each request, so that a slow upload delays no other."""
 
     daemon_threads = True
 
 
 class Quiet(WSGIRequestHandler):
-    """Answers requests without a line for each."""
+    """A request handler that does not print a line for each request."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Print nothing."""
 
 
 def index(packages: Path, port: int, username: str, password: str) -> WSGIServer:
-    """The index over a folder of wheels, listening on 127.0.0.1; port 0 takes a free one."""
+    """Return the index of a folder of wheels, listening on 127.0.0.1; port 0 takes a free one."""
 
     def known(name: str, secret: str) -> bool:
         same_name = hmac.compare_digest(name.encode(), username.encode())
@@ -46,7 +46,7 @@ def index(packages: Path, port: int, username: str, password: str) -> WSGIServer
 
 
 def main() -> int:
-    """Serve until interrupted; returns the exit code."""
+    """Serve until interrupted; return the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("packages", type=Path, help="folder of the wheels")
     parser.add_argument("--port", type=int, default=8081)
@@ -60,7 +60,7 @@ def main() -> int:
     server = index(arguments.packages.resolve(), arguments.port, *credentials)
     sys.stdout.write(f"index on http://127.0.0.1:{server.server_port}/simple/\n")
     sys.stdout.flush()
-    # However it is asked to end, it ends in order.
+    # SIGTERM ends the server as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.serve_forever()

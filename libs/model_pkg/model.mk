@@ -4,7 +4,7 @@ MODEL_VERSIONS := 1.0.0 1.1.0
 INDEX_PORT ?= 8081
 INDEX_FOLDER ?= .local/index
 
-# What trains: scikit-learn and all it needs. Their part of the lock travels with the package.
+# The distributions that train: scikit-learn and all it needs. The package carries their part of the lock.
 TRAINING := joblib|narwhals|numpy|scikit-learn|scipy|threadpoolctl
 
 .PHONY: train-model

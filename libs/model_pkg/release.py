@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script
-"""Wheels of the released versions, all built from this one source tree, and their way to the index.
+"""Builds the wheels of the released versions from this one source tree, and publishes them.
 
 A wheel is the package with `VERSION` set, the files of that version only, and the licence.
 """
@@ -18,7 +18,7 @@ PACKAGE = Path("src/car_evaluation_model")
 
 
 def stage(version: str, folder: Path) -> None:
-    """Copy what one version's wheel is built from."""
+    """Copy the files from which the wheel of one version is built into `folder`."""
     skip = shutil.ignore_patterns("__pycache__", "models", "VERSION")
     shutil.copytree(HERE / PACKAGE, folder / PACKAGE, ignore=skip)
     shutil.copytree(HERE / PACKAGE / "models" / version, folder / PACKAGE / "models" / version)
@@ -28,7 +28,7 @@ def stage(version: str, folder: Path) -> None:
 
 
 def build(version: str, output: Path) -> Path:
-    """Build the wheel of a version into `output`; the same bytes every time."""
+    """Build the wheel of a version into `output`, with the same bytes every time."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output)]
     with TemporaryDirectory() as folder:
         stage(version, Path(folder))
@@ -39,7 +39,7 @@ def build(version: str, output: Path) -> Path:
 def publish(wheel: Path, url: str) -> None:
     """Upload a wheel with the login of INDEX_USERNAME and INDEX_PASSWORD.
 
-    A wheel that is there already, byte for byte, is left alone; another of its name is refused.
+    Does nothing if the index has the same bytes; other bytes under a published name are refused.
     """
     name, secret = os.environ["INDEX_USERNAME"], os.environ["INDEX_PASSWORD"]
     entry = f"{quote(name, safe='')}:{quote(secret, safe='')}"
@@ -56,7 +56,7 @@ def publish(wheel: Path, url: str) -> None:
 
 
 def main() -> int:
-    """Build the versions named and, if asked to, publish them; returns the exit code."""
+    """Build the named versions and publish them if asked to; return the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("versions", nargs="+")
     parser.add_argument("--output", type=Path, default=HERE / "dist")

@@ -1,6 +1,6 @@
-"""`python -m car_evaluation_model.card [VERSION ...]`: model card and confusion matrix.
+"""`python -m car_evaluation_model.card [VERSION ...]`: writes model cards and confusion matrices.
 
-Everything in a card comes from the configuration and the manifest; a test holds cards up to date.
+All facts of a card come from the configuration and the manifest; a test finds outdated cards.
 """
 
 import sys
@@ -82,7 +82,7 @@ MEANING = {
 
 
 def card(config: Config, recipe: Recipe, manifest: Manifest, classes: Sequence[int]) -> str:
-    """The card's Markdown; `classes` counts the training rows of each class."""
+    """Return the card's Markdown; `classes` counts the training rows of each class."""
     metrics, training = manifest.metrics, config.training
     settings = recipe.model_dump(exclude={"family"})
     return CARD.format(
@@ -116,7 +116,7 @@ def card(config: Config, recipe: Recipe, manifest: Manifest, classes: Sequence[i
 
 
 def bound(accuracy: float, rows: int) -> str:
-    """What the number of rows allows to claim when no error was seen."""
+    """Return the sentence on how far the accuracy, seen on `rows` rows, can be relied on."""
     if accuracy < 1:
         return f"The spread is over folds of the same {rows:,} rows."
     return (
@@ -127,7 +127,7 @@ def bound(accuracy: float, rows: int) -> str:
 
 
 def picture(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
-    """The confusion matrix as SVG: true class by row, shaded by its share of the row."""
+    """Draw the confusion matrix as SVG: a row per true class, cells shaded by share of the row."""
     size = len(classes)
     width, height = LEFT + size * CELL + 12, TOP + size * CELL + 12
     area = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
@@ -159,7 +159,7 @@ def _text(x: float, y: float, content: str, fill: str = "black") -> str:
 
 
 def pages(config: Config, version: str) -> dict[str, str]:
-    """File name -> content of a release's card."""
+    """Return the files of a release's card: name -> content."""
     _, _, manifest = read_release(version)
     confusion = manifest.metrics.confusion
     rows = [sum(line) // config.training.repeats for line in confusion]
@@ -170,7 +170,7 @@ def pages(config: Config, version: str) -> dict[str, str]:
 
 
 def write(config: Config, version: str) -> None:
-    """Write the card beside the release."""
+    """Write the files of the card into the folder of the release."""
     for name, content in pages(config, version).items():
         (release_folder(version) / name).write_text(content, encoding="utf-8")
 

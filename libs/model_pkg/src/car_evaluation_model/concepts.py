@@ -1,4 +1,4 @@
-"""What lies between the attributes and the class: price, comfort, technical worth.
+"""Price, comfort and technical worth: the concepts between the attributes of a car and its class.
 
 The data set was made by an expert model in which the class follows from a few such concepts
 (Bohanec and Rajkovic, "Knowledge acquisition and explanation for multi-attribute decision making",
@@ -20,19 +20,19 @@ CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "comfort": ("doors", "persons", "lug_boot"),
     "tech": ("doors", "persons", "lug_boot", "safety"),
 }
-"""The attributes that a concept is made of."""
+"""The attributes that each concept is made of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """How good an input is in one respect: 1 is the worst of `levels`."""
+class ConceptLevel:
+    """The level of an input in one concept, from 1, the worst, to `levels`, the best."""
 
     level: int
     levels: int
 
 
-def concepts(model: Model, codes: Codes) -> dict[str, Level]:
-    """The levels of one input, given as its value codes, (6,), by the name of the concept."""
+def concepts(model: Model, codes: Codes) -> dict[str, ConceptLevel]:
+    """Return the level of one input, given as its value codes, (6,), in each concept by name."""
     classes = model.table.classes.reshape(model.shape)
     names = [field.name for field in model.features]
     found = {}
@@ -40,12 +40,12 @@ def concepts(model: Model, codes: Codes) -> dict[str, Level]:
         columns = tuple(names.index(name) for name in fields)
         levels = _levels(classes, columns)
         here = levels[tuple(int(codes[column]) for column in columns)]
-        found[concept] = Level(int(here) + 1, int(levels.max()) + 1)
+        found[concept] = ConceptLevel(int(here) + 1, int(levels.max()) + 1)
     return found
 
 
 def _levels(classes: Codes, columns: tuple[int, ...]) -> NDArray[np.intp]:
-    """The level of each combination of values in some columns, from 0; an axis for each column."""
+    """Return the level, from 0, of each combination of values in `columns`; one axis per column."""
     shape = [classes.shape[column] for column in columns]
     others = [column for column in range(classes.ndim) if column not in columns]
     behaviour = classes.transpose(*columns, *others).reshape(int(np.prod(shape)), -1)

@@ -1,10 +1,8 @@
-"""What can go wrong: one base, and leaves named for what was proved."""
+"""The errors of this package: one base, and a leaf for each fault that can be told apart."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from car_evaluation_model.processing.validation import RowError
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 
 class ModelError(Exception):
@@ -39,9 +37,36 @@ class TrainingError(ModelError):
     """Training was refused: wrong scikit-learn, wrong data, or a model below the gate."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One fault of one input row.
+
+    Attributes:
+        row: index in the input, from 0.
+        field: name of the field, or None if the row is no object at all.
+        value: the value found, cut to be shown; None if the field is missing.
+        allowed: the values or, for an unknown field, the fields that exist.
+    """
+
+    row: int
+    field: str | None
+    value: str | int | float | bool | None
+    allowed: tuple[str, ...]
+    reason: Literal["unknown value", "missing field", "unknown field", "not an object"]
+
+    def __str__(self) -> str:
+        where = "" if self.field is None else f", field {self.field}"
+        allowed = ", ".join(self.allowed)
+        return f"row {self.row}{where}: {self.reason} {self.value!r}, allowed: {allowed}"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the members by name, ready for JSON."""
+        return asdict(self) | {"allowed": list(self.allowed)}
+
+
 class InvalidRowsError(ModelError):
     """Input rows outside the schema; `errors` names each row, field, value and what is allowed."""
 
-    def __init__(self, errors: "Sequence[RowError]") -> None:
+    def __init__(self, errors: Sequence[RowError]) -> None:
         super().__init__("; ".join(str(error) for error in errors))
         self.errors = tuple(errors)

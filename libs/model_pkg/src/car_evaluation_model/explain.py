@@ -1,7 +1,7 @@
-"""Why a car got its class, exactly: by asking the model about every car there is.
+"""Exact explanations of the class of a car, found by asking the model about every possible car.
 
-Two questions, both answered over all 1,728 inputs, so nothing is estimated (`concepts` answers a
-third, how good the input is on the way to its class):
+There are two questions, both answered over all 1,728 inputs, so that nothing is estimated
+(`concepts` answers a third: How good is the car in price, comfort and technical worth?).
 
 * *Which attributes decide?* A set of fields is sufficient for an input if every input that shares
   these values gets the same class. The deciding sets are the sufficient ones with fewest fields.
@@ -15,19 +15,19 @@ from itertools import combinations
 
 import numpy as np
 
-from car_evaluation_model.concepts import Level, concepts
+from car_evaluation_model.concepts import ConceptLevel, concepts
 from car_evaluation_model.model import Model
 from car_evaluation_model.processing.features import Codes, every_input
 
 
 @dataclass(frozen=True, slots=True)
-class Improvement:
-    """One smallest change.
+class RankImprovement:
+    """A smallest change of an input that gives it a better class.
 
     Attributes:
-        changes: field -> (value now, value then).
-        predicted: class number then.
-        steps: how far the values move in their vocabularies, in all.
+        changes: field -> (value now, value after the change).
+        predicted: class number after the change.
+        steps: places by which the values move in their vocabularies, in all.
     """
 
     changes: dict[str, tuple[str, str]]
@@ -36,27 +36,27 @@ class Improvement:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """The answers to both questions for one input.
+class RankExplanation:
+    """The explanation of the class of one input; classes rank from worst to best.
 
     Attributes:
         predicted: class number now.
-        concepts: how good it is in what lies between the attributes and the class, by name.
+        concepts: level of the input in each concept, by name.
         deciding: the smallest sufficient sets of fields.
         improvements: fewest steps first; empty for the best class.
     """
 
     predicted: int
-    concepts: dict[str, Level]
+    concepts: dict[str, ConceptLevel]
     deciding: tuple[tuple[str, ...], ...]
-    improvements: tuple[Improvement, ...]
+    improvements: tuple[RankImprovement, ...]
 
 
-def explain(model: Model, codes: Codes) -> Explanation:
+def explain(model: Model, codes: Codes) -> RankExplanation:
     """Explain the class of one input, given as its value codes, (6,)."""
     classes = model.table.classes.reshape(model.shape)
     here = tuple(int(code) for code in codes)
-    return Explanation(
+    return RankExplanation(
         predicted=int(classes[here]),
         concepts=concepts(model, codes),
         deciding=tuple(
@@ -70,7 +70,7 @@ def explain(model: Model, codes: Codes) -> Explanation:
 
 
 def deciding(classes: Codes, here: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The smallest sufficient sets of columns; `classes` has one axis per column."""
+    """Return the smallest sufficient sets of columns; `classes` has one axis per column."""
     for size in range(len(here) + 1):
         found = [
             columns
@@ -86,8 +86,8 @@ def _sharing(classes: Codes, here: tuple[int, ...], columns: tuple[int, ...]) ->
     return classes[tuple(here[c] if c in columns else slice(None) for c in range(len(here)))]
 
 
-def improvements(model: Model, here: tuple[int, ...]) -> list[Improvement]:
-    """The smallest changes that lead to a better class."""
+def improvements(model: Model, here: tuple[int, ...]) -> list[RankImprovement]:
+    """Return the smallest changes that lead to a better class."""
     inputs = every_input(model.shape)
     moved = np.abs(inputs - here)
     better = np.flatnonzero(model.table.classes > model.look_up(np.array([here])).classes[0])
@@ -106,10 +106,12 @@ def improvements(model: Model, here: tuple[int, ...]) -> list[Improvement]:
     ]
 
 
-def _improvement(model: Model, here: tuple[int, ...], there: Codes, predicted: int) -> Improvement:
+def _improvement(
+    model: Model, here: tuple[int, ...], there: Codes, predicted: int
+) -> RankImprovement:
     changes = {
         field.name: (field.values[now], field.values[then])
         for field, now, then in zip(model.features, here, there, strict=True)
         if now != then
     }
-    return Improvement(changes, predicted, int(np.abs(there - here).sum()))
+    return RankImprovement(changes, predicted, int(np.abs(there - here).sum()))

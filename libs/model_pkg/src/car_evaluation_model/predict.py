@@ -9,15 +9,15 @@ from car_evaluation_model.processing.validation import Frame, encode
 
 @cache
 def model() -> Model:
-    """The released model, loaded at first use."""
+    """Return the released model; the first call loads it."""
     return load()
 
 
 def rows_of(input_data: Iterable[Mapping[str, object]] | Frame) -> Iterable[object]:
-    """The rows of either kind of input.
+    """Return the rows of a list of dicts or of a DataFrame.
 
     Raises:
-        TypeError: neither kind; a single dict is not a list of one.
+        TypeError: the input is neither; a single dict is not taken for a list of one dict.
     """
     if isinstance(input_data, Frame):
         return input_data.to_dict(orient="records")

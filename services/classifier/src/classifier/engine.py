@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import orjson
-from car_evaluation_model import Explanation, Model, ModelError, every_input, explain
+from car_evaluation_model import Model, ModelError, RankExplanation, every_input, explain
 from numpy.typing import NDArray
 
 from classifier.batcher import Batcher
@@ -84,7 +84,7 @@ class Engine:
             content["probabilities"] = shares
         return orjson.dumps(content)
 
-    def explain(self, rank: int) -> Explanation:
+    def explain(self, rank: int) -> RankExplanation:
         """Return why an input has its class, and what would better it."""
         return explain(self.model, self._codes[rank])
 

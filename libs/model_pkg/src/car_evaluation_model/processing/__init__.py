@@ -1,1 +1,1 @@
-"""Data in, checked codes out."""
+"""Reading and checking of data: the package's own files, and rows from callers."""

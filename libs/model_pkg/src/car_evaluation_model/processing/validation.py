@@ -1,12 +1,12 @@
-"""Rows from a caller, checked against the schema: codes, or what is wrong and where."""
+"""Rows from a caller, checked against the schema: their value codes, or the faults of each row."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from car_evaluation_model.config.core import Field
+from car_evaluation_model.errors import RowError
 from car_evaluation_model.processing.features import Codes
 
 LONGEST_SHOWN = 80  # characters of a caller's value that an error repeats
@@ -14,41 +14,14 @@ LONGEST_SHOWN = 80  # characters of a caller's value that an error repeats
 
 @runtime_checkable
 class Frame(Protocol):
-    """The part of a pandas DataFrame that is used; pandas itself is never imported."""
+    """The part of a pandas DataFrame that this package uses; pandas itself is never imported."""
 
     def to_dict(self, orient: Literal["records"]) -> list[dict[str, object]]:
-        """One dict per row."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowError:
-    """One thing wrong with one row.
-
-    Attributes:
-        row: index in the input, from 0.
-        field: name of the field, or None if the row is no object at all.
-        value: what was there, cut to be shown; None if the field is missing.
-        allowed: the values or, for an unknown field, the fields that exist.
-    """
-
-    row: int
-    field: str | None
-    value: str | int | float | bool | None
-    allowed: tuple[str, ...]
-    reason: Literal["unknown value", "missing field", "unknown field", "not an object"]
-
-    def __str__(self) -> str:
-        where = "" if self.field is None else f", field {self.field}"
-        allowed = ", ".join(self.allowed)
-        return f"row {self.row}{where}: {self.reason} {self.value!r}, allowed: {allowed}"
-
-    def as_dict(self) -> dict[str, object]:
-        """The same, ready for JSON."""
-        return asdict(self) | {"allowed": list(self.allowed)}
+        """Return one dict per row."""
 
 
 def encode(rows: Iterable[object], fields: Sequence[Field]) -> tuple[Codes, list[RowError]]:
-    """The codes of all rows, (n, 6), and what is wrong; use the codes only without errors."""
+    """Return the value codes of all rows, (n, 6), and all faults; with faults, rows are missing."""
     codes: list[list[int]] = []
     errors: list[RowError] = []
     names = tuple(field.name for field in fields)
@@ -79,7 +52,7 @@ def _explain(
 
 
 def shown(value: object) -> str | int | float | bool | None:
-    """A caller's value as an error may repeat it: short, and expressible in JSON."""
+    """Return a caller's value in the form that an error repeats: short, and valid in JSON."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < 2**53:

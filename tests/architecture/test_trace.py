@@ -1,4 +1,4 @@
-"""A request is read top to bottom: how its calls may go from module to module."""
+"""A request is read top to bottom: what `make trace-gateway` traces, kept within bounds."""
 
 import asyncio
 

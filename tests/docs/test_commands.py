@@ -18,12 +18,13 @@ TESTS = {
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "lock": "tests/architecture/test_lock.py",
+    "trace-gateway": "tests/architecture/test_trace.py",
 }
 PARTS = {"train-model": "release-model", "gateway-compiled": "test-gateway-compiled"}
 
 
 def named() -> set[str]:
-    """Targets in the documents, but for that of the benchmarks, which need peers."""
+    """Make targets in the documents, except those of the benchmarks' README, which need peers."""
     listed = subprocess.check_output(["git", "ls-files", "*.md"], cwd=ROOT, text=True).split()
     texts = [(ROOT / each).read_text() for each in listed if not each.startswith("benchmarks/")]
     return {

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def public_classes() -> list[str]:
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
+
+
+def test_a_class_name_means_one_class() -> None:
+    """No two public classes of the workspace have one name."""
+    counts = Counter(public_classes())
+
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_the_glossary_explains_each_word_once() -> None:

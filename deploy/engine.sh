@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives a Debian or Ubuntu machine what the container tests need: a running Docker engine with
-# Compose and BuildKit, and, where no image can be pulled, base images made from its own packages.
+# Installs on Debian or Ubuntu what the container tests need: a running Docker engine with Compose and
+# BuildKit, and, where no image can be pulled, base images made from the machine's own packages.
 # Everything comes from the package sources the machine is set up with.   usage: engine.sh (as root)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +25,7 @@ start_engine() {
     return 1
 }
 
-# Compose 2 and buildx are packages from Debian 13 on: an older release takes these two from there.
+# Debian has packages of Compose 2 and buildx from release 13 on: an older release takes them from 13.
 install_plugins() {
     docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1 && return
     say "installing Compose and buildx"
@@ -46,8 +46,8 @@ install_plugins() {
     fi
 }
 
-# image NAME PACKAGE...: a minimal image of this release with these packages. No manual pages, but
-# their folder: Java's package links into it.
+# image NAME PACKAGE...: make a minimal image of this release with these packages. It has no manual
+# pages, but their folder, because Java's package links into it.
 image() {
     local name=$1 && shift
     docker image inspect "$name" >/dev/null 2>&1 && return
@@ -83,7 +83,7 @@ make_images() {
         --build-arg JRE_IMAGE=modelserve/base-jre:local "$context" >/dev/null
 }
 
-# Compose reads these from deploy/.env; a value that is there already stays.
+# Compose reads the names of the images from deploy/.env; a value that stands there stays.
 choose_images() {
     .venv/bin/python -c 'from stack.credentials import read_or_make; read_or_make()'
     local each

@@ -35,7 +35,7 @@ def test_a_process_is_found_by_its_start_time_too(tmp_path: Path) -> None:
 
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:
-    """What a process prints is in its log, which nobody else may read."""
+    """The output of a process is in its log, which nobody else may read."""
     ours = sleeper(tmp_path)
     log = tmp_path / "log"
     wait_until(lambda: log.read_text() == "up\n", seconds=20, what="the process prints")
@@ -107,7 +107,7 @@ def test_a_free_family_is_free() -> None:
 
 
 def test_waiting_in_vain_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    """What came true is printed as it does; the error names the rest."""
+    """Each condition is printed when it has held; the error names the others."""
     steps = {"sun": lambda: True, "moon": lambda: False}
     with pytest.raises(TimeoutError, match="still not so: moon"):
         wait_for_all(steps, seconds=0.3, meanwhile=lambda: None)

@@ -10,7 +10,7 @@ from stack.credentials import read_or_make
 from stack.docker import DockerStack
 from stack.plan import Plan
 
-# Its reaper is an image of its own that has to be pulled; the tests remove what they start.
+# The reaper of testcontainers is an image that has to be pulled; our tests remove what they start.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 

@@ -46,7 +46,7 @@ def cluster(plan: Plan) -> Any:
 
 @pytest.fixture(scope="module")
 def containers(docker_stack: DockerStack) -> dict[str, Any]:
-    """What the engine says of each running container, by `service-number`."""
+    """The engine's description of each running container, by `service-number`."""
     prefix = f"modelserve-{docker_stack.plan.offset}"
     ids = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={prefix}")
     shown = json.loads(docker("inspect", *ids.split()))

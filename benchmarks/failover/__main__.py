@@ -1,4 +1,4 @@
-"""Faults under load. `make bench-failover` compares, `make bench-failover-short` checks ours."""
+"""Faults under load: `make bench-failover` compares, `make bench-failover-short` checks ours."""
 
 import argparse
 import sys
@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
 
 
 def trials(options: argparse.Namespace, work: Path, timing: Timing) -> list[Verdict]:
-    """Run every fault before every gateway it concerns."""
+    """Run every fault with every gateway that it concerns."""
     chosen = [
         fault
         for fault in (faults.SHORT if options.short else faults.ALL)
@@ -61,9 +61,9 @@ def _line(one: Verdict) -> str:
 
 
 def main() -> int:
-    """Write the report; 1 if our gateway missed its goal."""
+    """Write the report; return 1 if our gateway missed its goal."""
     options = arguments()
-    jars.fetch()  # while the machine's network is still in reach
+    jars.fetch()  # while the machine's own network is still within reach
     network.enter()
     end_in_order_on_sigterm()
     about = report.machine()

@@ -1,4 +1,4 @@
-"""The service behind the gateways: answers, and writes down every execution before it answers.
+"""The service behind the gateways, which writes down every execution before it answers.
 
 The journal is one file for all instances, one line an execution, written with a single append, so
 that it survives SIGKILL: seconds of CLOCK_MONOTONIC, instance, request id, path. `POST /fault`
@@ -27,7 +27,7 @@ WITHDRAWN, ANNOUNCED = "withdrawn", "announced"
 
 
 class Settings(ProcessSettings):
-    """Where executions are written down."""
+    """The settings of the service, with the file of its journal."""
 
     journal: Annotated[Path, Field(validation_alias="JOURNAL")]
 
@@ -96,7 +96,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _reset(send: Any) -> None:
-    """End the connection with RST, as a crashing process does; uvicorn's `send` belongs to it."""
+    """End the connection with RST, as a crashing process does; uvicorn's `send` leads to it."""
     transport = send.__self__.transport
     linger = struct.pack("ii", 1, 0)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

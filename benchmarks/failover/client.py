@@ -1,4 +1,4 @@
-"""The load of a trial, from a process of its own so that nothing here can hold it up."""
+"""The load of a trial, from a process of its own, which nothing in this process can hold up."""
 
 import asyncio
 import multiprocessing
@@ -17,14 +17,14 @@ DECLARED_OF_FIVE = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Constant rate at one address; every fifth request is an undeclared POST."""
+    """A constant rate of requests to one address; every fifth is an undeclared POST."""
 
     port: int
     rate: float
     label: str
 
     def request(self, number: int) -> Request:
-        """The request of a number; its id is unique over all trials."""
+        """Make the request of a number; its id is unique over all trials."""
         kind = DECLARED if number % 5 < DECLARED_OF_FIVE else UNDECLARED
         return post(f"/{SERVICE}{kind}", f"{self.label}-{number}", kind=kind)
 
@@ -43,7 +43,7 @@ class Client:
         self._pipe.recv()
 
     def stop(self) -> list[Sample]:
-        """Let the last answers come in and return what became of every request."""
+        """Wait for the last responses and return the result of every request."""
         self._pipe.send("stop")
         samples: list[Sample] = self._pipe.recv()
         self._process.join()
@@ -60,5 +60,5 @@ def _offer(plan: Plan, pipe: multiprocessing.connection.Connection) -> None:
         return samples
 
     samples = uvloop.run(offer())
-    os.set_blocking(pipe.fileno(), True)  # the loop had made it non-blocking
+    os.set_blocking(pipe.fileno(), True)  # the loop had made the pipe non-blocking
     pipe.send(samples)

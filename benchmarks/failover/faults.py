@@ -1,4 +1,4 @@
-"""The faults: how each is brought about and undone, and which gateways it can happen to."""
+"""The faults: the beginning and the end of each, and the gateways to which it can happen."""
 
 import signal
 import time
@@ -24,11 +24,11 @@ class Fault:
     """Something that goes wrong.
 
     Attributes:
-        begin: brings it about; the fault counts from the call.
-        end: undoes it.
-        gateways: whom it concerns.
+        begin: brings the fault about; the fault counts from the call.
+        end: undoes the fault.
+        gateways: those that the fault concerns.
         bad: hosts that traffic should leave.
-        seconds: how long it lasts; None: as long as `begin` takes.
+        seconds: duration of the fault; None: as long as `begin` takes.
     """
 
     name: str
@@ -63,7 +63,7 @@ def _mend(world: World) -> None:
 
 
 def _restart_nacos(world: World) -> None:
-    """Kill it and start it until it stays: after a crash its database may not open in time."""
+    """Kill Nacos and start it until it stays: after a crash its database may not open in time."""
     world.nacos.kill()
     for last in (False, False, True):
         world.nacos.start()
@@ -77,7 +77,7 @@ def _restart_nacos(world: World) -> None:
 
 
 def _flap(world: World) -> None:
-    """All instances vanish from Nacos for a moment while they serve: a push of an empty list."""
+    """Take all instances out of Nacos for a moment while they serve: a push of an empty list."""
     for instance in world.instances:
         instance.behave(backend.WITHDRAWN)
     time.sleep(1.0)
@@ -86,7 +86,7 @@ def _flap(world: World) -> None:
 
 
 def _reload(world: World) -> None:
-    """Have the gateway replace its workers; returns when all old ones have ended."""
+    """Have the gateway replace its workers; return when all old workers have ended."""
     pid = world.gateway.pid
     old = set(family(pid)) - {pid}
     world.gateway.signal(RELOAD[world.gateway_name])

@@ -1,7 +1,7 @@
-"""A network namespace of our own: every instance has a loopback address, and iptables decides.
+"""A network namespace in which every instance has a loopback address and iptables passes or drops.
 
-Inside it nothing reaches the machine's other processes, so ports need no care, packets to an
-instance can be counted without asking any gateway, and a partition is a rule that drops.
+Inside the namespace nothing reaches the machine's other processes: any port is free, packets to an
+instance can be counted without asking a gateway, and a partition is a rule that drops packets.
 """
 
 import os
@@ -17,7 +17,7 @@ MARK = "FAILOVER_NAMESPACE"
 PORT = 9000
 SAMPLE_SECONDS = 0.1
 HEAD_BYTES = 100
-"""A packet of at least this size carries data: a request's head is longer, an ACK shorter."""
+"""Bytes of a packet that carries data, at least: a request's head is longer, an ACK shorter."""
 
 
 def enter() -> None:
@@ -32,7 +32,7 @@ def enter() -> None:
 
 
 def count_packets_to(hosts: Sequence[str]) -> None:
-    """Count, for each host, packets that open a connection or carry a request."""
+    """Count, for each host, the packets that open a connection or carry a request."""
     for host in hosts:
         to_host = ("-d", host, "-p", "tcp", "--dport", str(PORT))
         _run("iptables", "-A", "INPUT", *to_host, "--syn")
@@ -40,7 +40,7 @@ def count_packets_to(hosts: Sequence[str]) -> None:
 
 
 def cut(host: str) -> None:
-    """Drop every packet to and from the host's port, without a word to either side."""
+    """Drop every packet to and from the host's port; neither side is told."""
     for rule in _partition(host):
         _run("iptables", "-A", *rule)
 

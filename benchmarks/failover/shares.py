@@ -1,19 +1,19 @@
-"""What packet counters tell: an instance's share of the traffic, and when traffic left it."""
+"""An instance's share of the traffic, and the moment when traffic left it, from packet counters."""
 
 from collections.abc import Mapping, Sequence
 
 LEFT_SHARE = 0.1
-"""Traffic has left an instance when less than this share of what it had before still goes there."""
+"""Share of an instance's earlier traffic; below it, traffic has left the instance."""
 WINDOW_SECONDS = 1.0
 SETTLED_SHARE = 0.5
-"""An instance that gets this part of an even share has traffic to lose."""
+"""Part of an even share of the traffic; above it, an instance has traffic to lose."""
 
 Readings = Sequence[tuple[float, Mapping[str, int]]]
-"""Moments, and the packets that each host had got by then."""
+"""Readings: moments, and the packets that each host had got by then."""
 
 
 def settled(readings: Readings, hosts: Sequence[str], *, since: float) -> bool:
-    """Whether each of the hosts has got half of an even share, or more, since a moment."""
+    """Return whether each of the hosts has got half of an even share, or more, since a moment."""
     seen = [counts for when, counts in readings if when >= since]
     if len(seen) < 2:
         return False
@@ -25,14 +25,14 @@ def settled(readings: Readings, hosts: Sequence[str], *, since: float) -> bool:
 def left_after(
     readings: Readings, bad: Sequence[str], *, since: float, begun: float, ended: float
 ) -> float | None:
-    """Seconds from `begun` until the packets to the bad hosts had nearly ceased.
+    """Return the seconds from `begun` until the packets to the bad hosts had nearly ceased.
 
-    That is the first moment after which, for a whole second, they come at less than a tenth of the
-    rate they had from `since` to `begun`.
+    The packets have nearly ceased when, for a whole second, they come at less than a tenth of the
+    rate that they had from `since` to `begun`.
 
     Returns:
-        None if there is no such moment before `ended`; -1 if no host is bad, or one had too little
-        traffic to lose.
+        None if that did not happen before `ended`; -1 if no host is bad, or a bad host had too
+        little traffic to lose.
     """
     before = [(when, counts) for when, counts in readings if when < begun]
     if not bad or not settled(before, bad, since=since):

@@ -31,7 +31,7 @@ def markdown(
     about: Mapping[str, str],
     versions: Mapping[str, str],
 ) -> str:
-    """The whole report."""
+    """Render the whole report."""
     parts = [INTRODUCTION.format(rate=timing.rate), facts({**about, **versions})]
     parts.append("![Failed declared requests](failover.svg)")
     for fault in _faults(verdicts):
@@ -41,7 +41,7 @@ def markdown(
 
 
 def picture(verdicts: Sequence[Verdict]) -> str:
-    """Failed declared requests by fault and gateway."""
+    """Draw the failed declared requests by fault and gateway."""
     gateways = list(dict.fromkeys(one.gateway for one in verdicts))
     by_key = {(one.fault, one.gateway): one for one in verdicts}
     rows = [
@@ -88,7 +88,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
 
 
 def left(seconds: float | None) -> str:
-    """When traffic had left the bad instances."""
+    """Render the seconds until traffic had left the bad instances."""
     if seconds is None:
         return "it did not"
     return "-" if seconds < 0 else f"{seconds:.1f} s"

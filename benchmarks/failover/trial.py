@@ -1,4 +1,4 @@
-"""One fault before one gateway: what happened, and what is made of it."""
+"""A trial: one fault with one gateway, and the verdict on it."""
 
 import collections
 import time
@@ -15,10 +15,10 @@ from benchmarks.gateway.peers import DECLARED, UNDECLARED
 from benchmarks.measure.load import Sample, percentile
 
 SETTLE_SECONDS = 90.0
-"""How long an instance may take to have its share of the traffic back after an earlier fault."""
+"""Seconds in which an instance must have its share of the traffic back after an earlier fault."""
 WARM_UP_SECONDS, WARM_UP_WINDOWS = 5.0, 24
 WARM_SECONDS = 0.25
-"""The 99th percentile of the latency that a warm gateway stays under without a fault."""
+"""Seconds below which the 99th percentile of a warm gateway's latency stays without a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What became of the requests of one kind.
+    """The results of the requests of one kind.
 
     Attributes:
-        failures: no answer, or a status of 500 and above.
-        lost: answered well but never executed: must not happen, whoever the gateway is.
-        repeated: executed more than once.
+        failures: requests with no response, or a status of 500 and above.
+        lost: requests answered well but never executed, which must happen with no gateway.
+        repeated: requests executed more than once.
     """
 
     requests: int
@@ -53,10 +53,10 @@ class Verdict:
     Attributes:
         p99_ms: of all requests that became due while the fault lasted.
         left_after: seconds until traffic had left the bad instances; None: it had not by the end;
-            -1: no instance is bad, or a gateway avoided it before the fault already.
+            -1: no instance is bad, or the gateway avoided a bad one before the fault already.
         recovered_after: seconds from the end of the load until all instances were used again.
-        errors: how often each error was seen, declared requests only.
-        examples: a few failures, with seconds since the fault began.
+        errors: number of each error, of declared requests only.
+        examples: a few failures, with the seconds since the fault began.
     """
 
     gateway: str
@@ -73,7 +73,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """No declared request failed or got lost, no undeclared one ran twice."""
+        """Return whether no declared request failed or got lost and no undeclared one ran twice."""
         kinds = (self.declared, self.undeclared)
         return not (
             self.declared.failures or self.undeclared.repeated or any(kind.lost for kind in kinds)
@@ -81,10 +81,10 @@ class Verdict:
 
 
 def warm_up(world: World, timing: Timing) -> None:
-    """Offer the load until a window of it is answered well and soon, as a JVM needs minutes to.
+    """Offer the load until a window of it is answered well and soon; a JVM needs minutes for that.
 
     Raises:
-        TimeoutError: it still is not after `WARM_UP_WINDOWS`.
+        TimeoutError: none of `WARM_UP_WINDOWS` windows was.
     """
     for number in range(WARM_UP_WINDOWS):
         client = Client(Plan(GATEWAY_PORT, timing.rate, f"warm-up-{time.monotonic_ns()}-{number}"))
@@ -98,7 +98,7 @@ def warm_up(world: World, timing: Timing) -> None:
 
 
 def run(world: World, fault: Fault, timing: Timing) -> Verdict:
-    """Bring the fault about under load, undo it, and wait until all is as before."""
+    """Bring the fault about under load, undo it, wait until all instances are used, and judge."""
     label = f"{world.gateway_name}-{fault.name}-{time.monotonic_ns()}".replace(" ", "-")
     client = Client(Plan(GATEWAY_PORT, timing.rate, "".join(filter(_harmless, label))))
     with Traffic() as traffic:
@@ -139,9 +139,9 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
 
 
 def settle(traffic: Traffic, bad: Sequence[str], seconds: float) -> None:
-    """Let the load go on for so long, and until the instances to go bad have traffic to lose.
+    """Let the load go on for `seconds`, and until the instances to go bad have traffic to lose.
 
-    After an earlier fault a gateway may be careful with one for a while.
+    After an earlier fault a gateway may spare an instance for a while.
     """
     began = time.monotonic()
     time.sleep(seconds)
@@ -152,7 +152,7 @@ def settle(traffic: Traffic, bad: Sequence[str], seconds: float) -> None:
 
 
 def executions(work: Path) -> Mapping[str, int]:
-    """How often each request was executed, by its id, from the instances' journal."""
+    """Count the executions of each request by its id, from the instances' journal."""
     return collections.Counter(line.split()[2] for line in journal(work).read_text().splitlines())
 
 

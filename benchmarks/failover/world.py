@@ -1,4 +1,4 @@
-"""What a trial happens to: a Nacos, three instances of a service, and one gateway before them."""
+"""The world of a trial: a Nacos server, three instances of a service, a gateway before them."""
 
 import signal
 import sys
@@ -27,7 +27,7 @@ ROUTES = f"""routes:
   per_try_timeout: 2.0
   timeout: 8.0
 """
-"""Our gateway's routes document: the same time limits as its peers have."""
+"""The routes document of our gateway, with the time limits that its peers have."""
 WORKERS = {"GATEWAY_WORKERS": "2"}
 
 
@@ -41,12 +41,12 @@ class Instance:
 
     @property
     def process(self) -> Process:
-        """The process of the instance's present life."""
+        """Return the process of the instance's present life."""
         assert self._process is not None
         return self._process
 
     def start(self) -> None:
-        """Start it; returns when it is ready and Nacos shows it."""
+        """Start the instance; return when it is ready and Nacos shows it."""
         self._process = self._site.start(
             f"instance-{self.host.rpartition('.')[2]}",
             (sys.executable, "-m", "benchmarks.failover.backend"),
@@ -67,11 +67,11 @@ class Instance:
         )
 
     def stop(self) -> None:
-        """End it, whatever state it is in."""
+        """End the instance, whatever state it is in."""
         self.process.stop()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
+        """Send a signal to the instance's process."""
         self.process.signal(number)
 
     def behave(self, mode: str) -> None:
@@ -81,12 +81,12 @@ class Instance:
 
 
 def journal(work: Path) -> Path:
-    """The file in which all instances write down executions."""
+    """Return the path of the file in which all instances write down executions."""
     return work / "journal"
 
 
 class World:
-    """Nacos and the instances; they live for all trials."""
+    """Nacos and the instances, which live for all trials, and the gateway under trial."""
 
     def __init__(self, work: Path) -> None:
         self.nacos = NacosServer(work / "nacos", port=8848, console_port=8080)
@@ -116,7 +116,7 @@ class World:
 
     @property
     def gateway(self) -> Process:
-        """The gateway under trial."""
+        """Return the process of the gateway under trial."""
         assert self._gateway is not None
         return self._gateway
 

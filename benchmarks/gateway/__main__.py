@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
 
 @contextmanager
 def site(work: Path) -> Iterator[Site]:
-    """The backend and a Nacos that knows it."""
+    """Start the backend, and a Nacos server that knows it."""
     servers = [("127.0.0.1", free_port()) for _ in range(3)]
     with own_or_given(work / "nacos", "bench-gateway") as nacos:
         place = Site(work, servers, nacos, core=PROXY_CORE)
@@ -71,7 +71,7 @@ def site(work: Path) -> Iterator[Site]:
 
 @contextmanager
 def runner(name: str, place: Site) -> Iterator[Runner]:
-    """A gateway that answers."""
+    """Start a gateway and wait until it answers."""
     port = free_port()
     with START[name](place, port) as process:
         process.listening("127.0.0.1", port, READY_SECONDS)
@@ -93,7 +93,7 @@ def _answers(started: Runner) -> bool:
 
 
 def at_half_load(runners: Sequence[Runner], place: Site, runs: Sequence[Run]) -> Iterator[HalfLoad]:
-    """Every gateway, and the backend without one, at half of what our gateway carries."""
+    """Load every gateway, and the backend alone, at half the rate that our gateway can carry."""
     carried = {
         name: run.rps for (name, load), run in median_runs(runs).items() if load == MAIN.name
     }
@@ -109,7 +109,7 @@ def at_half_load(runners: Sequence[Runner], place: Site, runs: Sequence[Run]) ->
 
 
 def run_all(options: argparse.Namespace, work: Path) -> Results:
-    """Start everything, measure everything."""
+    """Start and measure all gateways."""
     names = options.only.split(",") if options.only else list(START)
     about, versions = report.machine(), peers.versions()
     os.sched_setaffinity(0, {LOAD_CORE})
@@ -130,7 +130,7 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
 
 
 def main() -> int:
-    """Write the report, or print what is not the whole of it; 1 if a goal was missed."""
+    """Write the report of a whole run, or print that of a part; return 1 if a goal was missed."""
     options = arguments()
     end_in_order_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:

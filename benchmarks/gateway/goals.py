@@ -1,4 +1,4 @@
-"""What the gateway promises about its speed, judged from the figures of one run."""
+"""The promises about the gateway's speed, judged from the figures of one run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the promise held."""
+        """Return whether the promise held."""
         return self.figure <= self.limit
 
 
 def judge(
     ours: str, runs: Mapping[tuple[str, str], Run], half: Mapping[str, HalfLoad]
 ) -> list[Goal]:
-    """Every goal whose peer took part, for the gateway called `ours`."""
+    """Judge every goal whose peer took part, for the gateway called `ours`."""
     cost = {gateway: run.cpu_us for (gateway, load), run in runs.items() if load == MAIN.name}
     goals = [
         Goal(ours, f"CPU per request / {peer}", cost[ours] / cost[peer], limit)

@@ -1,4 +1,4 @@
-"""The gateways that are compared and how each is started; their configurations lie in peers/."""
+"""The gateways that are compared, and their start; their configurations lie in peers/."""
 
 import importlib.metadata
 import re
@@ -33,9 +33,9 @@ HTTPX = "FastAPI + httpx"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all gateways share: the servers behind them, Nacos, a folder to write in, a core.
+    """The surroundings of a gateway: the servers behind it, Nacos, a folder to write in, a core.
 
-    `environment` wins over what a program's own start sets.
+    `environment` wins over the variables that `start` is given.
     """
 
     work: Path
@@ -53,7 +53,7 @@ class Site:
     def render(self, template: Path, server_line: str, **values: object) -> Path:
         """Write `template` with its @NAME@ marks filled in and return the copy.
 
-        `server_line` is written once a server, with {host}, {port} and {number} filled in.
+        `server_line` is written once for each server, with {host}, {port} and {number} filled in.
         """
         lines = [
             server_line.format(host=host, port=port, number=number)
@@ -73,7 +73,7 @@ class Site:
 
 
 def start_backend(site: Site) -> Process:
-    """One nginx that listens on every server address of the site."""
+    """Start one nginx that listens on every server address of the site."""
     (site.work / "large").write_bytes(b"x" * 2**20)
     conf = site.render(HERE / "backend.conf", "listen {host}:{port} backlog=8192;")
     return site.start("backend", ("nginx", "-c", conf, "-p", site.work))
@@ -160,11 +160,11 @@ START: dict[str, Callable[[Site, int], Process]] = {
     SPRING: _spring,
     HTTPX: _httpx,
 }
-"""Starts a gateway in front of a site on a port of 127.0.0.1; it may also use the next port."""
+"""Functions that start a gateway for a site on a port of 127.0.0.1; it may use the next port."""
 
 
 def versions() -> dict[str, str]:
-    """Version of every program that takes part."""
+    """Return the version of every program that takes part."""
 
     def says(pattern: str, *argv: str | Path) -> str:
         done = subprocess.run(argv, check=False, capture_output=True, text=True)

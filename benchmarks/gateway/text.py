@@ -31,7 +31,7 @@ machine to machine; the ratios are what to quote.
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything one run found."""
+    """The results of one run."""
 
     about: Mapping[str, str]
     versions: Mapping[str, str]
@@ -42,18 +42,18 @@ class Results:
 
     @property
     def medians(self) -> dict[tuple[str, str], Run]:
-        """By (gateway, load)."""
+        """Return the median runs by (gateway, load)."""
         return median_runs(self.runs)
 
     @property
     def goals(self) -> list[Goal]:
-        """The goals of our gateway with and without its access log, if it took part."""
+        """Judge the goals of our gateway in each form that took part."""
         half = median_half_loads(self.half_loads)
         mine = [name for name in OURS if (name, MAIN.name) in self.medians]
         return [goal for name in mine for goal in judge(name, self.medians, half)]
 
     def as_json(self) -> dict[str, object]:
-        """Every figure of every round, and what was made of them."""
+        """Return every figure of every round, the medians and the goals."""
         return {
             "machine": self.about,
             "versions": self.versions,
@@ -66,7 +66,7 @@ class Results:
 
 
 def markdown(results: Results) -> str:
-    """The whole report."""
+    """Render the whole report."""
     parts = [INTRODUCTION, facts({**results.about, **results.versions})]
     parts += ["![CPU per request](gateway.svg)", "## Goals", _goals(results.goals)]
     for load in LOADS:

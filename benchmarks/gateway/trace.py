@@ -2,7 +2,7 @@
 
 Client, gateway and instance share one process and one asyncio loop and talk over loopback sockets.
 Both connections are open and were used before, the service has one instance, there is no route
-document and no access log. What is counted:
+document and no access log. These things are counted:
 
 - calls: the entries into functions of the packages `gateway` and `failover`, from Python or from a
   parser's callback; calls into other libraries and into C are left out;

@@ -1,1 +1,1 @@
-"""What every benchmark here needs: processes and their cost, load, Markdown tables, SVG charts."""
+"""The parts of every benchmark: processes and their cost, load, Markdown tables, SVG charts."""

@@ -36,7 +36,7 @@ def bars(
     ours: str,
     logarithmic: bool = False,
 ) -> str:
-    """Horizontal bars, one a row; rows whose label begins with `ours` are coloured."""
+    """Draw a horizontal bar for each row; rows whose label begins with `ours` are coloured."""
     largest = max(value for _, value in rows)
     low = min(value for _, value in rows) / 2
 
@@ -63,7 +63,14 @@ def grid(
     columns: Sequence[str],
     rows: Sequence[tuple[str, Sequence[tuple[str, bool] | None]]],
 ) -> str:
-    """Cells of (text, is it good) by row and column; None where a case does not apply."""
+    """Draw a table of coloured cells.
+
+    Args:
+        title: of the chart.
+        columns: headings.
+        rows: label and cells of each row; a cell is a text and whether it is good, or None where a
+            case does not apply.
+    """
     centre = 'text-anchor="middle"'
     parts = [
         _text(LABEL + (number + 0.5) * CELL, 58, column, f'{centre} font-weight="bold"')
@@ -81,7 +88,7 @@ def grid(
 
 
 def line(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
-    """One figure over time, from zero; points are (seconds, value)."""
+    """Draw a figure over time, with an axis from zero; points are (seconds, value)."""
     longest, largest = points[-1][0], max(value for _, value in points)
     left, top = 60.0, 40.0
 

@@ -1,8 +1,8 @@
 """Open-loop load: a constant rate that does not wait for answers, over raw sockets.
 
 Every latency counts from the moment the request was due, so a stalled server (or a late client) is
-seen in full by every request it held up: no coordinated omission. Nothing is retried, not even on a
-reused connection that dies.
+seen in full by every request that it held up: no coordinated omission. Nothing is retried, not
+even on a reused connection that dies.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class Request:
 
 @dataclass(slots=True)
 class Sample:
-    """What became of one request. Times are CLOCK_MONOTONIC seconds, the same in every process.
+    """The result of one request. Times are CLOCK_MONOTONIC seconds, the same in every process.
 
     Attributes:
-        status: HTTP status; 0 if no whole answer came.
-        error: why not, else empty.
+        status: HTTP status; 0 if no whole response came.
+        error: why no whole response came, else empty.
         attempts: value of X-Gateway-Attempts, 0 if the proxy does not say.
     """
 
@@ -50,19 +50,19 @@ class Sample:
 
     @property
     def latency(self) -> float:
-        """Seconds from the moment the request was due to its end."""
+        """Return the seconds from the moment the request was due to its end."""
         return self.done - self.due
 
     @property
     def failed(self) -> bool:
-        """No answer, or one that tells of a fault on the way."""
+        """Return whether there was no response, or one that tells of a fault on the way."""
         return self.status == 0 or self.status >= 500
 
 
 def post(
     path: str, identity: str, *, kind: str, body: bytes = b"{}", host: str = "bench"
 ) -> Request:
-    """A POST with a JSON body and an identity the server can count."""
+    """Make a POST with a JSON body and an identity that the server can count."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {identity}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -86,7 +86,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class is not one by name
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transport is no subclass
 
     def send(self, sample: Sample, wire: bytes) -> None:
         self.sample = sample
@@ -98,7 +98,7 @@ class _Connection(asyncio.Protocol):
         return self.transport is not None and not self.transport.is_closing()
 
     def end(self, error: str) -> None:
-        """Give up the request in flight and the connection with it."""
+        """Give up the request in flight, and the connection with it."""
         if self.sample is not None:
             self.sample.error, self.sample.done = error, self._clock()
             self.sample = None
@@ -135,7 +135,7 @@ class OpenLoop:
 
     Args:
         rate: requests per second.
-        seconds: how long new requests become due, unless `stop` comes first.
+        seconds: the time in which new requests become due, unless `stop` comes first.
         make: builds the request of a given number.
         timeout: seconds from due after which a request counts as failed.
         connections: opened before the first request is due; more are opened when all are busy.
@@ -159,12 +159,12 @@ class OpenLoop:
         self._stopping = True
 
     def release(self, connection: _Connection) -> None:
-        """Take back a connection whose answer is complete."""
+        """Take back a connection whose response is complete."""
         self._busy.discard(connection)
         self._idle.append(connection)
 
     async def run(self) -> list[Sample]:
-        """Offer the load, wait for the last answers, return one sample per request in due order."""
+        """Offer the load, wait for the last responses, return all samples in due order."""
         loop = asyncio.get_running_loop()
         gc.collect()
         gc.disable()
@@ -251,7 +251,7 @@ class OpenLoop:
 
 
 def _periodic_timer(seconds: float) -> int:
-    """A timerfd: the loop's own timers count in milliseconds, too coarse for thousands a second."""
+    """Make a timerfd: the loop's timers count milliseconds, too coarse for 1,000 ticks a second."""
     libc = ctypes.CDLL(None, use_errno=True)
     timer: int = libc.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK)
     whole, nanoseconds = divmod(int(seconds * 1e9), 10**9)
@@ -262,6 +262,6 @@ def _periodic_timer(seconds: float) -> int:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The smallest value that at least `share` of the values do not exceed; 0 for none."""
+    """Return the smallest value that at least `share` of the values do not exceed; 0 for none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

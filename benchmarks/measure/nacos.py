@@ -1,4 +1,4 @@
-"""The Nacos a benchmark works with: one that is named in the environment, or one of its own."""
+"""The Nacos server of a benchmark: the server that the environment names, or one of its own."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from stack.nacos import NacosServer
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where a Nacos is and how to enter it; `namespace` is the benchmark's own."""
+    """The address of a Nacos server and a login there; `namespace` is the benchmark's own."""
 
     server_addr: str
     username: str
@@ -23,7 +23,7 @@ class Account:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables every service reads."""
+        """Return the environment variables that tell a service of this account."""
         return {
             "NACOS_SERVER_ADDR": self.server_addr,
             "NACOS_USERNAME": self.username,
@@ -32,12 +32,12 @@ class Account:
         }
 
     def prepare(self) -> None:
-        """Make the namespace, if it is new."""
+        """Make the namespace unless it exists."""
         names = {"customNamespaceId": self.namespace, "namespaceName": self.namespace}
         self._call("POST", "/v3/admin/core/namespace", **names)
 
     def register(self, service: str, host: str, port: int, metadata: Mapping[str, str]) -> None:
-        """Register a persistent instance: Nacos itself checks that its port accepts."""
+        """Register a persistent instance: Nacos itself checks whether its port accepts."""
         self._call(
             "POST",
             "/v3/admin/ns/instance",
@@ -66,11 +66,11 @@ class Account:
         )
 
     def addresses(self, service: str) -> set[str]:
-        """IP addresses of the instances of the service that Nacos holds for healthy."""
+        """Return the IP addresses of the service's instances that Nacos holds for healthy."""
         return {one["ip"] for one in self._instances(service) if one["healthy"]}
 
     def healthy(self, service: str) -> int:
-        """How many instances of the service Nacos would hand out."""
+        """Return the number of the service's instances that Nacos would hand out."""
         return sum(one["healthy"] for one in self._instances(service))
 
     def _instances(self, service: str) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class Account:
 
 @contextmanager
 def own_or_given(home: Path, namespace: str) -> Iterator[Account]:
-    """The server named by NACOS_SERVER_ADDR, else a new one that ends with the block."""
+    """Yield the server named by NACOS_SERVER_ADDR, else a new one that ends with the block."""
     if address := os.environ.get("NACOS_SERVER_ADDR"):
         account = Account(
             address, os.environ["NACOS_USERNAME"], os.environ["NACOS_PASSWORD"], namespace

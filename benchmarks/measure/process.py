@@ -20,14 +20,14 @@ CPU_FIELDS = slice(
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process and its descendants hold now and have used so far.
+    """The resources that a process and its descendants hold now and have used so far.
 
     Attributes:
         cpu_seconds: user and system time, children that have ended included.
-        system_seconds: the part of it spent in the kernel.
-        rss_bytes: resident memory of all of them.
-        largest_rss_bytes: resident memory of the largest one (the worker, where there is a master).
-        open_files: file descriptors of all of them.
+        system_seconds: the part of `cpu_seconds` spent in the kernel.
+        rss_bytes: resident memory of all these processes.
+        largest_rss_bytes: resident memory of the largest process, such as a master's worker.
+        open_files: file descriptors of all these processes.
     """
 
     cpu_seconds: float
@@ -79,7 +79,7 @@ def usage(pid: int) -> Usage:
 
 
 class Process:
-    """A child process in a session of its own, ended with us whatever happens to us.
+    """A child process in a session of its own, which ends with this process whatever happens.
 
     Args:
         argv: program and arguments.
@@ -112,16 +112,16 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id (setpriv and taskset replace themselves by the program)."""
+        """Return the process id (setpriv and taskset replace themselves by the program)."""
         return self._popen.pid
 
     @property
     def returncode(self) -> int | None:
-        """The exit status; None while the process lives."""
+        """Return the exit status; None while the process lives."""
         return self._popen.poll()
 
     def usage(self) -> Usage:
-        """Cost of the process and its descendants."""
+        """Read the cost of the process and its descendants."""
         return usage(self.pid)
 
     def signal(self, number: signal.Signals) -> None:
@@ -129,11 +129,15 @@ class Process:
         self._popen.send_signal(number)
 
     def wait(self, timeout: float) -> int:
-        """Return the exit status; `subprocess.TimeoutExpired` after `timeout` seconds."""
+        """Wait for the end and return the exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: the process still runs after `timeout` seconds.
+        """
         return self._popen.wait(timeout)
 
     def stop(self, grace: float = 5.0) -> None:
-        """SIGTERM, then SIGKILL for the whole session after `grace` seconds."""
+        """End the process by SIGTERM, then its whole session by SIGKILL after `grace` seconds."""
         if self.returncode is None:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
@@ -144,7 +148,11 @@ class Process:
                 self.wait(grace)
 
     def listening(self, host: str, port: int, timeout: float) -> None:
-        """Wait until `host:port` accepts; RuntimeError with the end of the log if it never does."""
+        """Wait until `host:port` accepts connections.
+
+        Raises:
+            RuntimeError: nobody listened within `timeout` seconds; the text has the end of the log.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.returncode is None:
             try:
@@ -156,7 +164,7 @@ class Process:
         raise RuntimeError(f"nothing listens on {host}:{port}; its log ends:\n{self.log_tail()}")
 
     def log_tail(self, size: int = 2000) -> str:
-        """The last `size` characters of the log."""
+        """Return the last `size` characters of the log."""
         return self.log.read_text(errors="replace")[-size:]
 
     def __enter__(self) -> Self:

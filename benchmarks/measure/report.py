@@ -1,4 +1,4 @@
-"""Results as Markdown and JSON under benchmarks/results, with the machine they came from."""
+"""Results as Markdown and JSON under benchmarks/results, with a description of the machine."""
 
 import json
 import os
@@ -12,13 +12,13 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column is aligned left, the others right."""
+    """Render a Markdown table; the first column is aligned left, the others right."""
     lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on: processor, memory, kernel, Python, and how busy it was before."""
+    """Describe this machine: processor, memory, kernel, Python, and how busy it was before."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     cpu = names[0] if names else platform.machine()
@@ -34,7 +34,7 @@ def machine() -> dict[str, str]:
 
 
 def _tracks_connections() -> bool:
-    """Whether a packet filter with state (as Docker's rules are) sees loopback, too."""
+    """Return whether a packet filter with state, such as Docker's rules, sees loopback too."""
     count = Path("/proc/sys/net/netfilter/nf_conntrack_count")
     if not count.exists():
         return False
@@ -48,12 +48,12 @@ def _tracks_connections() -> bool:
 
 
 def facts(pairs: dict[str, str]) -> str:
-    """Name and value pairs as a Markdown list."""
+    """Render name and value pairs as a Markdown list."""
     return "\n".join(f"- {name}: {value}" for name, value in pairs.items())
 
 
 def write(name: str, *, markdown: str, data: object, charts: dict[str, str] | None = None) -> None:
-    """Write `name`.md, `name`.json and one SVG file a chart (file stem to SVG text)."""
+    """Write `name`.md, `name`.json and an SVG file for each chart (file stem to SVG text)."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(markdown.rstrip() + "\n")
     (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")

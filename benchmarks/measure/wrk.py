@@ -1,4 +1,4 @@
-"""Closed-loop load by wrk: as many requests as the other side takes."""
+"""Closed-loop load by wrk: as many requests as the server answers."""
 
 import json
 import subprocess
@@ -10,15 +10,15 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One kind of load: `connections` clients, each sending its next request after the answer.
+    """One kind of load: `connections` clients that send their next request after a response.
 
     Attributes:
-        path: where the request goes, query included.
+        path: of the request, query included.
         body_bytes: size of the JSON string in the request body; 0 sends none.
-        body_file: the body itself, instead.
-        timeout: seconds after which an answer counts as lost.
-        tells_refusals: whether answers of status 503 are counted apart, which takes the load
-            generator some microseconds an answer; else they are bad statuses.
+        body_file: a file that holds the body, instead of `body_bytes`.
+        timeout: seconds after which a response counts as lost.
+        tells_refusals: True counts responses of status 503 apart, which costs the load generator
+            some microseconds a response; else they are bad statuses.
     """
 
     name: str
@@ -33,11 +33,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What wrk saw. Latencies are those of a closed loop: they leave out waiting to be sent.
+    """The results of wrk. Latencies are those of a closed loop: they leave out waiting to be sent.
 
     Attributes:
-        bad_statuses: answers of status 400 and above, `refused` among them.
-        refused: answers of status 503, if the load tells them.
+        bad_statuses: responses of status 400 and above, `refused` among them.
+        refused: responses of status 503, if the load counts them apart.
     """
 
     requests: int
@@ -53,17 +53,17 @@ class Outcome:
 
     @property
     def rps(self) -> float:
-        """Answers per second, of whatever status."""
+        """Return the responses per second, of whatever status."""
         return self.requests / self.seconds
 
     @property
     def errors(self) -> int:
-        """Requests that got no answer below 400 and were not refused either."""
+        """Return the number of requests that got neither a status below 400 nor a counted 503."""
         return self.bad_statuses - self.refused + self.socket_errors + self.timeouts
 
 
 def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -> Outcome:
-    """Offer the load for some seconds with one thread and return what came back."""
+    """Offer the load for some seconds with one thread and return the results."""
     pinned = () if core is None else ("taskset", "-c", str(core))
     argv = (
         *pinned,

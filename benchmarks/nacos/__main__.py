@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def environments(peers: list[Peer]) -> tuple[dict[Peer, Path], dict[str, phases.Figures]]:
-    """Make the virtual environments; say of each that cannot be made here why not."""
+    """Make the virtual environments; return those made, and the reasons why others could not be."""
     pythons: dict[Peer, Path] = {}
     missing: dict[str, phases.Figures] = {}
     for peer in peers:
@@ -57,7 +57,7 @@ def environments(peers: list[Peer]) -> tuple[dict[Peer, Path], dict[str, phases.
 
 
 def start(home: Path, pythons: dict[Peer, Path], plan: Plan) -> Bench:
-    """Start a server of our own with a namespace for the benchmark."""
+    """Start a Nacos server with a namespace for the benchmark."""
     server = NacosServer(home / "nacos")
     server.start()
     server.wait_ready()

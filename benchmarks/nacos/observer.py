@@ -1,4 +1,4 @@
-"""A party of its own that changes Nacos and looks at it over HTTP, with no Nacos library."""
+"""An observer that changes Nacos and reads it over HTTP, without a Nacos library."""
 
 import json
 import time
@@ -8,9 +8,9 @@ import httpx
 
 GROUP = "DEFAULT_GROUP"
 CLUSTERS = "DEFAULT,None"
-"""Where instances are looked for: nacosx registers in a cluster that is called `None`."""
+"""Clusters in which instances are looked for: nacosx registers in one that is called `None`."""
 LOOK_SECONDS = 0.01
-"""Pause between two looks while waiting; the error of a waiting time is at most this and a call."""
+"""Seconds between two looks while waiting; a waiting time errs by at most that and one call."""
 
 
 class Observer:
@@ -24,7 +24,7 @@ class Observer:
         )
 
     def change(self, service: str, port: int, seq: int) -> float:
-        """Give an instance of `service` the label `seq`; return when the request was sent."""
+        """Give an instance of `service` the label `seq`; return the time of sending."""
         form = {
             **self._of(service),
             "ip": "127.0.0.1",
@@ -36,7 +36,7 @@ class Observer:
         return sent
 
     def publish(self, data_id: str, seq: int) -> float:
-        """Publish a document that carries `seq`; return when the request was sent."""
+        """Publish a document that carries `seq`; return the time of sending."""
         form = {
             "dataId": data_id,
             "groupName": GROUP,
@@ -49,15 +49,15 @@ class Observer:
         return sent
 
     def visible(self, service: str) -> bool:
-        """Whether the server now hands out an instance of `service` as healthy."""
+        """Return whether the server now hands out an instance of `service` as healthy."""
         return any(each["healthy"] for each in self._instances(service) or ())
 
     def answers(self) -> bool:
-        """Whether the server takes requests now."""
+        """Return whether the server takes requests now."""
         return self._instances("none") is not None
 
     def wait_visible(self, service: str, seconds: float) -> float | None:
-        """Return when the server first handed it out; None if it does not within `seconds`."""
+        """Return the time at which the server first hands out an instance; None after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.visible(service):
@@ -66,7 +66,7 @@ class Observer:
         return None
 
     def _instances(self, service: str) -> list[dict[str, Any]] | None:
-        """What the server hands out; None where it does not answer."""
+        """Return the instances that the server hands out; None if it does not answer."""
         query = {**self._of(service), "clusterName": CLUSTERS}
         try:
             return self._call("GET", "/v3/client/ns/instance/list", params=query)

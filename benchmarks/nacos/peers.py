@@ -1,4 +1,4 @@
-"""The libraries that are measured, and what each cannot be asked for."""
+"""The libraries that are measured, and the measurements in which each cannot take part."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ class Peer:
 
     Attributes:
         name: distribution name, also that of its requirements and of its program in `subjects`.
-        version: what is measured.
-        transport: how it talks to Nacos.
-        python: the Python it needs, as uv takes it.
-        cannot: measurements it has no way to take part in, with the reason.
-        notes: how it was used, where there was a choice.
+        version: that is measured.
+        transport: protocol that the library speaks with Nacos.
+        python: the Python that the library needs, as uv takes it.
+        cannot: measurements in which the library has no way to take part, with the reason.
+        notes: the way in which the library was used, where there was a choice.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Peer:
 
     @property
     def program(self) -> Path:
-        """The script that drives it."""
+        """Return the script that drives the library."""
         return HERE / "subjects" / f"with_{self.name.replace('-', '_')}.py"
 
     @property
     def requirements(self) -> Path:
-        """Its pinned requirements; ours has none, it is measured where it is developed."""
+        """Return the file of pinned requirements; our own library has none."""
         return HERE / "requirements" / f"{self.name}.txt"
 
 

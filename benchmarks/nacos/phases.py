@@ -17,13 +17,13 @@ from benchmarks.nacos.subject import Subject
 
 READY_SECONDS = 60.0
 CHANGE_SECONDS = 15.0
-"""A change that nobody reported after this long is counted as missed."""
+"""Seconds after which a change that no library reported counts as missed."""
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured."""
+    """The extent of the measurements."""
 
     starts: int = 10
     config_changes: int = 200
@@ -53,7 +53,7 @@ SHORT = Plan(
 
 @dataclass
 class Bench:
-    """The server, who looks at it, and the libraries with the Python of each."""
+    """The server, its observer, and the libraries with the Python of each."""
 
     server: NacosServer
     observer: Observer
@@ -70,12 +70,12 @@ class Bench:
         self.figures.setdefault(peer.name, {})[name] = value
 
     def able(self, what: str) -> list[Peer]:
-        """The libraries that can take part in a measurement."""
+        """Return the libraries that can take part in a measurement."""
         return [peer for peer in self.pythons if what not in peer.cannot]
 
     @contextmanager
     def subject(self, peer: Peer, name: str, *arguments: str) -> Iterator[Subject]:
-        """A process of a library, ended with the block."""
+        """Start a process of a library, which ends with the block."""
         one = Subject(
             self.pythons[peer],
             peer.program,
@@ -89,12 +89,12 @@ class Bench:
             one.stop()
 
     def registering(self, name: str) -> tuple[str, str]:
-        """Arguments that register an instance of the service `name`."""
+        """Return the arguments that register an instance of the service `name`."""
         return "--register", f"{name}:{next(self._ports)}"
 
 
 def guarded(measure: Callable[[Bench, Peer], None]) -> Callable[[Bench, Peer], None]:
-    """A library that fails one measurement has that reported and takes part in the others."""
+    """Report a library's failure in a measurement; the library takes part in the others."""
 
     def measured(bench: Bench, peer: Peer) -> None:
         try:
@@ -107,7 +107,7 @@ def guarded(measure: Callable[[Bench, Peer], None]) -> Callable[[Bench, Peer], N
 
 @guarded
 def registration(bench: Bench, peer: Peer) -> None:
-    """Seconds from the first call into the library until the server hands the instance out."""
+    """Measure the seconds from a library's first call until the server hands it out."""
     from_call, from_start = [], []
     for number in range(bench.plan.starts):
         service = f"start-{peer.name}-{number}"
@@ -124,7 +124,7 @@ def registration(bench: Bench, peer: Peer) -> None:
 
 @guarded
 def configuration(bench: Bench, peer: Peer) -> None:
-    """Seconds from publishing a document until the library hands out its new content."""
+    """Measure the seconds from publishing a document until the library hands out the new content."""
     data_id = f"config-{peer.name}.yaml"
     bench.observer.publish(data_id, 0)
     with bench.subject(peer, "config", "--config", data_id) as one:
@@ -139,7 +139,7 @@ def configuration(bench: Bench, peer: Peer) -> None:
 
 
 def pushes(bench: Bench) -> None:
-    """Seconds from changing an instance until each library, subscribed, hands out the change."""
+    """Measure the seconds from changing an instance until each subscribed library reports it."""
     service = "pushed"
     bench.observer.change(service, 9000, 0)
     with ExitStack() as running:
@@ -163,7 +163,7 @@ def pushes(bench: Bench) -> None:
 
 
 def residence(bench: Bench) -> None:
-    """All registered at once: their cost when idle, then a freeze, then a restart of the server."""
+    """Register all libraries at once: measure idle cost, a freeze, a restart of the server."""
     with ExitStack() as running:
         there: dict[Peer, Subject] = {}
         for peer in bench.pythons:
@@ -215,7 +215,7 @@ def _restart(bench: Bench, there: dict[Peer, Subject]) -> None:
 
 
 def _returns(bench: Bench, there: dict[Peer, Subject], since: float) -> dict[Peer, float | None]:
-    """Seconds until each is handed out again and stays so for ten more; None: not in time."""
+    """Return the seconds until each is handed out again, for ten seconds at least; or None."""
     back: dict[Peer, float] = {}
     while time.monotonic() < since + bench.plan.patience_seconds:
         for peer in there:
@@ -231,7 +231,7 @@ def _returns(bench: Bench, there: dict[Peer, Subject], since: float) -> dict[Pee
 
 @guarded
 def scale(bench: Bench, peer: Peer) -> None:
-    """All services of a large server subscribed: seconds until all are known, memory, CPU."""
+    """Subscribe to all services of a large server: measure time, memory and CPU."""
     plan = bench.plan
     many = f"many-:{plan.services}:{plan.instances}"
     with bench.subject(peer, "scale", "--many", many) as one:
@@ -250,7 +250,7 @@ def scale(bench: Bench, peer: Peer) -> None:
 
 @contextmanager
 def filled(bench: Bench, sdk: Peer) -> Iterator[None]:
-    """The server holds the services of the scale measurement while the block runs."""
+    """Fill the server with the services of the scale measurement while the block runs."""
     plan = bench.plan
     holder = Subject(
         bench.pythons[sdk],

@@ -24,7 +24,7 @@ MEASURES = {
     "scale RSS bytes": "scale",
     "scale idle CPU share": "scale",
 }
-"""Every figure a library can have, with the ability it needs."""
+"""Figures that a library can have, with the ability that each of them needs."""
 
 HOW = """\
 One run, one Nacos 3.1 server with authentication on, started and restarted by the run, everything
@@ -50,7 +50,7 @@ plain HTTP every 10 ms, so no library reports on itself:
 
 
 def write(figures: Mapping[str, Figures], plan: Plan, before: dict[str, str]) -> None:
-    """Write the results."""
+    """Write Markdown, JSON and chart of a run."""
     data = {"machine": before, "plan": asdict(plan), "figures": figures}
     chart = grid(
         "Nacos clients in Python, one run (green: within the goal of nacos_client)",
@@ -68,7 +68,7 @@ def write_again() -> None:
 
 
 def markdown(figures: Mapping[str, Figures], plan: Plan, before: dict[str, str]) -> str:
-    """The report as text."""
+    """Render the report."""
     peers = [peer for peer in PEERS if peer.name in figures]
     table = report.table(
         ["", *(peer.name for peer in peers)],
@@ -87,10 +87,10 @@ def markdown(figures: Mapping[str, Figures], plan: Plan, before: dict[str, str])
 
 
 def complete(figures: Mapping[str, Figures]) -> None:
-    """Check that nothing is missing: of ours anything, of a peer's what it gave no reason for.
+    """Check that no figure of our library is missing, and none of a peer's without a reason.
 
     Raises:
-        SystemExit: something is; the message says what.
+        SystemExit: a figure is missing; the message names it.
     """
     gaps = [
         f"{peer.name}: {name}"
@@ -104,7 +104,7 @@ def complete(figures: Mapping[str, Figures]) -> None:
 
 
 def _reasons(figures: Figures) -> list[str]:
-    """Why figures of a library are missing."""
+    """Return the reasons why figures of a library are missing."""
     return [
         f"{name}: {' '.join(str(value).split())[-200:]}"
         for name, value in figures.items()
@@ -198,7 +198,7 @@ def _return(name: str, plan: Plan) -> Teller:
 
 
 def _worst(value: float | list[float | None] | None) -> float | None:
-    """The largest of the values; None, which is worse than any, where there is one."""
+    """Return the largest of the values, or None if one is None, which is worse than any."""
     values = value if isinstance(value, list) else [value]
     return None if None in values else max(each for each in values if each is not None)
 

@@ -1,4 +1,4 @@
-"""A library at work in a process of its own, and the events it printed."""
+"""A library at work in a process of its own, and the events that it printed."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Event = dict[str, Any]
 
 
 class Subject:
-    """One process; its output is read as it comes."""
+    """A process that drives one library; its output is read as it comes."""
 
     def __init__(
         self, python: Path, program: Path, *arguments: str, env: Mapping[str, str], home: Path
@@ -36,7 +36,7 @@ class Subject:
     def wait(
         self, event: str, seconds: float, *, where: Callable[[Event], bool] = lambda _: True
     ) -> Event | None:
-        """Return the first such event, printed already or within `seconds`; None if there is none.
+        """Return the first event of this name, printed before or within `seconds`; else None.
 
         Raises:
             RuntimeError: the library failed or the process ended.
@@ -65,7 +65,7 @@ class Subject:
         return found
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self.process.stop()
 
     def _take(self) -> None:
@@ -82,7 +82,7 @@ def environment_of(peer: Peer, folder: Path) -> Path:
     """Return the Python of a virtual environment with the peer's pinned requirements.
 
     Raises:
-        RuntimeError: it cannot be made here, and why.
+        RuntimeError: the environment cannot be made here; the text says why.
     """
     if peer.name == OURS:
         return Path(sys.executable)
@@ -98,7 +98,7 @@ def environment_of(peer: Peer, folder: Path) -> Path:
 
 
 def _interpreter(version: str) -> str | Path:
-    """A Python of that minor version: ours, one on PATH, or one that pyenv keeps."""
+    """Return a Python of that minor version: this one, one on PATH, or one that pyenv keeps."""
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         return sys.executable
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))

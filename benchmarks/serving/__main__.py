@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
 
 
 def fit_model(work: Path) -> Path:
-    """The pipeline that every peer loads, fitted by our recipe in the peers' own scikit-learn."""
+    """Fit the pipeline that every peer loads, by our recipe, in the peers' own scikit-learn."""
     config = read_config()
     recipe = {
         **config.releases["1.0.0"].model_dump(),
@@ -53,14 +53,14 @@ def fit_model(work: Path) -> Path:
 
 
 def request(model: Model, work: Path, form: bodies.Form, count: int) -> tuple[Path, list[int]]:
-    """A body of so many rows, in a file, and the class numbers it must get."""
+    """Write a body of `count` rows; return its file and the class numbers that it must get."""
     rows = bodies.rows(model, count)
     codes, _ = encode(rows, model.features)
     return bodies.write(work, form, rows), model.look_up(codes).classes.tolist()
 
 
 def image_mb() -> float | None:
-    """Size of the classifier's image, where a Docker engine has one."""
+    """Return the size of the classifier's image in MB, if a Docker engine has one."""
     if not shutil.which("docker"):
         return None
     argv = ("docker", "image", "ls", "--format", "{{.Repository}} {{.ID}}")
@@ -74,7 +74,7 @@ def image_mb() -> float | None:
 
 
 def run_all(options: argparse.Namespace, names: Sequence[str], work: Path) -> Results:
-    """Start everything, measure everything."""
+    """Start and measure all services."""
     about, versions = report.machine(), peers.versions()
     os.sched_setaffinity(0, {LOAD_CORE})
     model = load("1.0.0")
@@ -97,7 +97,7 @@ def run_all(options: argparse.Namespace, names: Sequence[str], work: Path) -> Re
 
 
 def main() -> int:
-    """Write the report, 1 if a goal was missed; or print it, if it is of a part only."""
+    """Write the report of a whole run, or print that of a part; return 1 if a goal was missed."""
     options = arguments()
     everybody = tuple(peer.name for peer in peers.PEERS)
     names = SHORT if options.short else everybody

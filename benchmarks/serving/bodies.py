@@ -1,4 +1,4 @@
-"""What is sent: the same rows in each peer's own format, and points for the clusterer."""
+"""Request bodies: the same rows in each peer's own format, and points for the clusterer."""
 
 import json
 import random
@@ -16,7 +16,7 @@ Form = Callable[[Sequence[Row]], object]
 
 
 def rows(model: Model, count: int) -> list[Row]:
-    """Different inputs in random order, the same on every run."""
+    """Return different inputs in random order, the same on every run."""
     order = random.Random(26).sample(range(len(model.table.classes)), count)
     return [
         {field.name: field.values[code] for field, code in zip(model.features, codes, strict=True)}
@@ -25,12 +25,12 @@ def rows(model: Model, count: int) -> list[Row]:
 
 
 def records(chosen: Sequence[Row]) -> object:
-    """A list of objects."""
+    """Format rows as a list of objects."""
     return {"inputs": list(chosen)}
 
 
 def columns(chosen: Sequence[Row]) -> object:
-    """The Open Inference Protocol: one tensor a column, to be made a DataFrame by MLServer."""
+    """Format rows for the Open Inference Protocol: a tensor a column, as MLServer wants."""
     return {
         "parameters": {"content_type": "pd"},
         "inputs": [
@@ -47,14 +47,14 @@ def columns(chosen: Sequence[Row]) -> object:
 
 
 def write(folder: Path, form: Form, chosen: Sequence[Row]) -> Path:
-    """Write one request body; returns its file."""
+    """Write one request body; return its file."""
     path = folder / f"{form.__name__}-{len(chosen)}.json"
     path.write_text(json.dumps(form(chosen), separators=(",", ":")))
     return path
 
 
 def write_points(folder: Path, count: int) -> Path:
-    """Points around three centres; nine are the source article's."""
+    """Write points around three centres; nine points are the source article's."""
     draw = random.Random(9)
     centres = [(0.0, 0.0), (8.0, 8.0), (0.0, 12.0)]
     drawn = [

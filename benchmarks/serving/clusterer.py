@@ -1,4 +1,4 @@
-"""The clusterer's cost a request, beside the same fits with nothing around them."""
+"""The clusterer's cost of a request, beside the same fits with nothing around them."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from benchmarks.serving.study import started
 
 CLIENTS = (1, 16)
 TURNS = 12
-"""Of a whole run. The machine's speed drifts by a fifth within seconds, so turns are short,
+"""Turns of a whole run. The machine's speed drifts by a fifth within seconds, so turns are short,
 and each figure is compared with the bare fits right before and right after it."""
 SECONDS = 1
 NAME = "clusterer"
@@ -32,7 +32,7 @@ PEER = Peer(NAME, "", _start, "/api/skl-kmeans", answer=lambda document: documen
 
 
 class Bare:
-    """A process on the server's core that fits when it is asked to."""
+    """A process on the server's core that fits on demand."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdin is not None
@@ -42,7 +42,7 @@ class Bare:
     @classmethod
     @contextmanager
     def running(cls, site: Site, file: Path) -> "Iterator[Bare]":
-        """Start it for the points of a file; ends with the block."""
+        """Start the process for the points of a file; it ends with the block."""
         argv = ["taskset", "-c", str(site.core), sys.executable, CODE / "bare.py", file]
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -50,13 +50,13 @@ class Bare:
             yield cls(process)
 
     def cost_us(self) -> float:
-        """CPU of a fit now, in microseconds."""
+        """Measure the CPU of a fit now, in microseconds."""
         self._asks.write(f"{SECONDS}\n")
         return float(self._answers.readline()) * 1e6
 
 
 def fits(site: Site, turns: int) -> Iterator[Fit]:
-    """Bare fits and requests in turn for each number of points; medians over so many turns."""
+    """Run bare fits and requests in turn; yield medians for each number of points."""
     files = {count: bodies.write_points(site.work, count) for count in bodies.POINTS}
     found: dict[tuple[int, int], list[Fit]] = {}
     first = files[bodies.POINTS[0]].read_bytes()
@@ -80,7 +80,7 @@ def fits(site: Site, turns: int) -> Iterator[Fit]:
 
 
 def typical(turns: Sequence[Fit]) -> Fit:
-    """The median of each figure of turns alike."""
+    """Return the median of each figure over turns of one size."""
     return Fit(
         turns[0].points,
         turns[0].clients,

@@ -1,4 +1,4 @@
-"""What the model services promise about their speed, judged from the figures of one run."""
+"""The promises about the model services' speed, judged from the figures of one run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ MANY = 64  # clients
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The clusterer's cost for so many points beside the bare fit's; CPU in microseconds.
+    """The clusterer's cost for a number of points beside the bare fit's; CPU in microseconds.
 
-    `ratio` says how much dearer the service is. It is measured turn by turn, so a median of it need
-    not be the quotient of the other two's medians.
+    `ratio` is the service's cost divided by the bare fit's. It is measured turn by turn, so its
+    median need not be the quotient of the medians of the two costs.
     """
 
     points: int
@@ -43,14 +43,14 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the promise held."""
+        """Return whether the promise held."""
         return self.figure >= self.limit if self.at_least else self.figure <= self.limit
 
 
 def judge(
     cells: Sequence[Cell], lives: Sequence[Life], fits: Sequence[Fit], image_mb: float | None
 ) -> list[Goal]:
-    """Every goal whose parts were measured."""
+    """Judge every goal whose parts were measured."""
     one = {cell.peer: cell for cell in cells if cell.rows == 1 and cell.clients == MANY}
     goals = []
     if TABLE in one and FLOOR in one:

@@ -1,4 +1,4 @@
-"""The model services that are compared and how each is started; their code lies in peers/."""
+"""The model services that are compared, and their start; their code lies in peers/."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all share: a folder, Nacos, the fitted pipeline, a core."""
+    """The surroundings of a service: a folder, Nacos, the fitted pipeline, a core."""
 
     work: Path
     nacos: Account
@@ -58,10 +58,11 @@ class Peer:
     """One way to serve the model.
 
     Attributes:
-        kind: what a figure of it may be compared with.
-        start: begins to listen on a port.
-        path, form: where and in which format rows are sent.
-        answer: class numbers in a parsed answer; None where the answer is constant.
+        kind: the peers with which its figures may be compared.
+        start: starts the service on a port.
+        path: of the request.
+        form: format of the rows.
+        answer: reads the class numbers of a parsed answer; None if the answer is constant.
     """
 
     name: str
@@ -160,7 +161,7 @@ THEIRS = (MLSERVER, BENTOML, BENTOML_BATCHED, LITSERVE, LITSERVE_BATCHED, ARTICL
 
 
 def versions() -> dict[str, str]:
-    """What the pinned environments hold of interest."""
+    """Return the versions of the distributions of interest in the pinned environments."""
     found = {}
     for file in sorted((HERE / "requirements").glob("*.txt")):
         for line in file.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Where the CPU of a one-row table answer goes, by Python function, sampled with py-spy."""
+"""The CPU time of a one-row table answer by Python function, sampled with py-spy."""
 
 import collections
 import re
@@ -17,7 +17,7 @@ TOP = 25
 
 
 def where_time_goes(site: Site, body: Path, expected: Sequence[int]) -> str:
-    """Sample the table engine under load; a Markdown table of shares and microseconds."""
+    """Sample the table engine under load; render a Markdown table of shares and microseconds."""
     (peer,) = (peer for peer in PEERS if peer.name == TABLE)
     stacks = site.work / "stacks"
     with started(peer, site, body.read_bytes(), expected) as service:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the benchmark needs: wrk from Debian, and one environment for each peer in .local/serving, from
-# its pinned requirements. Does nothing where all is there.
+# Installs wrk from Debian, and an environment for each peer in .local/serving, from its pinned
+# requirements. Does nothing if all of them are there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if ! command -v wrk > /dev/null; then

@@ -1,4 +1,4 @@
-"""The measurements: one started service, and what it costs to ask it."""
+"""The measurements: one started service, and the cost of its answers."""
 
 import math
 import os
@@ -22,21 +22,21 @@ CLIENTS = (1, 16, 64)
 LOAD_CORE = 1
 READY_SECONDS = 120.0
 ANSWER_SECONDS = 60
-IDLE_SHARE = 0.1  # of a core; a service under that has finished what was asked of it
+IDLE_SHARE = 0.1  # of a core; a service below that has finished its work
 ENOUGH_ANSWERS = 100
-MOST_TIMES_LONGER = 3  # a slow service's cell than any other
+MOST_TIMES_LONGER = 3  # a slow service's cell takes longer than any other
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One service, one number of rows a request, one number of clients.
+    """The figures of one service, one number of rows a request, one number of clients.
 
     Attributes:
         rps: good answers a second.
-        cpu_us: CPU of everything the service did, divided by the good answers.
-        p50_ms, p99_ms: latencies of all answers, those that refuse included.
+        cpu_us: CPU of all work of the service, divided by the good answers.
+        p50_ms: latency of all answers, those that refuse included; so is `p99_ms`.
         refused: answers of status 503, by which a full queue says "come back later".
-        errors: any other way of not getting a good answer.
+        errors: requests without a good answer for any other reason.
     """
 
     peer: str
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One service from start to end.
+    """The figures of one service from start to end.
 
     Attributes:
         ready_seconds: from the start of the process to its first right answer.
@@ -75,11 +75,15 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the base address."""
         return f"http://127.0.0.1:{self.port}"
 
     def answers(self, body: bytes, expected: Sequence[int]) -> bool:
-        """Whether it gives the expected class numbers; False while it does not answer at all."""
+        """Return whether the service answers.
+
+        Raises:
+            ValueError: the class numbers of its answer are not the expected ones.
+        """
         headers = {"Content-Type": "application/json"}
         url = self.url + self.peer.path
         try:
@@ -105,10 +109,10 @@ class Service:
         return used / (time.monotonic() - begun) < IDLE_SHARE
 
     def measure(self, file: Path, rows: int, clients: int, seconds: int) -> Cell:
-        """Offer one body by so many clients and read the cost.
+        """Offer one body by `clients` clients and read the cost.
 
-        Refusals are told from errors where there is more than one row: a queue is bounded in rows,
-        and no number of clients here fills one with a row each.
+        Refusals are counted apart from errors if there is more than one row: a queue is bounded in
+        rows, and no number of clients here fills a queue with a row each.
         """
         self.settle()
         load = wrk.Load(
@@ -138,7 +142,7 @@ class Service:
 
 @contextmanager
 def started(peer: Peer, site: Site, body: bytes, expected: Sequence[int]) -> Iterator[Service]:
-    """A service that has given its first right answer; ends with all its descendants."""
+    """Start a service and wait for its first right answer; all its processes end with the block."""
     port, begun = free_port(), time.monotonic()
     with peer.start(site, port) as process:
         service = Service(peer, process, port)
@@ -157,14 +161,16 @@ def started(peer: Peer, site: Site, body: bytes, expected: Sequence[int]) -> Ite
 def study(
     peer: Peer, site: Site, files: Mapping[int, tuple[Path, Sequence[int]]], seconds: int
 ) -> tuple[Life, list[Cell]]:
-    """All cells of one service; `files` has body and right answer by number of rows."""
+    """Measure all cells of one service; `files` has body and right answer by number of rows."""
     (body, right), *_ = files.values()
     with started(peer, site, body.read_bytes(), right) as service:
         cells = []
         for rows, (file, expected) in files.items():
             if not service.answers(file.read_bytes(), expected):
                 raise RuntimeError(f"{peer.name} refuses {rows} rows")
-            first = service.measure(file, rows, CLIENTS[-1], 1)  # warm-up, and batchers learn
+            first = service.measure(
+                file, rows, CLIENTS[-1], 1
+            )  # a warm-up, in which batchers learn too
             longer = _enough(seconds, first.rps)
             cells += [service.measure(file, rows, clients, longer) for clients in CLIENTS]
             for cell in cells[-len(CLIENTS) :]:
@@ -174,13 +180,13 @@ def study(
 
 
 def _enough(seconds: int, rps: float) -> int:
-    """Seconds of a cell, whole as wrk wants them: more than `seconds` for a slow service."""
+    """Return the whole seconds of a cell: more than `seconds` for a slow service."""
     wanted = math.ceil(ENOUGH_ANSWERS / max(rps, 1))
     return min(max(seconds, wanted), seconds * MOST_TIMES_LONGER)
 
 
 def medians(cells: Sequence[Cell]) -> list[Cell]:
-    """One cell for each peer, rows and clients: medians of the rounds, sums of what went wrong."""
+    """Return a cell for each peer, rows and clients: medians, but sums of the failures."""
     grouped: dict[tuple[str, int, int], list[Cell]] = {}
     for cell in cells:
         grouped.setdefault((cell.peer, cell.rows, cell.clients), []).append(cell)

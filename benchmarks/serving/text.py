@@ -44,7 +44,7 @@ FAIRNESS = """## What may be compared with what
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything one run found."""
+    """The results of one run."""
 
     about: Mapping[str, str]
     versions: Mapping[str, str]
@@ -56,12 +56,12 @@ class Results:
 
     @property
     def goals(self) -> list[Goal]:
-        """The goals, judged."""
+        """Judge the goals."""
         return judge(medians(self.cells), self.lives_by_peer, self.fits, self.image_mb)
 
     @property
     def lives_by_peer(self) -> list[Life]:
-        """One life for each service: its slowest start and its largest memory."""
+        """Return a life for each service, with its slowest start and its largest memory."""
         names = dict.fromkeys(life.peer for life in self.lives)
         return [
             Life(
@@ -73,7 +73,7 @@ class Results:
         ]
 
     def as_json(self) -> dict[str, object]:
-        """Every figure of every round, and what was made of them."""
+        """Return every figure of every round, the medians and the goals."""
         return {
             "machine": self.about,
             "versions": self.versions,
@@ -87,7 +87,7 @@ class Results:
 
 
 def markdown(results: Results) -> str:
-    """The whole report."""
+    """Render the whole report."""
     chosen = medians(results.cells)
     parts = [INTRODUCTION, facts({**results.about, **results.versions})]
     parts += ["![CPU per request](serving.svg)", "## Goals", _goals(results)]

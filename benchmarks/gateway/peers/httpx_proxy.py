@@ -1,4 +1,4 @@
-"""The proxy most Python teams write first: FastAPI in front, one shared httpx client behind."""
+"""The proxy that most Python teams write first: FastAPI in front, a shared httpx client behind."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ client = httpx.AsyncClient(
 
 @app.api_route("/bench-backend/{path:path}", methods=["GET", "POST"])
 async def forward(path: str, request: Request) -> Response:
-    """Send the request to the next server and the answer back; one try on another server."""
+    """Pass the request to the next server, on failure once to another, and the response back."""
     headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
     if "x-request-id" not in request.headers:
         headers.append(("X-Request-Id", str(uuid.uuid4())))

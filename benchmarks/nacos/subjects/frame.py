@@ -1,4 +1,4 @@
-"""One Nacos library in one process: does what the command line says, prints what it saw and when.
+"""One Nacos library in one process: follows the command line, prints each event with its time.
 
 Runs in the virtual environment of the library it drives, so it imports the standard library only.
 Times are CLOCK_MONOTONIC seconds, the same in every process of the machine.
@@ -16,17 +16,17 @@ from dataclasses import dataclass
 HOST = "127.0.0.1"
 GROUP = "DEFAULT_GROUP"
 POLL_SECONDS = 0.005
-"""How often a library that has no callback is asked for its present value."""
+"""Seconds between two reads of a library that has no callback."""
 
 SawInstances = Callable[[Iterable[Mapping[str, str]]], None]
-"""Takes the metadata of every instance that the library now hands out."""
+"""A callback that takes the metadata of every instance that the library now hands out."""
 SawConfig = Callable[[str], None]
-"""Takes the text, or the value of `seq`, of the document now in force."""
+"""A callback that takes the text, or the value of `seq`, of the document now in force."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nacos:
-    """Where the server is and how to enter it."""
+    """The address of the server and a login there."""
 
     server_addr: str = os.environ.get("NACOS_SERVER_ADDR", "")
     username: str = os.environ.get("NACOS_USERNAME", "")
@@ -35,7 +35,7 @@ class Nacos:
 
 
 class Library:
-    """What a library is asked to do; one that cannot is not asked (see `peers.py`)."""
+    """The abilities that are measured; `peers.py` names the libraries that lack one."""
 
     def __init__(self, nacos: Nacos) -> None:
         self.nacos = nacos
@@ -59,7 +59,7 @@ def tell(event: str, **facts: object) -> None:
 
 
 def main(library: type[Library]) -> None:
-    """Do what the arguments name, in their order, then stay until ended from outside."""
+    """Follow the arguments in their order, then stay until ended from outside."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--register", help="service:port")
     parser.add_argument("--instances", help="a service to watch")
@@ -113,6 +113,6 @@ def _newest(metadata: Iterable[Mapping[str, str]]) -> None:
 
 
 def _sequence(text: str) -> int:
-    """The number in `seq: 7`, or a bare number; -1 where there is none."""
+    """Return the number in `seq: 7`, or a bare number; -1 if there is none."""
     digits = text.strip().removeprefix("seq:").split("\n", 1)[0].strip()
     return int(digits) if digits.isdigit() else -1

@@ -32,7 +32,7 @@ class FastapiNacos(Library):
         await self._start({"app-registry": {"nacos": {**self._account, **instance}}})
 
     async def watch_instances(self, service: str, saw: SawInstances) -> None:
-        """Read its list again and again."""
+        """Read the library's list of instances again and again."""
         if self._discovery is None:
             self._discovery = await NacosServiceDiscovery.create(
                 server_addresses=self.nacos.server_addr,
@@ -45,7 +45,7 @@ class FastapiNacos(Library):
         self._poll(self._follow(self._discovery, service, saw))
 
     async def watch_config(self, data_id: str, saw: SawConfig) -> None:
-        """Read its merged configuration again and again."""
+        """Read the library's merged configuration again and again."""
         document = {"imports": [{"data-id": data_id}], "auto-refresh": True}
         manager = await self._start({"config-sources": {"nacos": {**self._account, **document}}})
         self._poll(self._reread(manager, saw))
@@ -80,7 +80,7 @@ class FastapiNacos(Library):
 
 
 def _configured(application: dict[str, object]) -> str:
-    """A folder with an application.yaml (JSON is YAML)."""
+    """Make a folder with an application.yaml (JSON is YAML)."""
     folder = tempfile.mkdtemp()
     content = {**application, "service-caller": {"lb-type": "round_robin"}}
     Path(folder, "application.yaml").write_text(json.dumps(content))

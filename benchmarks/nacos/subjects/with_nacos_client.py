@@ -12,7 +12,7 @@ class Numbered(BaseModel):
 
 
 class NacosClient(Library):
-    """The library's single entry."""
+    """Our library by its single entry, `Nacos`."""
 
     def __init__(self, nacos: Nacos) -> None:
         super().__init__(nacos)
@@ -42,7 +42,7 @@ class NacosClient(Library):
         discovery.subscribe(changed)
 
     async def watch_config(self, data_id: str, saw: SawConfig) -> None:
-        """Watch as a pydantic model; seen is what was validated and put in force."""
+        """Watch the document as a pydantic model; report the values that are in force."""
         self._client.start()
         watched = self._client.watch(data_id, Numbered)
         watched.subscribe(lambda value: saw(str(value.seq)))

@@ -33,7 +33,7 @@ class Cars(BaseModel):
 
 
 class Answer(BaseModel):
-    """What comes back."""
+    """The answer to a request."""
 
     predictions: list[int] | None
     labels: list[str] | None

@@ -1,7 +1,7 @@
 """The clusterer's floor: CPU seconds of one `KMeans.fit_predict`, nothing around it.
 
-Usage: `python bare.py POINTS.json`; for each line "SECONDS" on standard input it fits that long and
-prints the cost of a fit. In between it waits, so that turns can be short: its start costs nothing.
+Usage: `python bare.py POINTS.json`; for each line "SECONDS" on standard input the program fits that
+long and prints the cost of a fit. It waits in between, so that a turn has no start to pay for.
 """
 
 import json
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 
 def cost(points: np.ndarray, seconds: float) -> float:
-    """CPU seconds of a fit, averaged over as many as `seconds` allow."""
+    """Return the CPU seconds of a fit, averaged over as many fits as `seconds` allow."""
     fits, start, end = 0, time.process_time(), time.monotonic() + seconds
     while time.monotonic() < end:
         KMeans(3, random_state=9, n_init=10).fit_predict(points)

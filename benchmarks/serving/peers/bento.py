@@ -18,5 +18,5 @@ class Car:
 
     @bentoml.api(batchable=BATCHED, max_batch_size=4096, max_latency_ms=60_000)
     def predict(self, inputs: list[dict[str, str]]) -> list[int]:
-        """One class number a row."""
+        """Return a class number for each row."""
         return self.pipeline.predict(pd.DataFrame(inputs)).tolist()

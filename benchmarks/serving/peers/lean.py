@@ -40,7 +40,7 @@ class Cars(BaseModel):
 
 
 class Answer(BaseModel):
-    """What comes back."""
+    """The answer to a request."""
 
     predictions: list[int]
     labels: list[str]

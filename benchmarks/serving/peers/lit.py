@@ -19,15 +19,15 @@ class Car(litserve.LitAPI):
         self.pipeline = joblib.load(os.environ["MODEL"])
 
     def decode_request(self, request: dict[str, Rows]) -> Rows:
-        """Rows of one request."""
+        """Return the rows of one request."""
         return request["inputs"]
 
     def predict(self, x: Any) -> Any:
-        """Class numbers."""
+        """Return the class numbers."""
         return self.pipeline.predict(pd.DataFrame(x)).tolist()
 
     def encode_response(self, output: list[int]) -> dict[str, list[int]]:
-        """The answer's JSON."""
+        """Make the answer's JSON."""
         return {"predictions": output}
 
 
@@ -39,12 +39,12 @@ class Batched(Car):
         return inputs
 
     def predict(self, x: list[Rows]) -> list[list[int]]:
-        """Class numbers of each request."""
+        """Return the class numbers of each request."""
         numbers = iter(super().predict(list(chain(*x))))
         return [[next(numbers) for _ in rows] for rows in x]
 
     def unbatch(self, output: list[list[int]]) -> list[list[int]]:
-        """One answer a request."""
+        """Return an answer for each request."""
         return output
 
 

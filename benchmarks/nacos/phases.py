@@ -124,7 +124,7 @@ def registration(bench: Bench, peer: Peer) -> None:
 
 @guarded
 def configuration(bench: Bench, peer: Peer) -> None:
-    """Measure the seconds from a library's first call until Nacos hands its instance out."""
+    """Measure the seconds from publishing a document until the library hands out the new text."""
     data_id = f"config-{peer.name}.yaml"
     bench.observer.publish(data_id, 0)
     with bench.subject(peer, "config", "--config", data_id) as one:

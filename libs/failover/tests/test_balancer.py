@@ -332,7 +332,7 @@ def test_retries_end_with_the_budget():
     reasons = []
     for _ in range(1000):
         one = request()
-        balancer.count_request(5.0)
+        balancer.budget.deposit(5.0)
         attempt(balancer, one, Outcome.BROKEN, 5.0)
         reasons.append(balancer.decide(one, Outcome.BROKEN, 5.0, 0.0))
 

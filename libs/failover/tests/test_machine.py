@@ -52,7 +52,7 @@ class LifeOfAPool(RuleBasedStateMachine):
     def a_request_arrives(self, *, repeatable: bool, draw: float) -> RetryState:
         """A client asks."""
         request = RetryState(repeatable=repeatable, deadline=self.now + 15)
-        self.balancer.count_request(self.now)
+        self.balancer.budget.deposit(self.now)
         self.admitted.append(self.now)
         self.send(request, draw)
         return request

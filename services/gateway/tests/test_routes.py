@@ -30,7 +30,7 @@ def table(*routes: dict, **more):
 
 def head_of(target: str, method: str = "GET"):
     fields = FieldCollector(HANDLED, MAX_FIELDS)
-    fields.begin_head()
+    fields.in_head = True
     fields.on_header(b"Host", b"h")
     return check_head(
         method.encode(), target.encode(), fields, most_bytes=0, http10=False,

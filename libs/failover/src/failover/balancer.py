@@ -3,7 +3,7 @@
 One `Balancer` per service, one `RetryState` per request:
 
     state = RetryState(repeatable=True, deadline=now + 15)
-    balancer.count_request(now)
+    balancer.budget.deposit(now)
     while isinstance(member := balancer.pick(state, now, draw), Member):
         ...send the request to member.instance...
         balancer.record(state, outcome, now, draw)
@@ -92,10 +92,6 @@ class Balancer:
             self._drained_in_advance.clear()
         self._changed()
         return tuple(before.values())
-
-    def count_request(self, now: float) -> None:
-        """Count a client's request, which earns its service a share of a retry."""
-        self.budget.deposit(now)
 
     def pick(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
         """Choose the instance for the next attempt and count the attempt as in flight there."""

@@ -36,7 +36,7 @@ class Budget:
         self._second = 0
 
     def deposit(self, now: float) -> None:
-        """Count one request of a client (not a retry)."""
+        """Count a client's request (not a retry), which earns its service a share of a retry."""
         second = int(now)
         if second != self._second:
             self._turn(second)

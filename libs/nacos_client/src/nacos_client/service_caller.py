@@ -84,7 +84,7 @@ class ServiceCaller:
             self._adopt(snapshot)
             now = time.monotonic()
             if not state.charged_attempts:
-                self._balancer.count_request(now)
+                self._balancer.budget.deposit(now)
             member = self._balancer.pick(state, now, random.random())  # noqa: S311
         if isinstance(member, Member):
             return member

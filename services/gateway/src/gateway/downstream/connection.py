@@ -53,13 +53,14 @@ class ClientConnection(asyncio.Protocol):
         transport: of the connection.
         on_header: takes a field from the parser.
         forwarded: the facts about the client that instances are told.
+        exchange: of the request under way.
         due: clock time at which the sweep calls `expire`; infinite while an exchange has its own.
     """
 
     __slots__ = (
-        "_ahead", "_body_follows", "_context", "_exchange", "_fields", "_head", "_head_bytes",
-        "_head_from", "_lingering", "_packet_from", "_parser", "_reading_paused", "_received",
-        "_registry", "_resuming", "_unsent", "_url", "_writing_paused", "due", "forwarded",
+        "_ahead", "_body_follows", "_context", "_fields", "_head", "_head_bytes", "_head_from",
+        "_lingering", "_packet_from", "_parser", "_reading_paused", "_received", "_registry",
+        "_resuming", "_unsent", "_url", "_writing_paused", "due", "exchange", "forwarded",
         "on_header", "transport",
     )  # fmt: skip
 
@@ -69,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._context = context
         self._registry = registry
         self._parser = httptools.HttpRequestParser(self)
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
         self._ahead: deque[PipelinedRequest] = deque()
         self._url = b""
         self._head: Head | None = None
@@ -85,7 +86,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Return whether the connection is between two requests."""
-        return self._exchange is None and not (self._fields.in_head or self._lingering)
+        return self.exchange is None and not (self._fields.in_head or self._lingering)
 
     # Calls of the transport.
 
@@ -99,11 +100,11 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes, or pass them on in a tunnel."""
-        if self._lingering or (self._exchange is not None and self._exchange.tunnel(data)):
+        if self._lingering or (self.exchange is not None and self.exchange.tunnel(data)):
             return
         self._packet_from = self._received
         self._received += len(data)
-        waited, rest = self._fields.in_head or self._exchange is None, b""
+        waited, rest = self._fields.in_head or self.exchange is None, b""
         try:
             self._parser.feed_data(data)
             if self._fields.chunk_limits is not None:
@@ -113,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
             self._ignore_upgrade()
         except (httptools.HttpParserError, LocalReply) as error:
             self._fail(reply_to(error))
-        if rest and not (self._exchange is not None and self._exchange.tunnel(rest)):
+        if rest and not (self.exchange is not None and self.exchange.tunnel(rest)):
             self.data_received(rest)
         if self._fields.in_head and not self._lingering:
             self._wait_for_head(len(data) if waited else 0)
@@ -123,8 +124,8 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         self._parser = NO_PARSER
         self._registry.left(self)
-        if self._exchange is not None:
-            self._exchange.client_lost()
+        if self.exchange is not None:
+            self.exchange.client_lost()
 
     def pause_writing(self) -> None:
         """Pause the instance; between two requests, take no further one."""
@@ -140,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         if not self._resuming:
-            self._fields.begin_head()
+            self._fields.in_head = True
             self._url = b""
             self._head_bytes = 0
             self._head_from = self._packet_from
@@ -153,7 +154,6 @@ class ClientConnection(asyncio.Protocol):
         """Check the head and begin the request, or let it wait for its turn."""
         if self._resuming:
             return
-        self._fields.in_head = False
         parser, handled = self._parser, self._fields.handled
         kept = parser.should_keep_alive()
         # Only a field keeps HTTP/1.0 alive; to ask the parser for the version makes a string.
@@ -178,8 +178,8 @@ class ClientConnection(asyncio.Protocol):
             self._fields.chunk_limits.body_came = True
         if self._ahead:
             self._ahead[-1].keep(data)
-        elif self._exchange is not None:
-            self._exchange.take_body(data)
+        elif self.exchange is not None:
+            self.exchange.take_body(data)
 
     def on_message_complete(self) -> None:
         """End the body of the request."""
@@ -188,18 +188,14 @@ class ClientConnection(asyncio.Protocol):
         self._fields.chunk_limits = None
         if self._ahead:
             self._ahead[-1].complete = True
-        elif self._exchange is not None:
-            self._exchange.end_body(self._context.clock())
+        elif self.exchange is not None:
+            self.exchange.end_body(self._context.clock())
 
     # Calls of the exchange.
 
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-        self.transport.write(data)
-
     def pause_reading(self, *, paused: bool) -> None:
         """Stop or resume reading; a client that does not read responses, or sent ahead, waits."""
-        paused = paused or bool(self._ahead) or (self._writing_paused and self._exchange is None)
+        paused = paused or bool(self._ahead) or (self._writing_paused and self.exchange is None)
         if paused is not self._reading_paused and not self.transport.is_closing():
             self._reading_paused = paused
             if paused:
@@ -209,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
 
     def response_ended(self, now: float, *, close: bool) -> None:
         """Go on with the next request, or close, unless the connection was cut meanwhile."""
-        self._exchange = None
+        self.exchange = None
         if self._lingering:
             return
         self.due = now + self._context.port_limits.idle
@@ -245,7 +241,7 @@ class ClientConnection(asyncio.Protocol):
         """Close a connection that is idle or lingers; reply to a slow head."""
         if (
             self._fields.in_head
-            and self._exchange is None
+            and self.exchange is None
             and not (self._lingering or self._writing_paused)
         ):
             self.due = now + LINGER
@@ -261,7 +257,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _take(self, head: Head | LocalReply) -> None:
         """Begin a request, or let it wait for its turn."""
-        if self._exchange is None and not (self._ahead or self._writing_paused or self._lingering):
+        if self.exchange is None and not (self._ahead or self._writing_paused or self._lingering):
             self._begin(head)
         elif not self._lingering:
             enqueue(self._ahead, head)
@@ -269,13 +265,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self, head: Head | LocalReply) -> Exchange:
         self.due = float("inf")
-        self._exchange = exchange = begin_exchange(self._context, self, head)
-        exchange.begin()
-        return exchange
+        return begin_exchange(self._context, self, head)
 
     def _next(self) -> None:
         """Begin the request that has waited."""
-        if self._ahead and self._exchange is None and not (self._lingering or self._writing_paused):
+        if self._ahead and self.exchange is None and not (self._lingering or self._writing_paused):
             waited = self._ahead.popleft()
             if not self._ahead:
                 self.pause_reading(paused=False)
@@ -284,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _wait_for_head(self, received: int) -> None:
         """Bound an incomplete head in time and size."""
-        if not self._head_bytes and self._exchange is None:
+        if not self._head_bytes and self.exchange is None:
             self.due = self._context.clock() + self._context.port_limits.head
         self._head_bytes += received
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -292,11 +286,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _fail(self, reply: LocalReply) -> None:
         """End the request that is arriving."""
-        if self._fields.in_head or self._exchange is None or self._ahead:
+        if self._fields.in_head or self.exchange is None or self._ahead:
             self._fields.in_head = False
             self._take(reply)
         else:
-            self._exchange.abort_request(reply)
+            self.exchange.abort_request(reply)
 
     def _ignore_upgrade(self) -> None:
         """Go on after a head that offered an upgrade, which llhttp takes for the end of HTTP.
@@ -312,8 +306,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _pause_writing(self, *, paused: bool) -> None:
         self._writing_paused = paused
-        if self._exchange is not None:
-            self._exchange.client_paused(paused=paused)
+        if self.exchange is not None:
+            self.exchange.client_paused(paused=paused)
         else:
             self.pause_reading(paused=paused)
 

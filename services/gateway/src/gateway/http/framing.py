@@ -1,60 +1,19 @@
-"""Framing: a body ends after its length, or after its last chunk (RFC 9112 section 6).
+"""Framing of bodies as chunks (RFC 9112 section 7), and the bounds of what comes beside a body.
 
-The gateway takes the chunks off and frames the body anew, so `chunked` is the one transfer coding
-that it can take: it would remove the name of any other coding and pass the coded bytes on. The
-bytes that come beside a body, in the head or between and after chunks, are bounded.
+The gateway takes the chunks off a body and frames the body anew. The bytes that come beside a
+body, in the head or between and after chunks, are bounded.
 """
 
 from gateway.http.problems import LocalReply
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_FIELDS = 100
-CHUNKED = b"chunked"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 def chunk(data: bytes) -> bytes:
     """Frame bytes of a body as one chunk; `data` is not empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def request_length(handled: dict[bytes, bytes], *, http10: bool) -> int | None:
-    """Return the bytes of a request's body, None when the body is chunked.
-
-    Args:
-        handled: fields by lower-case name; two of Transfer-Encoding are joined by a NUL.
-        http10: the request is of HTTP/1.0.
-
-    Raises:
-        LocalReply: the end is unclear, or the body has another transfer coding.
-    """
-    coding, length = handled.get(b"transfer-encoding"), handled.get(b"content-length")
-    if coding is None:
-        return int(length or 0)
-    if http10 or length is not None:
-        raise LocalReply(400, "http_request_error", "The length of the body is ambiguous.")
-    *more, last = [one.strip(b" \t").lower() for one in coding.split(b",")]
-    if last != CHUNKED or CHUNKED in more:
-        raise LocalReply(
-            400, "http_request_error", "Transfer-Encoding does not end in one chunked."
-        )
-    if more:
-        raise LocalReply(
-            501, "http_request_denied", "No transfer coding but chunked is served here."
-        )
-    return None
-
-
-def is_chunked(handled: dict[bytes, bytes]) -> bool:
-    """Return whether a response has chunks.
-
-    Raises:
-        ValueError: the response has another transfer coding.
-    """
-    coding = handled.get(b"transfer-encoding")
-    if coding is not None and coding.strip(b" \t").lower() != CHUNKED:
-        raise ValueError(f"a response with the transfer coding {coding!r}")
-    return coding is not None
 
 
 def head_for_body(length: int | None) -> bytes:

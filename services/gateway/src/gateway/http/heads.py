@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from failover import Judgement, judge_response
 
-from gateway.http.framing import MAX_HEAD_BYTES, ChunkLimits, check_size, is_chunked, request_length
+from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, check_size
 from gateway.http.problems import LocalReply
 
 MAX_TARGET_BYTES = 8 * 1024
@@ -57,6 +57,7 @@ RESPONSE_HANDLED = HOP_BY_HOP | {
 """The same of a response."""
 PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
+CHUNKED = b"chunked"
 ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """Values of `Connection` that name no field."""
 SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -123,9 +124,9 @@ class FieldCollector:
         handled = sum(map(len, self.handled)) + sum(map(len, self.handled.values()))
         return passed + handled + self._repeated_bytes
 
-    def begin_head(self) -> None:
-        """Forget the fields of the last head and take those of the next one."""
-        self.in_head = True
+    def end_head(self) -> None:
+        """Leave the fields to the head they are of, and be empty for the next head."""
+        self.in_head = False
         self.lines = []
         self.handled = {}
         self._repeated = self._repeated_bytes = 0
@@ -171,9 +172,13 @@ class Head:
         length: bytes of the body, None when chunked.
         close: the connection ends after the answer.
         http10: the client speaks HTTP/1.0.
+        expects_continue: the client waits for `100 Continue` before it sends the body.
     """
 
-    __slots__ = ("close", "handled", "http10", "length", "lines", "method", "path", "target")
+    __slots__ = (
+        "close", "expects_continue", "handled", "http10", "length", "lines", "method", "path",
+        "target",
+    )  # fmt: skip
 
     def __init__(
         self, method: bytes, target: bytes, path: bytes, *, lines: list[bytes],
@@ -187,16 +192,15 @@ class Head:
         self.length = length
         self.close = close
         self.http10 = http10
+        expect = handled.get(b"expect")
+        self.expects_continue = (
+            expect is not None and expect.lower() == b"100-continue" and not http10
+        )
 
     @classmethod
     def unreadable(cls) -> Self:
         """Make a head that stands for one that could not be read."""
         return cls(b"-", b"-", b"-", lines=[], handled={}, length=0, close=True, http10=False)
-
-    @property
-    def expects_continue(self) -> bool:
-        """Return whether the client waits for `100 Continue` before it sends the body."""
-        return self.handled.get(b"expect", b"").lower() == b"100-continue" and not self.http10
 
 
 def check_head(
@@ -221,10 +225,13 @@ def check_head(
     Raises:
         LocalReply: the request is malformed, ambiguous or too large.
     """
+    lines, handled, field_count = fields.lines, fields.handled, fields.field_count
+    field_bytes = fields.field_bytes if most_bytes > MAX_HEAD_BYTES else 0
+    fields.end_head()
     if len(target) > MAX_TARGET_BYTES:
         raise LocalReply(414, "uri_too_long", "The request target is longer than 8 KiB.")
-    check_size(fields.field_count, fields.field_bytes if most_bytes > MAX_HEAD_BYTES else 0)
-    lines, handled = fields.lines, fields.handled
+    if field_count > MAX_FIELDS or field_bytes > MAX_HEAD_BYTES:
+        check_size(field_count, field_bytes)
     if method in (b"CONNECT", b"TRACE"):
         raise LocalReply(501 if method == b"CONNECT" else 405, "http_request_denied",
                       f"{method.decode()} is not served here.")  # fmt: skip
@@ -233,7 +240,7 @@ def check_head(
         raise LocalReply(400, "http_request_error", "Host is missing.")
     if host is not None and not _is_host(host):
         raise LocalReply(400, "http_request_error", "Host is not one host name.")
-    length = request_length(handled, http10=http10)
+    length = _request_length(handled, http10=http10)
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
     if not target.startswith(b"/"):
@@ -242,6 +249,48 @@ def check_head(
         method, target, _decoded_path(target), lines=lines, handled=handled,
         length=length, close=not keep_alive, http10=http10,
     )  # fmt: skip
+
+
+def _request_length(handled: dict[bytes, bytes], *, http10: bool) -> int | None:
+    """Return the bytes of a request's body, None when the body is chunked (RFC 9112 section 6).
+
+    `chunked` is the one transfer coding that the gateway can take: it frames the body anew, and
+    would remove the name of any other coding and pass the coded bytes on.
+
+    Args:
+        handled: fields by lower-case name; two of Transfer-Encoding are joined by a NUL.
+        http10: the request is of HTTP/1.0.
+
+    Raises:
+        LocalReply: the end is unclear, or the body has another transfer coding.
+    """
+    coding, length = handled.get(b"transfer-encoding"), handled.get(b"content-length")
+    if coding is None:
+        return int(length or 0)
+    if http10 or length is not None:
+        raise LocalReply(400, "http_request_error", "The length of the body is ambiguous.")
+    *more, last = [one.strip(b" \t").lower() for one in coding.split(b",")]
+    if last != CHUNKED or CHUNKED in more:
+        raise LocalReply(
+            400, "http_request_error", "Transfer-Encoding does not end in one chunked."
+        )
+    if more:
+        raise LocalReply(
+            501, "http_request_denied", "No transfer coding but chunked is served here."
+        )
+    return None
+
+
+def _is_chunked(handled: dict[bytes, bytes]) -> bool:
+    """Return whether a response has chunks.
+
+    Raises:
+        ValueError: the response has another transfer coding.
+    """
+    coding = handled.get(b"transfer-encoding")
+    if coding is not None and coding.strip(b" \t").lower() != CHUNKED:
+        raise ValueError(f"a response with the transfer coding {coding!r}")
+    return coding is not None
 
 
 @lru_cache(CACHE_SIZE)
@@ -354,13 +403,14 @@ def check_response(
         ValueError: the body has a transfer coding that the gateway does not know.
     """
     lines, handled = fields.lines, fields.handled
+    fields.end_head()
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
         if status == UPGRADE_REQUIRED and b"upgrade" in handled:
             # To which protocol: the one thing such an answer must say (RFC 9110, 15.5.22).
             offer = b"Upgrade: %b\r\nConnection: upgrade\r\n" % handled[b"upgrade"]
             lines = [*lines, offer]
-    chunked = is_chunked(handled)
+    chunked = _is_chunked(handled)
     stated = handled.get(b"content-length")
     bodyless = to_head or status in (NO_CONTENT, NOT_MODIFIED)
     # A 204 has no length either, whatever it says (RFC 9110, 8.6).

@@ -47,14 +47,13 @@ def _forwarded(peer: bytes, scheme: bytes, host: bytes, port: bytes) -> bytes:
     )
 
 
-def check_loop(head: Head, pseudonym: bytes) -> None:
+def check_loop(via: bytes, pseudonym: bytes) -> None:
     """Refuse a request that this gateway has forwarded before.
 
     Raises:
         LocalReply: 508.
     """
-    via = head.handled.get(b"via")
-    if via is not None and any(part.split()[1:2] == [pseudonym] for part in via.split(b",")):
+    if any(part.split()[1:2] == [pseudonym] for part in via.split(b",")):
         raise LocalReply(
             508, "proxy_loop_detected", "The request came through this gateway already."
         )

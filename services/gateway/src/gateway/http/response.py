@@ -3,18 +3,11 @@
 A body without a length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
 """
 
+from asyncio import Transport
 from collections.abc import Sequence
-from typing import Protocol
 
 from gateway.http.framing import LAST_CHUNK, chunk
 from gateway.http.heads import STATUS_LINES, ResponseHead
-
-
-class Sink(Protocol):
-    """The connection to which the bytes of a response go."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes to the client."""
 
 
 class ClientResponse:
@@ -31,19 +24,19 @@ class ClientResponse:
         "_chunked",
         "_http10",
         "_pending",
-        "_sink",
+        "_transport",
         "close",
         "open_ended",
         "sent",
         "status",
     )
 
-    def __init__(self, sink: Sink, *, close: bool, http10: bool) -> None:
+    def __init__(self, transport: Transport, *, close: bool, http10: bool) -> None:
         self.status = 0
         self.sent = 0
         self.close = close
         self.open_ended = False
-        self._sink = sink
+        self._transport = transport
         self._http10 = http10
         self._chunked = False
         self._pending = b""
@@ -79,18 +72,18 @@ class ClientResponse:
         if self._pending:
             data = self._pending + data
             self._pending = b""
-        self._sink.write(data)
+        self._transport.write(data)
 
     def flush(self) -> None:
         """Send a head whose body has not begun."""
         if self._pending:
-            self._sink.write(self._pending)
+            self._transport.write(self._pending)
             self._pending = b""
 
     def end(self) -> None:
         """Complete the response."""
         if self._chunked:
-            self._sink.write(self._pending + LAST_CHUNK)
+            self._transport.write(self._pending + LAST_CHUNK)
             self._pending = b""
         else:
             self.flush()
@@ -105,14 +98,14 @@ class ClientResponse:
                  self._connection()]  # fmt: skip
         if not to_head:
             parts.append(body)
-        self._sink.write(b"".join(parts))
+        self._transport.write(b"".join(parts))
 
     def switch_protocols(self, head: ResponseHead, added: Sequence[bytes], data: bytes) -> None:
         """Send a 101 and the first bytes after it."""
         self.status = head.status
         self.close = True
         upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.handled.get(b"upgrade", b"")
-        self._sink.write(b"".join([_status_line(101), *head.lines, *added, upgrade, data]))
+        self._transport.write(b"".join([_status_line(101), *head.lines, *added, upgrade, data]))
 
     def _connection(self) -> bytes:
         """Render the field that says what becomes of the connection, and the empty line."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from failover import RetryState, attempt_deadline, deadline_of, may_run_twice, parse_millis
+from failover import RetryState, deadline_of, may_run_twice, parse_millis
 
 from gateway.http import problems
 from gateway.http.heads import Head
@@ -26,9 +26,10 @@ class Admitted:
         retries: the attempts of the request; their deadline is set when the first one starts.
         limit: seconds the request may take from then on.
         upgrade: the protocol that the client may switch to, b"" for none.
+        prefix: the leading part of the path that the instance does not see.
     """
 
-    __slots__ = ("limit", "path", "retries", "route", "service", "target", "upgrade")
+    __slots__ = ("limit", "path", "prefix", "retries", "route", "service", "target", "upgrade")
 
     def __init__(
         self, route: Route, service: Service, target: bytes, path: str, retries: RetryState, *,
@@ -41,30 +42,16 @@ class Admitted:
         self.retries = retries
         self.limit = limit
         self.upgrade = upgrade
+        self.prefix = route.strip if route.service else service.prefix
 
-    @property
-    def prefix(self) -> bytes:
-        """Return the leading part of the path that the instance does not see."""
-        return self.route.strip if self.route.service else self.service.prefix
-
-    def attempt_due(self, now: float, *, streamed: bool) -> float:
-        """Return when an attempt is given up that has sent the whole request by now.
-
-        The time that a streamed body took extends the deadline: it was its client's time.
-        """
-        route, retries = self.route, self.retries
-        if streamed:
-            retries.deadline = max(retries.deadline, now + min(route.per_try, self.limit))
-        return attempt_deadline(now, retries.deadline, route.per_try)
+    def extend_deadline(self, now: float) -> None:
+        """Give the instance the time of an attempt: a streamed body took its client's time."""
+        retries = self.retries
+        retries.deadline = max(retries.deadline, now + min(self.route.per_try, self.limit))
 
     def reconsider(self, method: bytes) -> None:
         """Ask again whether the request may run twice: its service may not have been known."""
         self.retries.repeatable = _repeatable(self.route, self.service, method, self.path)
-
-    def release(self) -> None:
-        """Give back the place on the route."""
-        if self.route.concurrency is not None:
-            self.route.concurrency.leave()
 
 
 def admit(
@@ -91,27 +78,30 @@ def admit(
     Raises:
         LocalReply: the request may not go on.
     """
-    check_loop(head, name)
+    handled = head.handled
+    if b"via" in handled:
+        check_loop(handled[b"via"], name)
     route, service_name, target, path = table.match(head)
     record.route = route.name
     if route.keys is not None:
         route.keys.check(head.lines)
     if head.length is not None and head.length > route.max_body:
         raise problems.body_too_large(route.max_body)
-    upgrade = upgrade_of(head, allowed=route.upgrade)
+    upgrade = upgrade_of(head, allowed=route.upgrade) if b"upgrade" in handled else b""
     service = directory.find(service_name, now)
-    if service is None or service.absent:
-        raise problems.unknown_service()
-    if service.expected:
+    if service is not None and service.expected:
         record.service = service_name
+    elif service is None or service.absent:
+        raise problems.unknown_service()
     _enter(route, now)
-    allowed = head.handled.get(b"x-request-timeout-ms")
-    seconds = parse_millis(allowed.decode("latin-1")) if allowed else None
     repeatable = _repeatable(route, service, head.method, path)
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:
         retries.subset = route.split.choose(_split_draw(route.split, head, draw))
-    limit = deadline_of(0.0, route.timeout, seconds)
+    limit = route.timeout
+    if b"x-request-timeout-ms" in handled:
+        allowed = parse_millis(handled[b"x-request-timeout-ms"].decode("latin-1"))
+        limit = deadline_of(0.0, limit, allowed)
     return Admitted(route, service, target, path, retries, limit=limit, upgrade=upgrade)
 
 

@@ -18,10 +18,11 @@ What happens to a request, in this order, which is also the order of the methods
 Everything is a callback of a connection, the queue or the sweep; there is no task per request.
 """
 
+from asyncio import Transport
 from enum import Enum
 from typing import Protocol
 
-from failover import Again, NoInstance, Outcome, conclusive
+from failover import Again, Member, NoInstance, Outcome, attempt_deadline, conclusive
 
 from gateway.http import problems, request
 from gateway.http.body import RequestBody
@@ -63,10 +64,9 @@ DISCARDING, RECEIVING, WAITING, CONNECTING, SENT, PAUSED, ANSWERING, TUNNEL, DON
 class Client(Protocol):
     """The client's connection, as far as a request uses it."""
 
+    transport: Transport
     forwarded: Forwarded
-
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
+    exchange: "Exchange | None"
 
     def pause_reading(self, *, paused: bool) -> None:
         """Stop or resume reading."""
@@ -86,7 +86,15 @@ class Client(Protocol):
 
 
 def begin_exchange(context: ProxyContext, client: Client, head: Head | LocalReply) -> "Exchange":
-    """Admit a request and make its exchange; a head that is no request gets the local reply."""
+    """Admit a request and begin its exchange; a head that is no request gets the local reply."""
+    exchange = client.exchange = _admitted_exchange(context, client, head)
+    exchange.begin()
+    return exchange
+
+
+def _admitted_exchange(
+    context: ProxyContext, client: Client, head: Head | LocalReply
+) -> "Exchange":
     now, address = context.clock(), client.forwarded.address
     if isinstance(head, LocalReply):
         record = context.counters.begin(Head.unreadable(), address, now)
@@ -144,7 +152,7 @@ class Exchange:
         self.due = record.started + context.port_limits.body
         self.body = RequestBody(head.length, stated=b"content-length" in head.handled)
         self.response = ClientResponse(
-            client, close=head.close or context.draining, http10=head.http10
+            client.transport, close=head.close or context.draining, http10=head.http10
         )
         self._context = context
         self._client = client
@@ -172,7 +180,7 @@ class Exchange:
             self._begin_local_reply(self._local_reply)
             return
         if self._head.expects_continue:
-            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._client.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if (self._head.length or 0) > self._admitted.route.replay:
             self._stream_body(self._record.started)
 
@@ -210,7 +218,7 @@ class Exchange:
                 self.connection.transport.write(LAST_CHUNK)
             self.connection.request_sent = True
             if self.phase is SENT:
-                self.due = self._admitted.attempt_due(now, streamed=self.body.streaming)
+                self._attempt_begins(now)
         elif self.phase is DISCARDING and self._local_reply is not None:
             self.reply(self._local_reply)
 
@@ -241,7 +249,7 @@ class Exchange:
             via=self._context.name, upgrade=admitted.upgrade, prefix=admitted.prefix,
         )  # fmt: skip
         admitted.retries.deadline = now + admitted.limit
-        admitted.service.balancer.count_request(now)
+        admitted.service.balancer.budget.deposit(now)
         self._pick(now)
 
     # An attempt: pick, queue, connect, send.
@@ -254,7 +262,7 @@ class Exchange:
             return
         member = service.balancer.pick(retries, now, self._context.draw())
         if not isinstance(member, NoInstance):
-            self._connect(now, fresh=False)
+            self._connect(member, now, fresh=False)
         elif member is NoInstance.FULL and service.has_room:
             self._enter_queue(now)
         elif member is NoInstance.EMPTY and service.absent:
@@ -276,10 +284,10 @@ class Exchange:
             self._admitted.reconsider(self._head.method)
             self._pick(self._context.clock())
 
-    def _connect(self, now: float, *, fresh: bool) -> None:
+    def _connect(self, member: Member, now: float, *, fresh: bool) -> None:
         """Take an idle connection of the chosen instance, or wait for the first new one."""
         admitted, retries = self._admitted, self._admitted.retries
-        pool = admitted.service.pool(retries.current)
+        pool = admitted.service.pools.get(member)
         if pool is None:
             self._attempt_failed(Outcome.REFUSED, now)
             return
@@ -334,8 +342,15 @@ class Exchange:
             self._client.pause_reading(paused=False)
         self.due = now + self._context.port_limits.body
         if body.complete:
-            self.due = admitted.attempt_due(now, streamed=body.streaming)
+            self._attempt_begins(now)
         connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=body.complete)
+
+    def _attempt_begins(self, now: float) -> None:
+        """Set the time at which the attempt is given up: the instance has the whole request now."""
+        admitted = self._admitted
+        if self.body.streaming:
+            admitted.extend_deadline(now)
+        self.due = attempt_deadline(now, admitted.retries.deadline, admitted.route.per_try)
 
     # The end of an attempt: judge, retry.
 
@@ -357,10 +372,10 @@ class Exchange:
             self._drop_connection()
             # Before another request takes the place:
             service.balancer.start_attempt(retries, member, now)
-            self._connect(now, fresh=True)
+            self._connect(member, now, fresh=True)
             return True
-        if member is not None:
-            service.attempt_ended()
+        if member is not None and service.queue:
+            service.serve_queue()
         if isinstance(decision, Again):
             self._drop_connection()
             if decision.delay:
@@ -378,7 +393,8 @@ class Exchange:
         """Learn from the attempt under way, if there is one, and give its place to the queue."""
         if self._admitted.retries.current is not None:
             self._record_outcome(outcome, now, retry_after)
-            self._admitted.service.attempt_ended()
+            if self._admitted.service.queue:
+                self._admitted.service.serve_queue()
 
     def _record_outcome(self, outcome: Outcome, now: float, retry_after: float | None) -> None:
         """Tell the balancer and the counters how the attempt under way ended."""
@@ -390,7 +406,7 @@ class Exchange:
             took = max(0.0, (record.response_head_at or now) - began)
             counters = self._context.counters
             counters.count_attempt(record, member.address, outcome, took)
-            if service.pool(member) is None:  # the instance left meanwhile
+            if member not in service.pools:  # the instance left meanwhile
                 counters.forget_instance(service.name, member.address)
             service.balancer.record(
                 retries, outcome, now, self._context.draw(), retry_after, took=took
@@ -440,7 +456,8 @@ class Exchange:
             whole = body.complete and not body.streaming
             copied = [self._common, *body.render()] if whole else None
             self._tap.response_head(head.status, self._head.method, self._admitted.target, copied)
-        body.forget()
+        if body.size:
+            body.forget()
         self._settle_close()
         fields = self._record.response_fields(
             now, self._admitted.retries, debug=self._context.debug
@@ -450,7 +467,8 @@ class Exchange:
     def _commit(self, phase: Phase, now: float, idle: float) -> None:
         """Pass the response on from now on; its head proves that the instance serves."""
         self._record.response_head_at = now
-        self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)
+        if self._admitted.retries.ejected:
+            self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)
         self.phase = phase
         self.due = now + idle
 
@@ -458,7 +476,7 @@ class Exchange:
         """Pass bytes of the body on."""
         if self.phase is TUNNEL:
             self.due = self._context.clock() + self._context.port_limits.tunnel_idle
-            self._client.write(data)
+            self._client.transport.write(data)
             return
         if self._tap is not None:
             self._tap.response_body(data)
@@ -616,5 +634,5 @@ class Exchange:
             self._client.pause_reading(paused=False)
         self.phase = DONE
         self._context.active.discard(self)
-        if self._local_reply is None:
-            self._admitted.release()
+        if self._local_reply is None and self._admitted.route.concurrency is not None:
+            self._admitted.route.concurrency.leave()

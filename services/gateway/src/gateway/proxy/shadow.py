@@ -161,7 +161,7 @@ class ShadowCopy:
             self._end("failed")
             return
         member = service.balancer.pick(self._retries, now, context.draw())
-        pool = service.pool(member) if isinstance(member, Member) else None
+        pool = service.pools.get(member) if isinstance(member, Member) else None
         if (
             pool is None
             or not isinstance(member, Member)
@@ -251,7 +251,7 @@ class ShadowCopy:
             self._service.balancer.record(
                 self._retries, outcome, context.clock(), context.draw(), took=took
             )
-            self._service.attempt_ended()
+            self._service.serve_queue()
         self._count(result)
 
     def _count(self, result: str) -> None:

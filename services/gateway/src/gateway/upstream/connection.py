@@ -99,7 +99,7 @@ class InstanceConnection(asyncio.Protocol):
         self._expect_response(to_head=False)
 
     def _expect_response(self, *, to_head: bool) -> None:
-        self._fields.begin_head()
+        self._fields.in_head = True
         self.response_begun = False
         self._head: ResponseHead | None = None
         self._ended = self._excess = False
@@ -211,9 +211,9 @@ class InstanceConnection(asyncio.Protocol):
         if self._ended or self.consumer is None:
             return
         if status < 200 and status != 101:  # noqa: PLR2004 - 1xx is interim
-            self._fields.begin_head()
+            self._fields.end_head()
+            self._fields.in_head = True
             return
-        self._fields.in_head = False
         head = self._head = check_response(
             status, self._fields, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
         )

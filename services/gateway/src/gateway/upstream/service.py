@@ -66,6 +66,7 @@ class Service:
             cluster=limits.cluster, max_in_flight=limits.max_in_flight, ejection=ejection
         )
         self.pools: dict[Member, ConnectionPool] = {}
+        """The connection pool of each member; none of a member that left."""
         self.queue: deque[QueuedRequest] = deque()
         self._limits = limits
         self.declared = Declared()
@@ -116,10 +117,6 @@ class Service:
         """Return whether another request may wait."""
         return len(self.queue) < MAX_QUEUE
 
-    def pool(self, member: Member | None) -> ConnectionPool | None:
-        """Return the connection pool of a member; None if the member left."""
-        return None if member is None else self.pools.get(member)
-
     def prune(self, now: float) -> None:
         """Close the connections that were idle for too long."""
         for pool in self.pools.values():
@@ -130,7 +127,7 @@ class Service:
         with suppress(ValueError):
             self.queue.remove(request)
 
-    def attempt_ended(self) -> None:
+    def serve_queue(self) -> None:
         """Let the request that has waited longest try, now that an attempt has ended.
 
         If that request may not have the free place, it waits on or fails, and the next one tries.

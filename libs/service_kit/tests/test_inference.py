@@ -20,8 +20,8 @@ from service_kit import (
     TensorSpec,
     ThreadPool,
     add_health,
-    add_inference,
 )
+from service_kit.inference import add_inference
 
 pytestmark = pytest.mark.anyio
 URL = "/v2/models/words/infer"

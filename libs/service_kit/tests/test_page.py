@@ -6,7 +6,7 @@ import hashlib
 import httpx
 import pytest
 from fastapi import FastAPI
-from service_kit import add_page
+from service_kit.page import add_page
 
 HTML = "<style>b{}</style><h1>{{version}}</h1><script>f()</script>"
 

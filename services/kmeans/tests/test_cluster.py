@@ -10,8 +10,8 @@ from random import Random
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from kmeans.app import VERSION
 from kmeans.clustering import GOLDEN, Clustering, fit, prepare_thread, self_check
-from kmeans.live import VERSION
 from kmeans.picture import COLOURS, draw
 from kmeans.schemas import EXAMPLE, read_points
 from kmeans.settings import ClusterConfig

@@ -8,13 +8,15 @@ from service_kit.bodies import (
     read_json,
     require_json,
 )
+from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, RequestEdge
+from service_kit.exit_codes import ExitCode
 from service_kit.fast_path import FastPath
 from service_kit.health import Check, HealthChecks, State, add_health
-from service_kit.inference import add_inference
+from service_kit.listen import bind
 from service_kit.logs import configure_logs
-from service_kit.page import add_page
+from service_kit.model_app import ModelRoutes, model_app
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
 from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
@@ -25,11 +27,15 @@ from service_kit.thread_pool import FOREVER, ThreadPool
 __all__ = [
     "FOREVER",
     "MAX_BODY_BYTES",
+    "REQUEST_ID",
+    "TRACEPARENT",
     "Check",
+    "ExitCode",
     "FastPath",
     "HealthChecks",
     "Inferred",
     "Listener",
+    "ModelRoutes",
     "ModelSpec",
     "Port",
     "Presence",
@@ -45,14 +51,14 @@ __all__ = [
     "ThreadPool",
     "add_docs",
     "add_health",
-    "add_inference",
-    "add_page",
+    "bind",
     "configure_logs",
     "invalid",
     "is_json",
     "json_body",
     "limit_parts",
     "limit_rows",
+    "model_app",
     "problems",
     "read_env",
     "read_json",

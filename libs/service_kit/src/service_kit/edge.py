@@ -7,7 +7,6 @@ in `scope["body"]`; the application gets it again from `receive`. So no route ha
 
 import itertools
 import logging
-import re
 import secrets
 import time
 
@@ -15,13 +14,12 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import logs
+from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.problem import MEDIA_TYPE, Problem, translate
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FOREVER = float("inf")
 _DISCONNECTED = 499
@@ -96,11 +94,11 @@ class RequestEdge:
         fields: dict[bytes, bytes] = dict(scope["headers"])
         scope["fields"] = fields
         request_id = fields.get(b"x-request-id")
-        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+        if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = b"%s%x" % (self._id_prefix, next(self._ids))
         scope["request_id"] = request_id
         logs.request_id.set(request_id.decode())
-        if b"traceparent" in fields and (trace := _TRACEPARENT.fullmatch(fields[b"traceparent"])):
+        if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
         scope["deadline"] = _FOREVER
         if b"x-request-timeout-ms" in fields:

@@ -21,10 +21,9 @@ from starlette.types import ASGIApp
 
 from service_kit.health import HealthChecks
 from service_kit.http import BoundedHttp, close_late
+from service_kit.listen import bind
 from service_kit.settings import ProcessSettings
 
-CANNOT_LISTEN = 3
-"""Exit code when the address is taken or not ours."""
 TICKS_PER_SECOND = 10
 """uvicorn's own rhythm."""
 KEEP_ALIVE_SECONDS = 75
@@ -76,7 +75,7 @@ async def serve(
     Raises:
         SystemExit: code 3 when the address cannot be listened on.
     """
-    sock = _bind(settings.host, settings.port)
+    sockets = bind(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
@@ -95,19 +94,8 @@ async def serve(
     # 11 ms of CPU in each request of 10,000 points.
     gc.collect()
     gc.freeze()
-    await _Server(config, settings, health, presence, listeners).serve([sock])
+    await _Server(config, settings, health, presence, listeners).serve(sockets)
     _log.info("stopped")
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        _log.error("cannot_listen", extra={"host": host, "port": port, "reason": error.strerror})
-        raise SystemExit(CANNOT_LISTEN) from error
-    return sock
 
 
 class _Server(uvicorn.Server):

@@ -11,13 +11,11 @@ from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from service_kit.exit_codes import ExitCode
+
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
 C = TypeVar("C", bound=BaseModel)
-
-BAD_ENVIRONMENT = 2
-"""Exit code of a process whose environment cannot be used."""
-
 
 ServiceName = Annotated[
     str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -66,7 +64,7 @@ def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
             problems.extend(_describe(model, error))
     if problems:
         print("bad environment: " + "; ".join(problems), file=sys.stderr)  # noqa: T201 - logs are not set up yet
-        raise SystemExit(BAD_ENVIRONMENT)
+        raise SystemExit(ExitCode.BAD_ENVIRONMENT)
     return tuple(found)
 
 

@@ -1,21 +1,16 @@
 """Starts the classifier: `python -m classifier`."""
 
-import asyncio
 import logging
 
 from car_evaluation_model import ModelError, load
 from nacos_client import Nacos, NacosSettings
-from service_kit import HealthChecks, ThreadPool, configure_logs, read_env, run, serve
+from service_kit import ExitCode, HealthChecks, ThreadPool, configure_logs, read_env, run, serve
 
-from classifier.app import create_app
+from classifier.app import VERSION, create_app, instance_metadata
 from classifier.engine import Engine
-from classifier.live import VERSION, follow
-from classifier.settings import ClassifierSettings
+from classifier.settings import DATA_ID, ClassifierSettings, ServingConfig
 
 _log = logging.getLogger(__name__)
-
-UNUSABLE_MODEL = 4
-"""Exit code when the model is missing, tampered with, or does not reproduce its answers."""
 
 
 async def main() -> None:
@@ -24,18 +19,25 @@ async def main() -> None:
     configure_logs(settings)
     try:
         model = load(settings.model_version or None)
-        engine = Engine(model, lambda: in_force())  # noqa: PLW0108 - known only later
+        engine = Engine(model, lambda: watched.value)
     except ModelError as error:
         _log.critical("unusable_model", extra={"kind": type(error).__name__, "reason": str(error)})
-        raise SystemExit(UNUSABLE_MODEL) from error
+        raise SystemExit(ExitCode.UNUSABLE_MODEL) from error
     health = HealthChecks(settings.service_name, VERSION)
     health.about["model"] = {"version": model.version, "sha256": model.sha256}
     health.add("model", lambda: {"ok": True, "version": model.version, "sha256": model.sha256})
     threads = ThreadPool("rows", threads=1, queue_limit=64)
-    async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
-        in_force, announcement = await follow(nacos, settings, model.version, tasks)
+    async with Nacos(nacos_settings) as nacos:
         health.show(lambda: nacos.states)
-        app = create_app(engine, in_force, health, threads, cors_origins=settings.cors_origins)
+        watched = nacos.watch(DATA_ID, ServingConfig)
+        await watched.start()
+        announcement = nacos.announcement(settings.service_name, port=settings.port)
+        announcement.follow(
+            watched, lambda: instance_metadata(model.version, watched.state.version)
+        )
+        app = create_app(
+            engine, lambda: watched.value, health, threads, cors_origins=settings.cors_origins
+        )
         await serve(app, settings, health=health, presence=announcement)
     threads.close()
     engine.close()

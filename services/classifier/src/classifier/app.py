@@ -2,23 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.metadata import version
 from importlib.resources import files
 from time import perf_counter
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
+from fastapi import APIRouter, Request, Response
 from service_kit import (
-    FastPath,
     HealthChecks,
-    RequestEdge,
+    ModelRoutes,
     Stages,
     ThreadPool,
-    add_docs,
-    add_health,
-    add_inference,
-    add_page,
     json_body,
+    model_app,
     problems,
     require_json,
 )
@@ -28,10 +24,10 @@ from classifier import schemas
 from classifier.engine import Engine
 from classifier.fast_path import FastPredict
 from classifier.inference import CarInference
-from classifier.live import VERSION
 from classifier.schemas import RowReader
 from classifier.settings import ServingConfig
 
+VERSION = version("modelserve-classifier")
 API = "/api/v1"
 MAX_EXPLAINED = 100
 MAX_IMPROVEMENTS = 10
@@ -51,48 +47,43 @@ def create_app(
     *,
     cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
-    """Return the service's application.
+    """Return the classifier's application.
 
     Args:
-        engine: what answers.
-        config: the configuration in force, read by each request.
-        health: what /readyz and the actuator routes tell.
+        engine: answers rows.
+        config: returns the configuration in force, for each request.
+        health: state of the service.
         threads: where large bodies and explanations are worked on.
-        cors_origins: whose pages may call.
+        cors_origins: origins whose pages may call.
     """
-    app = FastAPI(
-        title="Car evaluation",
-        version=VERSION,
-        description=__doc__,
-        openapi_url=f"{API}/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-    )
-    add_health(app, health)
-    add_docs(app)
     reader = RowReader(engine.model)
     stages = Stages(engine.model.version)
-    health.measure(stages.collect)
     health.measure(engine.drift.collect)
-    app.include_router(_routes(engine, reader, config, threads, stages))
-    add_inference(app, CarInference(engine, reader, config, threads), health, threads, stages)
-    page = files("classifier").joinpath("page.html").read_text("utf-8")
-    add_page(app, page, {"version": engine.model.version})
-    hot = FastPredict(engine, config, threads, stages)
-    edge = RequestEdge(
-        FastPath(app, f"{API}/predict", hot),
+    routes = ModelRoutes(
+        title="Car evaluation",
+        description=__doc__,
+        router=_router(engine, reader, config, threads, stages),
+        model=CarInference(engine, reader, config, threads),
+        page=files("classifier").joinpath("page.html").read_text("utf-8"),
+        fast_path=(f"{API}/predict", FastPredict(engine, config, threads, stages)),
+        openapi_url=f"{API}/openapi.json",
         max_body_bytes=MAX_BODY_BYTES,
-        model_version=engine.model.version,
     )
-    if not cors_origins:
-        return edge
-    # Around the edge: a page is to be told of a body that is too large like of anything else.
-    return CORSMiddleware(
-        edge, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
-    )
+    return model_app(routes, health, threads, stages, cors_origins=cors_origins)
 
 
-def _routes(
+def instance_metadata(model_version: str, config_version: str | None) -> dict[str, str]:
+    """Return the metadata of an instance in Nacos, by the document in force, None for none."""
+    return {
+        "version": VERSION,
+        "model_version": model_version,
+        "config": config_version or "default",
+        "protocol": "http",
+        "gateway.idempotent": f"POST {API}/predict",
+    }
+
+
+def _router(
     engine: Engine,
     reader: RowReader,
     config: Callable[[], ServingConfig],

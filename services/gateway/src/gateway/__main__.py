@@ -13,7 +13,7 @@ from typing import Any
 
 from nacos_client import Nacos, NacosSettings
 from prometheus_client import REGISTRY
-from service_kit import HealthChecks, Listener, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, Listener, bind, configure_logs, read_env, run, serve
 
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
@@ -27,11 +27,10 @@ from gateway.control.supervisor import (
 )
 from gateway.settings import GatewaySettings
 from gateway.telemetry.metrics import GatewayMetrics
-from gateway.worker import bind, data_path, fitting, needed, raise_limit
+from gateway.worker import data_path, fitting, needed, raise_limit
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
-CANNOT_LISTEN = 3
 
 
 class Alone:
@@ -59,7 +58,7 @@ async def main() -> None:
         if FDS in os.environ:
             await work(settings, nacos)
         elif settings.workers == 1:
-            (sock,) = listening(settings)
+            (sock,) = bind(settings.host, settings.port)
             hup = partial(_log.warning, "one_worker_is_not_replaced")
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hup)
             async with data_path(settings, nacos, sock) as (port, worker):
@@ -67,8 +66,9 @@ async def main() -> None:
                 await administer(settings, nacos, port, Alone(worker), metrics)
         else:
             # Workers inherit the open-file limit, and the clients it allows: the log says so once.
+            sockets = bind(settings.host, settings.port, processes=settings.workers)
             allowed = {"GATEWAY_MAX_CONNECTIONS": str(settings.max_connections)}
-            supervisor = Supervisor(listening(settings), {**os.environ, **allowed})
+            supervisor = Supervisor(sockets, {**os.environ, **allowed})
             metrics = GatewayMetrics(lambda: supervisor.states)
             await administer(settings, nacos, supervisor, supervisor, metrics)
 
@@ -87,16 +87,6 @@ def within_limit(settings: GatewaySettings) -> GatewaySettings:
             },
         )  # fmt: skip
     return settings.model_copy(update={"max_connections": allowed})
-
-
-def listening(settings: GatewaySettings) -> list[socket.socket]:
-    """Bind the data port, or end the process with a log line that says why not."""
-    try:
-        return bind(settings, settings.workers)
-    except OSError as error:
-        place = {"host": settings.host, "port": settings.port}
-        _log.error("cannot_listen", extra={**place, "reason": error.strerror})
-        raise SystemExit(CANNOT_LISTEN) from error
 
 
 async def work(settings: GatewaySettings, nacos: Nacos) -> None:

@@ -100,28 +100,6 @@ def tls_of(settings: GatewaySettings) -> ssl.SSLContext | None:
     return context
 
 
-def bind(settings: GatewaySettings, count: int) -> list[socket.socket]:
-    """Bind the data port; for several workers, a socket for each.
-
-    Raises:
-        OSError: the address is taken or not ours.
-    """
-    first = _bound(settings, shared=False)
-    if count == 1:
-        return [first]
-    # No other process has the port: only then is it shared, and only between our workers.
-    first.close()
-    return [_bound(settings, shared=True) for _ in range(count)]
-
-
-def _bound(settings: GatewaySettings, *, shared: bool) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-    sock.bind((settings.host, settings.port))
-    return sock
-
-
 def needed(connections: int) -> int:
     """Return the descriptors for so many clients: each may have a connection to an instance."""
     return 2 * connections + RESERVE

@@ -1,20 +1,15 @@
 """Starts the clusterer: `python -m kmeans`."""
 
-import asyncio
 import logging
 
 from nacos_client import Nacos, NacosSettings
-from service_kit import HealthChecks, ThreadPool, configure_logs, read_env, run, serve
+from service_kit import ExitCode, HealthChecks, ThreadPool, configure_logs, read_env, run, serve
 
-from kmeans.app import create_app
-from kmeans.clustering import prepare_thread, self_check
-from kmeans.live import VERSION, follow
-from kmeans.settings import KMeansSettings
+from kmeans.app import VERSION, create_app, instance_metadata
+from kmeans.clustering import InForce, prepare_thread, self_check
+from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 
 _log = logging.getLogger(__name__)
-
-WRONG_LIBRARIES = 4
-"""Exit code when this machine's libraries do not reproduce the published clusters."""
 
 
 async def main() -> None:
@@ -31,12 +26,17 @@ async def main() -> None:
         await threads.run(self_check)
     except RuntimeError as error:
         _log.critical("self_check_failed", extra={"reason": str(error)})
-        raise SystemExit(WRONG_LIBRARIES) from error
+        raise SystemExit(ExitCode.UNUSABLE_MODEL) from error
     health = HealthChecks(settings.service_name, VERSION)
-    async with Nacos(nacos_settings) as nacos, asyncio.TaskGroup() as tasks:
-        in_force, announcement = await follow(nacos, settings, tasks)
+    async with Nacos(nacos_settings) as nacos:
         health.show(lambda: nacos.states)
-        app = create_app(in_force, health, threads)
+        watched = nacos.watch(DATA_ID, ClusterConfig)
+        await watched.start()
+        announcement = nacos.announcement(settings.service_name, port=settings.port)
+        announcement.follow(watched, lambda: instance_metadata(settings, watched.state.version))
+        app = create_app(
+            lambda: InForce(watched.value, watched.state.version or "default"), health, threads
+        )
         await serve(app, settings, health=health, presence=announcement)
     threads.close()
 

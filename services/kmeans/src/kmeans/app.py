@@ -1,23 +1,20 @@
 """The clusterer's HTTP face."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.resources import files
 from time import perf_counter
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from service_kit import (
-    FastPath,
     HealthChecks,
+    ModelRoutes,
     Problem,
-    RequestEdge,
     Stages,
     ThreadPool,
-    add_docs,
-    add_health,
-    add_inference,
-    add_page,
     json_body,
+    model_app,
     problems,
     require_json,
 )
@@ -25,11 +22,11 @@ from starlette.types import ASGIApp, Scope
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.inference import ClusterInference
-from kmeans.live import VERSION
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
-from kmeans.settings import MAX_FIT_SECONDS
+from kmeans.settings import MAX_FIT_SECONDS, KMeansSettings
 
+VERSION = version("modelserve-kmeans")
 PATH = "/api/skl-kmeans"
 SVG = "image/svg+xml"
 
@@ -41,25 +38,16 @@ def create_app(
     *,
     max_fit_seconds: float = MAX_FIT_SECONDS,
 ) -> ASGIApp:
-    """Return the service's application.
+    """Return the clusterer's application.
 
     Args:
-        in_force: read once by each request, which keeps to it until its answer.
-        health: what /readyz and the actuator routes tell.
+        in_force: returns the configuration in force; a request reads it once and keeps to it.
+        health: state of the service.
         threads: where fits run.
-        max_fit_seconds: how long a fit may take that has no earlier deadline.
+        max_fit_seconds: seconds that a fit may take that has no earlier deadline.
     """
-    app = FastAPI(
-        title="KMeans clusterer",
-        version=VERSION,
-        description=__doc__,
-        docs_url=None,
-        redoc_url=None,
-    )
-    add_health(app, health)
-    add_docs(app)
+    router = APIRouter()
     stages = Stages(VERSION)
-    health.measure(stages.collect)
 
     async def answer(scope: Scope, *, detail: bool, canonical: bool, wants_picture: bool) -> bytes:
         require_json(scope)
@@ -85,7 +73,7 @@ def create_app(
         stages.observe(*moments)
         return body
 
-    @app.post(
+    @router.post(
         PATH,
         tags=["clustering"],
         responses={
@@ -115,11 +103,27 @@ def create_app(
             return None
         return await answer(scope, detail=False, canonical=False, wants_picture=False)
 
-    inference = ClusterInference(VERSION, in_force, threads, max_fit_seconds)
-    add_inference(app, inference, health, threads, stages)
-    page = files("kmeans").joinpath("page.html").read_text("utf-8")
-    add_page(app, page, {"version": VERSION})
-    return RequestEdge(FastPath(app, PATH, plain_answer), model_version=VERSION)
+    routes = ModelRoutes(
+        title="KMeans clusterer",
+        description=__doc__,
+        router=router,
+        model=ClusterInference(VERSION, in_force, threads, max_fit_seconds),
+        page=files("kmeans").joinpath("page.html").read_text("utf-8"),
+        fast_path=(PATH, plain_answer),
+    )
+    return model_app(routes, health, threads, stages)
+
+
+def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
+    """Return the metadata of an instance in Nacos, by the document in force, None for none."""
+    return {
+        "version": VERSION,
+        "model_version": VERSION,
+        "config": config_version or "default",
+        "protocol": "http",
+        "gateway.idempotent": f"POST {PATH}",
+        "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
+    }
 
 
 def _wants_picture(scope: Scope) -> bool:

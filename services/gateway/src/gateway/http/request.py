@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from failover import RetryState, remaining_millis
+from service_kit import TRACEPARENT
 
-from gateway.http.heads import CACHE_SIZE, TRACEPARENT, Head
+from gateway.http.heads import CACHE_SIZE, Head
 from gateway.http.problems import LocalReply
 
 

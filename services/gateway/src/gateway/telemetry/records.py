@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from failover import Outcome, RetryState, Stopped
+from service_kit import REQUEST_ID
 
-from gateway.http.heads import REQUEST_ID, Head
+from gateway.http.heads import Head
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 """Upper ends of the duration histogram, in seconds."""

@@ -6,11 +6,10 @@ from hashlib import md5
 
 import httpx
 import pytest
-from kmeans.app import create_app
-from kmeans.clustering import GOLDEN, prepare_thread
-from kmeans.live import follow
+from kmeans.app import create_app, instance_metadata
+from kmeans.clustering import GOLDEN, InForce, prepare_thread
 from kmeans.schemas import EXAMPLE
-from kmeans.settings import DATA_ID, KMeansSettings
+from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 from nacos_client.testing import FakeNacos
 from service_kit import HealthChecks, ThreadPool
 
@@ -32,9 +31,16 @@ async def test_a_published_document_changes_answers_and_metadata():
     """
     fake = FakeNacos()
     threads = ThreadPool("live", threads=1, queue_limit=8, prepare=prepare_thread)
-    async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
-        in_force, announcement = await follow(nacos, SETTINGS, tasks)
-        app = create_app(in_force, HealthChecks("skl-kmeans", "0"), threads)
+    async with fake.client() as nacos:
+        watched = nacos.watch(DATA_ID, ClusterConfig)
+        await watched.start()
+        announcement = nacos.announcement(SETTINGS.service_name, port=SETTINGS.port)
+        announcement.follow(watched, lambda: instance_metadata(SETTINGS, watched.state.version))
+        app = create_app(
+            lambda: InForce(watched.value, watched.state.version or "default"),
+            HealthChecks("skl-kmeans", "0"),
+            threads,
+        )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 

@@ -7,11 +7,10 @@ from hashlib import md5
 
 import httpx
 import pytest
-from classifier.app import create_app
+from classifier.app import create_app, instance_metadata
 from classifier.engine import Engine
-from classifier.live import follow
 from classifier.schemas import EXAMPLE
-from classifier.settings import DATA_ID, ClassifierSettings
+from classifier.settings import DATA_ID, ClassifierSettings, ServingConfig
 from nacos_client.testing import FakeNacos
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, ThreadPool
@@ -41,10 +40,17 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
     fake = FakeNacos()
     threads = ThreadPool("live", threads=1, queue_limit=8)
     caplog.set_level(logging.INFO, "classifier.audit")
-    async with fake.client() as nacos, asyncio.TaskGroup() as tasks:
-        in_force, announcement = await follow(nacos, SETTINGS, model.version, tasks)
-        engine = Engine(model, in_force)
-        app = create_app(engine, in_force, HealthChecks("car-evaluation", "0"), threads)
+    async with fake.client() as nacos:
+        watched = nacos.watch(DATA_ID, ServingConfig)
+        await watched.start()
+        announcement = nacos.announcement(SETTINGS.service_name, port=SETTINGS.port)
+        announcement.follow(
+            watched, lambda: instance_metadata(model.version, watched.state.version)
+        )
+        engine = Engine(model, lambda: watched.value)
+        app = create_app(
+            engine, lambda: watched.value, HealthChecks("car-evaluation", "0"), threads
+        )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
 

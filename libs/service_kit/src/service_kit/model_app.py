@@ -1,0 +1,92 @@
+"""The application of a model service, put together from the parts that every model service has."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Scope
+
+from service_kit.docs import add_docs
+from service_kit.edge import MAX_BODY_BYTES, RequestEdge
+from service_kit.fast_path import FastPath
+from service_kit.health import HealthChecks, add_health
+from service_kit.inference import InferenceModel, add_inference
+from service_kit.page import add_page
+from service_kit.stages import Stages
+from service_kit.thread_pool import ThreadPool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoutes:
+    """The HTTP interface of one model, as far as it is the model's own.
+
+    Attributes:
+        title: of the OpenAPI document.
+        description: of the OpenAPI document, in Markdown.
+        router: the model's own routes.
+        model: answers the routes of the Open Inference Protocol; its version labels metrics.
+        page: HTML of the welcome page; `{{version}}` stands for the model's version.
+        fast_path: path of the POST route that has a fast path, and what answers there: the JSON
+            document, or None to leave the request to the router.
+        openapi_url: path of the OpenAPI document.
+        max_body_bytes: a larger body is refused.
+    """
+
+    title: str
+    description: str
+    router: APIRouter
+    model: InferenceModel
+    page: str
+    fast_path: tuple[str, Callable[[Scope], Awaitable[bytes | None]]]
+    openapi_url: str = "/openapi.json"
+    max_body_bytes: int = MAX_BODY_BYTES
+
+
+def model_app(
+    routes: ModelRoutes,
+    health: HealthChecks,
+    threads: ThreadPool,
+    stages: Stages,
+    *,
+    cors_origins: Sequence[str] = (),
+) -> ASGIApp:
+    """Return the application of a model service.
+
+    It has the model's routes, the Open Inference Protocol, the welcome page, documentation, health,
+    metrics, limits, deadlines and problem documents.
+
+    Args:
+        routes: the model's own part.
+        health: state of the service, for /readyz and the actuator's routes; names the version.
+        threads: where large bodies are read.
+        stages: where answers are counted.
+        cors_origins: origins whose pages may call; `*` is all.
+    """
+    version = routes.model.spec.version
+    app = FastAPI(
+        title=routes.title,
+        version=health.version,
+        description=routes.description,
+        openapi_url=routes.openapi_url,
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_health(app, health)
+    add_docs(app)
+    health.measure(stages.collect)
+    app.include_router(routes.router)
+    add_inference(app, routes.model, health, threads, stages)
+    add_page(app, routes.page, {"version": version})
+    path, answer = routes.fast_path
+    edge = RequestEdge(
+        FastPath(app, path, answer),
+        max_body_bytes=routes.max_body_bytes,
+        model_version=version,
+    )
+    if not cors_origins:
+        return edge
+    # Around the edge: a page is told of a body that is too large as of any other problem.
+    return CORSMiddleware(
+        edge, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
+    )

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 VAGUE = {
     *("utils", "util", "common", "manager", "helper", "helpers", "misc", "stuff"),
-    "hot",
+    *("live", "hot"),
 }
 """Words that no part of a module's name may be."""
 NAMED_BY_THE_ARTICLE = "data_manager.py"

@@ -21,15 +21,17 @@ from gateway.proxy.context import ProxyContext
 from gateway.proxy.exchange import Phase, begin_exchange
 from gateway.telemetry.records import Counters, RequestIds
 from gateway.upstream.service import Service, ServiceLimits
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from nacos_client.service_caller import CallPolicy, ServiceCaller, judge
 from nacos_client.snapshot import Known
 
 SERVICE = "car-evaluation"
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
-METHODS = st.sampled_from([*sorted(IDEMPOTENT_METHODS - {"TRACE"}), "POST", "PATCH"])
+METHODS = st.sampled_from(["POST", "PATCH"]) | st.sampled_from(
+    sorted(IDEMPOTENT_METHODS - {"TRACE"})
+)
 DECLARATIONS = st.sampled_from(["", "POST /predict", "POST /other, PATCH /predict", "* /predict"])
-STATUSES = st.sampled_from([200, 404, 429, 500, 501, 502, 503, 504, 505]) | st.integers(200, 599)
+STATUSES = st.sampled_from([502, 503, 504]) | st.integers(200, 599)
 FIELDS = st.fixed_dictionaries(
     {},
     optional={
@@ -154,6 +156,10 @@ def caller_retries(method: str, declared: str, status: int, fields: dict[str, st
     return call.answered(httpx.Response(status, headers=fields)) is not None
 
 
+@example("POST", "POST /predict", 502, {})
+@example("POST", "POST /predict", 503, {"X-Gateway-Retry": "never"})
+@example("POST", "", 503, {"X-Gateway-Not-Processed": "1"})
+@example("POST", "", 503, {"Retry-After": "soon"})
 @given(method=METHODS, declared=DECLARATIONS, status=STATUSES, fields=FIELDS)
 def test_the_same_response_leads_to_the_same_next_step(
     method: str, declared: str, status: int, fields: dict[str, str]

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
+from gateway.control.open_files import RESERVE, fitting, needed
 from gateway.control.supervisor import Child, answer_supervisor
 from gateway.telemetry.metrics import EndedWorkers
-from gateway.worker import RESERVE, fitting, needed
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 

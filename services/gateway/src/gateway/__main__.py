@@ -17,6 +17,7 @@ from service_kit import HealthChecks, Listener, bind, configure_logs, read_env, 
 
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
+from gateway.control.open_files import clients_allowed
 from gateway.control.supervisor import (
     ANSWER_SECONDS,
     DRAINED,
@@ -27,7 +28,7 @@ from gateway.control.supervisor import (
 )
 from gateway.settings import GatewaySettings
 from gateway.telemetry.metrics import GatewayMetrics
-from gateway.worker import data_path, fitting, needed, raise_limit
+from gateway.worker import data_path
 
 _log = logging.getLogger(__name__)
 VERSION = version("modelserve-gateway")
@@ -53,7 +54,8 @@ async def main() -> None:
     """Build everything and serve until told to stop."""
     settings, nacos_settings = read_env(GatewaySettings, NacosSettings)
     configure_logs(settings)
-    settings = within_limit(settings)
+    allowed = clients_allowed(settings.max_connections)
+    settings = settings.model_copy(update={"max_connections": allowed})
     async with Nacos(nacos_settings) as nacos:
         if FDS in os.environ:
             await work(settings, nacos)
@@ -67,26 +69,10 @@ async def main() -> None:
         else:
             # Workers inherit the open-file limit, and the clients it allows: the log says so once.
             sockets = bind(settings.host, settings.port, processes=settings.workers)
-            allowed = {"GATEWAY_MAX_CONNECTIONS": str(settings.max_connections)}
-            supervisor = Supervisor(sockets, {**os.environ, **allowed})
+            clients = {"GATEWAY_MAX_CONNECTIONS": str(allowed)}
+            supervisor = Supervisor(sockets, {**os.environ, **clients})
             metrics = GatewayMetrics(lambda: supervisor.states)
             await administer(settings, nacos, supervisor, supervisor, metrics)
-
-
-def within_limit(settings: GatewaySettings) -> GatewaySettings:
-    """Raise the open-file limit for the clients of a worker, or take as many as it allows."""
-    wanted = settings.max_connections
-    limit = raise_limit(needed(wanted))
-    allowed = fitting(wanted, limit)
-    if allowed < wanted:
-        _log.warning(
-            "open_files_limit_clients",
-            extra={
-                "GATEWAY_MAX_CONNECTIONS": wanted, "clients_per_worker": allowed,
-                "open_files": limit, "open_files_needed": needed(wanted),
-            },
-        )  # fmt: skip
-    return settings.model_copy(update={"max_connections": allowed})
 
 
 async def work(settings: GatewaySettings, nacos: Nacos) -> None:

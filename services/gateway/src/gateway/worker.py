@@ -1,9 +1,7 @@
 """A worker: one data path on a bound socket, alone in the process or one of several processes."""
 
-import contextlib
 import gc
 import random
-import resource
 import socket
 import ssl
 import time
@@ -25,10 +23,6 @@ from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
 """Container objects made between two searches for cycles; then how often old ones are searched."""
-
-
-RESERVE = 256
-"""Descriptors beside the data path's connections: Nacos, logs, workers, the admin port."""
 
 
 @asynccontextmanager
@@ -98,29 +92,3 @@ def tls_of(settings: GatewaySettings) -> ssl.SSLContext | None:
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(settings.tls_cert, settings.tls_key)
     return context
-
-
-def needed(connections: int) -> int:
-    """Return the descriptors for so many clients: each may have a connection to an instance."""
-    return 2 * connections + RESERVE
-
-
-def fitting(connections: int, limit: int) -> int:
-    """Return how many of these clients a limit of descriptors has room for; at least one."""
-    return max(1, min(connections, (limit - RESERVE) // 2))
-
-
-def raise_limit(count: int) -> int:
-    """Raise the open-file limit of this process and its children to `count`, or as far as allowed.
-
-    Returns:
-        The limit now.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < count:
-        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
-        # The kernel's own maximum may be below an infinite hard limit.
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return count if soft == resource.RLIM_INFINITY else soft

@@ -1,7 +1,5 @@
 """Both model services as real processes, with no Nacos to reach: they must serve all the same."""
 
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from stack.ports import free_port
+from stack.process import clean_environment
 
 START_SECONDS = 90.0
 NOBODY = "127.0.0.1:9"
@@ -33,19 +33,12 @@ class Running:
         return self.log.read_text()
 
 
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def run(package: str, log: Path, environment: dict[str, str]) -> Iterator[Running]:
     """Start `python -m package`; ready within the context."""
     port = free_port()
     env = {
-        "PATH": os.environ["PATH"],
+        **clean_environment(),
         "HOME": str(log.parent),
         "HOST": "127.0.0.1",
         "PORT": str(port),

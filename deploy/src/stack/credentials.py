@@ -4,7 +4,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import ROOT
+from stack import ROOT, STATE
+from stack.lock import one_at_a_time
 from stack.nacos import NacosSecrets, write_private
 
 FILE = ROOT / "deploy" / ".env"
@@ -19,6 +20,7 @@ class StackCredentials:
     admin_token: str
 
 
+@one_at_a_time(STATE / "credentials.lock")
 def read_or_make(file: Path = FILE) -> StackCredentials:
     """Return the secrets in `file`; make and add those that are missing there.
 

@@ -12,7 +12,7 @@ import httpx
 from stack import ROOT
 from stack.access import NacosAccess
 from stack.jars import LAUNCHER, class_path
-from stack.ports import NacosPorts, is_free
+from stack.ports import NacosPorts, claim
 from stack.process import Process, clean_environment
 from stack.waiting import wait_until
 
@@ -64,8 +64,7 @@ class NacosServer:
         tls: NacosTls | None = None,
     ) -> None:
         self.home = home.resolve()
-        free = NacosPorts.free()
-        self.ports = NacosPorts(port or free.http, console_port or (port or free.http) + 1)
+        self.ports = NacosPorts(port, console_port or port + 1) if port else NacosPorts.free()
         self._address = address
         self._peers = peers
         self._tls = tls
@@ -227,16 +226,14 @@ def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:
 
     The members talk to each other by an address other than loopback, which Nacos requires.
     """
+
+    def others(first: int) -> list[int]:
+        """Return the ports of every member but the first, whose HTTP port is given."""
+        members = (first + 10 * member for member in range(1, size))
+        return [port for http in members for port in NacosPorts(http, http + 1).all.values()]
+
     address = _outward_address()
-    first = next(
-        family.http
-        for family in iter(NacosPorts.free, None)
-        if all(
-            is_free(port)
-            for member in range(1, size)
-            for port in NacosPorts(family.http + 10 * member, 0).all.values()
-        )
-    )
+    first = next(one.http for one in iter(NacosPorts.free, None) if claim(*others(one.http)))
     peers = tuple(f"{address}:{first + 10 * member}" for member in range(size))
     shared = NacosSecrets()
     return tuple(

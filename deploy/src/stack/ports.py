@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 LOWEST, HIGHEST = 18_000, 30_000
@@ -20,9 +21,31 @@ def is_free(port: int) -> bool:
     return True
 
 
+def claim(*ports: int) -> bool:
+    """Claim ports for the servers of this process, and tell whether all of them were to be had.
+
+    No other caller of this function, in whatever process, gets a claimed port until this process
+    ends: the claim is the UDP port of the same number, which is bound and never closed.
+    """
+    with ExitStack() as stack:
+        claims = [
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in ports
+        ]
+        try:
+            for one, port in zip(claims, ports, strict=True):
+                one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        if not all(map(is_free, ports)):
+            return False
+        for one in claims:
+            one.detach()
+    return True
+
+
 def free_port() -> int:
-    """Return a port on which nobody listens (another process may still take it first)."""
-    return next(port for port in _candidates() if is_free(port))
+    """Return a port on which nobody listens, claimed for this process."""
+    return next(port for port in _candidates() if claim(port))
 
 
 def _candidates() -> Iterable[int]:
@@ -49,9 +72,9 @@ class NacosPorts:
 
     @classmethod
     def free(cls) -> "NacosPorts":
-        """Return a family of ports that are all free."""
+        """Return a family of ports that are all free, claimed for this process."""
         return next(
             family
             for family in (cls(port, port + 1) for port in _candidates())
-            if all(is_free(port) for port in family.all.values())
+            if claim(*family.all.values())
         )

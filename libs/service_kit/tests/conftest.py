@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from stack.ports import free_port
 
 PROCESS = Path(__file__).with_name("process.py")
 PATIENCE_SECONDS = 30.0
@@ -48,12 +48,6 @@ class Running:
         while not condition() and self.popen.poll() is None:
             assert time.monotonic() < deadline, "the condition did not come true in time"
             time.sleep(0.01)  # noqa: TID251 - the test's own thread, which polls
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

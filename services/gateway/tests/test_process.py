@@ -20,15 +20,10 @@ from gateway.control.supervisor import Child, answer_supervisor
 from gateway.telemetry.metrics import EndedWorkers
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
+from stack.ports import free_port
 
 pytestmark = pytest.mark.anyio
 SERVICE = "car-evaluation"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def seed(cache, *instances) -> None:

@@ -9,6 +9,8 @@ UV := $(VENV)/bin/uv
 MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_pkg \
            services/classifier services/kmeans services/gateway deploy
 READY := $(VENV)/.ready
+# One worker for each processor; a test that fails alone is debugged with TEST_ARGS=-n0.
+PYTEST := $(PY) -m pytest -n logical
 
 .PHONY: help
 help:  ## print this list
@@ -57,19 +59,19 @@ status: $(READY)  ## show what runs
 
 .PHONY: test
 test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
-	$(PY) -m pytest --ignore=tests/interop -m "not slow and not outage" $(TEST_ARGS)
+	$(PYTEST) --ignore=tests/interop -m "not slow and not outage" $(TEST_ARGS)
 
 .PHONY: test-outages
 test-outages: $(READY)  ## Nacos and providers frozen, killed, cut off, refused, for tens of seconds each
-	$(PY) -m pytest --ignore=tests/interop -m "outage and not slow" $(TEST_ARGS)
+	$(PYTEST) --ignore=tests/interop -m "outage and not slow" $(TEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(READY)  ## the long forms: more examples, more changes, longer outages
-	$(PY) -m pytest --ignore=tests/interop -m slow $(TEST_ARGS)
+	$(PYTEST) --ignore=tests/interop -m slow $(TEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network
-	$(PY) -m pytest libs services deploy tests/architecture $(TEST_ARGS)
+	$(PYTEST) libs services deploy tests/architecture $(TEST_ARGS)
 
 .PHONY: engine
 engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)

@@ -1,21 +1,77 @@
-"""Chromium for the tests that use pages as people do, and what happens where it is missing."""
+"""The rules of every test run: how it is divided, how it ends, which programs it needs."""
 
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+from stack.reaper import reaped_session
+from xdist.scheduler import LoadScopeScheduling
 
 MISSING = "MISSING PROGRAM"
 PATIENCE_SECONDS = 60
+STACK_TESTS = (
+    "tests/chaos/",
+    "tests/docs/test_readme.py",
+    "tests/integration/test_docs.py",
+    "tests/integration/test_stack.py",
+)
+"""Tests that share a local stack, and disturb it."""
+CONTAINER_TESTS = ("tests/containers/",)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See to it that no process of the run outlives it, even when the run itself is killed.
+
+    The workers of a parallel run are processes of the run, and so is all that they start.
+    """
+    if not is_worker():
+        session = ExitStack()
+        session.enter_context(reaped_session())
+        config.add_cleanup(session.close)
+
+
+def is_worker() -> bool:
+    """Tell whether this process is one of several that run the tests in parallel."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a parallel run begin with what takes long, or one worker does it alone at the end."""
+    if is_worker():
+        items.sort(
+            key=lambda item: not {"nacos", "timeout"} & {m.name for m in item.iter_markers()}
+        )
+
+
+class OneWorkerForAStack(LoadScopeScheduling):
+    """Scheduler that hands out test by test; tests that share a stack go to one worker together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the name of the tests that are handed out with this one, or its own."""
+        together = (group for group in (STACK_TESTS, CONTAINER_TESTS) if nodeid.startswith(group))
+        return str(next(together, nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Return what divides the tests of a parallel run among its workers."""
+    return OneWorkerForAStack(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,5 +1,6 @@
 """Real parts for the tests above single packages: a Nacos server and service processes."""
 
+import json
 import os
 import random
 import signal
@@ -13,11 +14,11 @@ import httpx
 import pytest
 from stack.access import NacosAccess
 from stack.local import LocalStack
+from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
 from stack.plan import Plan
-from stack.ports import NacosPorts, free_port, is_free
+from stack.ports import NacosPorts, claim, free_port
 from stack.process import Process, clean_environment
-from stack.reaper import reaped_session
 from stack.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -96,24 +97,31 @@ class Service:
 StartService = Callable[..., Service]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _reaper() -> Iterator[None]:
-    """No process of the run outlives it, even when the run itself is killed."""
-    with reaped_session():
-        yield
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run, the same for all workers of a parallel run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def nacos_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosAccess]:
-    """A Nacos server for the whole run: the one NACOS_SERVER_ADDR names, or one of our own."""
+def nacos_server(run_folder: Path) -> NacosAccess:
+    """A Nacos server for the whole run: the one NACOS_SERVER_ADDR names, or one of our own.
+
+    The first worker that needs our own starts it for all. It ends with the run, as all does that
+    the run has started.
+    """
     if address := os.environ.get("NACOS_SERVER_ADDR"):
-        yield NacosAccess(address, os.environ["NACOS_USERNAME"], os.environ["NACOS_PASSWORD"])
-        return
-    server = NacosServer(tmp_path_factory.mktemp("nacos"))
-    server.start()
-    server.wait_ready()
-    yield server.access
-    server.stop()
+        return NacosAccess(address, os.environ["NACOS_USERNAME"], os.environ["NACOS_PASSWORD"])
+    started = run_folder / "nacos.json"
+    with one_at_a_time(run_folder / "nacos.lock"):
+        if not started.exists():
+            server = NacosServer(run_folder / "nacos")
+            server.start()
+            server.wait_ready()
+            access = server.access
+            started.write_text(json.dumps([access.server_addr, access.username, access.password]))
+    return NacosAccess(*json.loads(started.read_text()))
 
 
 @pytest.fixture
@@ -134,7 +142,8 @@ def own_nacos(tmp_path: Path) -> Iterator[NacosServer]:
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole stack as `make up-local` starts it, on ports of its own, for the whole run.
 
-    A test that ends a process starts it again (`up`) before it ends itself.
+    A test that ends a process starts it again (`up`) before it ends itself. All tests of the stack
+    run in one worker.
     """
     stack = LocalStack(free_plan(), tmp_path_factory.mktemp("stack"))
     stack.up()
@@ -155,15 +164,15 @@ def docker_plan() -> Plan:
 
 
 def free_plan() -> Plan:
-    """Return a plan of which every port is free."""
+    """Return a plan of which every port is free and claimed for this process."""
 
-    def all_free(plan: Plan) -> bool:
+    def is_ours(plan: Plan) -> bool:
         nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
         services = [port for part in plan.parts for port in part.ports.values()]
-        return all(is_free(port) for port in (*nacos, *services))
+        return claim(*nacos, *services)
 
     offsets = random.sample(range(10_000, 20_000), 100)
-    return next(plan for plan in map(Plan, offsets) if all_free(plan))
+    return next(plan for plan in map(Plan, offsets) if is_ours(plan))
 
 
 @pytest.fixture

@@ -10,4 +10,4 @@ $(COMPILED)/.ready: $(READY) services/gateway/compile.py \
 	@touch $@
 
 test-gateway-compiled: gateway-compiled  ## the gateway's tests on the compiled data path
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(PY) -m pytest -m "not slow" libs/failover services/gateway/tests $(TEST_ARGS)
+	PYTHONPATH=$(CURDIR)/$(COMPILED) $(PYTEST) -m "not slow" libs/failover services/gateway/tests $(TEST_ARGS)

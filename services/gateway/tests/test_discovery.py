@@ -296,7 +296,7 @@ async def test_a_stranger_cannot_fill_the_disk():
     async with gateway_on(fake) as (data, _, _):
         for number in range(10):
             assert (await data.get(f"/stranger-{number}/x")).status_code == 404
-    assert list(fake._cache_dir.rglob("service-*")) == []
+    assert list(fake.cache_dir.rglob("service-*")) == []
 
 
 def test_services_that_exist_take_no_room_from_names_that_may_not():

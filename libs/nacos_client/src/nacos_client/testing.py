@@ -38,7 +38,11 @@ class Carried:
 
 
 class FakeNacos:
-    """A Nacos server in memory. Its methods may be called from any thread."""
+    """A Nacos server in memory. Its methods may be called from any thread.
+
+    Attributes:
+        cache_dir: folder on disk that its clients share, if their settings name none.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -50,13 +54,13 @@ class FakeNacos:
         self._thresholds: dict[Place, float] = {}
         self._documents: dict[Place, Document] = {}
         self._running = True
-        self._cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
-        weakref.finalize(self, shutil.rmtree, self._cache_dir, ignore_errors=True)
+        self.cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
+        weakref.finalize(self, shutil.rmtree, self.cache_dir, ignore_errors=True)
 
     def client(self, settings: NacosSettings | None = None) -> Nacos:
         """Make a client of this server; the clients of one fake share a disk cache."""
         given = settings or NacosSettings()
-        cache = given.cache_dir or self._cache_dir
+        cache = given.cache_dir or self.cache_dir
         return Nacos(given.model_copy(update={"cache_dir": cache}), connect=self.connect)
 
     def connect(self, settings: NacosSettings, label: str) -> "FakeSession":

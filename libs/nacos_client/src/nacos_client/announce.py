@@ -183,7 +183,7 @@ class Announcement:
     ) -> None:
         """Change the published instance in place; returns at once.
 
-        What is not named stays as it is. Metadata are replaced as a whole, but for
+        Arguments that are None change nothing. Metadata are replaced as a whole, but for
         `preserved.register.source`. Before `announce`, this changes what `announce` will publish.
         """
         self._change(metadata=metadata, weight=weight, enabled=enabled)
@@ -206,7 +206,7 @@ class Announcement:
     async def withdraw(self) -> None:
         """Take the instance out; returns when Nacos no longer shows it, within five seconds.
 
-        Where Nacos cannot be asked any more, the end of the connection takes the instance out. A
+        If Nacos cannot be asked any more, the end of the connection takes the instance out. A
         persistent instance then stays in Nacos, and the log says so.
         """
         self.withdrawn = True

@@ -283,7 +283,7 @@ class Nacos:
         """The state of each part by its name, in plain values, for a readiness answer and metrics.
 
         Every state has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`:
-        cached instances and configuration go on working. Where several parts have the same name,
+        cached instances and configuration go on working. If several parts have the same name,
         the later names carry the group (and port) too. A withdrawn announcement is not shown.
         """
         session = self._session

@@ -1,9 +1,9 @@
 """Heads of requests and responses: fields are collected, checked, and sorted for a proxy.
 
 llhttp has already refused bytes that are not HTTP: two framings, folded lines, bare line ends,
-spaces before colons, unknown versions. What llhttp lets through and a proxy must not is refused
-here. All of it is pure: bytes in, values or a `LocalReply` out (RFC 9110 section 7.6, RFC 9112
-sections 3 and 6).
+spaces before colons, unknown versions. This module refuses what llhttp lets
+through and a proxy must not. All of it is pure: bytes in, values or a `LocalReply` out (RFC 9110
+section 7.6, RFC 9112 sections 3 and 6).
 """
 
 import re

@@ -1,6 +1,6 @@
 """The life of one request: one state machine, from the request's head to the end of its response.
 
-What happens to a request, in this order, which is also the order of the methods below:
+These things happen to a request in this order, which is also the order of the methods below:
 
     admission   route, keys, limits, service, deadline; a request that may not go on gets a local
                 reply, for which a small body is read first                          DISCARDING
@@ -359,7 +359,7 @@ class Exchange:
     ) -> bool:
         """Learn from an attempt that ended without an answer of the service, and retry or reply.
 
-        What a failure proves and permits is `failover.TABLE`; this is the one place that asks.
+        `failover.TABLE` says what a failure proves and permits; this is the one place that asks it.
 
         Returns:
             False if there is no further attempt and the instance's response is to be passed on.

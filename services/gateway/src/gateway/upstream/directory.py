@@ -3,7 +3,7 @@
 A stranger who asks for names that do not exist must not fill memory or Nacos. A name is looked up
 only if it could be a service's name. A *stray* is a name that nothing is known to stand for: at
 most `MAX_STRAYS` of them are followed, and a stray that Nacos does not know, or says nothing about,
-is remembered for a while and then forgotten. How many services exist is up to Nacos.
+is remembered for a while and then forgotten. Nacos decides how many services exist.
 """
 
 import asyncio

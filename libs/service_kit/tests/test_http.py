@@ -34,7 +34,7 @@ async def test_slow_request_is_ended(beginning):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(beginning)
         async with asyncio.timeout(30):
-            while not any(one._since < time.monotonic() for one in state.connections):  # noqa: ASYNC110 - a poll
+            while not any(one.arriving_since < time.monotonic() for one in state.connections):  # noqa: ASYNC110 - a poll
                 await asyncio.sleep(0.01)
             close_late(state.connections, time.monotonic())
             assert not any(one.transport.is_closing() for one in state.connections)

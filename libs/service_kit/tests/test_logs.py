@@ -5,8 +5,10 @@ import logging
 from queue import Queue
 
 import pytest
+from prometheus_client import REGISTRY
 from service_kit import logs
 
+DROPPED = "log_events_dropped_total"
 RECORD = {"name": "a.b", "levelno": 20, "levelname": "INFO", "msg": "applied", "created": 0.0}
 
 
@@ -63,7 +65,7 @@ def test_secrets_are_redacted():
     ids=["message", "value", "nested", "object"],
 )
 def test_no_spelling_of_a_secret_in_a_text_is_logged(text, place):
-    """It is found in the message and in the values, however deep, before its schema and after."""
+    """A secret is found in the message and in the values, however deep, whatever is around it."""
     record = logging.makeLogRecord({**RECORD, **place(text)})
     for line in (logs.JsonFormatter().format(record), logs.TextFormatter().format(record)):
         assert "aGlkZGVu" not in line
@@ -77,7 +79,7 @@ def test_secrets_within_values_are_redacted_by_their_key():
 
 
 def test_a_value_without_end_still_makes_a_line():
-    """What contains itself is cut off."""
+    """A value that contains itself is cut off."""
     endless = {"a": 1}
     endless["self"] = endless
     assert event(odd=endless)["odd"]["a"] == 1
@@ -96,18 +98,18 @@ def test_unprintable_values_still_make_a_line():
 
 def test_full_queue_drops_and_counts():
     """A stuck standard output costs events, never time."""
-    outlet = logs._Outlet(Queue(1))
-    before = logs.dropped._value.get()
+    outlet = logs.LogOutlet(Queue(1))
+    before = REGISTRY.get_sample_value(DROPPED)
     for _ in range(3):
         outlet.handle(logging.makeLogRecord(RECORD))
 
-    assert logs.dropped._value.get() == before + 2
+    assert REGISTRY.get_sample_value(DROPPED) == before + 2
 
 
 def test_request_id_and_trace_id_are_on_the_line():
-    """What is logged while a request is served carries its ids."""
+    """An event that is logged while a request is served carries the request's ids."""
     queue: Queue[logging.LogRecord] = Queue()
-    outlet = logs._Outlet(queue)
+    outlet = logs.LogOutlet(queue)
     outlet.setFormatter(logs.TextFormatter())
     reset = logs.request_id.set("r-1"), logs.trace_id.set("t-1")
     outlet.handle(logging.makeLogRecord(RECORD))

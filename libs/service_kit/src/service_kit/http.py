@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with the arrival of a request bounded, in bytes and seconds.
+"""uvicorn's HTTP protocol with limits on how a request arrives, in bytes and in seconds.
 
-uvicorn bounds neither: a client could send fields until the memory ends, or one byte a minute.
-One look per second at all connections replaces a timer per request.
+uvicorn has neither limit: a client could send header fields until memory runs out, or one byte a
+minute. One check of all connections per second replaces a timer for each request.
 """
 
 import asyncio
@@ -15,13 +15,15 @@ from service_kit.problem import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES = 64 * 1024
 REQUEST_SECONDS = 15.0
-"""A client that needs longer for a few megabytes holds a connection on purpose."""
+"""Seconds in which a request must arrive. A client that needs longer for a few megabytes holds its
+connection on purpose."""
 
 
 class _Joined:
-    """A transport that sends in one piece what is written in one turn of the loop.
+    """A transport that sends all writes of one turn of the event loop in one piece.
 
-    uvicorn writes head and body apart and uvloop sends at once: two system calls, two packets.
+    uvicorn writes head and body separately, and uvloop sends each write at once: that would be two
+    system calls and two packets for an answer.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -49,28 +51,29 @@ class _Joined:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection."""
+    """A client's connection, which ends when a head is too large or a request too slow."""
 
+    arriving_since = float("inf")
+    """Moment on `time.monotonic`'s clock since which a request arrives; infinite if none does."""
     _head_bytes = 0
-    _since = float("inf")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Close the connection if nothing is sent on it for the keep-alive time."""
-        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type] # as good as one
+        """Take a new connection, which is closed if nothing arrives within the keep-alive time."""
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type] # has a transport's methods
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a head that grows past the limit is answered 431."""
+        """Parse bytes that arrived; answer 431 if the head has grown past the limit."""
         super().data_received(data)
         scope: Mapping[str, Any] | None = self.scope
         head_complete = scope is not None and "method" in scope
         if head_complete and not self.cycle.more_body:
             self._head_bytes = 0
-            self._since = float("inf")
+            self.arriving_since = float("inf")
             return
-        self._since = min(self._since, time.monotonic())
+        self.arriving_since = min(self.arriving_since, time.monotonic())
         self._head_bytes = 0 if head_complete else self._head_bytes + len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             detail = f"The head is larger than {MAX_HEAD_BYTES} bytes."
@@ -78,12 +81,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def close_if_late(self, now: float) -> None:
         """Answer 408 and close if a request has been arriving for too long."""
-        if now - self._since > REQUEST_SECONDS and not self.transport.is_closing():
+        if now - self.arriving_since > REQUEST_SECONDS and not self.transport.is_closing():
             detail = f"The request did not arrive within {REQUEST_SECONDS:g} s."
             self._refuse(Problem(408, detail, type="slow-request"))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - says less than `detail`
-        """Answer what is not HTTP."""
+        """Answer 400 to bytes that are not HTTP."""
         self._refuse(
             Problem(400, "The bytes received are not a valid HTTP/1.1 request.", type="bad-http")
         )
@@ -99,6 +102,6 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 def close_late(connections: set[Any], now: float) -> None:
-    """Close every connection whose request has been arriving for too long."""
+    """Answer 408 on, and close, each connection whose request has been arriving for too long."""
     for connection in list(connections):
         connection.close_if_late(now)

@@ -1,9 +1,9 @@
-"""Logs: one line per event, a name and keys, as JSON or text, written by a thread of its own.
+"""Logs: one line for each event, a name and keys, as JSON or text, written by a separate thread.
 
 `log.info("config_applied", extra={"version": md5})` becomes
 `{"time": ..., "level": "info", "logger": ..., "event": "config_applied", "version": ...}`.
-A slow or stuck standard output never holds up the event loop: the queue between is bounded, and
-what does not fit is counted and dropped.
+A slow or stuck standard output never holds up the event loop: a bounded queue stands between, and
+an event that does not fit into the queue is counted and dropped.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from service_kit.settings import ProcessSettings
 
 QUEUED_EVENTS = 10_000
-"""Some seconds of a busy service; about 10 MB at worst."""
+"""Events that may wait for standard output: some seconds of a busy service, 10 MB at worst."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
@@ -37,16 +37,16 @@ _SECRET_TEXT = re.compile(
     re.IGNORECASE,
 )
 _DEPTH = 8
-"""Values within values: deeper ones are shown as `...`."""
+"""Levels of values within values that are logged; a deeper value is shown as `...`."""
 
 
 def _shown(text: object) -> str:
-    """Spell a value, what follows the name of a secret as `***`."""
+    """Return a value as text, with `***` in place of what follows the name of a secret."""
     return _SECRET_TEXT.sub(r"\1***", str(text))
 
 
 def _hidden(value: object, depth: int = 0) -> object:
-    """Return a value without the secrets in its texts and under its keys."""
+    """Return a value with `***` in place of the secrets in its texts and under its keys."""
     if isinstance(value, str):
         return _shown(value)
     if not isinstance(value, Mapping | list | tuple):
@@ -82,7 +82,7 @@ def _spelled(value: object) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line."""
+    """Formats each event as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event as one line."""
@@ -91,7 +91,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same event for a terminal: time, level, logger, name, then `key=value`."""
+    """Formats each event for a terminal: time, level, logger, name, then `key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event as one line, its traceback below."""
@@ -103,10 +103,14 @@ class TextFormatter(logging.Formatter):
         return f"{time} {str(level).upper():7} {logger} {name}{keys}{below}"
 
 
-class _Outlet(QueueHandler):
-    """Formats where the request's context is known, and queues without ever waiting."""
+class LogOutlet(QueueHandler):
+    """Queues each event as a formatted line without ever waiting; a full queue drops the event.
+
+    An event is formatted in the task that logs it, which knows the ids of its request.
+    """
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return a record whose message is the formatted line, with the request's ids."""
         for name, value in (("request_id", request_id.get()), ("trace_id", trace_id.get())):
             if value is not None and name not in record.__dict__:
                 record.__dict__[name] = value
@@ -114,6 +118,7 @@ class _Outlet(QueueHandler):
         return logging.makeLogRecord({"msg": line, "levelno": record.levelno})
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a record, or count it as dropped."""
         try:
             self.queue.put_nowait(record)
         except Full:
@@ -123,7 +128,7 @@ class _Outlet(QueueHandler):
 def configure_logs(settings: ProcessSettings) -> None:
     """Send every logger of the process to standard output in the format of the settings."""
     queue: Queue[logging.LogRecord] = Queue(QUEUED_EVENTS)
-    outlet = _Outlet(queue)
+    outlet = LogOutlet(queue)
     outlet.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     listener = QueueListener(queue, logging.StreamHandler(sys.stdout))
     listener.start()

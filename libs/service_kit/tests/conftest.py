@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass
 class Running:
-    """A process made by `process.py`."""
+    """A process that a test started, of `process.py` unless the test named another program."""
 
     port: int
     events_file: Path
@@ -26,12 +26,12 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def events(self) -> list[str]:
-        """What it noted so far."""
+        """The lines that it noted so far."""
         return self.events_file.read_text().splitlines() if self.events_file.exists() else []
 
     def terminate(self) -> None:
@@ -60,7 +60,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Start processes with more environment; all are ended with the test."""
     running: list[Running] = []
 
-    def start_one(*, announced: bool = True, **environment: str) -> Running:
+    def start_one(
+        *, program: Path = PROCESS, announced: bool = True, **environment: str
+    ) -> Running:
         port = int(environment.get("PORT") or free_port())
         events = tmp_path / f"events-{len(running)}"
         env = {
@@ -73,7 +75,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             **environment,
         }
         popen = subprocess.Popen(
-            [sys.executable, str(PROCESS)],
+            [sys.executable, str(program)],
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What every service shares: runner, health, problems, request edge, threads, logs, settings."""
+"""The parts of every service: runner, health, problems, request edge, threads, logs, settings."""
 
 from service_kit.bodies import (
     is_json,

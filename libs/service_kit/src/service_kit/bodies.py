@@ -1,4 +1,4 @@
-"""Bodies that a route reads itself: description in OpenAPI, content type, bounded reading."""
+"""Bodies that a route reads itself: their description in OpenAPI, content type and limits."""
 
 from typing import Any
 
@@ -9,18 +9,21 @@ from starlette.types import Scope
 from service_kit.problem import Problem
 
 SPARE_PARTS = 1000
-"""Lists and objects that a body may have beside two for each row."""
+"""Lists and objects that a body may have in addition to two for each row."""
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return `openapi_extra=` of a route whose JSON body has the shape of `model`."""
+    """Return the `openapi_extra` argument of a route whose JSON body has the shape of `model`."""
     schema = model.model_json_schema()
     content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def _inlined(schema: Any, defs: dict[str, Any]) -> Any:
-    """Put definitions where they are referred to: OpenAPI would look for them elsewhere."""
+    """Return a schema with the definition itself in place of each `$ref`.
+
+    pydantic refers to `#/$defs/`, and an OpenAPI document has no definitions at that place.
+    """
     if isinstance(schema, list):
         return [_inlined(each, defs) for each in schema]
     if not isinstance(schema, dict):
@@ -31,14 +34,14 @@ def _inlined(schema: Any, defs: dict[str, Any]) -> Any:
 
 
 def is_json(scope: Scope) -> bool:
-    """Return whether a body is declared to be JSON, or not declared to be anything."""
+    """Return whether a request declares its body to be JSON, or declares no content type."""
     declared: bytes = scope["fields"].get(b"content-type", b"")
     kind = declared.partition(b";")[0].strip().lower()
     return kind in {b"", b"application/json"} or kind.endswith(b"+json")
 
 
 def require_json(scope: Scope) -> None:
-    """Refuse a body that is declared to be something else than JSON.
+    """Refuse a request that declares its body to be something else than JSON.
 
     Raises:
         Problem: 415.
@@ -48,9 +51,9 @@ def require_json(scope: Scope) -> None:
 
 
 def limit_parts(body: bytes, max_rows: int) -> None:
-    """Refuse a body, before it is parsed, of far more lists and objects than its rows can need.
+    """Refuse an unparsed body of far more lists and objects than `max_rows` rows can need.
 
-    Each takes three bytes in the body and twenty times that as one of Python's.
+    An empty list takes three bytes in the body, and twenty times as many as a Python object.
 
     Raises:
         Problem: 413.
@@ -62,10 +65,10 @@ def limit_parts(body: bytes, max_rows: int) -> None:
 
 
 def read_json(body: bytes, max_rows: int) -> Any:
-    """Return a JSON document of at most so many rows as Python objects.
+    """Parse a JSON body that is meant to hold at most `max_rows` rows.
 
     Raises:
-        Problem: 413 for too many lists and objects, 400 for what is no JSON.
+        Problem: 413 for too many lists and objects, 400 for a body that is not JSON.
     """
     limit_parts(body, max_rows)
     try:
@@ -75,7 +78,7 @@ def read_json(body: bytes, max_rows: int) -> Any:
 
 
 def limit_rows(rows: int, most: int) -> None:
-    """Refuse a request of more rows than one may have.
+    """Refuse a request of more than `most` rows.
 
     Raises:
         Problem: 413.

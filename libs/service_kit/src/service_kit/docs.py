@@ -1,8 +1,8 @@
-"""A service's API documentation: Swagger UI from the service itself, under whatever prefix.
+"""A service's API documentation: Swagger UI, served by the service itself under any path prefix.
 
-FastAPI's own page loads Swagger UI from a public host and names the description by an absolute
-path, so it is empty without internet and behind a gateway that takes a prefix off. Here every
-address is relative to the page, and "Try it out" calls what the page was served by.
+FastAPI's own page loads Swagger UI from a public host and the OpenAPI document from an absolute
+path, so the page is empty without internet and behind a gateway that strips a prefix. Here every
+address is relative to the page, and "Try it out" calls the server that the page came from.
 """
 
 from html import escape

@@ -1,8 +1,9 @@
 """The outermost ASGI layer of a service: request id, limits, deadline, metrics, last-resort errors.
 
-One layer, because each wrapped `send` costs microseconds on every request. It reads the body
-before the application runs, bounded in bytes (and by `service_kit.http` in seconds), and leaves it
-in `scope["body"]`; the application gets it again from `receive`. So no route has to defend itself.
+All of this is one layer, because each wrapped `send` costs microseconds on every request. The layer
+reads the whole body before the application runs, bounded in bytes (and by `service_kit.http` in
+seconds), and leaves the body in `scope["body"]`; the application can also get it from `receive`. So
+no route needs limits of its own.
 """
 
 import itertools
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FOREVER = float("inf")
 _DISCONNECTED = 499
-"""The status nginx logs for a client that went away; it is never sent."""
+"""The status in metrics of a client that went away, as in nginx's logs; it is never sent."""
 
 requests = Histogram(
     "http_request_duration_seconds",
@@ -34,16 +35,17 @@ requests = Histogram(
 
 
 class RequestEdge:
-    """Wraps a service's application; `scope` gains what it read of the request.
+    """The outermost layer around a service's application.
 
-    `fields` is the head as a dict of bytes, `body` and `request_id` are bytes; `deadline` is a
-    moment on the clock of `time.monotonic`, infinite if the caller named none.
+    The layer adds to `scope`: `fields`, the header fields as a dict of bytes; `body` and
+    `request_id` as bytes; `deadline`, a moment on the clock of `time.monotonic`, infinite if the
+    caller named none.
     """
 
     def __init__(
         self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES, model_version: str = ""
     ) -> None:
-        """`model_version` is a label of the metric: what answers, resolved from what was asked."""
+        """`model_version` labels the metric: it is the version of the model that answers."""
         self._app = app
         self._model_version = model_version
         self._max_body_bytes = max_body_bytes
@@ -86,7 +88,7 @@ class RequestEdge:
             self._observe(scope, status, time.perf_counter() - started)
 
     def _read_head(self, scope: Scope) -> int | None:
-        """Take what the head says; return the body's length, None if it is chunked.
+        """Fill `scope` from the header fields; return the body's length, None if it is chunked.
 
         Raises:
             Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
@@ -128,7 +130,7 @@ class RequestEdge:
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        # The template, never the path: callers must not be able to make labels.
+        # The route's template, never the path: callers must not be able to make labels.
         path = route.path if route is not None else "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         key = (method, path, status)
@@ -141,11 +143,15 @@ class RequestEdge:
 
 
 class _DisconnectedError(Exception):
-    """The client went away before its body was here."""
+    """The client went away before its whole body had arrived."""
 
 
 def _deadline(milliseconds: bytes) -> float:
-    """Return the moment, on `time.monotonic`'s clock, after which nobody waits for the answer."""
+    """Return the moment, on `time.monotonic`'s clock, after which nobody waits for the answer.
+
+    Raises:
+        Problem: 400 for a malformed number, 504 for zero.
+    """
     if not milliseconds.isdigit() or len(milliseconds) > len("600000000"):
         raise Problem(
             400, "X-Request-Timeout-Ms must be a whole number of milliseconds.", type="bad-deadline"
@@ -162,7 +168,7 @@ def _too_large(limit: int) -> Problem:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body once and then waits for the disconnect."""
+    """Return a `receive` that gives the body at the first call, then waits for the disconnect."""
     given = False
 
     async def again() -> Message:

@@ -1,14 +1,14 @@
-"""The exit codes of a service's process, beside 0 and those of signals."""
+"""The exit codes of a service's process, other than 0 and those of signals."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Why a process could not serve."""
+    """The reason for which a process could not serve."""
 
     BAD_ENVIRONMENT = 2
     """A variable of the environment is missing or wrong; one line on stderr names all of them."""
     CANNOT_LISTEN = 3
-    """The address is taken, or is not of this host."""
+    """The address is in use, or does not belong to this host."""
     UNUSABLE_MODEL = 4
     """The model is missing, tampered with, or does not give its published answers here."""

@@ -1,6 +1,6 @@
 """A short way past FastAPI for one POST route, where the framework would cost more than the work.
 
-FastAPI keeps the route too: for OpenAPI, and for every request that the short way leaves to it.
+FastAPI has the route too, for the OpenAPI document and for requests that the fast path leaves.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,10 +9,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class FastPath:
-    """Wraps an application; stands inside `RequestEdge`, which answers the `Problem`s raised here.
+    """An ASGI layer that answers one POST route and passes all other requests to the application.
+
+    The layer stands inside `RequestEdge`, which answers for a `Problem` that `answer` raises.
 
     Attributes:
-        path: of the route, and its name in metrics.
+        path: path of the route, and the route's label in metrics.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a service says of itself: alive, ready and why not, metrics, and Spring Boot's two paths."""
+"""A service's state over HTTP: liveness, readiness with reasons, metrics, Spring Boot's paths."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -17,14 +17,14 @@ from prometheus_client.core import GaugeMetricFamily
 from service_kit.problem import install_problems
 
 State = dict[str, Any]
-"""One check's answer: `ok` says whether it allows traffic, the other keys say why."""
+"""The result of a check: `ok` says whether the check allows traffic, the other keys say why."""
 Check = Callable[[], State]
 
 
 class HealthChecks:
-    """What the service is, whether it wants traffic, and the state of its parts.
+    """The state of a service: its name and version, whether it wants traffic, and its parts.
 
-    A check is a plain read of a state that somebody else keeps: it neither waits nor calls anybody.
+    A check is a plain read of a state that other code keeps: it neither waits nor calls anybody.
     """
 
     def __init__(self, name: str, version: str) -> None:
@@ -32,7 +32,7 @@ class HealthChecks:
         self.about: dict[str, Any] = {"build": {"name": name, "version": version}}
         """Served at /actuator/info; a service adds its model here."""
         self.draining = False
-        """True from SIGTERM on: no longer ready, still serving."""
+        """True from SIGTERM on: the service is no longer ready, but still serves."""
         self._checks: dict[str, Check] = {}
         self._parts: list[Callable[[], Mapping[str, State]]] = []
         self._measures: list[Callable[[], Iterable[Metric]]] = []
@@ -42,11 +42,11 @@ class HealthChecks:
         self._checks[name] = check
 
     def show(self, states: Callable[[], Mapping[str, State]]) -> None:
-        """Show the states of parts without which the service still serves, such as Nacos."""
+        """Report the states of parts without which the service still serves, such as Nacos."""
         self._parts.append(states)
 
     def measure(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        """Show more metrics, made when they are asked for."""
+        """Serve the metrics that `collect` makes at each scrape, beside the others."""
         self._measures.append(collect)
 
     def report(self) -> tuple[bool, dict[str, State]]:
@@ -60,7 +60,7 @@ class HealthChecks:
         return is_ready, states
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the same report as metrics, and what else is measured."""
+        """Yield the report as metrics, then the metrics of every `measure`."""
         is_ready, states = self.report()
         yield GaugeMetricFamily("service_ready", "1 while the service wants traffic", is_ready)
         ok = GaugeMetricFamily("service_state_ok", "1 while this part is well", labels=["part"])

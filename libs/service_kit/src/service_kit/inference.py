@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, over JSON: what public V2 clients speak."""
+"""The routes of the Open Inference Protocol, version 2, over JSON: the protocol of V2 clients."""
 
 from collections.abc import Mapping
 from time import perf_counter
@@ -24,24 +24,30 @@ from service_kit.tensors import (
 from service_kit.thread_pool import ThreadPool
 
 LARGE_BODY_BYTES = 64 * 1024
-"""Reading more than this takes over a millisecond, and is left to a worker."""
+"""Bytes of the largest body that the event loop reads itself, in about a millisecond."""
 
 
 class InferenceModel(Protocol):
-    """What answers inference requests."""
+    """A model that answers inference requests."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What it takes and gives."""
+        """Name, version, inputs and outputs of the model."""
 
     @property
     def max_rows(self) -> int:
-        """Rows of one request, now; rows are a tensor's first dimension."""
+        """Rows that one request may have now; rows are a tensor's first dimension."""
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Inferred:
-        """Return the outputs asked for; every declared input is given, of a declared shape."""
+        """Return the outputs that the request asks for.
+
+        Args:
+            inputs: each input of `spec` by its name, of a shape that `spec` allows.
+            outputs: names of the outputs to return.
+            deadline: moment on `time.monotonic`'s clock after which nobody waits for the answer.
+        """
 
 
 def add_inference(
@@ -51,10 +57,10 @@ def add_inference(
 
     Args:
         app: gets the routes.
-        model: what answers.
-        health: what the routes of liveness and readiness tell.
-        threads: where large bodies are read.
-        stages: where answers are counted.
+        model: answers the requests.
+        health: names the service, and says whether it is ready.
+        threads: pool that reads large bodies.
+        stages: counts of the answers.
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     about = health.about["build"]
@@ -139,7 +145,7 @@ def _metadata(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _statistics(spec: ModelSpec, stages: Stages) -> dict[str, Any]:
-    """Return what is counted of the members that Triton's statistics extension names.
+    """Return those members of Triton's statistics extension that are counted here.
 
     Source: github.com/triton-inference-server/server, docs/protocol/extension_statistics.md.
     """

@@ -1,4 +1,4 @@
-"""Binding the sockets that a process, or several of them, will listen on."""
+"""Binding the sockets on which one process, or several processes, will listen."""
 
 import logging
 import socket
@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int, *, processes: int = 1) -> list[socket.socket]:
-    """Bind a TCP socket for each process that will listen on the address, not listening yet.
+    """Return a bound TCP socket, not yet listening, for each process that will listen.
 
     Raises:
         SystemExit: code 3, after a log line `cannot_listen`: the address is taken or not ours.
@@ -18,7 +18,7 @@ def bind(host: str, port: int, *, processes: int = 1) -> list[socket.socket]:
         first = _bound(host, port, shared=False)
         if processes == 1:
             return [first]
-        # No other process has the port: only then is it shared, and only between our own.
+        # The first socket proves that no other program has the port. Only our processes share it.
         first.close()
         return [_bound(host, port, shared=True) for _ in range(processes)]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The application of a model service, put together from the parts that every model service has."""
+"""The application of a model service, assembled from the parts that every model service has."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from service_kit.thread_pool import ThreadPool
 
 @dataclass(frozen=True, slots=True)
 class ModelRoutes:
-    """The HTTP interface of one model, as far as it is the model's own.
+    """Those parts of a model service's HTTP interface that are the model's own.
 
     Attributes:
-        title: of the OpenAPI document.
-        description: of the OpenAPI document, in Markdown.
+        title: title of the OpenAPI document.
+        description: description in the OpenAPI document, in Markdown.
         router: the model's own routes.
         model: answers the routes of the Open Inference Protocol; its version labels metrics.
         page: HTML of the welcome page; `{{version}}` stands for the model's version.
-        fast_path: path of the POST route that has a fast path, and what answers there: the JSON
-            document, or None to leave the request to the router.
+        fast_path: path of the POST route that has a fast path, and the function that answers it:
+            it returns the JSON document, or None to leave the request to the router.
         openapi_url: path of the OpenAPI document.
         max_body_bytes: a larger body is refused.
     """
@@ -59,8 +59,8 @@ def model_app(
     Args:
         routes: the model's own part.
         health: state of the service, for /readyz and the actuator's routes; names the version.
-        threads: where large bodies are read.
-        stages: where answers are counted.
+        threads: pool that reads large bodies.
+        stages: counts of the answers.
         cors_origins: origins whose pages may call; `*` is all.
     """
     version = routes.model.spec.version
@@ -86,7 +86,7 @@ def model_app(
     )
     if not cors_origins:
         return edge
-    # Around the edge: a page is told of a body that is too large as of any other problem.
+    # CORS stands outside the edge, so that a page may read the problems of the edge too.
     return CORSMiddleware(
         edge, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
     )

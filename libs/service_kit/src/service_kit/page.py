@@ -25,7 +25,7 @@ def add_page(app: FastAPI, html: str, values: Mapping[str, str]) -> None:
 
 
 def protection(html: str, *, styles: str = "", scripts: str = "") -> dict[str, str]:
-    """Return the headers of a page: it runs its own inline parts and reaches only its own server.
+    """Return headers that let a page run its own inline parts and reach only its own server.
 
     Args:
         html: the page.

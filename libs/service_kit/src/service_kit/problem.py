@@ -1,4 +1,6 @@
-"""Errors made by us, as RFC 9457 `application/problem+json`: what happened, to what, what to do.
+"""Errors that a service answers with, as RFC 9457 `application/problem+json`.
+
+A problem says what happened, to what, and what to do.
 
 No answer ever carries a traceback or a file name.
 """
@@ -22,11 +24,11 @@ SHOWN_ERRORS = 100
 SHOWN_CHARACTERS = 100
 _NO_OBJECT = frozenset({"model_type", "dict_type"})
 _OBJECT = "Input should be an object"
-"""pydantic would speak of dictionaries and instances, which a caller does not have."""
+"""Replaces pydantic's message, which speaks of dictionaries and instances: a caller has neither."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
-    """An answer other than success.
+    """An error that the caller gets as a problem document.
 
     Attributes:
         status: HTTP status.
@@ -55,14 +57,14 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         self.extra = extra
 
     def body(self, request_id: str | None) -> bytes:
-        """Return the JSON document."""
+        """Return the problem as a JSON document."""
         standard = {
             "type": self.type,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
-            # Where clients of the Open Inference Protocol look.
+            # Clients of the Open Inference Protocol read this member.
             "error": self.detail,
         }
         return orjson.dumps(standard | self.extra, default=str)
@@ -81,7 +83,7 @@ class ProblemDocument(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return `responses=` of a route that reads a body; `statuses` are those beside the usual."""
+    """Return the `responses` argument of a route that reads a body; `statuses` are added."""
     schema = ProblemDocument.model_json_schema()
     return {
         status: {
@@ -103,7 +105,7 @@ def install_problems(app: FastAPI) -> None:
 
 
 def translate(error: Exception) -> Problem:
-    """Return what the caller is told of an error; of a bug, nothing but where to look."""
+    """Return the problem that tells a caller of an error; of a bug it tells only where to look."""
     match error:
         case Problem():
             return error
@@ -123,9 +125,9 @@ def response(problem: Problem) -> Response:
 
 
 def invalid(errors: Sequence[Mapping[str, Any]], count: int | None = None) -> Problem:
-    """Translate pydantic's errors; a body that is no JSON is 400, one of a wrong shape 422.
+    """Translate pydantic's errors: 400 for a body that is not JSON, 422 for a wrong shape.
 
-    `count` is how many there are where `errors` are only the first of them.
+    `count` is the number of all errors, if `errors` has only the first of them.
     """
     if any(error["type"] == "json_invalid" for error in errors):
         return Problem(400, "The body is not valid JSON.", type="invalid-json")

@@ -1,9 +1,13 @@
-"""Runs a service as a process that Nacos can trust: announced only while it listens.
+"""Runs a service as a process that is announced in Nacos only while it listens.
 
-FastAPI's lifespan is wrong at both ends: uvicorn runs its start before the socket is bound and its
-end after the last connection is closed. Here the order is: listen, announce, serve; SIGTERM; not
-ready, withdraw while still serving, serve on for `drain_seconds` so that callers with a cached list
-notice, answering `Connection: close`; stop accepting; finish what runs; exit 0.
+FastAPI's lifespan is wrong at both ends: uvicorn begins it before the socket is bound and ends it
+after the last connection is closed. Here the order is:
+
+1. Listen, announce, serve until SIGTERM.
+2. Become not ready, and withdraw while still serving.
+3. Serve on for `drain_seconds`, so that callers with a cached list notice; each answer says
+   `Connection: close`.
+4. Stop accepting, finish the running requests, exit with 0.
 """
 
 import asyncio
@@ -25,11 +29,11 @@ from service_kit.listen import bind
 from service_kit.settings import ProcessSettings
 
 TICKS_PER_SECOND = 10
-"""uvicorn's own rhythm."""
+"""Ticks of uvicorn's main loop."""
 KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time after which the gateway and Java's pools let a connection go (60 s)."""
+"""Seconds that an idle connection is kept: longer than the gateway and Java's pools do (60 s)."""
 FINISH_SECONDS = 30
-"""How long running requests may take after the drain before they are cut."""
+"""Seconds that running requests may take after the drain before they are cut."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +42,10 @@ class Presence(Protocol):
     """The service's entry in the registry."""
 
     async def announce(self) -> None:
-        """Begin to be registered; return at once and go on trying in the background."""
+        """Register the instance; return at once and go on trying in the background."""
 
     async def withdraw(self) -> None:
-        """Leave; return when the registry no longer shows the instance, within a bound."""
+        """Remove the entry; return once the registry no longer shows it, within a bounded time."""
 
 
 class Listener(Protocol):
@@ -51,10 +55,10 @@ class Listener(Protocol):
         """Begin to listen."""
 
     async def drain(self) -> None:
-        """Stop accepting and finish what runs, within a bound."""
+        """Stop accepting and finish what runs, within a bounded time."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release all that the listener holds."""
 
 
 def run(main: Coroutine[None, None, None]) -> None:
@@ -90,8 +94,8 @@ async def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
-    # What exists by now stays as long as the process. Collections that look at all of it again cost
-    # 11 ms of CPU in each request of 10,000 points.
+    # The objects that exist by now live as long as the process. Garbage collections that look at
+    # them again cost 11 ms of CPU in each request of 10,000 points, so they are frozen.
     gc.collect()
     gc.freeze()
     await _Server(config, settings, health, presence, listeners).serve(sockets)
@@ -99,7 +103,7 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with the registry's part in its start and its end."""
+    """uvicorn's server, which also announces the service after its start and withdraws it."""
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class _Server(uvicorn.Server):
             await self._presence.announce()
 
     async def on_tick(self, counter: int) -> bool:
-        """Do uvicorn's housekeeping, and ours every second."""
+        """Do uvicorn's housekeeping; every second, end requests that arrive too slowly."""
         if counter % TICKS_PER_SECOND == 0:
             close_late(self.server_state.connections, time.monotonic())
         return await super().on_tick(counter)

@@ -1,7 +1,7 @@
-"""What a process is told at its start: environment variables, read once into frozen values.
+"""The environment variables of a process, read once at its start into frozen values.
 
 A service that starts with half of its settings wrong fails later and elsewhere. So every variable
-of every model is looked at before anything else happens, and one line names all that are bad.
+of every model is checked before anything else happens, and one line names all bad variables.
 """
 
 import os
@@ -20,12 +20,12 @@ C = TypeVar("C", bound=BaseModel)
 ServiceName = Annotated[
     str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 ]
-"""A valid host name label: Java clients put it into URLs."""
+"""A valid host name label: Java clients put the name into URLs."""
 Port = Annotated[int, Field(validation_alias="PORT", ge=1, le=65535)]
 
 
 class ProcessSettings(BaseModel):
-    """The part of the environment that every service shares; a service's own are a subclass."""
+    """The environment variables that every service has; a service adds its own in a subclass."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class ProcessSettings(BaseModel):
     port: Port
     host: Annotated[str, Field(validation_alias="HOST", min_length=1)] = "0.0.0.0"  # noqa: S104 - for other hosts
     drain_seconds: Annotated[float, Field(validation_alias="DRAIN_SECONDS", ge=0, le=600)] = 2.0
-    """How long to serve on after Nacos shows the instance gone; 40 for Spring's 35 s cache."""
+    """Seconds to serve on after Nacos shows the instance gone; 40 for Spring's cache of 35 s."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="LOG_LEVEL")
     ] = "INFO"
@@ -49,8 +49,8 @@ def read_env(first: type[A], second: type[B], third: type[C], /) -> tuple[A, B, 
 def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
     """Build one instance of each model from the environment.
 
-    A variable is found by its field's `validation_alias`; an empty one counts as absent, as Compose
-    passes `${NAME:-}` for what nobody set.
+    A field's `validation_alias` names its variable. An empty variable counts as absent, because
+    Compose passes `${NAME:-}` as an empty text where NAME is not set.
 
     Raises:
         SystemExit: code 2, after one line on stderr that names every bad variable of all models.

@@ -1,7 +1,7 @@
-"""Where an answer's time goes: reading the request, computing, writing the answer.
+"""The time of an answer's stages: reading the request, computing, writing the answer.
 
-Every request is counted, so counting has to be cheap: a few list cells, 0.6 us with the clock
-included, which become Prometheus histograms only when somebody scrapes.
+Every answer is counted, so counting has to be cheap: it changes a few list cells, in 0.6 us with
+reading the clock. The cells become Prometheus histograms only at a scrape.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ _LABELS = (*map(str, BOUNDS), "+Inf")
 
 
 class Stages:
-    """Counts the answers of one model by the seconds of each stage; for the event loop's thread."""
+    """Counts of one model's answers by the seconds of each stage; kept by the event loop alone."""
 
     def __init__(self, model_version: str) -> None:
         self.model_version = model_version
@@ -26,7 +26,7 @@ class Stages:
         self._sums = [0.0] * len(_NAMES)
 
     def observe(self, began: float, decoded: float, computed: float, encoded: float) -> None:
-        """Count one answer by the moments, on `time.perf_counter`'s clock, between its stages."""
+        """Count one answer, given the moments between its stages on `time.perf_counter`'s clock."""
         decode, compute, encode = self._counts
         sums = self._sums
         decode[bisect_left(BOUNDS, decoded - began)] += 1
@@ -38,12 +38,12 @@ class Stages:
 
     @property
     def answers(self) -> int:
-        """How many were counted."""
+        """Number of answers that were counted."""
         return sum(self._counts[0])
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What each stage took in all."""
+        """Seconds that each stage took, summed over all answers."""
         return dict(zip(_NAMES, self._sums, strict=True))
 
     def collect(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
-"""What an inference request of the Open Inference Protocol is held to, decided without I/O.
+"""The values of the Open Inference Protocol, and the checks of an inference request, without I/O.
 
-A model says in a `ModelSpec` what it takes and gives; names, datatypes, shapes and the number of
-elements of a request must be those.
+A `ModelSpec` describes a model's inputs and outputs. The names, datatypes, shapes and numbers of
+elements in a request must match it.
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
 """
 
@@ -25,14 +25,16 @@ _PYTHON_TYPES: Mapping[str, frozenset[type]] = {
 }
 MAX_NAME = 200
 PACKED_AT_ONCE = 100_000
+"""Numbers that are packed in one step: two million would hold up the event loop for 60 ms, though
+they are packed in a thread."""
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output; -1 in the shape is any size.
+    """The description of one input or output; -1 in the shape allows any size.
 
-    `accepts` names other datatypes whose elements are as good.
+    `accepts` names other datatypes that are taken as if they were `datatype`.
     """
 
     name: str
@@ -44,7 +46,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What the metadata of a model says."""
+    """The description of a model, as its metadata route gives it."""
 
     name: str
     version: str
@@ -55,7 +57,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Elements in row-major order, and their shape; FP64 of a request are an `array("d")`."""
+    """A shape, and elements in row-major order; a request's FP64 elements are an `array("d")`."""
 
     shape: tuple[int, ...]
     data: Sequence[Any]
@@ -63,7 +65,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a model answers: outputs by name, and what else it says, such as which model it is."""
+    """A model's answer: outputs by name, and parameters, such as the digest of the model."""
 
     outputs: Mapping[str, Tensor]
     parameters: Mapping[str, Any]
@@ -98,11 +100,11 @@ class InferRequest(BaseModel):
 
 
 def read_request(body: bytes, fields: Mapping[bytes, bytes], max_rows: int) -> InferRequest:
-    """Read a JSON request; `fields` are its head's.
+    """Parse an inference request in JSON; `fields` are the header fields.
 
     Raises:
-        Problem: 400 for what is no JSON, 413 for more lists and objects than the rows can need,
-            415 for binary tensors, 422 for another shape.
+        Problem: 400 for a body that is not JSON, 413 for more lists and objects than the rows can
+            need, 415 for binary tensors, 422 for a document that is no inference request.
     """
     if b"inference-header-content-length" in fields:
         raise Problem(415, "Binary tensors are not taken; send JSON tensors.", type="not-json")
@@ -116,7 +118,7 @@ def read_request(body: bytes, fields: Mapping[bytes, bytes], max_rows: int) -> I
 def check_inputs(
     given: Sequence[RequestInput], specs: Sequence[TensorSpec], max_rows: int
 ) -> dict[str, Tensor]:
-    """Return the inputs by name, each as its specification says.
+    """Return the inputs by name, each checked against its specification.
 
     Raises:
         Problem: 413 for too many rows, 422 that names the input.
@@ -132,7 +134,7 @@ def check_inputs(
 def check_outputs(
     asked: Sequence[RequestOutput] | None, specs: Sequence[TensorSpec]
 ) -> frozenset[str]:
-    """Return the names of the outputs to give: those asked for, else all.
+    """Return the names of the outputs to give: those that are asked for, or all if none are.
 
     Raises:
         Problem: 422 that names an output which does not exist.
@@ -176,10 +178,7 @@ def _elements(
 
 
 def _packed(numbers: list[Any]) -> "array[float]":
-    """Return numbers in 8 bytes each, where a list takes 32: a request may wait for its turn long.
-
-    Two million at once would keep the event loop from running for 60 ms, though in a worker.
-    """
+    """Return numbers in 8 bytes each, not a list's 32: a request may wait long for its turn."""
     packed = array("d")
     for start in range(0, len(numbers), PACKED_AT_ONCE):
         packed.extend(numbers[start : start + PACKED_AT_ONCE])

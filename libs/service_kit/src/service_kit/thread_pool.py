@@ -1,8 +1,8 @@
 """A bounded pool of threads for work that would block the event loop.
 
-Threads keep the loop answering; they add no throughput to Python code, so there are few of them.
-The queue in front is bounded: past it a caller is told to come back, at once and with an honest
-time, instead of waiting for an answer that nobody will read any more.
+Threads keep the event loop answering; they do not make Python code faster, so a pool has few. The
+queue before the threads is bounded. While it is full, a caller gets 503 at once, with the time that
+the queue will take, instead of waiting for an answer that nobody will read any more.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from service_kit.problem import Problem
 T = TypeVar("T")
 
 FOREVER = float("inf")
+"""The deadline of work that has none."""
 
 waited = Histogram(
     "worker_wait_seconds",
@@ -35,7 +36,7 @@ depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["poo
 
 
 class ThreadPool:
-    """Runs blocking functions, at most `threads` at a time with `queue_limit` more waiting.
+    """Threads for blocking functions: at most `threads` run at a time, `queue_limit` more wait.
 
     `prepare` runs first in each thread.
     """
@@ -49,7 +50,7 @@ class ThreadPool:
         prepare: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` is what deadlines are moments of."""
+        """Deadlines are moments on `clock`."""
         self._pool = ThreadPoolExecutor(threads, name, prepare)
         self._threads = threads
         self._limit = threads + queue_limit
@@ -79,8 +80,8 @@ class ThreadPool:
         asked = self._clock()
         with self._counting:
             self._inside += 1
-        # The pool keeps what was called off until a thread comes to it. So it gets a list that is
-        # emptied when the call ends, lest calls that gave up hold a body of megabytes each.
+        # The executor keeps a cancelled call until a thread comes to it. So it gets the work in a
+        # list that is emptied when the call ends, lest each hold a body of megabytes until then.
         held = [work]
         future = self._pool.submit(self._call, held, asked, deadline)
         future.add_done_callback(partial(self._leave, held))
@@ -98,19 +99,19 @@ class ThreadPool:
         try:
             return held.pop()()
         finally:
-            # Work that failed took its thread as long as any other.
+            # Work that fails counts too: its thread was as busy.
             seconds = self._clock() - started
             self._busy_for.observe(seconds)
             self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
 
     def _leave(self, held: list[Callable[[], T]], _: object) -> None:
-        """Runs where the call ended: in its thread, or here if it was called off before."""
+        """Count a call out and drop its work, in whichever thread the call ended."""
         held.clear()
         with self._counting:
             self._inside -= 1
 
     def close(self) -> None:
-        """Let go of the threads; what waits is dropped."""
+        """End the threads after their present calls; drop the calls that wait."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -33,10 +33,10 @@ MAX_EXPLAINED = 100
 MAX_IMPROVEMENTS = 10
 """Ways to a better class that an explanation lists; there may be dozens of the same size."""
 SMALL_BODY_BYTES = 2 * 1024
-"""Some 18 rows. A body of no more is read at once, in 0.1 ms and the worst in less than 10, so it
-neither waits behind large ones nor takes a place in their queue."""
+"""Bytes of the largest body that the event loop reads itself: some 18 rows, in 0.1 ms, at worst in
+less than 10. So a small body neither waits behind large ones nor takes a place in their queue."""
 MAX_BODY_BYTES = 2 * 1024 * 1024
-"""10,000 rows are 1.1 MB, indented ones 1.7 MB."""
+"""Bytes of the largest body that is taken: 10,000 rows are 1.1 MB, indented ones 1.7 MB."""
 
 
 def create_app(
@@ -53,7 +53,7 @@ def create_app(
         engine: answers rows.
         config: returns the configuration in force, for each request.
         health: state of the service.
-        threads: where large bodies and explanations are worked on.
+        threads: pool that reads large bodies and makes explanations.
         cors_origins: origins whose pages may call.
     """
     reader = RowReader(engine.model)
@@ -73,7 +73,7 @@ def create_app(
 
 
 def instance_metadata(model_version: str, config_version: str | None) -> dict[str, str]:
-    """Return the metadata of an instance in Nacos, by the document in force, None for none."""
+    """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
     return {
         "version": VERSION,
         "model_version": model_version,

@@ -1,4 +1,4 @@
-"""A work-conserving micro-batcher: an idle model runs at once, what queues meanwhile is next.
+"""A work-conserving micro-batcher: an idle model runs at once, rows that come meanwhile are next.
 
 There is no timer. A lone request never waits for company, and under load the batches grow by
 themselves to what arrived during the last run. (A batcher that waits for its window to fill adds
@@ -44,7 +44,7 @@ class _Call:
 
 
 class Batcher:
-    """Answers codes by `predict` in one thread, many callers' rows at a time."""
+    """A queue of rows for `predict`, which runs in one thread on many callers' rows at a time."""
 
     def __init__(
         self, predict: Callable[[Codes], Prediction], limits: Callable[[], Batching]
@@ -59,7 +59,7 @@ class Batcher:
         queued_rows.set_function(lambda: self._rows)
 
     async def predict(self, codes: Codes, deadline: float) -> Prediction:
-        """Answer value codes, (n, 6).
+        """Return the prediction for rows of value codes, (n, 6) int64.
 
         Raises:
             Problem: 503 with `Retry-After` when too many rows wait; 504 when the deadline passed
@@ -88,7 +88,7 @@ class Batcher:
             )
 
     def _take(self) -> list[_Call]:
-        """Remove the next batch from the queue; calls that came too late are answered so."""
+        """Take the next batch from the queue; calls whose deadline has passed get a 504."""
         batch: list[_Call] = []
         rows, most, now = 0, self._limits().max_rows, time.monotonic()
         while self._calls and (not batch or rows + len(self._calls[0].codes) <= most):
@@ -133,5 +133,5 @@ class Batcher:
         self._run_next(loop)
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """End the thread after its present batch."""
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,8 @@
-"""Whether callers send what the model was trained on: the population stability index (PSI).
+"""The distance of requests from the training data: the population stability index (PSI).
 
-PSI = sum of (p - q) * ln(p / q) over the values of a feature, p their share now, q in training.
-Custom says: below 0.1 nothing, above 0.25 look at it (Siddiqi, Credit Risk Scorecards, 2006).
+PSI = sum of (p - q) * ln(p / q) over the values of a feature; p is a value's share of the requests,
+q its share of the training data. By custom an index below 0.1 means nothing, and one above 0.25 is
+to be looked into (Siddiqi, Credit Risk Scorecards, 2006).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +13,9 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 WINDOW_ROWS = 20_000
-"""When so many rows are counted, all counts are halved: the index forgets."""
+"""Counted rows at which all counts are halved, so that the index forgets old requests."""
 LEAST_ROWS = 500
-"""With fewer, chance alone moves the index; none is given."""
+"""Counted rows below which there is no index: chance alone would move it."""
 
 
 def psi(now: Sequence[int], training: Sequence[int]) -> float:
@@ -25,7 +26,10 @@ def psi(now: Sequence[int], training: Sequence[int]) -> float:
 
 
 class Drift:
-    """Counts inputs by their rank among all possible ones; everything else follows from that."""
+    """Counts of inputs by rank; all metrics follow from them.
+
+    A rank is the place of an input among all that the model knows.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -34,7 +38,7 @@ class Drift:
         self._rows = 0
 
     def count(self, ranks: Iterable[int], rows: int) -> None:
-        """Count the inputs of one request."""
+        """Count the inputs of one request, `rows` of them."""
         totals, recent = self._totals, self._recent
         for rank in ranks:
             totals[rank] += 1

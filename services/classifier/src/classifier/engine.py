@@ -19,13 +19,18 @@ Answers = tuple[list[int], list[list[float]] | None]
 
 
 class Engine:
-    """Answers inputs given as ranks: the place of an input among all the model knows.
+    """The model's answers to inputs given as ranks: their places among all that the model knows.
 
-    The table holds the estimator's answer to every input. It is used only after a second run over
-    the inputs in another order, and so in other batches, gave the same.
+    The table holds the estimator's answer to every input. The table is used only after a second run
+    over the inputs in another order, and so in other batches, gave the same answers.
     """
 
     def __init__(self, model: Model, config: Callable[[], ServingConfig]) -> None:
+        """Check the table; `config` returns the configuration in force.
+
+        Raises:
+            ModelError: the estimator's second run gave another answer.
+        """
         self.model = model
         self.drift = Drift(model)
         self._config = config
@@ -49,7 +54,7 @@ class Engine:
     async def answer(
         self, ranks: Sequence[int], *, probabilities: bool, deadline: float
     ) -> Answers:
-        """Answer inputs by the engine in force; count them, and log them if that is wanted.
+        """Return the answers of the engine in force; count the inputs, and log them for the audit.
 
         Raises:
             Problem: 503 or 504, from the estimator's queue.
@@ -85,7 +90,7 @@ class Engine:
         return orjson.dumps(content)
 
     def explain(self, rank: int) -> RankExplanation:
-        """Return why an input has its class, and what would better it."""
+        """Return why an input has its class, and which changes would give it a better class."""
         return explain(self.model, self._codes[rank])
 
     def _audit(self, ranks: Sequence[int], classes: list[int], config: ServingConfig) -> None:
@@ -108,5 +113,5 @@ class Engine:
         return {field.name: field.values[code] for field, code in fields}
 
     def close(self) -> None:
-        """Let go of the estimator's thread."""
+        """End the estimator's thread."""
         self._batcher.close()

@@ -1,9 +1,9 @@
-"""The short way of `POST /api/v1/predict`: msgspec and a table, past FastAPI.
+"""The fast path of `POST /api/v1/predict`: msgspec and a table, past FastAPI.
 
-It answers only what it is sure of. Anything else - an unusual query, a body it does not accept at
-once - goes on to the FastAPI application, which validates with pydantic and words the errors. So
-there is one schema, one place that refuses, and two ways to the same bytes
-(docs/adr/0022-one-schema-two-ways.md).
+The fast path answers only requests that are plainly good. All others, such as those with an unusual
+query or a row that msgspec refuses, go on to the FastAPI application, which validates with pydantic
+and words the errors. So there is one schema, one place that refuses requests, and two ways to the
+same bytes (docs/adr/0022-one-schema-two-ways.md).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +21,12 @@ from classifier.engine import Engine
 from classifier.settings import ServingConfig
 
 LARGE_BODY_BYTES = 32 * 1024
-"""Reading more than this takes over a millisecond, and is left to a worker."""
+"""Bytes of the largest body that the event loop reads itself, in about a millisecond."""
 _PROBABILITIES = {b"": False, b"probabilities=true": True, b"probabilities=false": False}
 
 
 class FastRows:
-    """Decodes well-formed bodies into ranks, in C where it counts."""
+    """A decoder of good bodies into ranks; msgspec decodes and compares the rows in C."""
 
     def __init__(self, model: Model) -> None:
         spellings = [[*field.codes] for field in model.features]
@@ -49,7 +49,7 @@ class FastRows:
         return rank
 
     def read(self, body: bytes) -> list[int] | None:
-        """Return the rank of each row, or None for a body that needs a closer look."""
+        """Return the rank of each row, or None for a body that FastAPI's route has to validate."""
         try:
             rows: list[Any] = self._decoder.decode(body).inputs
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -59,7 +59,7 @@ class FastRows:
 
 
 class FastPredict:
-    """Answers plain requests; what `service_kit.FastPath` asks before FastAPI is."""
+    """The answer to plain predictions, for `service_kit.FastPath`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class FastPredict:
         self._rows = FastRows(engine.model)
 
     async def __call__(self, scope: Scope) -> bytes | None:
-        """Return the JSON document, or None for what needs a closer look."""
+        """Return the JSON document, or None to leave the request to FastAPI's route."""
         if not _is_plain(scope):
             return None
         began = perf_counter()
@@ -100,8 +100,8 @@ class FastPredict:
 
 
 def _is_plain(scope: Scope) -> bool:
-    """Return whether this is a prediction asked for without ceremony."""
+    """Return whether a request has a query that is known here, and JSON for a body."""
     return scope["query_string"] in _PROBABILITIES and (
-        # Nearly everybody spells it so, and every request is asked.
+        # Nearly all callers spell the content type so: their requests need no parsing of it.
         scope["fields"].get(b"content-type") == b"application/json" or is_json(scope)
     )

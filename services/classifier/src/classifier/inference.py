@@ -1,4 +1,4 @@
-"""The classifier as a model of the Open Inference Protocol: a tensor for each attribute."""
+"""The classifier as a model of the Open Inference Protocol, with an input for each attribute."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,11 +9,15 @@ from classifier.schemas import SHOWN_ERRORS, RowReader
 from classifier.settings import DATA_ID, ServingConfig
 
 FEW_ROWS = 100
-"""So many are looked up in 0.2 ms, good or bad, so they do not wait behind large requests."""
+"""Rows that the event loop looks up itself, in 0.2 ms, good or bad, so that they do not wait behind
+large requests."""
 
 
 class CarInference:
-    """Takes a BYTES tensor [n] for each attribute; gives class numbers, labels, probabilities."""
+    """A model that takes a BYTES tensor [n] for each attribute.
+
+    It gives class numbers, labels and probabilities.
+    """
 
     def __init__(
         self,
@@ -44,13 +48,13 @@ class CarInference:
 
     @property
     def max_rows(self) -> int:
-        """Rows of one request, by the configuration in force."""
+        """Rows that one request may have, by the configuration in force."""
         return self._config().max_rows
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Inferred:
-        """Answer the rows that the tensors make up."""
+        """Return the outputs for the rows that the tensors make up together."""
         if max(len(tensor.data) for tensor in inputs.values()) <= FEW_ROWS:
             ranks = self._ranks(inputs)
         else:

@@ -1,7 +1,7 @@
 """The shapes of requests and answers; fields and vocabularies come from the model package.
 
-Requests are validated by pydantic into the model's own codes, so a value means here what it means
-there.
+pydantic validates requests into the model's own codes, so a value means the same here as in the
+model package.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,7 +31,8 @@ EXAMPLE: dict[str, Any] = {
 MAX_ROWS = 10_000
 SHOWN_ERRORS = 100
 LISTABLE_ERRORS = 5_000
-"""Past this many, only the first are made: a list of all would be larger than the request."""
+"""Errors of a request that are all listed first. Of more only the first are made, as a list of all
+would be larger than the request."""
 
 
 class Health(BaseModel):
@@ -102,7 +103,7 @@ class Explanations(BaseModel):
 
 
 class RowReader:
-    """Reads bodies into ranks: the place of each row among all inputs the model knows."""
+    """A reader of bodies into ranks: the places of rows among all inputs that the model knows."""
 
     def __init__(self, model: Model) -> None:
         self._fields = {field.name: field for field in model.features}
@@ -124,8 +125,8 @@ class RowReader:
         """Return the rank of each row of a JSON body.
 
         Raises:
-            Problem: 400 for what is no JSON, 413 for too many rows, 422 for the rest; its `errors`
-                list row, field, value, allowed values and the reason.
+            Problem: 400 for a body that is not JSON, 413 for too many rows, 422 for other faults;
+                its `errors` list row, field, value, allowed values and the reason.
         """
         document = read_json(body, max_rows)
         if isinstance(document, dict) and isinstance(document.get("inputs"), list):
@@ -137,7 +138,7 @@ class RowReader:
         return [self.rank(list(row.__dict__.values())) for row in rows]
 
     def rank(self, codes: Sequence[int]) -> int:
-        """Return the place of an input among all."""
+        """Return the rank of an input, given the codes of its values."""
         return sum(code * stride for code, stride in zip(codes, self._strides, strict=True))
 
     def _explained(self, error: ValidationError, document: Any) -> Problem:
@@ -157,9 +158,9 @@ class RowReader:
         )
 
     def _first_errors(self, document: Any) -> list[Any]:
-        """Return the errors to show of a document with too many to make a list of all.
+        """Return the errors to show of a document that has too many errors to list all.
 
-        Those of the document itself, if it has any; else the first of its rows.
+        These are the document's own errors, if it has any, or else the first errors of its rows.
         """
         try:
             self._envelope.model_validate(_shortened(document, ("inputs",)))
@@ -198,7 +199,7 @@ def _listed(error: ValidationError) -> list[Any]:
 
 
 def _shortened(value: Any, known: Collection[str]) -> Any:
-    """Return an object with no more unknown members than errors are shown: each is one."""
+    """Return an object with at most SHOWN_ERRORS unknown members, each of which is an error."""
     if not isinstance(value, dict):
         return value
     unknown = islice((name for name in value if name not in known), SHOWN_ERRORS)

@@ -1,4 +1,4 @@
-"""What the classifier is told: at its start by the environment, while it runs by Nacos."""
+"""Settings of the classifier: the environment at its start, a Nacos document while it runs."""
 
 import json
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ DATA_ID = "car-evaluation"
 
 
 def _origins(value: object) -> object:
-    """Take a JSON list or names with commas between."""
+    """Split a JSON list, or names with commas between."""
     if not isinstance(value, str):
         return value
     if value.startswith("["):
@@ -35,7 +35,7 @@ class ClassifierSettings(ProcessSettings):
     model_version: Annotated[
         str, Field(validation_alias="MODEL_VERSION", pattern=r"^\d+\.\d+\.\d+$")
     ] = ""
-    """Which of the package's models to serve; empty for the one it was released as."""
+    """Version of the packaged model to serve; empty for the version that the package names."""
 
 
 class Batching(BaseModel):
@@ -46,11 +46,11 @@ class Batching(BaseModel):
     max_rows: Annotated[int, Field(ge=1, le=10_000)] = 4096
     """Rows of one run of the estimator, unless one request alone has more."""
     queue_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
-    """Rows that may wait; past it a caller is told to come back."""
+    """Rows that may wait for the estimator; a caller with more gets 503 and `Retry-After`."""
 
 
 class Audit(BaseModel):
-    """The audit log of inputs."""
+    """Settings of the audit log of inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -58,16 +58,16 @@ class Audit(BaseModel):
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of requests that are logged, evenly spread."""
     max_rows: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Rows that one event repeats."""
+    """Rows of a request that its event shows."""
 
 
 class ServingConfig(BaseModel):
-    """The Nacos document `car-evaluation`; an absent one means these defaults."""
+    """The Nacos document `car-evaluation`; without a document these defaults are in force."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     engine: Literal["table", "estimator"] = "table"
     max_rows: Annotated[int, Field(ge=1, le=10_000)] = 10_000
-    """Rows of one request."""
+    """Rows that one request may have."""
     batching: Batching = Batching()
     audit: Audit = Audit()

@@ -43,8 +43,8 @@ def create_app(
     Args:
         in_force: returns the configuration in force; a request reads it once and keeps to it.
         health: state of the service.
-        threads: where fits run.
-        max_fit_seconds: seconds that a fit may take that has no earlier deadline.
+        threads: pool in which fits run.
+        max_fit_seconds: seconds that a fit may take, unless its request has an earlier deadline.
     """
     router = APIRouter()
     stages = Stages(VERSION)
@@ -115,7 +115,7 @@ def create_app(
 
 
 def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
-    """Return the metadata of an instance in Nacos, by the document in force, None for none."""
+    """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
     return {
         "version": VERSION,
         "model_version": VERSION,

@@ -24,7 +24,7 @@ GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The configuration that counts now, and its version."""
+    """The configuration in force, and its version."""
 
     config: ClusterConfig
     version: str
@@ -69,7 +69,7 @@ def fit(
     *,
     max_seconds: float = MAX_FIT_SECONDS,
 ) -> Clustering:
-    """Cluster points, (n, d) float64; blocks for as long as it takes.
+    """Cluster points, (n, d) float64; block the thread until that is done.
 
     Raises:
         TimeoutError: `deadline`, on `time.monotonic`'s clock, or `max_seconds` passed before the
@@ -87,16 +87,16 @@ def fit(
 
 
 def prepare_thread() -> None:
-    """Have the calling thread fit in itself alone, and without checking again what was checked."""
+    """Make scikit-learn use the calling thread alone, and not check the points once more."""
     threadpool_limits(1)
     sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
 
 
 def self_check() -> None:
-    """Reproduce the published labels.
+    """Check that this machine's libraries reproduce the published labels.
 
     Raises:
-        RuntimeError: this machine's libraries cluster differently.
+        RuntimeError: they cluster differently.
     """
     points = np.array(EXAMPLE, dtype=np.float64)
     for clusters, expected in GOLDEN.items():

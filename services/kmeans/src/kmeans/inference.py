@@ -11,7 +11,7 @@ from kmeans.settings import DATA_ID
 
 
 class ClusterInference:
-    """Takes points (n, d); gives the cluster of each, the centres (k, d) and the inertia."""
+    """A model that takes points (n, d) and gives their clusters, centres (k, d) and inertia."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class ClusterInference:
 
     @property
     def max_rows(self) -> int:
-        """Points of one request, by the configuration in force."""
+        """Points that one request may have, by the configuration in force."""
         return self._in_force().config.max_points
 
     async def infer(
         self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
     ) -> Inferred:
-        """Fit the points with the configuration in force."""
+        """Fit the points with the configuration in force, and return the outputs asked for."""
         now = self._in_force()
         config = now.config
         tensor = inputs["points"]

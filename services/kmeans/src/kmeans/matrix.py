@@ -1,7 +1,8 @@
-"""The quick way from a JSON body to an array: no Python object for any number or row.
+"""The fast way from a JSON body to an array, without a Python object for each number or row.
 
-10,000 points take 0.8 ms of CPU, against 2.1 by way of lists, beside a fit of 16. simdjson proves
-that the body is JSON and gives its numbers; what is left of the body without them shows the shape.
+10,000 points take 0.8 ms of CPU here, and 2.1 ms by way of lists; their fit takes 16 ms. simdjson
+proves that the body is JSON and gives its numbers; the text that is left without them shows the
+shape.
 """
 
 import threading
@@ -14,7 +15,7 @@ _NUMBERS_AND_SPACE = b"0123456789+-.eE \t\r\n"
 
 
 class _Parsers(threading.local):
-    """A parser for each thread: it keeps its memory from one body to the next."""
+    """A parser for each thread; a parser keeps its memory from one body to the next."""
 
     def __init__(self) -> None:
         self.own = simdjson.Parser()
@@ -24,9 +25,9 @@ _parsers = _Parsers()
 
 
 def matrix(body: bytes) -> NDArray[np.float64] | None:
-    """Return the points of `{"points": [[number, ...], ...]}`, (n, d) and read-only.
+    """Return the points of `{"points": [[number, ...], ...]}`, (n, d) and read-only, or None.
 
-    None says that the body is something else, or has numbers beyond 64 bits; not what is wrong.
+    None means that the body is something else, or has numbers beyond 64 bits.
     """
     try:
         document = _parsers.own.parse(body)
@@ -34,7 +35,7 @@ def matrix(body: bytes) -> NDArray[np.float64] | None:
         if not isinstance(points, simdjson.Array):
             return None
         flat = np.frombuffer(points.as_buffer(of_type="d"), np.float64)
-    except (ValueError, TypeError, KeyError, RuntimeError):  # pysimdjson's words for "not that"
+    except (ValueError, TypeError, KeyError, RuntimeError):  # as pysimdjson refuses a body
         return None
     count = len(points)
     width = len(flat) // max(count, 1)
@@ -44,6 +45,6 @@ def matrix(body: bytes) -> NDArray[np.float64] | None:
 
 
 def _skeleton(count: int, width: int) -> bytes:
-    """Return what stays of a body when its numbers and white space are taken out."""
+    """Return a body of `count` rows of `width` numbers without its numbers and white space."""
     row = b"[%b]," % (b"," * (width - 1))
     return b'{"points":[%b]}' % (row * count)[:-1]

@@ -12,7 +12,7 @@ def draw(points: Array, clustering: Clustering) -> str:
 
     Args:
         points: (n, 2) float64.
-        clustering: its labels belong to the points.
+        clustering: clusters of these points.
     """
     low = points.min(axis=0)
     # Halved before subtracting, as the span of two large numbers may not fit into a float64.

@@ -1,7 +1,7 @@
 """The shapes of requests and answers, and how a body becomes an array.
 
-A good body goes the quick way of `kmeans.matrix`. Any other is decoded by msgspec, and one that
-this refuses is looked at once more, slowly, to say which row is wrong.
+`kmeans.matrix` reads a good body fast. msgspec decodes any other body; a body that msgspec refuses
+is read once more, slowly, to say which row is wrong.
 """
 
 import json
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 MAX_DIMENSIONS = 256
 MAX_MAGNITUDE = 1e150
-"""Squares of larger coordinates do not fit into a float64."""
+"""Largest coordinate: sums of squares of larger ones may not fit into a float64."""
 SHOWN_ERRORS = 100
 EXAMPLE: list[Any] = [
     [1, 2],
@@ -73,8 +73,8 @@ def read_points(body: bytes, config: ClusterConfig) -> Array:
     """Return the points of a JSON body, (n, d) float64.
 
     Raises:
-        Problem: 400 for what is no JSON, 413 for too many points, 422 for anything else, with the
-            row where there is one.
+        Problem: 400 for a body that is not JSON, 413 for too many points, 422 for other faults,
+            with the row if there is one.
     """
     points = matrix(body)
     if points is not None:
@@ -102,10 +102,10 @@ def _stacked(rows: list[list[float]], config: ClusterConfig) -> Array:
 
 
 def check_points(points: Array, config: ClusterConfig) -> Array:
-    """Return points, (n, d) float64, if they can be fitted with this configuration.
+    """Return the points, (n, d) float64, unchanged if they can be fitted with this configuration.
 
     Raises:
-        Problem: 413 for too many points; 422 that says which row or limit is in the way.
+        Problem: 413 for too many points; 422, which names the row at fault or the limit.
     """
     limit_rows(len(points), config.max_points)
     if not len(points):
@@ -134,7 +134,7 @@ def _check_distinct(points: Array, clusters: int) -> None:
 
 def _explained(body: bytes, config: ClusterConfig) -> Problem:
     try:
-        document = json.loads(body.decode())  # as text, for bytes may be in UTF-16
+        document = json.loads(body.decode())  # json.loads would take bytes in UTF-16 too
     except (ValueError, RecursionError):
         return Problem(400, "The body is not valid JSON.", type="invalid-json")
     if not isinstance(document, dict) or document.keys() != {"points"}:
@@ -147,7 +147,7 @@ def _explained(body: bytes, config: ClusterConfig) -> Problem:
 
 
 def _of_rows(rows: Iterable[object]) -> Problem:
-    """Count the faulty rows and list the first of them."""
+    """Return a problem that counts the faulty rows and lists the first of them."""
     width: int | None = None
     count = 0
     errors: list[dict[str, Any]] = []

@@ -1,8 +1,9 @@
-"""Where the starts of a fit begin: k-means++ with greedy trials, as scikit-learn draws it.
+"""The first centres of a fit's starts: k-means++ with greedy trials, as scikit-learn draws them.
 
-Much of the CPU of a small `KMeans.fit` goes into checks around these few array
-operations. Their order and shapes are scikit-learn's, for sums of floats depend on both: labels,
-centres and inertia are equal to the bit, which a property test holds over shapes and seeds.
+scikit-learn spends much of the CPU of a small `KMeans.fit` on checks around these few array
+operations, so they are done here without the checks (figures: benchmarks/results/serving.md). Their
+order and shapes are scikit-learn's, because sums of floats depend on both: labels, centres and
+inertia equal scikit-learn's to the bit, which a property test holds over shapes and seeds.
 """
 
 import math
@@ -15,10 +16,10 @@ from kmeans.schemas import Array
 
 
 class Seeding:
-    """An `init` for one fit by scikit-learn's `KMeans`.
+    """The `init` argument of one fit by scikit-learn's `KMeans`.
 
-    Each start of the fit asks for its first centres here, so this is also where a long fit is left
-    when its deadline passes.
+    Each start of the fit calls this object for its first centres, so the object also ends a fit
+    whose deadline has passed.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -29,9 +30,9 @@ class Seeding:
     def __call__(self, points: Array, count: int, random_state: np.random.RandomState) -> Array:
         """Choose `count` of the points, (n, d) float64, as first centres, (count, d).
 
-        Each is drawn with a probability that grows with the squared distance to the nearest one
-        chosen before, and is the best of a few such draws (Arthur and Vassilvitskii, "k-means++:
-        the advantages of careful seeding", SODA 2007, sections 2.2 and 5).
+        Each centre is drawn with a probability that grows with the squared distance to the nearest
+        centre chosen before, and is the best of a few such draws (Arthur and Vassilvitskii,
+        "k-means++: the advantages of careful seeding", SODA 2007, sections 2.2 and 5).
 
         Raises:
             TimeoutError: the deadline has passed.
@@ -48,7 +49,7 @@ class Seeding:
             self._check_time()
             draws = random_state.random_sample(trials) * potential
             candidates = nearest.cumsum().searchsorted(draws)
-            np.minimum(candidates, len(points) - 1, out=candidates)  # a sum may fall short
+            np.minimum(candidates, len(points) - 1, out=candidates)  # rounding may end below a draw
             nearer = self._distances(points[candidates])
             np.minimum(nearest, nearer, out=nearer)
             potentials = nearer @ self._column
@@ -62,7 +63,7 @@ class Seeding:
             raise TimeoutError
 
     def _prepare(self, points: Array) -> None:
-        """Compute once what all starts of the fit share."""
+        """Compute the arrays that all starts of the fit share."""
         self._points = points
         self._transposed = points.T
         self._norms = _squared_norms(points)
@@ -72,7 +73,7 @@ class Seeding:
         self._any /= self._any[-1]
 
     def _distances(self, centres: Array) -> Array:
-        """Squared distances from centres, (m, d), to all points, (n, d), as (m, n)."""
+        """Return the squared distances from centres, (m, d), to all points, (n, d), as (m, n)."""
         distances: Array = centres @ self._transposed
         distances *= -2
         distances += _squared_norms(centres)[:, np.newaxis]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stack.lock import one_at_a_time
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "v2"
@@ -16,16 +17,16 @@ POINTS = [1, 2, 2, 3, 3, 5, 4, 6, 8, 8, 10, 11, 12, 12, 12, 15, 10, 12]
 
 @pytest.fixture(scope="session")
 def python(program: Callable[[str, str], str]) -> Path:
-    """Return the clients' interpreter; made when it is not there."""
-    subprocess.run(
-        [program("make", "make"), "-s", "-f", HERE / "v2.mk", "v2-clients"], cwd=ROOT, check=True
-    )
+    """Return the clients' interpreter; made when it is not there, by one test process for all."""
+    command = [program("make", "make"), "-s", "-f", HERE / "v2.mk", "v2-clients"]
+    with one_at_a_time(ROOT / ".local/v2-clients.lock"):
+        subprocess.run(command, cwd=ROOT, check=True)
     return ROOT / ".venv/v2-clients/bin/python"
 
 
 def ask(python: Path, url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     command = [python, HERE / "client.py", url, model, json.dumps(inputs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

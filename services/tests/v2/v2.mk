@@ -6,6 +6,6 @@ V2_VENV := .venv/v2-clients
 v2-clients: $(V2_VENV)/.ready  ## make the environment of the public V2 clients
 
 $(V2_VENV)/.ready: services/tests/v2/requirements.txt
-	.venv/bin/uv venv --quiet --python .venv/bin/python $(V2_VENV)
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python $(V2_VENV)
 	.venv/bin/uv pip install --quiet --python $(V2_VENV)/bin/python -r $<
 	touch $@

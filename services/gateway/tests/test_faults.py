@@ -20,6 +20,7 @@ LONG = 30.0
 
 
 async def rst_before_read(_, wire):
+    await wire.reader.readexactly(1)  # before it came, nothing was sent: that is another fault
     wire.reset()
 
 
@@ -159,8 +160,13 @@ def named(name: str) -> Fault:
     return fault
 
 
-async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True):
-    """A gateway whose first choice is the bad instance."""
+async def build(world, fault: Fault, *, per_try: float | None = None, good: bool = True):
+    """A gateway whose first choice is the bad instance.
+
+    It is impatient only with a fault that nothing but time ends.
+    """
+    if per_try is None:
+        per_try = 0.3 if fault.name == "silent" else 5.0
     if isinstance(fault.behaviour, str):
         bad = getattr(world, fault.behaviour)()
     else:
@@ -169,7 +175,7 @@ async def build(world, fault: Fault, *, per_try: float = 0.15, good: bool = True
     gateway = await world.gateway(
         bad, *([fine] if good else []),
         table=Table(base=Route("by-name", "", per_try=per_try, timeout=5.0)),
-        limits=ServiceLimits(connect=0.15),
+        limits=ServiceLimits(connect=0.3 if fault.name == "black-hole" else 5.0),
         draws=lambda: 0.0,
     )  # fmt: skip
     gateway.prefer(bad)

@@ -9,8 +9,8 @@ UV := $(VENV)/bin/uv
 MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_pkg \
            services/classifier services/kmeans services/gateway deploy
 READY := $(VENV)/.ready
-# One worker for each processor; a test that fails alone is debugged with TEST_ARGS=-n0.
-PYTEST := $(PY) -m pytest -n logical
+# Two workers for each processor, for tests wait more than they compute; TEST_ARGS=-n0 debugs one test.
+PYTEST := $(PY) -m pytest -n $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help
 help:  ## print this list

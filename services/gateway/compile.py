@@ -26,7 +26,7 @@ COMPILED = {
     ),
     "gateway/downstream": "connection pipeline",
     "gateway/proxy": "admission context exchange shadow",
-    "gateway/routing": "access table",
+    "gateway/routing": "access spelling table",
     "gateway/upstream": "connection pool service",
     "gateway/telemetry": "records",
     "gateway/http": "body framing heads problems request response",

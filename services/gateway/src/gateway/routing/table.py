@@ -1,8 +1,8 @@
 """The table of routes, which is swapped whole: where a request goes and under which terms.
 
-A route is found by path and method; the longest path wins. Without a route, `/{service}/{path}` is
-`/{path}` of that Nacos service. `document.py` says what an operator may write; a `Route` is the
-compiled form.
+A route is found by path; the longest path decides, also which methods are allowed. Without a route,
+`/{service}/{path}` is `/{path}` of that Nacos service. `document.py` says what an operator may
+write; a `Route` is the compiled form.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from failover import EVERYBODY, RetryPolicy, Subset
 from gateway.http.heads import CACHE_SIZE, Head
 from gateway.http.problems import LocalReply
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
+from gateway.routing.spelling import other_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,31 +171,27 @@ class Table:
         return found
 
     def _match(self, head: Head) -> tuple[Route, str, bytes]:
-        if self.routes:
-            route = self._declared(head.path, head.method)
-            if route is not None:
-                return route, route.service, route.rewrite(head.target)
+        routes = self._of_longest_path(head.path)
+        for reading in other_readings(head.path):
+            same_service = routes or _first_segment(reading) == _first_segment(head.path)
+            if not same_service or self._of_longest_path(reading) != routes:
+                raise LocalReply(400, "http_request_error",
+                                 "Servers read this path in different ways.")  # fmt: skip
+        if routes:
+            route = _for_method(routes, head.method)
+            return route, route.service, route.rewrite(head.target)
         path, mark, query = head.target.partition(b"?")
-        segment, _, rest = path[1:].partition(b"/")
-        name = segment.decode("latin-1")
+        name = _first_segment(path).decode("latin-1")
         if not self.by_name or (self.by_name is not True and name not in self.by_name):
             raise LocalReply(404, "destination_not_found", "No route matches this path.")
-        return self._base, name, b"/" + rest + mark + query
+        return self._base, name, b"/" + path[1:].partition(b"/")[2] + mark + query
 
-    def _declared(self, path: bytes, method: bytes) -> Route | None:
-        segment = path.split(b"/", 2)[1] if path.count(b"/") else b""
-        allowed: set[bytes] = set()
+    def _of_longest_path(self, path: bytes) -> tuple[Route, ...]:
+        """Return the routes that match a decoded path, as far as none has a longer path."""
+        segment = _first_segment(path)
         candidates = self._first.get(segment, []) + (self._anywhere if segment else [])
-        for route in candidates:
-            if route.matches(path):
-                if not route.methods or method in route.methods:
-                    return route
-                allowed |= route.methods
-        if allowed:
-            names = b", ".join(sorted(allowed))
-            raise LocalReply(405, "http_request_denied", "The route does not allow this method.",
-                          lines=[b"Allow: " + names + b"\r\n"])  # fmt: skip
-        return None
+        matching = [route for route in candidates if route.matches(path)]
+        return tuple(route for route in matching if len(route.path) == len(matching[0].path))
 
     def services(self) -> set[str]:
         """Return the services that routes name."""
@@ -205,6 +202,24 @@ class Table:
         """Describe the routes for a reader, in the order in which they are tried."""
         by_name = self.by_name if isinstance(self.by_name, bool) else sorted(self.by_name)
         return {"by_name": by_name, "routes": [_describe(route) for route in self.routes]}
+
+
+def _first_segment(path: bytes) -> bytes:
+    return path[1:].partition(b"/")[0]
+
+
+def _for_method(routes: Sequence[Route], method: bytes) -> Route:
+    """Return the first route that allows a method: a route with a shorter path is not asked.
+
+    Raises:
+        LocalReply: 405, no route of this path allows the method.
+    """
+    for route in routes:
+        if not route.methods or method in route.methods:
+            return route
+    names = b", ".join(sorted(frozenset().union(*(route.methods for route in routes))))
+    raise LocalReply(405, "http_request_denied", "The route does not allow this method.",
+                     lines=[b"Allow: " + names + b"\r\n"])  # fmt: skip
 
 
 def _describe(route: Route) -> dict[str, Any]:

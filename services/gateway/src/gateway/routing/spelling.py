@@ -1,0 +1,51 @@
+"""The spellings of a path: servers do not agree on the resource that some paths name. Pure.
+
+A route protects the paths that it matches. Behind the gateway, Tomcat and Spring cut parameters off
+segments (`/app/admin;x=1`), many servers drop empty segments (`/app//admin`), and all resolve dot
+segments, some of them only after the parameters are gone (`/app/x/..;/admin`).
+"""
+
+from collections.abc import Iterable
+from itertools import product
+
+
+def other_readings(path: bytes) -> frozenset[bytes]:
+    """Return the other paths that servers may read in a decoded path, mostly none.
+
+    Args:
+        path: decoded, and without plain dot segments, which are refused before.
+    """
+    if b";" not in path and b"//" not in path:
+        return frozenset()
+    steps = (_cut_parameters, _drop_empty, _resolve_dots, _drop_empty)
+    readings = set()
+    for taken in product((False, True), repeat=len(steps)):
+        reading = path
+        for step, take in zip(steps, taken, strict=True):
+            reading = step(reading) if take else reading
+        readings.add(reading)
+    return frozenset(readings - {path})
+
+
+def _cut_parameters(path: bytes) -> bytes:
+    return b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
+
+
+def _drop_empty(path: bytes) -> bytes:
+    """Drop empty segments; a last slash stays, for it is read as written."""
+    return _joined((segment for segment in path.split(b"/") if segment), path)
+
+
+def _resolve_dots(path: bytes) -> bytes:
+    resolved: list[bytes] = []
+    for segment in path.split(b"/")[1:]:
+        if segment == b"..":
+            del resolved[-1:]
+        elif segment != b".":
+            resolved.append(segment)
+    return b"/" + b"/".join(resolved)
+
+
+def _joined(segments: Iterable[bytes], path: bytes) -> bytes:
+    joined = b"/" + b"/".join(segments)
+    return joined + b"/" if path.endswith(b"/") and joined != b"/" else joined

@@ -4,11 +4,19 @@ It lives in Nacos under the data id `gateway`. A document with one mistake is re
 with the reason; the routes in force stay.
 """
 
+import re
 from itertools import accumulate
 from typing import Annotated, Literal, Self
 
 from failover import RetryPolicy, Subset
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
 from gateway.routing.table import Route, ShadowRule, Split, Table
@@ -17,8 +25,21 @@ from gateway.upstream.service import NAME
 DATA_ID = "gateway"
 PERCENT = 100
 
+
+def _no_pattern(path: object) -> object:
+    """Refuse a path that is a pattern elsewhere, as in Spring, with the path to write instead."""
+    if isinstance(path, str) and re.search(r"[*{}?]", path):
+        beginning = re.split(r"/?[^/]*[*{}?]", path, maxsplit=1)[0] or "/"
+        raise ValueError(
+            f"{path} is a pattern. A path has everything below it, so write {beginning}"
+        )
+    return path
+
+
 Path = Annotated[
-    str, StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$", max_length=512)
+    str,
+    BeforeValidator(_no_pattern),
+    StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()+,;=:@/-]*$", max_length=512),
 ]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ServiceName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]

@@ -35,11 +35,22 @@ FORWARDING = frozenset(
         b"x-forwarded-port", b"x-forwarded-prefix",
     }
 )  # fmt: skip
-"""Fields in which earlier proxies tell about the client; believed from trusted proxies only."""
+"""Fields in which earlier proxies tell about the client, and which the gateway writes anew."""
+
+CLAIMS = (
+    b"cf-connecting-ip", b"fastly-client-ip", b"forwarded-for", b"front-end-https",
+    b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address",
+    b"x-forwarded", b"x-forwarded-by", b"x-forwarded-protocol", b"x-forwarded-scheme",
+    b"x-forwarded-server", b"x-forwarded-ssl", b"x-original-forwarded-for", b"x-original-host",
+    b"x-original-url", b"x-real-ip", b"x-rewrite-url", b"x-scheme", b"x-url-scheme",
+)  # fmt: skip
+"""Fields that services read before the standard ones: client, scheme, host and path of a request as
+some proxy says. They pass from trusted proxies only."""
 
 HANDLED = (
     HOP_BY_HOP
     | FORWARDING
+    | frozenset(CLAIMS)
     | {
         b"host", b"content-length", b"expect", b"via", b"x-request-id", b"traceparent",
         b"x-request-timeout-ms", b"x-gateway-attempt", b"x-gateway-shadow",

@@ -6,7 +6,7 @@ from functools import lru_cache
 from failover import RetryState, remaining_millis
 from service_kit import TRACEPARENT
 
-from gateway.http.heads import CACHE_SIZE, Head
+from gateway.http.heads import CACHE_SIZE, CLAIMS, Head
 from gateway.http.problems import LocalReply
 
 
@@ -27,7 +27,7 @@ class Forwarded:
     trusted: bool = False
 
     def lines(self, head: Head) -> bytes:
-        """Return the `X-Forwarded-*` fields: a trusted peer's continued, any other's replaced."""
+        """Return the fields about the client: a trusted peer's continued, any other's replaced."""
         handled = head.handled
         peer, scheme, host = self.address, self.scheme, handled.get(b"host", b"")
         port = self.port
@@ -37,6 +37,8 @@ class Forwarded:
             scheme = handled.get(b"x-forwarded-proto", scheme)
             host = handled.get(b"x-forwarded-host", host)
             port = handled.get(b"x-forwarded-port", port)
+            claims = [b"%b: %b\r\n" % (name, handled[name]) for name in CLAIMS if name in handled]
+            return _forwarded(peer, scheme, host, port) + b"".join(claims)
         return _forwarded(peer, scheme, host, port)
 
 

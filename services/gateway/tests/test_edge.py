@@ -205,6 +205,18 @@ async def test_an_answer_that_asks_for_an_upgrade_says_to_what(world):
     assert (replies[200].all("upgrade"), replies[200].all("connection")) == ([], [])
 
 
+@pytest.mark.parametrize(("status", "name"), [(426, b"Upgrade"), (429, b"Retry-After")])
+async def test_repeated_fields_of_a_response_are_joined_by_a_comma_alone(world, status, name):
+    """The gateway renders both fields anew; their values stay as they were always sent."""
+    head = b"HTTP/1.1 %d X\r\nConnection: upgrade\r\n%b: 7\r\n%b: 8\r\nContent-Length: 0\r\n\r\n"
+    instance = await world.instance(world.answering(head % (status, name, name)))
+    gateway = await world.gateway(instance)
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.all(name.decode().lower())) == (status, ["7,8"])
+
+
 async def test_an_absolute_target_that_names_the_host_is_served(world):
     """RFC 9112, 3.2.2: a server must accept it; the instance gets the path."""
     instance = await world.instance()
@@ -430,6 +442,21 @@ async def test_a_refusal_keeps_the_connection_where_it_can(world):
 
     assert (await wire.reply()).status == 404
     assert (await wire.reply()).status == 200
+
+
+async def test_a_refusal_after_a_drain_began_closes_the_connection(world):
+    """While the gateway drains, every response ends its connection, also one of its own."""
+    gateway = await world.gateway(await world.instance())
+    wire = await gateway.connect()
+    wire.send(b"POST /nobody/x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na")
+    await world.until(lambda: len(gateway.context.active) == 1)
+    gateway.context.draining = True
+    wire.send(b"bc" + GET + b"\r\n")
+
+    reply = await wire.reply()
+
+    assert (reply.status, reply.one("connection")) == (404, "close")
+    assert await wire.ended()
 
 
 async def test_http_1_0_clients_are_served(world):

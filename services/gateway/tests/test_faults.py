@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 
 import pytest
-from failover import Budget, BudgetPolicy, Instance
+from failover import Budget, BudgetPolicy, Instance, Outcome
 from gateway.routing.table import Route, Table
 from gateway.upstream.service import ServiceLimits
 
@@ -400,6 +400,31 @@ async def test_a_service_can_rule_out_another_attempt(world):
     members = gateway.service.balancer.members.values()
     assert sum(member.ejection.consecutive for member in members) == 1
     assert sum(member.in_flight for member in members) == 0
+
+
+async def test_an_answer_that_rules_out_another_attempt_is_under_way_until_it_ends(world):
+    """A 505 with `X-Gateway-Retry: never` that is cut: its attempt is counted as cut."""
+
+    async def cut(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 505 No\r\nX-Gateway-Retry: never\r\nContent-Length: 9\r\n\r\nno")
+        await wire.reader.read(1)
+
+    instance = await world.instance(cut)
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    wire.send(b"GET /car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n")
+    async with asyncio.timeout(5):
+        await wire.reader.readuntil(b"\r\n\r\nno")
+    (member,) = gateway.service.balancer.members.values()
+
+    assert member.in_flight == 1
+
+    for open_wire in list(instance.open):
+        open_wire.close()
+    await world.until(lambda: member.in_flight == 0)
+    outcomes = [outcome for *_, outcome in gateway.context.counters.attempt_outcomes]
+    assert outcomes == [Outcome.CUT]
 
 
 async def test_only_a_debugging_gateway_names_instances(world):

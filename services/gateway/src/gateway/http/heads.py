@@ -100,19 +100,23 @@ class FieldCollector:
     """
 
     __slots__ = (
-        "_handled_names", "_max_fields", "_repeated", "_repeated_bytes", "chunk_limits", "handled",
-        "in_head", "lines",
+        "_comma", "_handled_names", "_max_fields", "_repeated", "_repeated_bytes", "chunk_limits",
+        "handled", "in_head", "lines",
     )  # fmt: skip
 
-    def __init__(self, handled_names: frozenset[bytes], max_fields: int) -> None:
+    def __init__(
+        self, handled_names: frozenset[bytes], max_fields: int, comma: bytes = b", "
+    ) -> None:
         """Begin outside a head.
 
         Args:
             handled_names: lower-case names of the fields that do not simply pass.
             max_fields: repeated fields beyond so many fields are not joined; the head is refused.
+            comma: stands between the values of a repeated field.
         """
         self._handled_names = handled_names
         self._max_fields = max_fields
+        self._comma = comma
         self.in_head = False
         self.chunk_limits: ChunkLimits | None = None
         self.lines: list[bytes] = []
@@ -156,7 +160,7 @@ class FieldCollector:
         """Join a repeated field to the earlier one."""
         self._repeated_bytes += len(key)
         if self.field_count < self._max_fields:
-            separator = b"\0" if key in SINGLE else b", "
+            separator = b"\0" if key in SINGLE else self._comma
             self.handled[key] += separator + value
             self._repeated_bytes -= len(separator)
         else:

@@ -86,7 +86,7 @@ class InstanceConnection(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, pool: ConnectionHome) -> None:
-        self._fields = FieldCollector(RESPONSE_HANDLED, sys.maxsize)
+        self._fields = FieldCollector(RESPONSE_HANDLED, sys.maxsize, b",")
         self.on_header = self._fields.on_header
         self.pool = pool
         self.transport: asyncio.Transport

@@ -14,7 +14,7 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """Why an instance is out of traffic."""
+    """The reason why an instance is out of traffic."""
 
     REFUSED = "refused"
     CONSECUTIVE = "consecutive-failures"

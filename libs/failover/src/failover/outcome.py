@@ -129,7 +129,7 @@ def judge_response(
     if status not in (502, 503, 504):
         return ANSWER
     seconds = None if retry_after is None else parse_retry_after(retry_after, wall)
-    # A `Retry-After` that nobody can read promises nothing.
+    # A `Retry-After` that is neither seconds nor a date promises nothing.
     declined = seconds is not None or not_processed == "1"
     outcome = Outcome.DECLINED if status == 503 and declined else Outcome.UNAVAILABLE  # noqa: PLR2004 - the row's own number
     return Judgement(outcome, seconds, retry == "never")

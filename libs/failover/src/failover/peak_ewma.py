@@ -98,7 +98,7 @@ class Member:
     def load(self, now: float) -> float:
         """Return the load that decides between two instances: lower is better.
 
-        An instance nobody calls forgets its bad times, so it is tried again, by one request.
+        The load of an instance that gets no requests decays, so one request tries it again.
         """
         load = (self.in_flight + 1) * self.cost / self.instance.weight
         if not self.in_flight and now > self._measured_at + 1.0:

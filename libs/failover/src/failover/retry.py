@@ -32,7 +32,7 @@ STANDARD_RETRIES = RetryPolicy()
 
 
 class Stopped(Enum):
-    """Why there is no further attempt."""
+    """The reason why there is no further attempt."""
 
     FORBIDDEN = "forbidden"
     """The table does not allow it: it might run the request twice, or would not help."""

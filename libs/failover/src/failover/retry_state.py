@@ -9,7 +9,7 @@ from failover.tiers import EVERYBODY, Subset
 
 
 class NoInstance(Enum):
-    """Why no instance can get the request."""
+    """The reason why no instance can get the request."""
 
     EMPTY = "empty"
     """The service has no usable instance."""

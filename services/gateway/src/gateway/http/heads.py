@@ -1,9 +1,9 @@
 """Heads of requests and responses: fields are collected, checked, and sorted for a proxy.
 
 llhttp has already refused bytes that are not HTTP: two framings, folded lines, bare line ends,
-spaces before colons, unknown versions. This module refuses what llhttp lets
-through and a proxy must not. All of it is pure: bytes in, values or a `LocalReply` out (RFC 9110
-section 7.6, RFC 9112 sections 3 and 6).
+spaces before colons, unknown versions. This module refuses what llhttp lets through and a proxy
+must not. All of its functions are pure: bytes in, values or a `LocalReply` out (RFC 9110 section
+7.6, RFC 9112 sections 3 and 6).
 """
 
 import re
@@ -65,7 +65,7 @@ RESPONSE_HANDLED = HOP_BY_HOP | {
     b"x-gateway-not-processed",
     b"x-gateway-retry",
 }
-"""The same of a response."""
+"""Response fields that the gateway reads or replaces; all others pass as they are."""
 PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
 CHUNKED = b"chunked"

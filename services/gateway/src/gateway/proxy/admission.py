@@ -22,7 +22,7 @@ class Admitted:
         route: the route's own terms.
         service: where the request goes.
         target: path and query as the instance gets them.
-        path: the path of them, as text.
+        path: the target without its query, as text.
         retries: the attempts of the request; their deadline is set when the first one starts.
         limit: seconds the request may take from then on.
         upgrade: the protocol that the client may switch to, b"" for none.

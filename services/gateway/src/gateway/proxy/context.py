@@ -41,7 +41,7 @@ class Directory(Protocol):
         """
 
     def prune(self, now: float) -> None:
-        """Close idle connections, forget services nobody asks for; called every second."""
+        """Close idle connections, forget services that no request names; called every second."""
 
 
 class Expiring(Protocol):

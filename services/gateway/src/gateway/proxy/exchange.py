@@ -359,7 +359,7 @@ class Exchange:
     ) -> bool:
         """Learn from an attempt that ended without an answer of the service, and retry or reply.
 
-        `failover.TABLE` says what a failure proves and permits; this is the one place that asks it.
+        `failover.TABLE` says what a failure proves and permits; only this method asks for a retry.
 
         Returns:
             False if there is no further attempt and the instance's response is to be passed on.

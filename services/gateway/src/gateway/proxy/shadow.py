@@ -2,7 +2,7 @@
 
 The client has its answer before the copy leaves, and nothing that becomes of the copy reaches it.
 Only a request that was kept whole is copied, once, with a deadline of its own. The outcome of a
-copy is no evidence against an instance, except a refused connection: nobody listens there at all.
+copy is no evidence against an instance, except a refused connection: no process listens there.
 """
 
 import asyncio
@@ -77,12 +77,12 @@ class ShadowTap:
     """Follows a request and its answer, and sends the copy when the client has the answer."""
 
     def __init__(self, context: ProxyContext, route: str, rule: ShadowRule) -> None:
-        """Follow a request of the route of this name.
+        """Prepare to follow one request.
 
         Args:
             context: shared by all requests.
-            route: its name.
-            rule: of the route.
+            route: name of the route.
+            rule: shadow rule of the route.
         """
         self._context = context
         self._route = route
@@ -126,8 +126,8 @@ class ShadowCopy:
 
         Args:
             context: shared by all requests.
-            route: its name.
-            rule: of the route.
+            route: name of the route.
+            rule: shadow rule of the route.
             original: the answer that the client got.
         """
         self._context = context
@@ -189,7 +189,7 @@ class ShadowCopy:
         connection.send(self, data, to_head=self._method == b"HEAD", whole=True)
 
     def connect_failed(self) -> None:
-        """Count a failure: nobody listens."""
+        """Count a failure: no process listens there."""
         self._pool = None
         self._end("failed", Outcome.REFUSED)
 

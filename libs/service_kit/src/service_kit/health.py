@@ -28,7 +28,6 @@ class HealthChecks:
     """
 
     def __init__(self, name: str, version: str) -> None:
-        self.version = version
         self.about: dict[str, Any] = {"build": {"name": name, "version": version}}
         """Served at /actuator/info; a service adds its model here."""
         self.draining = False

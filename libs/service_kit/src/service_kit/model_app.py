@@ -66,7 +66,7 @@ def model_app(
     version = routes.model.spec.version
     app = FastAPI(
         title=routes.title,
-        version=health.version,
+        version=health.about["build"]["version"],
         description=routes.description,
         openapi_url=routes.openapi_url,
         docs_url=None,

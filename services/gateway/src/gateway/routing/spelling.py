@@ -5,7 +5,6 @@ segments (`/app/admin;x=1`), many servers drop empty segments (`/app//admin`), a
 segments, some of them only after the parameters are gone (`/app/x/..;/admin`).
 """
 
-from collections.abc import Iterable
 from itertools import product
 
 
@@ -33,7 +32,8 @@ def _cut_parameters(path: bytes) -> bytes:
 
 def _drop_empty(path: bytes) -> bytes:
     """Drop empty segments; a last slash stays, for it is read as written."""
-    return _joined((segment for segment in path.split(b"/") if segment), path)
+    kept = b"/" + b"/".join(segment for segment in path.split(b"/") if segment)
+    return kept + b"/" if path.endswith(b"/") and kept != b"/" else kept
 
 
 def _resolve_dots(path: bytes) -> bytes:
@@ -44,8 +44,3 @@ def _resolve_dots(path: bytes) -> bytes:
         elif segment != b".":
             resolved.append(segment)
     return b"/" + b"/".join(resolved)
-
-
-def _joined(segments: Iterable[bytes], path: bytes) -> bytes:
-    joined = b"/" + b"/".join(segments)
-    return joined + b"/" if path.endswith(b"/") and joined != b"/" else joined

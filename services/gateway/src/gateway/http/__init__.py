@@ -1,1 +1,1 @@
-"""HTTP/1.1 as bytes and values: heads, framing, bodies, problem documents. Pure."""
+"""HTTP/1.1 as bytes and values. Pure, but for `response`, which writes to a transport."""

@@ -368,7 +368,7 @@ async def test_without_budget_the_first_failure_is_the_answer(world):
 async def test_what_not_every_instance_declares_is_not_repeated(world):
     """Any instance may be asked to repeat it, so all must have said that this is safe."""
     both = await world.instance(silent), await world.instance(silent)
-    table = Table(base=Route("by-name", "", per_try=0.1))
+    table = Table(base=Route("by-name", "", per_try=0.1, timeout=0.3))
     gateway = await world.gateway(*both, table=table)
     assert (await gateway.call()).attempts == 2
     one, other = (Instance("127.0.0.1", instance.port) for instance in both)

@@ -60,6 +60,7 @@ class Balancer:
         self._members: dict[str, Member] = {}
         self._tiers: dict[Subset | None, Tiers] = {}
         self._out: tuple[Member, ...] = ()
+        self._in_traffic: tuple[Member, ...] = ()
         self._drained_in_advance: set[str] = set()
 
     @property
@@ -172,6 +173,20 @@ class Balancer:
         if state.probe:
             member.ejection.probing = False
         state.current = None
+
+    def may_go_elsewhere(self, state: RetryState) -> bool:
+        """Return whether an attempt given up now could be followed by one on another instance.
+
+        If not, to give it up before the request's deadline would only turn a slow answer into none.
+        """
+        if not (state.repeatable and state.replayable):
+            return False
+        if state.charged_attempts >= state.policy.max_attempts:
+            return False
+        for member in self._in_traffic:  # noqa: SIM110 - `any` costs each request twice as much
+            if member not in state.tried:
+                return True
+        return False
 
     def decide(self, state: RetryState, outcome: Outcome, now: float, draw: float) -> Again | Stop:
         """Say whether the request is tried again; an allowed retry is paid from the budget."""
@@ -310,4 +325,9 @@ class Balancer:
             member
             for member in self._members.values()
             if member.ejection.cause is not None and member.usable
+        )
+        self._in_traffic = tuple(
+            member
+            for member in self._members.values()
+            if member.usable and member.ejection.cause is None and member.instance.healthy
         )

@@ -8,7 +8,11 @@ from types import MappingProxyType
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 MAX_IN_FLIGHT = "gateway.max-in-flight"
 """Metadata: requests one caller may have under way at this instance."""
+TIMEOUT = "gateway.timeout"
+"""Metadata: seconds after which the service itself gives a request up."""
 _COUNT = re.compile(r"[1-9][0-9]{0,6}")
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+MAX_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,8 @@ class Instance:
         healthy: what Nacos believes; necessary for traffic, never sufficient.
         enabled: False while an operator or the instance itself keeps it out of traffic.
         cluster: Nacos cluster name; callers prefer their own.
-        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight` and `model_version`
-            mean something to us.
+        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight`, `gateway.timeout` and
+            `model_version` mean something to us.
     """
 
     ip: str
@@ -44,6 +48,13 @@ class Instance:
         """Return how many requests of one caller the instance takes; None if it names no number."""
         said = self.metadata.get(MAX_IN_FLIGHT, "")
         return int(said) if _COUNT.fullmatch(said) else None
+
+    @property
+    def timeout(self) -> float | None:
+        """Return the seconds that the instance gives a request; None if it names no number."""
+        said = self.metadata.get(TIMEOUT, "")
+        seconds = float(said) if _SECONDS.fullmatch(said) else 0.0
+        return seconds if 0.0 < seconds <= MAX_TIMEOUT else None
 
 
 def one_each(instances: Iterable[Instance], cluster: str) -> Iterable[Instance]:

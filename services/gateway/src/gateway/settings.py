@@ -38,7 +38,7 @@ class GatewaySettings(ProcessSettings):
         upstream_idle: time after which an idle connection to an instance is not used again; keep it
             under the time after which the services close theirs.
         header_timeout: until a request head is complete.
-        body_timeout: until a request body is complete.
+        body_timeout: without a byte of a request's body, which has to come at 1 KiB/s or more.
         idle_timeout: between two requests of a connection.
     """
 

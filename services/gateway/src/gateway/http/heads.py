@@ -392,6 +392,14 @@ class ResponseHead:
             wall=wall,
         )
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Return whether the body is a stream of server-sent events, which has no known length."""
+        return self.length is None and any(
+            line[:13].lower() == b"content-type:" and b"text/event-stream" in line.lower()
+            for line in self.lines
+        )
+
     def _text(self, name: bytes) -> str | None:
         value = self.handled.get(name)
         return None if value is None else value.decode("latin-1")

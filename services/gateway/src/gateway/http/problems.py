@@ -85,6 +85,13 @@ def attempts_failed(outcome: Outcome) -> LocalReply:
     return LocalReply(status, error, detail, retry_after=1 if busy else None)
 
 
+def timed_out(seconds: float, setting: str) -> LocalReply:
+    """Say which limit the service did not keep, and by which setting the limit changes."""
+    status, error, _ = STATUS_OF[Outcome.TIMED_OUT]
+    detail = f"The service did not answer within {seconds:g} s: {setting}."
+    return LocalReply(status, error, detail)
+
+
 def no_connection_in_time() -> LocalReply:
     """Say that the time was over while other requests got connections."""
     detail = "The request's time was over before it had a connection to the service."

@@ -25,15 +25,18 @@ class Admitted:
         path: the target without its query, as text.
         retries: the attempts of the request; their deadline is set when the first one starts.
         limit: seconds the request may take from then on.
+        per_try: seconds until an attempt is given up for one on another instance.
         upgrade: the protocol that the client may switch to, b"" for none.
         prefix: the leading part of the path that the instance does not see.
     """
 
-    __slots__ = ("limit", "path", "prefix", "retries", "route", "service", "target", "upgrade")
+    __slots__ = (
+        "limit", "path", "per_try", "prefix", "retries", "route", "service", "target", "upgrade",
+    )  # fmt: skip
 
     def __init__(
         self, route: Route, service: Service, target: bytes, path: str, retries: RetryState, *,
-        limit: float, upgrade: bytes,
+        limit: float, per_try: float, upgrade: bytes,
     ) -> None:  # fmt: skip
         self.route = route
         self.service = service
@@ -41,13 +44,27 @@ class Admitted:
         self.path = path
         self.retries = retries
         self.limit = limit
+        self.per_try = per_try
         self.upgrade = upgrade
         self.prefix = route.strip if route.service else service.prefix
 
     def extend_deadline(self, now: float) -> None:
-        """Give the instance the time of an attempt: a streamed body took its client's time."""
-        retries = self.retries
-        retries.deadline = max(retries.deadline, now + min(self.route.per_try, self.limit))
+        """Give the instance the whole time: a streamed body took its client's time."""
+        self.retries.deadline = max(self.retries.deadline, now + self.limit)
+
+    def broken_limit(self, now: float) -> tuple[float, str]:
+        """Return the seconds that an attempt given up now had, and the setting that says so."""
+        route, service, deadline = self.route, self.service, self.retries.deadline
+        own = service.timeout if route.timeout is None else route.timeout
+        if self.limit < own and now >= deadline:
+            return self.limit, "the client's X-Request-Timeout-Ms"
+        key, seconds, said = "timeout", self.limit, route.timeout
+        if now < deadline:
+            key, seconds, said = "per_try_timeout", self.per_try, route.per_try
+        if route.service:
+            return seconds, f"{key} of the route {route.name}, or of the defaults of all routes"
+        by_service = "" if said else ", or gateway.timeout in the service's metadata"
+        return seconds, f"{key} in the defaults of the routes document{by_service}"
 
     def reconsider(self, method: bytes) -> None:
         """Ask again whether the request may run twice: its service may not have been known."""
@@ -98,11 +115,14 @@ def admit(
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:
         retries.subset = route.split.choose(_split_draw(route.split, head, draw))
-    limit = route.timeout
+    limit = service.timeout if route.timeout is None else route.timeout
+    per_try = min(service.per_try if route.per_try is None else route.per_try, limit)
     if b"x-request-timeout-ms" in handled:
         allowed = parse_millis(handled[b"x-request-timeout-ms"].decode("latin-1"))
         limit = deadline_of(0.0, limit, allowed)
-    return Admitted(route, service, target, path, retries, limit=limit, upgrade=upgrade)
+    return Admitted(
+        route, service, target, path, retries, limit=limit, per_try=per_try, upgrade=upgrade
+    )
 
 
 def _enter(route: Route, now: float) -> None:

@@ -17,9 +17,10 @@ class PortLimits:
     Attributes:
         connections: at a time.
         head: until a request head is complete.
-        body: until a request body is complete.
+        body: without a byte of a request's body.
         idle: between two requests of a connection.
         response_idle: between two pieces of a response body.
+        events_idle: the same for server-sent events, whose pauses mean nothing.
         tunnel_idle: without a byte in either direction of a tunnel.
     """
 
@@ -28,6 +29,7 @@ class PortLimits:
     body: float = 30.0
     idle: float = 75.0
     response_idle: float = 30.0
+    events_idle: float = 3600.0
     tunnel_idle: float = 3600.0
 
 

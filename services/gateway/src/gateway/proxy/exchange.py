@@ -41,6 +41,8 @@ from gateway.upstream.service import QUEUE_SECONDS
 
 SMALL_BODY = 64 * 1024
 """Bytes of a body that are read before a local reply, so that the connection can be kept."""
+LEAST_RATE = 1024
+"""Bytes per second of a body, after the time that any body has."""
 
 
 class Phase(Enum):
@@ -126,7 +128,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_admitted", "_client", "_client_slow", "_common", "_context", "_head",
+        "_admitted", "_client", "_client_slow", "_common", "_context", "_head", "_idle",
         "_instance_slow", "_local_reply", "_pool", "_record", "_tap", "body", "connection", "due",
         "phase", "response",
     )  # fmt: skip
@@ -149,7 +151,7 @@ class Exchange:
             tap: gets the request and its response too.
         """
         head = record.head
-        self.due = record.started + context.port_limits.body
+        self._idle = context.port_limits.body  # seconds of silence, of the body, then the response
         self.body = RequestBody(head.length, stated=b"content-length" in head.handled)
         self.response = ClientResponse(
             client.transport, close=head.close or context.draining, http10=head.http10
@@ -170,6 +172,8 @@ class Exchange:
         else:
             self.phase = RECEIVING
             self._admitted = admitted
+            self._idle = admitted.route.body_idle or self._idle
+        self.due = record.started + self._idle
         context.active.add(self)
 
     # The request arrives.
@@ -200,12 +204,23 @@ class Exchange:
         body.size += len(data)
         if body.size > route.max_body:
             self.abort_request(problems.body_too_large(route.max_body))
-        elif self.connection is not None:
+            return
+        if body.size > len(data):  # by far the most bodies come in one piece
+            self._body_goes_on(self._context.clock())
+        if self.connection is not None:
             self.connection.transport.write(body.frame(data))
         else:
             body.keep(data)
             if body.size > route.replay and self.phase is RECEIVING:
                 self._stream_body(self._context.clock())
+
+    def _body_goes_on(self, now: float) -> None:
+        """Wait longer for the rest of a body that arrives, unless it comes too slowly in all."""
+        if self.phase is ANSWERING:
+            self.due = now + self._idle
+        elif self.phase is RECEIVING or self.phase is SENT:
+            most = self._record.started + self._idle + self.body.size / LEAST_RATE
+            self.due = min(now + self._idle, most)
 
     def end_body(self, now: float) -> None:
         """Send the request, or the end of a body that was streamed."""
@@ -268,7 +283,7 @@ class Exchange:
         elif member is NoInstance.EMPTY and service.absent:
             self.reply(problems.unknown_service())
         elif retries.outcomes:
-            self.reply(problems.attempts_failed(retries.outcomes[-1]))
+            self.reply(self._failure(retries.outcomes[-1], now))
         else:
             self.reply(problems.no_instance(member))
 
@@ -340,17 +355,24 @@ class Exchange:
         if body.streaming:
             body.forget()
             self._client.pause_reading(paused=False)
-        self.due = now + self._context.port_limits.body
         if body.complete:
             self._attempt_begins(now)
+        else:
+            self._body_goes_on(now)
         connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=body.complete)
 
     def _attempt_begins(self, now: float) -> None:
-        """Set the time at which the attempt is given up: the instance has the whole request now."""
+        """Set the time at which the attempt is given up: the instance has the whole request now.
+
+        Only where another attempt could follow is it given up before the request's own deadline.
+        """
         admitted = self._admitted
+        retries = admitted.retries
         if self.body.streaming:
             admitted.extend_deadline(now)
-        self.due = attempt_deadline(now, admitted.retries.deadline, admitted.route.per_try)
+        self.due = retries.deadline
+        if admitted.service.balancer.may_go_elsewhere(retries):
+            self.due = attempt_deadline(now, retries.deadline, admitted.per_try)
 
     # The end of an attempt: judge, retry.
 
@@ -385,9 +407,15 @@ class Exchange:
             return True
         self._record.stopped = decision.reason
         if outcome in problems.STATUS_OF:
-            self.reply(problems.attempts_failed(outcome))
+            self.reply(self._failure(outcome, now))
             return True
         return False
+
+    def _failure(self, outcome: Outcome, now: float) -> LocalReply:
+        """Make the reply to a request whose last attempt had this outcome."""
+        if outcome is Outcome.TIMED_OUT:
+            return problems.timed_out(*self._admitted.broken_limit(now))
+        return problems.attempts_failed(outcome)
 
     def _end_attempt(self, outcome: Outcome, now: float, retry_after: float | None = None) -> None:
         """Learn from the attempt under way, if there is one, and give its place to the queue."""
@@ -414,14 +442,14 @@ class Exchange:
 
     def _attempt_overdue(self, now: float) -> None:
         """Give up an attempt: one that had the usual time is evidence, one that had less is not."""
-        route, retries = self._admitted.route, self._admitted.retries
-        usual = min(route.per_try, route.timeout)
+        admitted, retries = self._admitted, self._admitted.retries
+        usual = admitted.per_try
         if now < retries.deadline or conclusive(retries.started, retries.deadline, usual):
             self._give_up_attempt(Outcome.TIMED_OUT, now)
         else:
             self._drop_connection()
             self._end_attempt(Outcome.ABANDONED, now)
-            self.reply(problems.attempts_failed(Outcome.TIMED_OUT))
+            self.reply(self._failure(Outcome.TIMED_OUT, now))
 
     def _give_up_attempt(self, outcome: Outcome, now: float) -> None:
         self._drop_connection()
@@ -450,7 +478,9 @@ class Exchange:
                 outcome, now, retry_after
             ):
                 return
-        self._commit(ANSWERING, now, self._context.port_limits.response_idle)
+        limits = self._context.port_limits
+        usual = limits.events_idle if head.is_event_stream else limits.response_idle
+        self._commit(ANSWERING, now, usual)
         body = self.body
         if self._tap is not None:
             whole = body.complete and not body.streaming
@@ -464,18 +494,22 @@ class Exchange:
         )
         self.response.begin(head, fields)
 
-    def _commit(self, phase: Phase, now: float, idle: float) -> None:
-        """Pass the response on from now on; its head proves that the instance serves."""
+    def _commit(self, phase: Phase, now: float, usual: float) -> None:
+        """Pass the response on from now on; its head proves that the instance serves.
+
+        `usual`: seconds without a byte of such a response, where the route says nothing.
+        """
         self._record.response_head_at = now
         if self._admitted.retries.ejected:
             self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)
         self.phase = phase
-        self.due = now + idle
+        self._idle = self._admitted.route.idle or usual
+        self.due = now + self._idle
 
     def response_body(self, data: bytes) -> None:
         """Pass bytes of the body on."""
         if self.phase is TUNNEL:
-            self.due = self._context.clock() + self._context.port_limits.tunnel_idle
+            self.due = self._context.clock() + self._idle
             self._client.transport.write(data)
             return
         if self._tap is not None:
@@ -486,7 +520,7 @@ class Exchange:
         """Send the bytes that are here: more will come later, and is expected in time."""
         if self.phase is ANSWERING:
             self.response.flush()
-            self.due = self._context.clock() + self._context.port_limits.response_idle
+            self.due = self._context.clock() + self._idle
 
     def response_end(self) -> None:
         """Complete the response."""
@@ -528,7 +562,7 @@ class Exchange:
         """Pass a client's bytes on; False if the exchange is no tunnel."""
         if self.phase is not TUNNEL or self.connection is None:
             return False
-        self.due = self._context.clock() + self._context.port_limits.tunnel_idle
+        self.due = self._context.clock() + self._idle
         self.connection.transport.write(data)
         return True
 
@@ -567,7 +601,7 @@ class Exchange:
     def _stream_overdue(self, now: float) -> None:
         """End a silent stream: by the instance's fault, unless its client does not read."""
         if self._client_slow and self._client.takes_more():
-            self.due = now + self._context.port_limits.response_idle
+            self.due = now + self._idle
         elif self.phase is TUNNEL or self._client_slow:
             result = "answered" if self.phase is TUNNEL else "client_slow"
             self._abandon(now, self.response.status, result)

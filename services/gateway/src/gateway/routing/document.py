@@ -6,7 +6,7 @@ with the reason; the routes in force stay.
 
 import re
 from itertools import accumulate
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from failover import RetryPolicy, Subset
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic import (
 
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
 from gateway.routing.table import Route, ShadowRule, Split, Table
-from gateway.upstream.service import NAME
+from gateway.upstream.service import NAME, PER_TRY
 
 DATA_ID = "gateway"
 PERCENT = 100
@@ -105,7 +105,68 @@ class ShadowEntry(DocumentPart):
         )
 
 
-class RouteEntry(DocumentPart):
+class Terms(DocumentPart):
+    """The terms that a route has of its own, or from `defaults`.
+
+    Attributes:
+        timeout: seconds until the response head, everything included; default: what the service
+            says of itself (metadata `gateway.timeout`), or 15.
+        per_try_timeout: seconds until an attempt is given up for one on another instance; default
+            5, or the share of `timeout` of each attempt where that is more. An attempt that none
+            could follow has the time that is left of `timeout`.
+        retries: attempts after the first; default 2.
+        idle_timeout: seconds without a byte of the response, or in either direction of a WebSocket;
+            default 30, for server-sent events and WebSockets 3600.
+        body_timeout: seconds without a byte of the request's body; default: GATEWAY_BODY_TIMEOUT.
+        replay_bytes: a body up to this size is kept to be sent again; default 64 KiB.
+        max_body_bytes: a larger body is refused; default 10 MiB.
+    """
+
+    timeout: Seconds | None = None
+    per_try_timeout: Seconds | None = None
+    retries: Annotated[int, Field(ge=0, le=5)] | None = None
+    idle_timeout: Seconds | None = None
+    body_timeout: Seconds | None = None
+    replay_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] | None = None
+    max_body_bytes: Annotated[int, Field(ge=0, le=1024 * 1024 * 1024)] | None = None
+
+    @model_validator(mode="after")
+    def _attempt_within_request(self) -> Self:
+        if self.per_try_timeout and self.timeout and self.per_try_timeout > self.timeout:
+            raise ValueError("per_try_timeout is over timeout")
+        return self
+
+    def compiled(self, defaults: "Terms") -> dict[str, Any]:
+        """Return these terms, or those of `defaults` where these say nothing, as fields of a route.
+
+        A field that neither sets is left to the route.
+        """
+        said = {
+            name: value
+            for terms in (defaults, self)
+            for name in Terms.model_fields
+            if (value := getattr(terms, name)) is not None
+        }
+        policy = RetryPolicy(max_attempts=1 + said.pop("retries", 2))
+        timeout, per_try = said.get("timeout"), said.get("per_try_timeout")
+        if timeout is not None:
+            usual = max(PER_TRY, timeout / policy.max_attempts)
+            said["per_try_timeout"] = min(per_try or usual, timeout)
+        return {_FIELD_OF[name]: value for name, value in said.items()} | {"retry": policy}
+
+
+_FIELD_OF = {
+    "timeout": "timeout",
+    "per_try_timeout": "per_try",
+    "idle_timeout": "idle",
+    "body_timeout": "body_idle",
+    "replay_bytes": "replay",
+    "max_body_bytes": "max_body",
+}
+"""The field of a `Route` that holds a term."""
+
+
+class RouteEntry(Terms):
     """One route.
 
     Attributes:
@@ -116,11 +177,6 @@ class RouteEntry(DocumentPart):
         strip_prefix: leading part of `path` that the service does not see.
         rewrite: path that is put in its place.
         idempotent: methods that may run twice; default: as the service declares.
-        timeout: seconds until the response head, everything included.
-        per_try_timeout: seconds of one attempt; default 5, or `timeout` if that is less.
-        retries: attempts after the first.
-        replay_bytes: a body up to this size is kept to be sent again.
-        max_body_bytes: a larger body is refused.
         split: weights in percent; the rest goes to all other instances.
         sticky: name of the request header that decides instead of chance.
         rate_limit: for each worker.
@@ -138,11 +194,6 @@ class RouteEntry(DocumentPart):
     strip_prefix: Path | None = None
     rewrite: Path | None = None
     idempotent: list[Method] | None = None
-    timeout: Seconds = 15.0
-    per_try_timeout: Seconds = 5.0
-    retries: Annotated[int, Field(ge=0, le=5)] = 2
-    replay_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = 64 * 1024
-    max_body_bytes: Annotated[int, Field(ge=0, le=1024 * 1024 * 1024)] = 10 * 1024 * 1024
     split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
     sticky: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
     rate_limit: RateLimit | None = None
@@ -162,14 +213,13 @@ class RouteEntry(DocumentPart):
             raise ValueError(f"the weights of the split of {self.path} are over 100 percent")
         if self.sticky is not None and not self.split:
             raise ValueError(f"{self.path} is sticky, but has no split")
-        if self.per_try_timeout > self.timeout and "per_try_timeout" in self.model_fields_set:
-            raise ValueError(f"per_try_timeout of {self.path} is over its timeout")
         return self
 
-    def compile(self, before: Route | None = None) -> Route:
+    def compile(self, defaults: Terms, before: Route | None = None) -> Route:
         """Compile the entry into the route that requests are matched against.
 
         Args:
+            defaults: the terms where the entry says nothing.
             before: the route of this name that is in force; unchanged limits go on counting.
         """
         return Route(
@@ -183,17 +233,13 @@ class RouteEntry(DocumentPart):
             idempotent=None
             if self.idempotent is None
             else frozenset(method.encode() for method in self.idempotent),
-            timeout=self.timeout,
-            per_try=min(self.per_try_timeout, self.timeout),
-            retry=RetryPolicy(max_attempts=1 + self.retries),
-            replay=self.replay_bytes,
-            max_body=self.max_body_bytes,
             split=self._split(),
             rate=self._rate(before.rate if before else None),
             concurrency=self._concurrency(before.concurrency if before else None),
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
             shadow=self.shadow.compile() if self.shadow else None,
+            **self.compiled(defaults),
         )
 
     @property
@@ -232,10 +278,12 @@ class RoutesDocument(DocumentPart):
     Attributes:
         by_name: whether (or which) services are reachable as `/{service}/{path}`. A route with keys
             protects its own path only: list services here, or say false, to close the other way.
+        defaults: the terms of calls by name, and of routes that say nothing else.
         routes: in any order; the longest path wins.
     """
 
     by_name: bool | list[ServiceName] = True
+    defaults: Terms = Field(default_factory=Terms)
     routes: Annotated[list[RouteEntry], Field(max_length=1000)] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -253,9 +301,11 @@ class RoutesDocument(DocumentPart):
             before: the table in force; its limits go on counting where they stay the same.
         """
         known = {route.name: route for route in before.routes} if before else {}
-        routes = [entry.compile(known.get(entry.label)) for entry in self.routes]
+        terms = self.defaults
+        routes = [entry.compile(terms, known.get(entry.label)) for entry in self.routes]
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
-        return Table(routes, by_name=by_name)
+        base = Route("by-name", "", **terms.compiled(terms))
+        return Table(routes, by_name=by_name, base=base)
 
 
 def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -70,9 +70,11 @@ class Route:
         methods: allowed methods, empty for all.
         exact: the path matches as a whole only.
         idempotent: methods that may run twice; None: as the service declares.
-        timeout: until the response head, everything included.
-        per_try: of one attempt.
+        timeout: until the response head, everything included; None: as the service says.
+        per_try: until an attempt is given up for another; None: as the service says.
         retry: number of attempts and the pauses between them.
+        idle: without a byte of the response; None: as the kind of response needs.
+        body_idle: without a byte of the request's body; None: as the data port's limit says.
         replay: a body up to this size is kept to be sent again.
         max_body: a larger body is refused.
         split: canary.
@@ -91,9 +93,11 @@ class Route:
     methods: frozenset[bytes] = frozenset()
     exact: bool = False
     idempotent: frozenset[bytes] | None = None
-    timeout: float = 15.0
-    per_try: float = 5.0
+    timeout: float | None = None
+    per_try: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    idle: float | None = None
+    body_idle: float | None = None
     replay: int = 64 * 1024
     max_body: int = 10 * 1024 * 1024
     split: Split | None = None

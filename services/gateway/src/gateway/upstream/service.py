@@ -19,6 +19,10 @@ MAX_QUEUE = 64
 """Requests of one service that may wait for an instance to have room."""
 QUEUE_SECONDS = 1.0
 """Seconds for which a request may wait."""
+TIMEOUT = 15.0
+"""Seconds until the response head, of a service that names no limit of its own."""
+PER_TRY = 5.0
+"""Seconds until an attempt at such a service is given up for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Service:
     """A service: its balancer, the connection pool of each instance, and a queue of requests."""
 
     __slots__ = (
-        "_limits", "balancer", "declared", "expected", "known", "name", "pools", "prefix", "queue",
+        "_limits", "balancer", "declared", "expected", "known", "name", "per_try", "pools",
+        "prefix", "queue", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +76,10 @@ class Service:
         self._limits = limits
         self.declared = Declared()
         """The requests that its owner declared to be idempotent."""
+        self.timeout = TIMEOUT
+        """Seconds until the response head, where no route says otherwise."""
+        self.per_try = PER_TRY
+        """Seconds until an attempt is given up for another, where no route says otherwise."""
 
     def sync(self, instances: Iterable[Instance], now: float) -> list[str]:
         """Adopt the instances that discovery reports; return the addresses of those that left.
@@ -92,6 +101,10 @@ class Service:
         for left in before.values():
             left.close()
         self.declared = Declared(member.instance.metadata for member in members)
+        # The service gives up by itself then; while a change is rolled out, the longer time counts.
+        own = [seconds for member in members if (seconds := member.instance.timeout) is not None]
+        self.per_try = max(own, default=PER_TRY)
+        self.timeout = max(TIMEOUT, self.per_try)
         self.known = True
         self.expected = self.expected or bool(members)
         waiting, self.queue = self.queue, deque()

@@ -1,0 +1,1 @@
+../../../services/gateway/tests/conftest.py

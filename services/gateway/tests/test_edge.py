@@ -40,7 +40,7 @@ HOSTILE = {
     "chunk 0x": (CHUNKED + b"\r\n0x3\r\nabc\r\n0\r\n\r\n", {400}),
     "no Host": (b"GET /car-evaluation/x HTTP/1.1\r\n\r\n", {400}),
     "two Hosts": (GET + b"Host: h\r\n\r\n", {400}),
-    "abs URI": (b"GET http://other/car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n", {400}),
+    "abs URI": (b"GET http://a@b/car-evaluation/x HTTP/1.1\r\nHost: h\r\n\r\n", {400}),
     "fragment": (b"GET /car-evaluation/x#f HTTP/1.1\r\nHost: h\r\n\r\n", {400}),
     "HTTP/1.9": (b"GET /car-evaluation/x HTTP/1.9\r\nHost: h\r\n\r\n", {400, 426}),
     "ws in name": (GET + b"X A: b\r\n\r\n", {400}),

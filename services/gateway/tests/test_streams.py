@@ -105,9 +105,9 @@ async def test_answers_without_a_body(world, method: str, status: int, fields: b
     assert instance.connections == 1
 
 
-async def test_interim_answers_are_not_passed_on(world):
-    """A 100 or 103 of the instance is between it and the gateway."""
-    data = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + world.OK
+async def test_a_100_is_not_passed_on(world):
+    """A 100 of the instance is between it and the gateway, which has sent its own."""
+    data = b"HTTP/1.1 100 Continue\r\nLink: x\r\n\r\n" + world.OK
     gateway = await world.gateway(await world.instance(world.answering(data)))
 
     reply = await gateway.call()

@@ -33,6 +33,8 @@ class Outcome(Enum):
     """No response head within the per-try timeout."""
     GARBLED = "garbled"
     """The bytes that came back are not a complete HTTP response head."""
+    MISFRAMED = "misframed"
+    """A whole response head that contradicts itself about where the body ends (RFC 9112, 6.3)."""
     UNAVAILABLE = "unavailable"
     """502, 503 or 504: a gateway or the service itself says it failed; the request may have run."""
     DECLINED = "declined"
@@ -79,6 +81,8 @@ TABLE: Mapping[Outcome, Rule] = MappingProxyType(
         Outcome.BROKEN: Rule(Then.ELSEWHERE, Then.NEVER, 1),
         Outcome.TIMED_OUT: Rule(Then.ELSEWHERE, Then.NEVER, 1),
         Outcome.GARBLED: Rule(Then.ELSEWHERE_ONCE, Then.NEVER, 2),
+        # The application wrote the head so, and each of its instances would: no failure of one.
+        Outcome.MISFRAMED: Rule(Then.NEVER, Then.NEVER, 0),
         Outcome.UNAVAILABLE: Rule(Then.ELSEWHERE, Then.NEVER, 1),
         Outcome.DECLINED: Rule(Then.ELSEWHERE, Then.ELSEWHERE, 1),
         Outcome.CUT: Rule(Then.NEVER, Then.NEVER, 1),

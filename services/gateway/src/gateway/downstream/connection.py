@@ -25,6 +25,8 @@ HIGH_WATER = 64 * 1024
 """Bytes that may wait to be sent to a client before the instance is paused."""
 LINGER = 2.0
 """Seconds that a client has to read the last response before the connection is cut."""
+LINGER_UPLOAD = 30.0
+"""Seconds for which a client may go on sending a body that nobody wants, before it reads."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: drop unsent bytes, and close with an RST."""
 NO_PARSER = httptools.HttpRequestParser(object())
@@ -59,9 +61,9 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_body_follows", "_context", "_fields", "_head", "_head_bytes", "_head_from",
-        "_lingering", "_packet_from", "_parser", "_reading_paused", "_received", "_registry",
-        "_resuming", "_unsent", "_url", "_writing_paused", "due", "exchange", "forwarded",
-        "on_header", "transport",
+        "_linger_end", "_lingering", "_packet_from", "_parser", "_reading_paused", "_received",
+        "_registry", "_resuming", "_unsent", "_url", "_writing_paused", "due", "exchange",
+        "forwarded", "on_header", "transport",
     )  # fmt: skip
 
     def __init__(self, context: ProxyContext, registry: ConnectionRegistry) -> None:
@@ -78,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         # Bytes received in all, before the packet at hand, before the packet in which a head began.
         self._received = self._packet_from = self._head_from = 0
         self._body_follows = self._resuming = False
+        self._linger_end = 0.0
         self._lingering = self._reading_paused = self._writing_paused = False
         self.transport: asyncio.Transport
         self.forwarded: Forwarded
@@ -101,6 +104,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse bytes, or pass them on in a tunnel."""
         if self._lingering or (self.exchange is not None and self.exchange.tunnel(data)):
+            self._received += len(data)
             return
         self._packet_from = self._received
         self._received += len(data)
@@ -221,6 +225,11 @@ class ClientConnection(asyncio.Protocol):
         unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
         return 0 < self._unsent != unsent
 
+    def _still_sends(self) -> bool:
+        """Return whether the client has sent anything since the last look."""
+        before, self._packet_from = self._packet_from, self._received
+        return self._received > before
+
     def close(self) -> None:
         """End the connection once the written bytes are sent."""
         self._lingering = True
@@ -248,6 +257,8 @@ class ClientConnection(asyncio.Protocol):
             self._take(problems.slow_head())
         elif self._lingering and self.takes_more():
             self.due = now + self._context.port_limits.response_idle
+        elif self._lingering and self._still_sends() and now < self._linger_end:
+            self.due = now + LINGER
         elif self._lingering:
             self.transport.abort()
         else:
@@ -316,6 +327,8 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         self._ahead.clear()
         self.due = self._context.clock() + LINGER
+        self._linger_end = self.due + LINGER_UPLOAD
+        self._still_sends()
         self.pause_reading(paused=False)
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -86,6 +86,10 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
+class MisframedError(ValueError):
+    """A response whose head contradicts itself about where the body ends; the text says how."""
+
+
 class FieldCollector:
     """The fields of the head that a parser is reading; the parser calls `on_header` for each field.
 
@@ -257,7 +261,7 @@ def check_head(
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
     if not target.startswith(b"/"):
-        target = _origin_form(target, host)
+        target, handled[b"host"] = _origin_form(target)
     return Head(
         method, target, _decoded_path(target), lines=lines, handled=handled,
         length=length, close=not keep_alive, http10=http10,
@@ -298,11 +302,12 @@ def _is_chunked(handled: dict[bytes, bytes]) -> bool:
     """Return whether a response has chunks.
 
     Raises:
-        ValueError: the response has another transfer coding.
+        MisframedError: the response has another transfer coding, or has one twice.
     """
     coding = handled.get(b"transfer-encoding")
     if coding is not None and coding.strip(b" \t").lower() != CHUNKED:
-        raise ValueError(f"a response with the transfer coding {coding!r}")
+        names = coding.replace(b"\0", b", ").decode("latin-1")
+        raise MisframedError(f"Transfer-Encoding is {names}; only one chunked can be read")
     return coding is not None
 
 
@@ -318,15 +323,16 @@ def head_too_large(target: bytes) -> LocalReply:
     return LocalReply(431, "head_too_large", "The head is larger than 32 KiB.")
 
 
-def _origin_form(target: bytes, host: bytes | None) -> bytes:
-    """Return path and query of an absolute target, which must name the Host."""
+def _origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """Return an absolute target's path and query, and its host, which counts instead of `Host`.
+
+    RFC 9112, 3.2.2.
+    """
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None:
+    if absolute is None or not _is_host(absolute[1]) or not absolute[1]:
         raise LocalReply(400, "http_request_error", "The target is neither a path nor a URL.")
-    if host is None or absolute[1].lower() != host.lower():
-        raise LocalReply(400, "http_request_error", "The target and Host name different hosts.")
     rest = absolute[2]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    return (rest if rest.startswith(b"/") else b"/" + rest), absolute[1]
 
 
 @lru_cache(CACHE_SIZE)
@@ -421,7 +427,7 @@ def check_response(
         to_head: the request was a HEAD.
 
     Raises:
-        ValueError: the body has a transfer coding that the gateway does not know.
+        MisframedError: the body has a transfer coding that the gateway does not know.
     """
     lines, handled = fields.lines, fields.handled
     fields.end_head()

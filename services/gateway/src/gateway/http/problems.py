@@ -5,6 +5,8 @@ A service's own error passes through untouched; `Proxy-Status` tells the two apa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 import orjson
@@ -16,6 +18,7 @@ STATUS_OF: Mapping[Outcome, tuple[int, str, str]] = {
     Outcome.STALE: (502, "connection_terminated", "The connection to the service was lost."),
     Outcome.BROKEN: (502, "connection_terminated", "The service closed without an answer."),
     Outcome.GARBLED: (502, "http_protocol_error", "The service's answer is not valid HTTP."),
+    Outcome.MISFRAMED: (502, "http_protocol_error", "The service's answer contradicts itself."),
     Outcome.TIMED_OUT: (504, "http_response_timeout", "The service did not answer in time."),
 }
 """Status, RFC 9209 error and words for a request, by the outcome of its last attempt."""
@@ -78,10 +81,12 @@ def no_instance(reason: NoInstance) -> LocalReply:
     return LocalReply(503, "destination_unavailable", "The service has no instance.", retry_after=1)
 
 
-def attempts_failed(outcome: Outcome) -> LocalReply:
-    """Say how the last attempt failed."""
+def attempts_failed(outcome: Outcome, fault: str = "") -> LocalReply:
+    """Say how the last attempt failed; `fault`: what is wrong with the service's answer."""
     status, error, detail = STATUS_OF.get(outcome, UNSERVED)
     busy = status == HTTPStatus.SERVICE_UNAVAILABLE
+    if fault:
+        detail = f"{detail.rstrip('.')}: {fault}."
     return LocalReply(status, error, detail, retry_after=1 if busy else None)
 
 
@@ -131,6 +136,12 @@ def slow_head() -> LocalReply:
 def slow_body() -> LocalReply:
     """Say that the body took too long."""
     return LocalReply(408, "http_request_error", "The body took too long to arrive.")
+
+
+@lru_cache(4)
+def date_line(second: int) -> bytes:
+    """Render `Date` for a Unix time; the replies of one second share the result."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
 
 
 def render(reply: LocalReply, context: ProblemContext) -> tuple[list[bytes], bytes]:

@@ -114,5 +114,10 @@ class ClientResponse:
         return b"Connection: keep-alive\r\n\r\n" if self._http10 else b"\r\n"
 
 
+def interim(status: int, lines: Sequence[bytes]) -> bytes:
+    """Render an interim response, such as 103 Early Hints."""
+    return b"".join([_status_line(status), *lines, b"\r\n"])
+
+
 def _status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status

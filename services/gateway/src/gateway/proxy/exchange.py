@@ -19,6 +19,7 @@ Everything is a callback of a connection, the queue or the sweep; there is no ta
 """
 
 from asyncio import Transport
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from gateway.http.framing import LAST_CHUNK
 from gateway.http.heads import Head, ResponseHead
 from gateway.http.problems import LocalReply, ProblemContext
 from gateway.http.request import Forwarded
-from gateway.http.response import ClientResponse
+from gateway.http.response import ClientResponse, interim
 from gateway.proxy.admission import Admitted, admit
 from gateway.proxy.context import ProxyContext
 from gateway.proxy.shadow import ShadowTap
@@ -128,7 +129,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_admitted", "_client", "_client_slow", "_common", "_context", "_head", "_idle",
+        "_admitted", "_client", "_client_slow", "_common", "_context", "_fault", "_head", "_idle",
         "_instance_slow", "_local_reply", "_pool", "_record", "_tap", "body", "connection", "due",
         "phase", "response",
     )  # fmt: skip
@@ -164,6 +165,7 @@ class Exchange:
         self.connection: InstanceConnection | None = None
         self._pool: ConnectionPool | None = None  # while a connection of this pool is awaited
         self._client_slow = self._instance_slow = False
+        self._fault = ""  # of the last answer that could not be read
         self._admitted: Admitted  # unset in a local reply
         self._local_reply: LocalReply | None = None
         if isinstance(admitted, LocalReply):
@@ -415,7 +417,7 @@ class Exchange:
         """Make the reply to a request whose last attempt had this outcome."""
         if outcome is Outcome.TIMED_OUT:
             return problems.timed_out(*self._admitted.broken_limit(now))
-        return problems.attempts_failed(outcome)
+        return problems.attempts_failed(outcome, self._fault)
 
     def _end_attempt(self, outcome: Outcome, now: float, retry_after: float | None = None) -> None:
         """Learn from the attempt under way, if there is one, and give its place to the queue."""
@@ -532,10 +534,16 @@ class Exchange:
         if self._tap is not None:
             self._tap.response_end()
 
-    def response_lost(self, outcome: Outcome) -> None:
+    def interim_response(self, status: int, lines: Sequence[bytes]) -> None:
+        """Pass it on; the request can still be sent to another instance."""
+        if self.phase is SENT and not self._head.http10:
+            self._client.transport.write(interim(status, lines))
+
+    def response_lost(self, outcome: Outcome, fault: str = "") -> None:
         """Retry; once the head was passed on, make the truncation visible instead."""
         now = self._context.clock()
         self.connection = None
+        self._fault = fault
         if self.phase is SENT:
             self._attempt_failed(outcome, now)
             return
@@ -646,7 +654,8 @@ class Exchange:
             ),
         )  # fmt: skip
         now = context.clock()
-        fields = [*lines, *record.response_fields(now, None)]
+        date = problems.date_line(int(context.wall()))
+        fields = [date, *lines, *record.response_fields(now, None)]
         self.response.send_whole(reply.status, fields, document, to_head=head.method == b"HEAD")
         context.counters.end(record, reply.status, self.response.sent, reply.error, now)
         self._client.response_ended(now, close=self.response.close)

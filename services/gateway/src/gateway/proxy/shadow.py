@@ -6,7 +6,7 @@ copy is no evidence against an instance, except a refused connection: no process
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -217,9 +217,12 @@ class ShadowCopy:
             "agreed" if agreed else "differed", Outcome.ANSWERED if good else Outcome.ABANDONED
         )
 
-    def response_lost(self, outcome: Outcome) -> None:
+    def interim_response(self, status: int, lines: Sequence[bytes]) -> None:
+        """Ignore it: only answers are compared."""
+
+    def response_lost(self, outcome: Outcome, fault: str = "") -> None:
         """Count a failure; a copy is not sent again."""
-        del outcome
+        del outcome, fault
         self._connection = None
         self._end("failed")
 

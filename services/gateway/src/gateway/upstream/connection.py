@@ -4,19 +4,29 @@ A connection carries one request at a time and knows nothing of retries.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import select
 import sys
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 import httptools
 from failover import Outcome, judge_loss
 
-from gateway.http.heads import RESPONSE_HANDLED, FieldCollector, ResponseHead, check_response
+from gateway.http.heads import (
+    RESPONSE_HANDLED,
+    FieldCollector,
+    MisframedError,
+    ResponseHead,
+    check_response,
+)
 
 MAX_RESPONSE_HEAD = 64 * 1024
 BYPASS_FROM = 64 * 1024
 """A body with at least so many bytes left bypasses the parser."""
+READ_BYTES = 64 * 1024
 ENDLESS = 1 << 62
 """The bytes left of a tunnel."""
 TUNNEL_SECONDS = 10.0
@@ -42,8 +52,14 @@ class ResponseConsumer(Protocol):
     def response_end(self) -> None:
         """Take the end of the response; the connection is no longer the consumer's."""
 
-    def response_lost(self, outcome: Outcome) -> None:
-        """Learn that no (further) response comes; the connection is no longer the consumer's."""
+    def response_lost(self, outcome: Outcome, fault: str = "") -> None:
+        """Learn that no (further) response comes; the connection is no longer the consumer's.
+
+        `fault` says in words what is wrong with the bytes that came.
+        """
+
+    def interim_response(self, status: int, lines: Sequence[bytes]) -> None:
+        """Take an interim response, such as 103 Early Hints."""
 
     def instance_paused(self, *, paused: bool) -> None:
         """Stop or resume sending: the instance does not read as fast."""
@@ -161,9 +177,7 @@ class InstanceConnection(asyncio.Protocol):
             self._upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            if isinstance(error, httptools.HttpParserCallbackError):
-                _log.error("response_failed", exc_info=error)
-            self._garbled()
+            self._unreadable(error)
             return
         if self._ended:
             self._finish()
@@ -187,6 +201,8 @@ class InstanceConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End the response if the end of the connection is its end; else report the loss."""
         self.pool.open -= 1
+        if error is not None and self.consumer is not None and self._head is None:
+            error = self._read_rest(error)
         self._parser = NO_PARSER
         consumer, self.consumer = self.consumer, None
         if consumer is None:
@@ -206,13 +222,16 @@ class InstanceConnection(asyncio.Protocol):
         self._excess = self._ended
 
     def on_headers_complete(self) -> None:
-        """Give the consumer the head; interim responses are not passed on."""
+        """Give the consumer the head."""
         status = self._parser.get_status_code()
         if self._ended or self.consumer is None:
             return
         if status < 200 and status != 101:  # noqa: PLR2004 - 1xx is interim
+            lines = self._fields.lines
             self._fields.end_head()
             self._fields.in_head = True
+            if status != 100:  # noqa: PLR2004 - its client has had it, or has not asked for it
+                self.consumer.interim_response(status, lines)
             return
         head = self._head = check_response(
             status, self._fields, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
@@ -278,16 +297,42 @@ class InstanceConnection(asyncio.Protocol):
             self.transport.close()
         consumer.response_end()
 
-    def _garbled(self) -> None:
+    def _unreadable(self, error: httptools.HttpParserError) -> None:
         """Lose the response, unless it has ended: bytes after its end take nothing from it."""
         if self._ended:
             self._excess = True
             self._finish()
-        else:
-            self._lose(Outcome.GARBLED)
+            return
+        cause: BaseException | None = error
+        if isinstance(error, httptools.HttpParserCallbackError):
+            cause = error.__context__
+            if not isinstance(cause, MisframedError):
+                _log.error("response_failed", exc_info=error)
+                self._lose(Outcome.GARBLED)
+                return
+        misframed = any(field in str(cause) for field in ("Content-Length", "Transfer-Encoding"))
+        self._lose(Outcome.MISFRAMED if misframed else Outcome.GARBLED, str(cause))
 
-    def _lose(self, outcome: Outcome) -> None:
+    def _lose(self, outcome: Outcome, fault: str = "") -> None:
         consumer, self.consumer = self.consumer, None
         self.transport.abort()
         if consumer is not None:
-            consumer.response_lost(Outcome.CUT if self._head is not None else outcome)
+            consumer.response_lost(Outcome.CUT if self._head is not None else outcome, fault)
+
+    def _read_rest(self, error: Exception) -> Exception | None:
+        """Read what came before the connection failed; return the error, None if it ended well.
+
+        An instance may answer (401, 413) and close before it has read a request. Then the write of
+        the rest fails, perhaps before the loop sees that there is an answer to read.
+        """
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return error
+        self.request_sent = False  # the connection carries no further request
+        sock = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            while self.consumer is not None:
+                data = os.read(sock.fileno(), READ_BYTES)
+                if not data:
+                    return None
+                self.data_received(data)
+        return error

@@ -26,10 +26,10 @@ COMPILED = {
     ),
     "gateway/downstream": "connection pipeline",
     "gateway/proxy": "admission context exchange shadow",
-    "gateway/routing": "access spelling table",
+    "gateway/routing": "access conditions cors spelling table",
     "gateway/upstream": "connection pool service",
     "gateway/telemetry": "records",
-    "gateway/http": "body framing heads problems request response",
+    "gateway/http": "body field_changes framing heads location problems request response",
 }
 """Modules by folder."""
 OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")

@@ -290,6 +290,11 @@ class World:
         self.stack.push_async_callback(stop)
         return instance
 
+    @staticmethod
+    def instance_at(instance: FakeInstance, metadata: dict[str, str]) -> Instance:
+        """Return what discovery says of an instance with these labels."""
+        return Instance("127.0.0.1", instance.port, metadata=metadata)
+
     def refusing(self) -> FakeInstance:
         """An address where nobody listens."""
         sock = socket.socket()

@@ -202,7 +202,7 @@ def test_a_split_covers_everything(draw: float):
     (route,) = table(
         {"path": "/a", "service": "s", "split": [{"metadata": {"v": "2"}, "weight": 10}]}
     ).routes
-    subset = route.split.choose(draw)
+    subset = route.split.subset_at(draw)
     new, old = Instance("10.0.0.1", 1, metadata={"v": "2"}), Instance("10.0.0.1", 2)
 
     assert (subset.matches(new), subset.matches(old)) == (

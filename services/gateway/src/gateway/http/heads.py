@@ -60,6 +60,8 @@ HANDLED = (
 
 RESPONSE_HANDLED = HOP_BY_HOP | {
     b"content-length",
+    b"content-location",
+    b"location",
     b"x-request-id",
     b"retry-after",
     b"x-gateway-not-processed",
@@ -212,6 +214,15 @@ class Head:
         self.expects_continue = (
             expect is not None and expect.lower() == b"100-continue" and not http10
         )
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of a field that passes unchanged, by its lower-case name."""
+        found = []
+        for line in self.lines:
+            given, _, value = line.partition(b":")
+            if given.lower() == name:
+                found.append(value.strip())
+        return found
 
     @classmethod
     def unreadable(cls) -> Self:

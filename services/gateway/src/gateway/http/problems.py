@@ -26,6 +26,19 @@ UNSERVED = (503, "destination_unavailable", "The service's instances say that th
 """The same for any other outcome: a response came and was dropped in the hope of a better one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a reply that is not a problem document; by default, none.
+
+    Attributes:
+        body: bytes.
+        media_type: `Content-Type`, "" without a body.
+    """
+
+    body: bytes = b""
+    media_type: str = ""
+
+
 class LocalReply(Exception):  # noqa: N818 - a reply to the client, not a fault of ours
     """A reply that the gateway makes itself, raised wherever a request turns out to need one.
 
@@ -35,6 +48,7 @@ class LocalReply(Exception):  # noqa: N818 - a reply to the client, not a fault 
         detail: what happened, and what the client can do.
         retry_after: seconds for `Retry-After`, if any.
         lines: more response fields, rendered.
+        content: what the reply has instead of a problem document.
     """
 
     def __init__(
@@ -45,6 +59,7 @@ class LocalReply(Exception):  # noqa: N818 - a reply to the client, not a fault 
         *,
         retry_after: int | None = None,
         lines: Sequence[bytes] = (),
+        content: Content | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -52,6 +67,7 @@ class LocalReply(Exception):  # noqa: N818 - a reply to the client, not a fault 
         self.detail = detail
         self.retry_after = retry_after
         self.lines = tuple(lines)
+        self.content = content
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,14 @@ def date_line(second: int) -> bytes:
 
 def render(reply: LocalReply, context: ProblemContext) -> tuple[list[bytes], bytes]:
     """Return the rendered fields and the body of a local reply."""
+    error = f"Proxy-Status: {context.name}; error={reply.error}\r\n".encode()
+    if reply.content is not None:
+        lines = [*reply.lines]
+        if reply.content.media_type:
+            lines.append(f"Content-Type: {reply.content.media_type}\r\n".encode())
+        if reply.content.body:
+            lines.append(error)
+        return lines, reply.content.body
     problem = Problem(reply.status, reply.detail, type=reply.error.replace("_", "-"))
     standard: dict[str, object] = {
         "type": problem.type,
@@ -163,7 +187,7 @@ def render(reply: LocalReply, context: ProblemContext) -> tuple[list[bytes], byt
     body = orjson.dumps(standard)
     lines = [
         b"Content-Type: application/problem+json\r\n",
-        f"Proxy-Status: {context.name}; error={reply.error}\r\n".encode(),
+        error,
         *reply.lines,
     ]
     if reply.retry_after is not None:

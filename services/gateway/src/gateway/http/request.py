@@ -6,6 +6,7 @@ from functools import lru_cache
 from failover import RetryState, remaining_millis
 from service_kit import TRACEPARENT
 
+from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import CACHE_SIZE, CLAIMS, Head
 from gateway.http.problems import LocalReply
 
@@ -40,6 +41,20 @@ class Forwarded:
             claims = [b"%b: %b\r\n" % (name, handled[name]) for name in CLAIMS if name in handled]
             return _forwarded(peer, scheme, host, port) + b"".join(claims)
         return _forwarded(peer, scheme, host, port)
+
+    def origin(self, head: Head) -> tuple[bytes, bytes]:
+        """Return the scheme and the host that the client called, as far as they are known."""
+        handled = head.handled
+        scheme, host = self.scheme, handled.get(b"host", b"")
+        if self.trusted:
+            scheme = handled.get(b"x-forwarded-proto", scheme)
+            host = handled.get(b"x-forwarded-host", host)
+        return scheme.partition(b",")[0].strip(), host.partition(b",")[0].strip()
+
+    def outer_prefix(self, head: Head) -> bytes:
+        """Return the part of the path that trusted proxies have taken off already, b"" for none."""
+        said = head.handled.get(b"x-forwarded-prefix", b"") if self.trusted else b""
+        return b"".join(part.strip().rstrip(b"/") for part in said.split(b","))
 
 
 @lru_cache(CACHE_SIZE)
@@ -82,8 +97,9 @@ def upgrade_of(head: Head, *, allowed: bool) -> bytes:
 
 
 def common_lines(
-    head: Head, forwarded: Forwarded, *, id_line: bytes, via: bytes, upgrade: bytes, prefix: bytes
-) -> bytes:
+    head: Head, forwarded: Forwarded, *, id_line: bytes, via: bytes, upgrade: bytes, prefix: bytes,
+    changes: FieldChanges | None = None,
+) -> bytes:  # fmt: skip
     """Render the fields that every attempt of a request has alike.
 
     Args:
@@ -93,8 +109,13 @@ def common_lines(
         via: our pseudonym.
         upgrade: the protocol to switch to, b"" for none.
         prefix: leading part of the path that the instance does not see.
+        changes: of the route.
     """
     parts = [*head.lines, forwarded.lines(head), id_line]
+    if changes is not None:
+        parts = [*changes.without_dropped(head.lines), changes.added, *parts[-2:]]
+    if forwarded.trusted:
+        prefix = forwarded.outer_prefix(head) + prefix
     if prefix:
         parts.append(b"X-Forwarded-Prefix: %b\r\n" % prefix)
     earlier = head.handled.get(b"via")

@@ -7,7 +7,7 @@ from asyncio import Transport
 from collections.abc import Sequence
 
 from gateway.http.framing import LAST_CHUNK, chunk
-from gateway.http.heads import STATUS_LINES, ResponseHead
+from gateway.http.heads import NO_CONTENT, STATUS_LINES, ResponseHead
 
 
 class ClientResponse:
@@ -94,8 +94,10 @@ class ClientResponse:
         """Send a whole response of the gateway's own."""
         self.status = status
         self.sent = 0 if to_head else len(body)
-        parts = [_status_line(status), *lines, b"Content-Length: %d\r\n" % len(body),
-                 self._connection()]  # fmt: skip
+        parts = [_status_line(status), *lines]
+        if status != NO_CONTENT:  # which has no length either (RFC 9110, 8.6)
+            parts.append(b"Content-Length: %d\r\n" % len(body))
+        parts.append(self._connection())
         if not to_head:
             parts.append(body)
         self._transport.write(b"".join(parts))

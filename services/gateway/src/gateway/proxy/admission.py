@@ -1,6 +1,5 @@
 """Admission: a request gets its terms (route, service, deadline, may it run twice) or a reply."""
 
-import hashlib
 from collections.abc import Callable
 
 from failover import RetryState, deadline_of, may_run_twice, parse_millis
@@ -10,7 +9,8 @@ from gateway.http.heads import Head
 from gateway.http.problems import LocalReply
 from gateway.http.request import check_loop, upgrade_of
 from gateway.proxy.context import Directory
-from gateway.routing.table import Route, Split, Table
+from gateway.routing.cors import is_preflight
+from gateway.routing.table import Route, Table
 from gateway.telemetry.records import RequestRecord
 from gateway.upstream.service import Service
 
@@ -28,10 +28,12 @@ class Admitted:
         per_try: seconds until an attempt is given up for one on another instance.
         upgrade: the protocol that the client may switch to, b"" for none.
         prefix: the leading part of the path that the instance does not see.
+        inner: the leading part of the path that only the instance sees.
     """
 
     __slots__ = (
-        "limit", "path", "per_try", "prefix", "retries", "route", "service", "target", "upgrade",
+        "inner", "limit", "path", "per_try", "prefix", "retries", "route", "service", "target",
+        "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +48,9 @@ class Admitted:
         self.limit = limit
         self.per_try = per_try
         self.upgrade = upgrade
-        self.prefix = route.strip if route.service else service.prefix
+        named = bool(route.service)
+        self.prefix = route.strip if named else service.prefix
+        self.inner = route.prefix if named else service.context_path
 
     def extend_deadline(self, now: float) -> None:
         """Give the instance the whole time: a streamed body took its client's time."""
@@ -98,23 +102,28 @@ def admit(
     handled = head.handled
     if b"via" in handled:
         check_loop(handled[b"via"], name)
+    if table.has_cors:
+        _share(head, record, table)
     route, service_name, target, path = table.match(head)
     record.route = route.name
+    if route.response_changes is not None:
+        record.fields += route.response_changes.added
     if route.keys is not None:
-        route.keys.check(head.lines)
+        target, fields = route.keys.check(head, target)
+        record.fields += fields
+    if route.redirect is not None:
+        raise route.redirect.reply(route.path, head.target)
     if head.length is not None and head.length > route.max_body:
         raise problems.body_too_large(route.max_body)
-    upgrade = upgrade_of(head, allowed=route.upgrade) if b"upgrade" in handled else b""
-    service = directory.find(service_name, now)
-    if service is not None and service.expected:
-        record.service = service_name
-    elif service is None or service.absent:
-        raise problems.unknown_service()
+    service = _find(directory, service_name, record, now)
+    upgrade = _upgrade(head, route, service) if b"upgrade" in handled else b""
+    if service.context_path and not route.service:
+        target, path = service.in_context(target), service.in_context(path.encode()).decode()
     _enter(route, now)
     repeatable = _repeatable(route, service, head.method, path)
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:
-        retries.subset = route.split.choose(_split_draw(route.split, head, draw))
+        retries.subset = route.split.choose(head, draw)
     limit = service.timeout if route.timeout is None else route.timeout
     per_try = min(service.per_try if route.per_try is None else route.per_try, limit)
     if b"x-request-timeout-ms" in handled:
@@ -123,6 +132,47 @@ def admit(
     return Admitted(
         route, service, target, path, retries, limit=limit, per_try=per_try, upgrade=upgrade
     )
+
+
+def _find(directory: Directory, name: str, record: RequestRecord, now: float) -> Service:
+    """Return the service of a request, and label the record with it once it is no stranger's name.
+
+    Raises:
+        LocalReply: there is no such service.
+    """
+    service = directory.find(name, now)
+    if service is None or (service.absent and not service.expected):
+        raise problems.unknown_service()
+    if service.expected:
+        record.service = name
+    return service
+
+
+def _upgrade(head: Head, route: Route, service: Service) -> bytes:
+    """Return the protocol that the client may switch to, as the route or the service allows."""
+    if route.upgrade is not None:
+        return upgrade_of(head, allowed=route.upgrade)
+    websocket = head.handled[b"upgrade"].lower() == b"websocket"
+    return upgrade_of(head, allowed=websocket and service.takes_websockets)
+
+
+def _share(head: Head, record: RequestRecord, table: Table) -> None:
+    """Give the record the fields that let a page of another origin read whatever comes.
+
+    Raises:
+        LocalReply: the answer to a preflight.
+    """
+    origin = next(iter(head.values(b"origin")), None)
+    if origin is None:
+        return
+    preflight = is_preflight(head)
+    policy = table.cors_for(head, preflight=preflight)
+    if policy is None:
+        return
+    if preflight:
+        raise policy.answer_preflight(origin, head)
+    record.shared = True
+    record.fields += policy.lines(origin)
 
 
 def _enter(route: Route, now: float) -> None:
@@ -141,20 +191,3 @@ def _repeatable(route: Route, service: Service, method: bytes, path: str) -> boo
     """Return whether the request may run twice."""
     operator = None if route.idempotent is None else method in route.idempotent
     return may_run_twice(method.decode(), path, service.declared, operator=operator)
-
-
-def _split_draw(split: Split, head: Head, draw: Callable[[], float]) -> float:
-    """Return a random draw, or the hash of the sticky field: the same value for the same subset."""
-    value = _field(head, split.sticky) if split.sticky else None
-    if value is None:
-        return draw()
-    return int.from_bytes(hashlib.blake2b(value, digest_size=4).digest()) / 2**32
-
-
-def _field(head: Head, name: bytes) -> bytes | None:
-    """Return the value of a field by its lower-case name; None if the head has no such field."""
-    for line in head.lines:
-        given, _, value = line.partition(b":")
-        if given.lower() == name:
-            return value.strip()
-    return head.handled.get(name)

@@ -29,6 +29,7 @@ from gateway.http import problems, request
 from gateway.http.body import RequestBody
 from gateway.http.framing import LAST_CHUNK
 from gateway.http.heads import Head, ResponseHead
+from gateway.http.location import LOCATIONS, Places
 from gateway.http.problems import LocalReply, ProblemContext
 from gateway.http.request import Forwarded
 from gateway.http.response import ClientResponse, interim
@@ -264,6 +265,7 @@ class Exchange:
         self._common = request.common_lines(
             self._head, self._client.forwarded, id_line=self._record.id_line,
             via=self._context.name, upgrade=admitted.upgrade, prefix=admitted.prefix,
+            changes=admitted.route.request_changes,
         )  # fmt: skip
         admitted.retries.deadline = now + admitted.limit
         admitted.service.balancer.budget.deposit(now)
@@ -352,7 +354,7 @@ class Exchange:
         self.connection = connection
         admitted, body, method = self._admitted, self.body, self._head.method
         parts = request.attempt_lines(method, admitted.target, admitted.retries, now)
-        parts += (connection.pool.host_line, self._common)
+        parts += (self._host_line(connection), self._common)
         parts += body.render()
         if body.streaming:
             body.forget()
@@ -362,6 +364,11 @@ class Exchange:
         else:
             self._body_goes_on(now)
         connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=body.complete)
+
+    def _host_line(self, connection: InstanceConnection) -> bytes:
+        """Return the rendered `Host`: the instance's address, or what the client sent."""
+        host = self._head.handled.get(b"host") if self._admitted.route.preserve_host else None
+        return connection.pool.host_line if host is None else b"Host: %b\r\n" % host
 
     def _attempt_begins(self, now: float) -> None:
         """Set the time at which the attempt is given up: the instance has the whole request now.
@@ -494,7 +501,37 @@ class Exchange:
         fields = self._record.response_fields(
             now, self._admitted.retries, debug=self._context.debug
         )
+        if b"location" in head.handled or b"content-location" in head.handled:
+            fields += self._locations(head)
+        self._change_fields(head)
         self.response.begin(head, fields)
+
+    def _change_fields(self, head: ResponseHead) -> None:
+        """Take the fields off a response that the route, or its cross-origin policy, replaces."""
+        changes = self._admitted.route.response_changes
+        if changes is not None:
+            head.lines = changes.without_dropped(head.lines)
+        if self._record.shared:
+            head.lines = [line for line in head.lines if line[:15].lower() != b"access-control-"]
+
+    def _locations(self, head: ResponseHead) -> list[bytes]:
+        """Render the URLs of a response as the client has to call them."""
+        admitted, forwarded = self._admitted, self._client.forwarded
+        scheme, host = forwarded.origin(self._head)
+        member = admitted.retries.current
+        places = Places(
+            origin=b"%b://%b" % (scheme, host),
+            host=host,
+            prefix=forwarded.outer_prefix(self._head) + admitted.prefix,
+            inner=admitted.inner,
+            own=frozenset() if member is None else frozenset({member.address.encode()}),
+            path=admitted.path.encode(),
+        )
+        return [
+            b"%b: %b\r\n" % (name.title(), places.as_called(head.handled[name]))
+            for name in LOCATIONS
+            if name in head.handled
+        ]
 
     def _commit(self, phase: Phase, now: float, usual: float) -> None:
         """Pass the response on from now on; its head proves that the instance serves.
@@ -564,6 +601,7 @@ class Exchange:
         fields = self._record.response_fields(
             now, self._admitted.retries, debug=self._context.debug
         )
+        self._change_fields(head)
         self.response.switch_protocols(head, fields, data)
 
     def tunnel(self, data: bytes) -> bool:
@@ -644,6 +682,8 @@ class Exchange:
         self._drop_connection()
         self._leave()
         self._settle_close()
+        if self._local_reply is None and reply.status >= 502:  # noqa: PLR2004 - no answer came
+            reply = self._fallback(reply)
         context, record, head = self._context, self._record, self._head
         attempts = record.describe_attempts(addresses=context.debug)
         lines, document = problems.render(
@@ -659,6 +699,16 @@ class Exchange:
         self.response.send_whole(reply.status, fields, document, to_head=head.method == b"HEAD")
         context.counters.end(record, reply.status, self.response.sent, reply.error, now)
         self._client.response_ended(now, close=self.response.close)
+
+    def _fallback(self, reply: LocalReply) -> LocalReply:
+        """Return what the route answers in place of a failure; it is counted as the failure."""
+        fallback = self._admitted.route.fallback
+        if fallback is None:
+            return reply
+        status, content = fallback
+        return LocalReply(
+            status, reply.error, reply.detail, retry_after=reply.retry_after, content=content
+        )
 
     def _settle_close(self) -> None:
         """Decide at the last moment whether the client's connection ends with its response."""

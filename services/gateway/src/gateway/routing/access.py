@@ -7,10 +7,16 @@ so one round of SHA-256 is enough; the comparison takes the same time wherever t
 import hashlib
 import hmac
 from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
 
+from gateway.http.heads import Head
 from gateway.http.problems import LocalReply
 
 API_KEY_FIELD = b"x-api-key"
+QUERY_TOKEN = b"access_token"
+SUBPROTOCOL = b"sec-websocket-protocol"
+BEARER_CHOSEN = b"Sec-WebSocket-Protocol: bearer\r\n"
+"""The answer to a page that offered nothing but its token: browsers want one of their offers."""
 
 
 class Keys:
@@ -22,23 +28,50 @@ class Keys:
         """Take digests in hexadecimal."""
         self._digests = tuple(bytes.fromhex(digest) for digest in digests)
 
-    def check(self, lines: Iterable[bytes]) -> None:
-        """Look for `Authorization: Bearer` or `X-Api-Key` in rendered fields.
+    def check(self, head: Head, target: bytes) -> tuple[bytes, bytes]:
+        """Look for `Authorization: Bearer` or `X-Api-Key`, and open the route.
+
+        A page cannot set fields of a WebSocket. It can say `new WebSocket(url, ["bearer", token])`,
+        or add the parameter `access_token`; such a token is taken out of the request, so that no
+        service logs it.
+
+        Args:
+            head: of the request.
+            target: as the service would get it.
+
+        Returns:
+            the target as the service gets it, and the rendered fields that the answer needs.
 
         Raises:
             LocalReply: 401, no token or key that opens the route was presented.
         """
-        for line in lines:
-            name, _, value = line.partition(b":")
-            key = name.lower()
-            value = value.strip()
-            if key == b"authorization" and value[:7].lower() == b"bearer ":
-                if self._opens(value[7:].strip()):
-                    return
-            elif key == API_KEY_FIELD and self._opens(value):
-                return
+        for value in head.values(b"authorization"):
+            if value[:7].lower() == b"bearer " and self._opens(value[7:].strip()):
+                return target, b""
+        if any(self._opens(value) for value in head.values(API_KEY_FIELD)):
+            return target, b""
+        if head.handled.get(b"upgrade", b"").lower() == b"websocket":
+            if self._opened_by_subprotocol(head):
+                return target, b"" if head.values(SUBPROTOCOL) else BEARER_CHOSEN
+            path, mark, query = target.partition(b"?")
+            parameters = query.split(b"&")
+            for one in parameters:
+                name, _, token = one.partition(b"=")
+                if name == QUERY_TOKEN and self._opens(unquote_to_bytes(token)):
+                    parameters.remove(one)
+                    return path + (mark if parameters else b"") + b"&".join(parameters), b""
         raise LocalReply(401, "http_request_denied", "A valid bearer token or API key is needed.",
                       lines=[b'WWW-Authenticate: Bearer realm="gateway"\r\n'])  # fmt: skip
+
+    def _opened_by_subprotocol(self, head: Head) -> bool:
+        """Look for the subprotocols `bearer, TOKEN`, and take them out of the head."""
+        offered = [one.strip() for value in head.values(SUBPROTOCOL) for one in value.split(b",")]
+        if offered[:1] != [b"bearer"] or len(offered) == 1 or not self._opens(offered[1]):
+            return False
+        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() != SUBPROTOCOL]
+        if rest := offered[2:]:
+            head.lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % b", ".join(rest))
+        return True
 
     def _opens(self, presented: bytes) -> bool:
         digest = hashlib.sha256(presented).digest()

@@ -5,6 +5,7 @@ with the reason; the routes in force stay.
 """
 
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Annotated, Any, Literal, Self
 
@@ -15,11 +16,17 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 
+from gateway.http.field_changes import FieldChanges
+from gateway.http.heads import HANDLED, RESPONSE_HANDLED
+from gateway.http.problems import Content
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
-from gateway.routing.table import Route, ShadowRule, Split, Table
+from gateway.routing.conditions import Conditions
+from gateway.routing.cors import Cors
+from gateway.routing.table import Redirect, Route, ShadowRule, Split, Table
 from gateway.upstream.service import NAME, PER_TRY
 
 DATA_ID = "gateway"
@@ -43,9 +50,34 @@ Path = Annotated[
 ]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ServiceName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+ServiceKey = Annotated[str, StringConstraints(pattern=f"^([A-Za-z0-9._:-]{{1,128}}@@)?{NAME}$")]
+NAMESPACE = r"^[A-Za-z0-9_-]{1,64}$"
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Labels = Annotated[dict[str, str], Field(min_length=1, max_length=8)]
+Text = Annotated[str, StringConstraints(max_length=256)]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+FieldValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~\t]*[!-~])?$", max_length=1024)]
+Host = Annotated[
+    str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$", max_length=253)
+]
+Origin = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\*$|^null$|^[a-z][a-z0-9+.-]*://(\*\.)?[a-z0-9.-]+(:[0-9]+)?$", max_length=253
+    ),
+]
+
+
+SPRING_KEYS = {
+    "id": "write name",
+    "uri": "write service: NAME for lb://NAME",
+    "predicates": "write path, methods and when",
+    "filters": "write strip_prefix, rewrite, request_headers, response_headers, redirect, retries",
+    "order": "leave it out, the longest path decides",
+    "metadata": "write timeout for response-timeout",
+}
+"""Keys of a route in Spring Cloud Gateway, with what to write here."""
 
 
 class DocumentPart(BaseModel):
@@ -54,11 +86,177 @@ class DocumentPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Pattern(DocumentPart):
+    """A regular expression that a whole value has to match."""
+
+    regex: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str) -> str:
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise ValueError(f"{regex} is no regular expression: {error}") from error
+        return regex
+
+
+Wanted = Annotated[dict[Text, Text | Pattern], Field(max_length=16)]
+"""Values, or patterns of values, by name."""
+
+
+class When(DocumentPart):
+    """The conditions on a request beside its path; all have to be met.
+
+    Attributes:
+        hosts: names, without a port; `*.example.com` is every name below example.com.
+        headers: header fields by name.
+        query: query parameters by name.
+        cookies: cookies by name.
+    """
+
+    hosts: Annotated[list[Host], Field(max_length=64)] = Field(default_factory=list)
+    headers: Wanted = Field(default_factory=dict)
+    query: Wanted = Field(default_factory=dict)
+    cookies: Wanted = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not (self.hosts or self.headers or self.query or self.cookies):
+            raise ValueError("when has no condition")
+        return self
+
+    def compile(self) -> Conditions:
+        """Compile the conditions."""
+        return Conditions(
+            hosts=[host.lower() for host in self.hosts],
+            fields=_patterns({name.lower(): value for name, value in self.headers.items()}),
+            query=_patterns(self.query),
+            cookies=_patterns(self.cookies),
+        )
+
+
 class SplitShare(DocumentPart):
-    """A share of the traffic for the instances with these labels."""
+    """A share of the traffic for the instances with these labels.
+
+    Attributes:
+        metadata: labels of the instances.
+        weight: percent of the requests.
+        when: requests that go there in any case.
+    """
 
     metadata: Labels
-    weight: Annotated[int, Field(ge=0, le=100)]
+    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    when: When | None = None
+
+    @model_validator(mode="after")
+    def _gets_something(self) -> Self:
+        if self.when is None and "weight" not in self.model_fields_set:
+            raise ValueError("a share of a split needs weight, or when")
+        return self
+
+
+class CorsEntry(DocumentPart):
+    """The policy for pages of other origins, answered by the gateway for its services.
+
+    Attributes:
+        origins: `https://app.example.com`, `https://*.example.com`, or `*` for every page.
+        methods: those that a page may use; default all.
+        headers: request fields that a page may set; default all.
+        expose: response fields that a page may read beside those that it always may.
+        credentials: the browser sends cookies along.
+        max_age: seconds for which a browser remembers the answer to its question.
+    """
+
+    origins: Annotated[list[Origin], Field(min_length=1, max_length=64)]
+    methods: Annotated[list[Method], Field(max_length=7)] = Field(default_factory=list)
+    headers: Annotated[list[FieldName], Field(max_length=64)] = Field(default_factory=list)
+    expose: Annotated[list[FieldName], Field(max_length=64)] = Field(default_factory=list)
+    credentials: bool = False
+    max_age: Annotated[int, Field(ge=0, le=86400)] = 600
+
+    @model_validator(mode="after")
+    def _every_page_is_no_friend(self) -> Self:
+        if self.credentials and "*" in self.origins:
+            raise ValueError("credentials for every page (*) would let any page act for its reader")
+        return self
+
+    def compile(self) -> Cors:
+        """Compile the policy."""
+        return Cors(
+            self.origins, methods=self.methods, headers=self.headers, expose=self.expose,
+            credentials=self.credentials, max_age=self.max_age,
+        )  # fmt: skip
+
+
+class HeaderChanges(DocumentPart):
+    """Header fields that are set, added or removed.
+
+    Attributes:
+        set: values that take the place of all values of a field.
+        add: values beside those that are there.
+        remove: names.
+    """
+
+    set: Annotated[dict[FieldName, FieldValue], Field(max_length=32)] = Field(default_factory=dict)
+    add: Annotated[dict[FieldName, FieldValue], Field(max_length=32)] = Field(default_factory=dict)
+    remove: Annotated[list[FieldName], Field(max_length=32)] = Field(default_factory=list)
+
+    def compile(self, own: frozenset[bytes]) -> FieldChanges:
+        """Compile the changes.
+
+        Args:
+            own: lower-case names of the fields that the gateway itself writes or reads.
+
+        Raises:
+            ValueError: one of the fields is the gateway's own.
+        """
+        for name in (*self.set, *self.add, *self.remove):
+            if name.lower().encode() in own:
+                hint = ", set preserve_host: true" if name.lower() == "host" else ""
+                raise ValueError(f"{name} is written by the gateway itself{hint}")
+        return FieldChanges(replace=self.set, add=self.add, remove=self.remove)
+
+
+class RedirectEntry(DocumentPart):
+    """Where a route's requests are sent instead of to a service.
+
+    Attributes:
+        to: URL, or a path.
+        status: of the reply.
+        keep_path: the rest of the path below the route's, and the query, are put behind `to`.
+    """
+
+    to: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?(/[!-~]*)?$", min_length=1, max_length=2048
+        ),
+    ]
+    status: Literal[301, 302, 303, 307, 308] = 302
+    keep_path: bool = False
+
+    def compile(self) -> Redirect:
+        """Compile the entry."""
+        return Redirect(self.to.encode(), self.status, keep_path=self.keep_path)
+
+
+class FallbackEntry(DocumentPart):
+    """The reply to a request that no instance has answered.
+
+    Attributes:
+        status: of the reply.
+        body: its content, in UTF-8.
+        content_type: of the content.
+    """
+
+    status: Annotated[int, Field(ge=200, le=599)] = 503
+    body: Annotated[str, StringConstraints(max_length=16 * 1024)] = ""
+    content_type: FieldValue = "application/json"
+
+    def compile(self) -> tuple[int, Content]:
+        """Compile the entry."""
+        return self.status, Content(self.body.encode(), self.content_type if self.body else "")
 
 
 class RateLimit(DocumentPart):
@@ -172,35 +370,74 @@ class RouteEntry(Terms):
     Attributes:
         name: for metrics and logs; default: the path.
         path: the request's path, and everything below it unless `exact`.
-        service: Nacos service.
+        service: Nacos service; `GROUP@@name` for one of another group.
+        namespace: id of the service's namespace, where that is another than the gateway's.
+        redirect: where requests are sent instead of to a service.
+        when: what a request must meet beside the path. Of two routes with the same path, the one
+            with more conditions is asked first.
         methods: allowed ones; default all.
         strip_prefix: leading part of `path` that the service does not see.
         rewrite: path that is put in its place.
         idempotent: methods that may run twice; default: as the service declares.
         split: weights in percent; the rest goes to all other instances.
         sticky: name of the request header that decides instead of chance.
+        sticky_cookie: name of the cookie that does.
         rate_limit: for each worker.
         concurrency: requests at a time, for each worker.
         keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
-        upgrade: WebSockets are let through.
+        upgrade: WebSockets are let through; default: as the service declares (metadata
+            `gateway.upgrade`).
         shadow: copies of the requests.
+        cors: the policy for pages of other origins; default: the document's.
+        request_headers: changes to the requests.
+        response_headers: changes to the responses.
+        fallback: the reply to a request that no instance has answered.
+        preserve_host: instances get the `Host` that the client sent; default: their own address.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     path: Path
     exact: bool = False
-    service: ServiceName
+    service: ServiceKey | None = None
+    namespace: Annotated[str, StringConstraints(pattern=NAMESPACE)] | None = None
+    redirect: RedirectEntry | None = None
+    when: When | None = None
     methods: Annotated[list[Method], Field(max_length=7)] = Field(default_factory=list)
     strip_prefix: Path | None = None
     rewrite: Path | None = None
     idempotent: list[Method] | None = None
     split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
-    sticky: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    sticky: FieldName | None = None
+    sticky_cookie: FieldName | None = None
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     keys: Annotated[list[Sha256], Field(min_length=1, max_length=64)] | None = None
-    upgrade: bool = False
+    upgrade: bool | None = None
     shadow: ShadowEntry | None = None
+    cors: CorsEntry | None = None
+    request_headers: HeaderChanges | None = None
+    response_headers: HeaderChanges | None = None
+    fallback: FallbackEntry | None = None
+    preserve_host: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_spring(cls, entry: object) -> object:
+        """Refuse Spring's keys with the key to write instead."""
+        if isinstance(entry, dict) and (foreign := sorted(set(entry) & set(SPRING_KEYS))):
+            told = "; ".join(f"{key}: {SPRING_KEYS[key]}" for key in foreign)
+            raise ValueError(
+                f"keys of Spring Cloud Gateway ({told}). gateway-routes import translates a file"
+            )
+        return entry
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if (self.service is None) == (self.redirect is None):
+            raise ValueError(f"{self.path} needs a service, or a redirect, and not both")
+        if self.namespace is not None and self.service is None:
+            raise ValueError(f"{self.path} has a namespace, but no service")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -211,8 +448,11 @@ class RouteEntry(Terms):
             )
         if sum(share.weight for share in self.split) > PERCENT:
             raise ValueError(f"the weights of the split of {self.path} are over 100 percent")
-        if self.sticky is not None and not self.split:
+        if (self.sticky or self.sticky_cookie) and not self.split:
             raise ValueError(f"{self.path} is sticky, but has no split")
+        if self.sticky and self.sticky_cookie:
+            raise ValueError(f"{self.path} is sticky by a header and by a cookie")
+        self._changes()
         return self
 
     def compile(self, defaults: Terms, before: Route | None = None) -> Route:
@@ -222,9 +462,10 @@ class RouteEntry(Terms):
             defaults: the terms where the entry says nothing.
             before: the route of this name that is in force; unchanged limits go on counting.
         """
+        request, response = self._changes()
         return Route(
             name=self.label,
-            service=self.service,
+            service=self._service(),
             path=self.path if self.exact else self.path.rstrip("/") or "/",
             strip=(self.strip_prefix or "").rstrip("/").encode(),
             prefix=(self.rewrite or "").rstrip("/").encode(),
@@ -239,6 +480,13 @@ class RouteEntry(Terms):
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
             shadow=self.shadow.compile() if self.shadow else None,
+            when=self.when.compile() if self.when else None,
+            cors=self.cors.compile() if self.cors else None,
+            request_changes=request,
+            response_changes=response,
+            redirect=self.redirect.compile() if self.redirect else None,
+            fallback=self.fallback.compile() if self.fallback else None,
+            preserve_host=self.preserve_host,
             **self.compiled(defaults),
         )
 
@@ -246,6 +494,20 @@ class RouteEntry(Terms):
     def label(self) -> str:
         """Return the name by which metrics, logs and the next document know the route."""
         return self.name or self.path
+
+    def _service(self) -> str:
+        """Return the key under which the service is followed, "" for a redirect."""
+        if self.service is None or self.namespace is None:
+            return self.service or ""
+        return f"{self.namespace}/{self.service}"
+
+    def _changes(self) -> tuple[FieldChanges | None, FieldChanges | None]:
+        """Compile the changes of requests and of responses."""
+        request, response = self.request_headers, self.response_headers
+        return (
+            request.compile(HANDLED) if request else None,
+            response.compile(RESPONSE_HANDLED) if response else None,
+        )
 
     def _rate(self, before: RateGuard | None) -> RateGuard | None:
         limit = self.rate_limit
@@ -269,7 +531,16 @@ class RouteEntry(Terms):
         uppers = [total / PERCENT for total in accumulate(share.weight for share in self.split)]
         shares = [(upper, Subset(one)) for upper, one in zip(uppers, labels, strict=True)]
         rest = Subset(without=tuple(labels))
-        return Split((*shares, (1.0, rest)), (self.sticky or "").lower().encode())
+        return Split(
+            (*shares, (1.0, rest)),
+            sticky=(self.sticky or "").lower().encode(),
+            sticky_cookie=(self.sticky_cookie or "").encode(),
+            chosen=tuple(
+                (share.when.compile(), Subset(one))
+                for share, one in zip(self.split, labels, strict=True)
+                if share.when is not None
+            ),
+        )
 
 
 class RoutesDocument(DocumentPart):
@@ -279,11 +550,13 @@ class RoutesDocument(DocumentPart):
         by_name: whether (or which) services are reachable as `/{service}/{path}`. A route with keys
             protects its own path only: list services here, or say false, to close the other way.
         defaults: the terms of calls by name, and of routes that say nothing else.
+        cors: the policy for pages of other origins, by name and for routes that have none.
         routes: in any order; the longest path wins.
     """
 
     by_name: bool | list[ServiceName] = True
     defaults: Terms = Field(default_factory=Terms)
+    cors: CorsEntry | None = None
     routes: Annotated[list[RouteEntry], Field(max_length=1000)] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -305,7 +578,18 @@ class RoutesDocument(DocumentPart):
         routes = [entry.compile(terms, known.get(entry.label)) for entry in self.routes]
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
         base = Route("by-name", "", **terms.compiled(terms))
-        return Table(routes, by_name=by_name, base=base)
+        cors = self.cors.compile() if self.cors else None
+        return Table(routes, by_name=by_name, base=base, cors=cors)
+
+
+def _patterns(wanted: Mapping[str, str | Pattern]) -> dict[bytes, re.Pattern[bytes]]:
+    """Compile values and patterns of values."""
+    return {
+        name.encode(): re.compile(
+            (re.escape(value) if isinstance(value, str) else value.regex).encode()
+        )
+        for name, value in wanted.items()
+    }
 
 
 def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:

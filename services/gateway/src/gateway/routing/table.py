@@ -5,36 +5,95 @@ A route is found by path; the longest path decides, also which methods are allow
 write; a `Route` is the compiled form.
 """
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from failover import EVERYBODY, RetryPolicy, Subset
 
+from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import CACHE_SIZE, Head
-from gateway.http.problems import LocalReply
+from gateway.http.problems import Content, LocalReply
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
+from gateway.routing.conditions import Conditions, cookies_of, fields_of
+from gateway.routing.cors import Cors
 from gateway.routing.spelling import other_readings
+from gateway.upstream.service import NAME
+
+ANY_VALUE = re.compile(b".*", re.DOTALL)
+_NAME = re.compile(NAME)
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A weighted choice between subsets of the instances.
+    """A choice between subsets of the instances, by conditions on the request or by weight.
 
     Attributes:
         subsets: each with its share's upper end, ascending, the last one 1.0.
         sticky: lower-case name of the request field whose value decides, b"" for chance.
+        sticky_cookie: name of the cookie whose value decides, b"" for none.
+        chosen: subsets for the requests that meet their conditions, whatever the weights.
     """
 
     subsets: tuple[tuple[float, Subset], ...] = ()
     sticky: bytes = b""
+    sticky_cookie: bytes = b""
+    chosen: tuple[tuple[Conditions, Subset], ...] = ()
 
-    def choose(self, draw: float) -> Subset:
+    def choose(self, head: Head, draw: Callable[[], float]) -> Subset:
+        """Return the subset for a request: by its conditions, by the sticky value, or by chance."""
+        for conditions, subset in self.chosen:
+            if conditions.met(head):
+                return subset
+        return self.subset_at(self._sticky_draw(head, draw))
+
+    def subset_at(self, draw: float) -> Subset:
         """Return the subset into whose share a draw in [0, 1) falls."""
         for upper, subset in self.subsets:
             if draw < upper:
                 return subset
         return EVERYBODY
+
+    def _sticky_draw(self, head: Head, draw: Callable[[], float]) -> float:
+        """Return the hash of the sticky value, so that it has the same subset always; or chance."""
+        values: Sequence[bytes] = ()
+        if self.sticky:
+            values = fields_of(head, {self.sticky: ANY_VALUE}).get(self.sticky, ())
+        elif self.sticky_cookie:
+            values = cookies_of(head).get(self.sticky_cookie, ())
+        if not values:
+            return draw()
+        return int.from_bytes(hashlib.blake2b(values[0], digest_size=4).digest()) / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a route's requests are sent instead of to a service.
+
+    Attributes:
+        to: URL or path.
+        status: 301, 302, 303, 307 or 308.
+        keep_path: the rest of the path below the route's own, and the query, are put behind `to`.
+    """
+
+    to: bytes
+    status: int = 302
+    keep_path: bool = False
+
+    def reply(self, path: str, target: bytes) -> LocalReply:
+        """Make the reply to a request for a target below a route's path."""
+        to = self.to
+        if self.keep_path:
+            whole, mark, query = target.partition(b"?")
+            segments = path.rstrip("/").count("/")
+            parts = whole.split(b"/", segments + 1)
+            # Without leading slashes: `//name` would be another host.
+            rest = parts[-1].lstrip(b"/") if len(parts) == segments + 2 else b""
+            to = to.rstrip(b"/") + (b"/" + rest if rest else b"") + mark + query
+        return LocalReply(self.status, "redirect", "", lines=[b"Location: %b\r\n" % to],
+                          content=Content())  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +140,15 @@ class Route:
         rate: bound of requests per second.
         concurrency: bound of requests at a time.
         keys: tokens and API keys that open the route.
-        upgrade: WebSocket and other upgrades are tunnelled.
+        upgrade: WebSocket and other upgrades are tunnelled; None: as the service declares.
         shadow: where copies of its requests go.
+        when: what a request must meet beside the path, if anything.
+        cors: the policy for pages of other origins; None: the table's.
+        request_changes: to the fields of requests.
+        response_changes: to the fields of responses.
+        redirect: where requests are sent instead.
+        fallback: status and content of the reply to a request that no instance has answered.
+        preserve_host: instances get the `Host` that the client sent.
     """
 
     name: str
@@ -104,8 +170,20 @@ class Route:
     rate: RateGuard | None = None
     concurrency: ConcurrencyGuard | None = None
     keys: Keys | None = None
-    upgrade: bool = False
+    upgrade: bool | None = None
     shadow: ShadowRule | None = None
+    when: Conditions | None = None
+    cors: Cors | None = None
+    request_changes: FieldChanges | None = None
+    response_changes: FieldChanges | None = None
+    redirect: Redirect | None = None
+    fallback: tuple[int, Content] | None = None
+    preserve_host: bool = False
+
+    @property
+    def strictness(self) -> int:
+        """Return how many conditions the route has beside its path."""
+        return self.when.strictness if self.when is not None else 0
 
     def matches(self, path: bytes) -> bool:
         """Return whether a decoded path is this route's or lies below it."""
@@ -141,15 +219,19 @@ class Table:
         *,
         by_name: bool | frozenset[str] = True,
         base: Route | None = None,
+        cors: Cors | None = None,
     ) -> None:
         """Index the routes.
 
         Args:
-            routes: in any order; the longest path wins, then the first.
+            routes: in any order; the longest path wins, then the most conditions, then the first.
             by_name: whether (or which) services are reachable as `/{service}/{path}`.
             base: the terms of requests by name.
+            cors: the policy of requests by name, and of routes that have none of their own.
         """
-        self.routes = tuple(sorted(routes, key=lambda route: -len(route.path)))
+        self.routes = tuple(sorted(routes, key=lambda route: (-len(route.path), -route.strictness)))
+        self.has_cors = cors is not None or any(route.cors is not None for route in routes)
+        self._cors = cors
         self.by_name = by_name
         self._base = base or Route("by-name", "")
         self._first: dict[bytes, list[Route]] = {}
@@ -169,16 +251,22 @@ class Table:
         if found is None:
             route, service, target = self._match(head)
             found = route, service, target, target.partition(b"?")[0].decode("latin-1")
-            if len(self._matched) >= CACHE_SIZE:
-                self._matched.clear()
-            self._matched[key] = found
+            if not self._depends_on_conditions(head.path):
+                if len(self._matched) >= CACHE_SIZE:
+                    self._matched.clear()
+                self._matched[key] = found
         return found
 
+    def cors_for(self, head: Head, *, preflight: bool) -> Cors | None:
+        """Return the policy for a request of a page, whatever its method and its keys."""
+        routes = self._of_longest_path(head.path, head, preflight=preflight)
+        return next((route.cors for route in routes if route.cors is not None), self._cors)
+
     def _match(self, head: Head) -> tuple[Route, str, bytes]:
-        routes = self._of_longest_path(head.path)
+        routes = self._of_longest_path(head.path, head)
         for reading in other_readings(head.path):
             same_service = routes or _first_segment(reading) == _first_segment(head.path)
-            if not same_service or self._of_longest_path(reading) != routes:
+            if not same_service or self._of_longest_path(reading, head) != routes:
                 raise LocalReply(400, "http_request_error",
                                  "Servers read this path in different ways.")  # fmt: skip
         if routes:
@@ -186,21 +274,38 @@ class Table:
             return route, route.service, route.rewrite(head.target)
         path, mark, query = head.target.partition(b"?")
         name = _first_segment(path).decode("latin-1")
+        if not _NAME.fullmatch(name):  # such as the key of a service in another group
+            raise LocalReply(404, "destination_not_found", "There is no service of this name.")
         if not self.by_name or (self.by_name is not True and name not in self.by_name):
             raise LocalReply(404, "destination_not_found", "No route matches this path.")
         return self._base, name, b"/" + path[1:].partition(b"/")[2] + mark + query
 
-    def _of_longest_path(self, path: bytes) -> tuple[Route, ...]:
-        """Return the routes that match a decoded path, as far as none has a longer path."""
+    def _of_longest_path(
+        self, path: bytes, head: Head, *, preflight: bool = False
+    ) -> tuple[Route, ...]:
+        """Return the routes for a decoded path and a head, as far as none has a longer path."""
+        matching = [
+            route
+            for route in self._at(path)
+            if route.when is None or route.when.met(head, preflight=preflight)
+        ]
+        return tuple(route for route in matching if len(route.path) == len(matching[0].path))
+
+    def _at(self, path: bytes) -> list[Route]:
+        """Return the routes that match a decoded path, the longest path first."""
         segment = _first_segment(path)
         candidates = self._first.get(segment, []) + (self._anywhere if segment else [])
-        matching = [route for route in candidates if route.matches(path)]
-        return tuple(route for route in matching if len(route.path) == len(matching[0].path))
+        return [route for route in candidates if route.matches(path)]
+
+    def _depends_on_conditions(self, path: bytes) -> bool:
+        """Return whether the route of a path depends on more than path and method."""
+        readings = (path, *other_readings(path))
+        return any(route.when is not None for one in readings for route in self._at(one))
 
     def services(self) -> set[str]:
         """Return the services that routes name."""
         shadows = {route.shadow.service for route in self.routes if route.shadow is not None}
-        return shadows.union(route.service for route in self.routes)
+        return shadows.union(route.service for route in self.routes if route.service)
 
     def describe(self) -> dict[str, Any]:
         """Describe the routes for a reader, in the order in which they are tried."""
@@ -236,6 +341,8 @@ def _describe(route: Route) -> dict[str, Any]:
         "timeout": route.timeout,
         "per_try_timeout": route.per_try,
         "attempts": route.retry.max_attempts,
+        "conditions": route.strictness,
+        "redirect": route.redirect.to.decode() if route.redirect else None,
         "protected": route.keys is not None,
         "split": route.split is not None,
         "upgrade": route.upgrade,

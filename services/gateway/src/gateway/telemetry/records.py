@@ -37,11 +37,13 @@ class RequestRecord:
         stopped: why no further attempt was made, if one was considered.
         route: label of the route, `none` before it is known.
         service: label of the service, `unknown` before it is known.
+        fields: rendered fields that every response to the request has.
+        shared: among them are those of cross-origin sharing, which take the place of a service's.
     """
 
     __slots__ = (
-        "body_received_at", "client", "ended_attempts", "head", "id", "id_line", "response_head_at",
-        "route", "service", "started", "stopped",
+        "body_received_at", "client", "ended_attempts", "fields", "head", "id", "id_line",
+        "response_head_at", "route", "service", "shared", "started", "stopped",
     )  # fmt: skip
 
     def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
@@ -56,6 +58,8 @@ class RequestRecord:
         self.stopped: Stopped | None = None
         self.route = "none"
         self.service = "unknown"
+        self.fields = b""
+        self.shared = False
 
     def response_fields(
         self, now: float, retries: RetryState | None, *, debug: bool = False
@@ -75,7 +79,7 @@ class RequestRecord:
             self.id_line,
             b"X-Gateway-Attempts: 1" if attempts == 1 else b"X-Gateway-Attempts: %d" % attempts,
             b"\r\nServer-Timing: gw;dur=", _millis(now - self.started),
-            b", upstream;dur=", _millis(waited), b"\r\n",
+            b", upstream;dur=", _millis(waited), b"\r\n", self.fields,
         ]  # fmt: skip
         if self.stopped is Stopped.BUDGET:
             lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")

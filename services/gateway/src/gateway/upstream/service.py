@@ -3,8 +3,9 @@
 The data path only reads; nothing here calls Nacos.
 """
 
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +16,17 @@ from gateway.upstream.pool import ConnectionPool
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """The pattern of a service's name."""
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}")
 MAX_QUEUE = 64
 """Requests of one service that may wait for an instance to have room."""
 QUEUE_SECONDS = 1.0
 """Seconds for which a request may wait."""
 TIMEOUT = 15.0
 """Seconds until the response head, of a service that names no limit of its own."""
+UPGRADE = "gateway.upgrade"
+"""Metadata: `websocket` lets calls by name become WebSockets."""
+CONTEXT_PATH = "context-path"
+"""Metadata: Spring's `server.servlet.context-path`, where a provider tells it."""
 PER_TRY = 5.0
 """Seconds until an attempt at such a service is given up for another."""
 
@@ -53,8 +59,8 @@ class Service:
     """A service: its balancer, the connection pool of each instance, and a queue of requests."""
 
     __slots__ = (
-        "_limits", "balancer", "declared", "expected", "known", "name", "per_try", "pools",
-        "prefix", "queue", "timeout",
+        "_limits", "balancer", "context_path", "declared", "expected", "known", "name", "per_try",
+        "pools", "prefix", "queue", "takes_websockets", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +82,10 @@ class Service:
         self._limits = limits
         self.declared = Declared()
         """The requests that its owner declared to be idempotent."""
+        self.takes_websockets = False
+        """Every instance says so: calls by name may become WebSockets."""
+        self.context_path = b""
+        """The leading part of the path that the service has for all that it serves."""
         self.timeout = TIMEOUT
         """Seconds until the response head, where no route says otherwise."""
         self.per_try = PER_TRY
@@ -101,6 +111,11 @@ class Service:
         for left in before.values():
             left.close()
         self.declared = Declared(member.instance.metadata for member in members)
+        labels = [member.instance.metadata for member in members]
+        self.takes_websockets = bool(labels) and all(
+            one.get(UPGRADE, "").lower() == "websocket" for one in labels
+        )
+        self.context_path = _context_path(labels)
         # The service gives up by itself then; while a change is rolled out, the longer time counts.
         own = [seconds for member in members if (seconds := member.instance.timeout) is not None]
         self.per_try = max(own, default=PER_TRY)
@@ -111,6 +126,13 @@ class Service:
         for one in waiting:
             one.wake()
         return [member.instance.address for member in gone]
+
+    def in_context(self, target: bytes) -> bytes:
+        """Return a target below the service's context path, unless it is there already."""
+        context = self.context_path
+        if target == context or target[: len(context) + 1] in (context + b"/", context + b"?"):
+            return target
+        return context + target
 
     @property
     def absent(self) -> bool:
@@ -153,3 +175,10 @@ class Service:
 
     def _in_flight(self) -> int:
         return sum([member.in_flight for member in self.balancer.members.values()])
+
+
+def _context_path(labels: Iterable[Mapping[str, str]]) -> bytes:
+    """Return the context path that all instances tell, b"" if there is none or they differ."""
+    told = {one.get(CONTEXT_PATH, "").rstrip("/") for one in labels}
+    path = told.pop() if len(told) == 1 else ""
+    return path.encode() if _PATH.fullmatch(path) else b""

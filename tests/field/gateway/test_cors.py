@@ -1,0 +1,110 @@
+"""Pages of other origins: the gateway answers for its services, before keys, limits and methods."""
+
+import hashlib
+
+import pytest
+from gateway.routing.document import RoutesDocument
+from pydantic import ValidationError
+
+pytestmark = pytest.mark.anyio
+
+NAME = "car-evaluation"
+TOKEN = "a-long-and-random-token"  # noqa: S105 - of a test
+PAGE = "https://app.example.com"
+CORS = {"origins": [PAGE, "https://*.partner.example"], "expose": ["X-Total"], "credentials": True}
+CLOSED = {
+    "path": "/closed", "service": NAME, "methods": ["POST"],
+    "keys": [hashlib.sha256(TOKEN.encode()).hexdigest()],
+}  # fmt: skip
+
+
+def by_document(*routes: dict, **more):
+    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
+
+
+def ask(method: str, target: str, origin: str = PAGE, **fields: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {target} HTTP/1.1\r\nHost: h\r\nOrigin: {origin}\r\n{lines}\r\n".encode()
+
+
+def preflight(target: str, method: str = "POST", origin: str = PAGE) -> bytes:
+    return ask("OPTIONS", target, origin, Access_Control_Request_Method=method,
+               Access_Control_Request_Headers="authorization, content-type")  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["/closed/x", f"/{NAME}/x", "/nobody/x"])
+async def test_a_preflight_is_answered_before_keys_and_methods(world, target: str):
+    """It was a 401 on a route with keys, and a 405 on one with methods."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance, table=by_document(CLOSED, cors=CORS))
+
+    reply = await gateway.ask(preflight(target))
+
+    assert reply.status == 204
+    assert reply.one("access-control-allow-origin") == PAGE
+    assert reply.one("access-control-allow-methods") == "POST"
+    assert reply.one("access-control-allow-headers") == "authorization, content-type"
+    assert reply.one("access-control-allow-credentials") == "true"
+    assert reply.one("access-control-max-age") == "600"
+    assert not instance.executed
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("/closed", 401), ("/nobody/x", 404), (f"/{NAME}/x", 200)]
+)
+async def test_every_answer_can_be_read_by_the_page(world, target: str, status: int):
+    """Without the fields, a page sees "network error" instead of what went wrong."""
+    said = (b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nX-Total: 3\r\n"
+            b"Content-Length: 2\r\n\r\nok")  # fmt: skip
+    gateway = await world.gateway(
+        await world.instance(world.answering(said)), table=by_document(CLOSED, cors=CORS)
+    )
+
+    reply = await gateway.ask(ask("POST", target, Content_Length="0"))
+
+    assert (reply.status, reply.all("access-control-allow-origin")) == (status, [PAGE])
+    assert reply.all("vary") == ["Origin"]
+    assert reply.one("access-control-expose-headers") == "X-Total"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (PAGE, True),
+        ("https://a.partner.example", True),
+        ("https://partner.example", False),
+        ("https://a.partner.example.evil.example", False),
+        ("http://app.example.com", False),
+        ("https://app.example.com.evil", False),
+        ("null", False),
+    ],
+)
+async def test_pages_that_are_not_named_read_nothing(world, origin: str, *, allowed: bool):
+    """The preflight is refused, and an answer has no field that lets the page read it."""
+    gateway = await world.gateway(await world.instance(), table=by_document(cors=CORS))
+
+    asked = await gateway.ask(preflight(f"/{NAME}/x", origin=origin))
+    answered = await gateway.ask(ask("GET", f"/{NAME}/x", origin))
+
+    assert asked.status == (204 if allowed else 403)
+    assert answered.status == 200
+    assert bool(answered.all("access-control-allow-origin")) is allowed
+
+
+async def test_a_route_has_its_own_policy_and_others_pass_the_services_own(world):
+    """The document's policy is for those that say nothing; without any, services answer."""
+    own = {"path": "/own", "service": NAME, "cors": {"origins": ["*"]}}
+    said = b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: x\r\nContent-Length: 2\r\n\r\nok"
+    gateway = await world.gateway(
+        await world.instance(world.answering(said)), table=by_document(own)
+    )
+
+    replies = [await gateway.ask(ask("GET", target)) for target in ("/own", f"/{NAME}/x")]
+
+    assert [reply.one("access-control-allow-origin") for reply in replies] == ["*", "x"]
+
+
+def test_credentials_for_every_page_are_refused():
+    """Any page could act in the name of its reader."""
+    with pytest.raises(ValidationError, match="any page act"):
+        by_document(cors={"origins": ["*"], "credentials": True})

@@ -411,8 +411,8 @@ class ResponseHead:
 
     @property
     def is_event_stream(self) -> bool:
-        """Return whether the body is a stream of server-sent events, which has no known length."""
-        return self.length is None and any(
+        """Return whether the body is a stream of server-sent events."""
+        return any(
             line[:13].lower() == b"content-type:" and b"text/event-stream" in line.lower()
             for line in self.lines
         )

@@ -488,7 +488,8 @@ class Exchange:
             ):
                 return
         limits = self._context.port_limits
-        usual = limits.events_idle if head.is_event_stream else limits.response_idle
+        events = head.length is None and head.is_event_stream
+        usual = limits.events_idle if events else limits.response_idle
         self._commit(ANSWERING, now, usual)
         body = self.body
         if self._tap is not None:

@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (ROOT / "libs/failover/src/failover", ROOT / "services/gateway/src/gateway")
 COMPILED = {
     "failover": (
-        "balancer budget deadline ejection idempotence instance outcome peak_ewma retry"
+        "balancer budget deadline ejection hedging idempotence instance outcome peak_ewma retry"
         " retry_state tiers"
     ),
     "gateway/downstream": "connection pipeline",
-    "gateway/proxy": "admission context exchange shadow",
+    "gateway/proxy": "admission context exchange hedge shadow",
     "gateway/routing": "access conditions cors spelling table",
     "gateway/upstream": "connection pool service",
     "gateway/telemetry": "records",

@@ -11,6 +11,7 @@ from failover.deadline import (
     remaining_millis,
 )
 from failover.ejection import Cause, EjectionPolicy
+from failover.hedging import AnswerTimes, Hedging
 from failover.idempotence import IDEMPOTENT_METHODS, Declared, may_run_twice
 from failover.instance import Instance
 from failover.outcome import (
@@ -32,12 +33,14 @@ __all__ = [
     "IDEMPOTENT_METHODS",
     "TABLE",
     "Again",
+    "AnswerTimes",
     "Balancer",
     "Budget",
     "BudgetPolicy",
     "Cause",
     "Declared",
     "EjectionPolicy",
+    "Hedging",
     "Instance",
     "Judgement",
     "Member",

@@ -188,6 +188,32 @@ class Balancer:
                 return True
         return False
 
+    def hedge(self, state: RetryState, now: float, draw: float) -> RetryState | None:
+        """Begin a second attempt beside the one under way, paid from the budget.
+
+        Only an instance in traffic that has room and was not tried gets it, of the request's subset
+        and, if there is one, of the own cluster.
+
+        Returns:
+            the attempt, which `record` ends like any other; None if it cannot be.
+        """
+        free = [
+            member
+            for member in self._in_traffic
+            if member not in state.tried
+            and member.in_flight < member.limit
+            and state.subset.matches(member.instance)
+        ]
+        own = [member for member in free if member.instance.cluster == self._cluster]
+        if not free or not self.budget.withdraw(now):
+            return None
+        member = choose(own or free, now, draw)
+        state.tried += (member,)
+        state.charged_attempts += 1
+        attempt = RetryState(repeatable=True, deadline=state.deadline, policy=state.policy)
+        self.start_attempt(attempt, member, now)
+        return attempt
+
     def decide(self, state: RetryState, outcome: Outcome, now: float, draw: float) -> Again | Stop:
         """Say whether the request is tried again; an allowed retry is paid from the budget."""
         usable = [m for m in self._members.values() if m.usable]

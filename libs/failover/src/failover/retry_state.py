@@ -66,3 +66,10 @@ class RetryState:
         self.started = 0.0
         self.ejected = False
         self.probe = False
+
+    def adopt(self, attempt: "RetryState") -> None:
+        """Go on with an attempt that was begun beside this request's own."""
+        self.current, attempt.current = attempt.current, None
+        self.started = attempt.started
+        self.ejected = attempt.ejected
+        self.probe = attempt.probe

@@ -111,6 +111,7 @@ class Worker:
                 (s, i, o.value, count) for (s, i, o), count in counters.attempt_outcomes.items()
             ],
             "stops": [(s, reason.value, count) for (s, reason), count in counters.stops.items()],
+            "hedges": [(*labels, count) for labels, count in counters.hedges.items()],
             "shadow": [(*labels, count) for labels, count in counters.shadows.items()],
             "ejections": [
                 (s.name, c.value, count) for s in present for c, count in s.balancer.ejected.items()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from failover import RetryState, remaining_millis
+from failover import remaining_millis
 from service_kit import TRACEPARENT
 
 from gateway.http.field_changes import FieldChanges
@@ -128,14 +128,16 @@ def common_lines(
     return b"".join(parts)
 
 
-def attempt_lines(method: bytes, target: bytes, retries: RetryState, now: float) -> list[bytes]:
+def attempt_lines(
+    method: bytes, target: bytes, number: int, deadline: float, now: float
+) -> list[bytes]:
     """Render the request line of an attempt, its number, and the milliseconds that are left."""
     return [
         b"%b %b HTTP/1.1\r\nX-Request-Timeout-Ms: %d\r\nX-Gateway-Attempt: %d\r\n"
         % (
             method,
             target,
-            remaining_millis(now, retries.deadline),
-            len(retries.outcomes) + 1,
+            remaining_millis(now, deadline),
+            number,
         )
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from failover import RetryState, deadline_of, may_run_twice, parse_millis
+from failover import AnswerTimes, RetryState, deadline_of, may_run_twice, parse_millis
 
 from gateway.http import problems
 from gateway.http.heads import Head
@@ -13,6 +13,8 @@ from gateway.routing.cors import is_preflight
 from gateway.routing.table import Route, Table
 from gateway.telemetry.records import RequestRecord
 from gateway.upstream.service import Service
+
+LATE_DOES_HARM = (b"PUT", b"DELETE")
 
 
 class Admitted:
@@ -51,6 +53,15 @@ class Admitted:
         named = bool(route.service)
         self.prefix = route.strip if named else service.prefix
         self.inner = route.prefix if named else service.context_path
+
+    def answer_times(self, method: bytes) -> AnswerTimes | None:
+        """Return how long such requests take, None if this one may not have two attempts at a time.
+
+        A PUT or DELETE may run twice, but not so late that it undoes what its client did next.
+        """
+        if not self.route.hedge or self.upgrade or method in LATE_DOES_HARM:
+            return None
+        return self.service.hedging.times(method, self.path)
 
     def extend_deadline(self, now: float) -> None:
         """Give the instance the whole time: a streamed body took its client's time."""

@@ -23,7 +23,16 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from failover import Again, Member, NoInstance, Outcome, attempt_deadline, conclusive
+from failover import (
+    Again,
+    AnswerTimes,
+    Member,
+    NoInstance,
+    Outcome,
+    RetryState,
+    attempt_deadline,
+    conclusive,
+)
 
 from gateway.http import problems, request
 from gateway.http.body import RequestBody
@@ -35,6 +44,7 @@ from gateway.http.request import Forwarded
 from gateway.http.response import ClientResponse, interim
 from gateway.proxy.admission import Admitted, admit
 from gateway.proxy.context import ProxyContext
+from gateway.proxy.hedge import HedgedAttempt
 from gateway.proxy.shadow import ShadowTap
 from gateway.telemetry.records import RequestRecord
 from gateway.upstream.connection import InstanceConnection
@@ -130,9 +140,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_admitted", "_client", "_client_slow", "_common", "_context", "_fault", "_head", "_idle",
-        "_instance_slow", "_local_reply", "_pool", "_record", "_tap", "body", "connection", "due",
-        "phase", "response",
+        "_admitted", "_client", "_client_slow", "_common", "_context", "_fault", "_give_up_at",
+        "_head", "_hedge", "_idle", "_instance_slow", "_local_reply", "_may_hedge", "_pool",
+        "_record", "_tap", "_times", "body", "connection", "due", "phase", "response",
     )  # fmt: skip
 
     def __init__(
@@ -166,6 +176,10 @@ class Exchange:
         self.connection: InstanceConnection | None = None
         self._pool: ConnectionPool | None = None  # while a connection of this pool is awaited
         self._client_slow = self._instance_slow = False
+        self._hedge: HedgedAttempt | None = None
+        self._may_hedge = False
+        self._times: AnswerTimes | None = None  # while another attempt could follow
+        self._give_up_at = 0.0
         self._fault = ""  # of the last answer that could not be read
         self._admitted: Admitted  # unset in a local reply
         self._local_reply: LocalReply | None = None
@@ -353,9 +367,9 @@ class Exchange:
         self.phase = SENT
         self.connection = connection
         admitted, body, method = self._admitted, self.body, self._head.method
-        parts = request.attempt_lines(method, admitted.target, admitted.retries, now)
-        parts += (self._host_line(connection), self._common)
-        parts += body.render()
+        retries = admitted.retries
+        number = len(retries.outcomes) + 1
+        data = self._render(connection, number, retries.deadline, now)
         if body.streaming:
             body.forget()
             self._client.pause_reading(paused=False)
@@ -363,7 +377,16 @@ class Exchange:
             self._attempt_begins(now)
         else:
             self._body_goes_on(now)
-        connection.send(self, b"".join(parts), to_head=method == b"HEAD", whole=body.complete)
+        connection.send(self, data, to_head=method == b"HEAD", whole=body.complete)
+
+    def _render(
+        self, connection: InstanceConnection, number: int, deadline: float, now: float
+    ) -> bytes:
+        """Render the request as far as it has arrived, for one attempt."""
+        lines = request.attempt_lines(
+            self._head.method, self._admitted.target, number, deadline, now
+        )
+        return b"".join((*lines, self._host_line(connection), self._common, *self.body.render()))
 
     def _host_line(self, connection: InstanceConnection) -> bytes:
         """Return the rendered `Host`: the instance's address, or what the client sent."""
@@ -373,15 +396,95 @@ class Exchange:
     def _attempt_begins(self, now: float) -> None:
         """Set the time at which the attempt is given up: the instance has the whole request now.
 
-        Only where another attempt could follow is it given up before the request's own deadline.
+        Only where another attempt could follow is it given up before the request's own deadline,
+        or hedged before that.
         """
         admitted = self._admitted
         retries = admitted.retries
         if self.body.streaming:
             admitted.extend_deadline(now)
-        self.due = retries.deadline
+        self.due = self._give_up_at = retries.deadline
+        self._may_hedge = False
         if admitted.service.balancer.may_go_elsewhere(retries):
-            self.due = attempt_deadline(now, retries.deadline, admitted.per_try)
+            self.due = self._give_up_at = attempt_deadline(now, retries.deadline, admitted.per_try)
+            times = self._times = admitted.answer_times(self._head.method)
+            if times is not None:
+                self._may_hedge = True
+                self.due = min(self.due, now + times.delay)
+
+    # Hedging: two attempts at a time.
+
+    def _begin_hedge(self, now: float) -> None:
+        """Begin a second attempt beside the one under way; without one, wait on."""
+        admitted, context = self._admitted, self._context
+        self._may_hedge = False
+        state = admitted.service.balancer.hedge(admitted.retries, now, context.draw())
+        if state is not None and state.current is not None:
+            pool = admitted.service.pools[state.current]
+            self._give_up_at = attempt_deadline(now, state.deadline, admitted.per_try)
+            self._hedge = HedgedAttempt(self, state, pool)
+            self._hedge.begin(now)
+        self.due = self._give_up_at
+
+    def send_hedge(self, hedge: HedgedAttempt, connection: InstanceConnection) -> None:
+        """Send the request on the connection of the second attempt."""
+        state, number = hedge.state, self._admitted.retries.charged_attempts
+        data = self._render(connection, number, state.deadline, self._context.clock())
+        connection.send(hedge, data, to_head=self._head.method == b"HEAD", whole=True)
+
+    def hedge_answered(self, hedge: HedgedAttempt, head: ResponseHead) -> None:
+        """Drop the first attempt for the answer of the second, unless that is a failure."""
+        judgement = head.judge(self._context.wall())
+        if judgement.outcome is not Outcome.ANSWERED:
+            hedge.drop()
+            self.hedge_lost(hedge, judgement.outcome, judgement.retry_after)
+            return
+        now = self._context.clock()
+        self._drop_connection()
+        self._drop_attempt(self._admitted.retries, now)
+        self._go_on_with(hedge, now)
+        self._context.counters.hedges[self._record.service, "won"] += 1
+        self.response_head(head)
+
+    def hedge_lost(
+        self, hedge: HedgedAttempt, outcome: Outcome, retry_after: float | None = None
+    ) -> None:
+        """Learn from the failure of the second attempt; the first goes on."""
+        self._hedge = None
+        self._context.counters.hedges[self._record.service, "failed"] += 1
+        self._end_attempt(outcome, self._context.clock(), retry_after, hedge.state)
+
+    def _go_on_with(self, hedge: HedgedAttempt, now: float) -> None:
+        """Let the second attempt take the place of the first, which has ended."""
+        self._hedge = None
+        self._admitted.retries.adopt(hedge.state)
+        if hedge.connection is not None:
+            self.connection = hedge.connection
+            self.connection.consumer = self
+            self._attempt_begins(now)
+        else:
+            hedge.pool.stop_waiting(hedge)
+            self.phase = CONNECTING
+            self.due = min(
+                now + self._context.service_limits.connect, self._admitted.retries.deadline
+            )
+            self._pool = hedge.pool
+            hedge.pool.wait(self)
+
+    def _cancel_hedge(self, now: float) -> None:
+        """Drop the second attempt: the first has answered, or the request ends."""
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.drop()
+            self._context.counters.hedges[self._record.service, "lost"] += 1
+            self._drop_attempt(hedge.state, now)
+
+    def _drop_attempt(self, attempt: RetryState, now: float) -> None:
+        """Record an attempt that was not quick enough: no failure, unless it was a probe."""
+        if self._times is not None:
+            self._times.count(now - attempt.started, now)
+        outcome = Outcome.TIMED_OUT if attempt.probe else Outcome.ABANDONED
+        self._end_attempt(outcome, now, state=attempt)
 
     # The end of an attempt: judge, retry.
 
@@ -397,7 +500,12 @@ class Exchange:
         """
         service, retries = self._admitted.service, self._admitted.retries
         member = retries.current
-        self._record_outcome(outcome, now, retry_after)
+        if self._hedge is not None:  # another attempt is under way already
+            self._drop_connection()
+            self._end_attempt(outcome, now, retry_after)
+            self._go_on_with(self._hedge, now)
+            return True
+        self._record_outcome(outcome, now, retry_after, retries)
         decision = service.balancer.decide(retries, outcome, now, self._context.draw())
         if isinstance(decision, Again) and decision.fresh and member is not None:
             self._drop_connection()
@@ -426,27 +534,41 @@ class Exchange:
             return problems.timed_out(*self._admitted.broken_limit(now))
         return problems.attempts_failed(outcome, self._fault)
 
-    def _end_attempt(self, outcome: Outcome, now: float, retry_after: float | None = None) -> None:
-        """Learn from the attempt under way, if there is one, and give its place to the queue."""
-        if self._admitted.retries.current is not None:
-            self._record_outcome(outcome, now, retry_after)
+    def _end_attempt(
+        self,
+        outcome: Outcome,
+        now: float,
+        retry_after: float | None = None,
+        state: RetryState | None = None,
+    ) -> None:
+        """Learn from an attempt under way, if there is one, and give its place to the queue.
+
+        `state`: the attempt, by default the request's own, not the hedged one.
+        """
+        state = state or self._admitted.retries
+        if state.current is not None:
+            self._record_outcome(outcome, now, retry_after, state)
             if self._admitted.service.queue:
                 self._admitted.service.serve_queue()
 
-    def _record_outcome(self, outcome: Outcome, now: float, retry_after: float | None) -> None:
-        """Tell the balancer and the counters how the attempt under way ended."""
-        service, retries, record = self._admitted.service, self._admitted.retries, self._record
-        member = retries.current
+    def _record_outcome(
+        self, outcome: Outcome, now: float, retry_after: float | None, state: RetryState
+    ) -> None:
+        """Tell the balancer and the counters how an attempt under way ended."""
+        service, record = self._admitted.service, self._record
+        member = state.current
         if member is not None:
             # The time that a client takes to send a streamed body is not the instance's time.
-            began = max(retries.started, record.body_received_at or now)
+            began = max(state.started, record.body_received_at or now)
             took = max(0.0, (record.response_head_at or now) - began)
+            if outcome is Outcome.ANSWERED and self._times is not None:
+                self._times.count(took, now)
             counters = self._context.counters
             counters.count_attempt(record, member.address, outcome, took)
             if member not in service.pools:  # the instance left meanwhile
                 counters.forget_instance(service.name, member.address)
             service.balancer.record(
-                retries, outcome, now, self._context.draw(), retry_after, took=took
+                state, outcome, now, self._context.draw(), retry_after, took=took
             )
 
     def _attempt_overdue(self, now: float) -> None:
@@ -539,6 +661,8 @@ class Exchange:
 
         `usual`: seconds without a byte of such a response, where the route says nothing.
         """
+        if self._hedge is not None:
+            self._cancel_hedge(now)
         self._record.response_head_at = now
         if self._admitted.retries.ejected:
             self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)
@@ -636,6 +760,8 @@ class Exchange:
                 self.reply(problems.no_instance(NoInstance.FULL if known else NoInstance.EMPTY))
             case Phase.CONNECTING:
                 self._connect_overdue(now)
+            case Phase.SENT if self._may_hedge and self.body.complete:
+                self._begin_hedge(now)
             case Phase.SENT if self.body.complete or self._instance_slow:
                 self._attempt_overdue(now)
             case Phase.SENT:
@@ -722,6 +848,8 @@ class Exchange:
 
     def _leave(self) -> None:
         """Leave the queue, the route and the sweep."""
+        if self._hedge is not None:
+            self._cancel_hedge(self._context.clock())
         if self.phase is WAITING:
             self._admitted.service.leave_queue(self)
         if self._instance_slow or self.body.streaming:  # nothing else lets the client go on

@@ -182,7 +182,7 @@ class ShadowCopy:
         """Send the copy."""
         self._pool, self._connection = None, connection
         head = request.attempt_lines(
-            self._method, self._target, self._retries, self._context.clock()
+            self._method, self._target, 1, self._retries.deadline, self._context.clock()
         )
         data = b"".join([*head, connection.pool.host_line, *self._parts])
         self._parts = []

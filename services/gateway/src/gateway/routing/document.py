@@ -316,6 +316,8 @@ class Terms(DocumentPart):
         idle_timeout: seconds without a byte of the response, or in either direction of a WebSocket;
             default 30, for server-sent events and WebSockets 3600.
         body_timeout: seconds without a byte of the request's body; default: GATEWAY_BODY_TIMEOUT.
+        hedge: a request that may run twice goes to a second instance when it takes longer than 99
+            of 100 like it; the first answer wins. Default true.
         replay_bytes: a body up to this size is kept to be sent again; default 64 KiB.
         max_body_bytes: a larger body is refused; default 10 MiB.
     """
@@ -325,6 +327,7 @@ class Terms(DocumentPart):
     retries: Annotated[int, Field(ge=0, le=5)] | None = None
     idle_timeout: Seconds | None = None
     body_timeout: Seconds | None = None
+    hedge: bool | None = None
     replay_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] | None = None
     max_body_bytes: Annotated[int, Field(ge=0, le=1024 * 1024 * 1024)] | None = None
 
@@ -358,6 +361,7 @@ _FIELD_OF = {
     "per_try_timeout": "per_try",
     "idle_timeout": "idle",
     "body_timeout": "body_idle",
+    "hedge": "hedge",
     "replay_bytes": "replay",
     "max_body_bytes": "max_body",
 }

@@ -134,6 +134,7 @@ class Route:
         retry: number of attempts and the pauses between them.
         idle: without a byte of the response; None: as the kind of response needs.
         body_idle: without a byte of the request's body; None: as the data port's limit says.
+        hedge: a request that may run twice gets a second attempt when it takes unusually long.
         replay: a body up to this size is kept to be sent again.
         max_body: a larger body is refused.
         split: canary.
@@ -164,6 +165,7 @@ class Route:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     idle: float | None = None
     body_idle: float | None = None
+    hedge: bool = True
     replay: int = 64 * 1024
     max_body: int = 10 * 1024 * 1024
     split: Split | None = None

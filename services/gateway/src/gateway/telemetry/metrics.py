@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from gateway.telemetry.records import BUCKETS
 
 COUNTERS = (
-    "requests", "attempts", "stops", "ejections", "shadow", "refused_connections",
+    "requests", "attempts", "stops", "ejections", "hedges", "shadow", "refused_connections",
     "access_log_dropped",
 )  # fmt: skip
 """The entries of a worker's state that only grow, beside the histogram."""
@@ -105,6 +105,8 @@ class GatewayMetrics(Collector):
                             ("service", "reason"))  # fmt: skip
         yield self._counter("ejections", "Instances taken out of traffic", states,
                             ("service", "cause"))  # fmt: skip
+        yield self._counter("hedges", "Second attempts beside a slow first one, by what became of "
+                            "them", states, ("service", "result"))  # fmt: skip
         yield self._counter("shadow", "Copies of requests, by what became of them", states,
                             ("route", "result"))  # fmt: skip
         yield self._counter("refused_connections", "Connections over the limit", states, ())

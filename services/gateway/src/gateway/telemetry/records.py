@@ -84,7 +84,8 @@ class RequestRecord:
         if self.stopped is Stopped.BUDGET:
             lines.append(b"X-Gateway-Retry: budget-exhausted\r\n")
         if debug and retries is not None:
-            lines.append(f"X-Gateway-Upstream: {retries.tried[-1].address}\r\n".encode())
+            answering = retries.current or retries.tried[-1]
+            lines.append(f"X-Gateway-Upstream: {answering.address}\r\n".encode())
         return lines
 
     def describe_attempts(self, *, addresses: bool) -> list[dict[str, object]]:
@@ -136,6 +137,7 @@ class Counters:
         attempt_outcomes: count by service, instance and outcome.
         stops: count by service and reason for not trying again.
         shadows: count by route and result of the copy.
+        hedges: count of second attempts by service and result.
         log: takes each record that ended.
     """
 
@@ -159,6 +161,7 @@ class Counters:
         self.attempt_outcomes: dict[tuple[str, str, Outcome], int] = defaultdict(int)
         self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
         self.shadows: dict[tuple[str, str], int] = defaultdict(int)
+        self.hedges: dict[tuple[str, str], int] = defaultdict(int)
 
     def begin(self, head: Head, client: bytes, now: float) -> RequestRecord:
         """Begin the record of a request."""

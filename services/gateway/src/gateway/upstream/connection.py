@@ -182,7 +182,8 @@ class InstanceConnection(asyncio.Protocol):
         if self._ended:
             self._finish()
         elif self._head is not None:
-            consumer.flush()
+            if self.consumer is not None:  # perhaps another one since the head
+                self.consumer.flush()
         else:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_RESPONSE_HEAD:

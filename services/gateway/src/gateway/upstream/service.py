@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from failover import Balancer, Declared, EjectionPolicy, Instance, Member
+from failover import Balancer, Declared, EjectionPolicy, Hedging, Instance, Member
 
 from gateway.upstream.pool import ConnectionPool
 
@@ -59,8 +59,8 @@ class Service:
     """A service: its balancer, the connection pool of each instance, and a queue of requests."""
 
     __slots__ = (
-        "_limits", "balancer", "context_path", "declared", "expected", "known", "name", "per_try",
-        "pools", "prefix", "queue", "takes_websockets", "timeout",
+        "_limits", "balancer", "context_path", "declared", "expected", "hedging", "known", "name",
+        "per_try", "pools", "prefix", "queue", "takes_websockets", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,8 @@ class Service:
         self._limits = limits
         self.declared = Declared()
         """The requests that its owner declared to be idempotent."""
+        self.hedging = Hedging()
+        """How long its answers take."""
         self.takes_websockets = False
         """Every instance says so: calls by name may become WebSockets."""
         self.context_path = b""

@@ -1,0 +1,192 @@
+"""A request that may run twice does not wait for an instance that froze."""
+
+import asyncio
+import time
+
+import pytest
+from gateway.routing.document import RoutesDocument
+from gateway.upstream.service import Service
+
+pytestmark = pytest.mark.anyio
+
+NAME = "car-evaluation"
+
+
+def by_document(*routes: dict, **more):
+    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
+
+
+async def frozen(instance, wire) -> None:
+    """Take requests and answer none, until it is let go."""
+    await instance.take(wire)
+    await wire.reader.read()
+
+
+def quick(service: Service, method: bytes = b"POST", path: str = "/declared") -> None:
+    """Have the service be known for quick answers."""
+    times = service.hedging.times(method, path)
+    for _ in range(100):
+        times.count(0.001, time.monotonic())
+
+
+async def test_the_first_answer_wins_and_the_other_attempt_is_dropped(world):
+    """It had cost the whole per-try timeout, 5 s; now the least delay and another's answer."""
+    ice, well = await world.instance(frozen), await world.instance()
+    gateway = await world.gateway(ice, well)
+    quick(gateway.service)
+    gateway.prefer(ice)
+
+    began = time.monotonic()
+    reply = await gateway.call()
+
+    assert (reply.status, reply.attempts) == (200, 2)
+    assert time.monotonic() - began < 3.0
+    assert well.executed[0].one("x-gateway-attempt") == "2"
+    assert gateway.context.counters.hedges == {(NAME, "won"): 1}
+    await world.until(lambda: not ice.open)
+    members = gateway.service.balancer.members.values()
+    assert [member.in_flight for member in members] == [0, 0]
+    assert [member.ejection.cause for member in members] == [None, None]
+
+
+async def test_a_slow_first_attempt_may_still_win(world):
+    """The hedge is dropped, and the client has one answer."""
+    go = asyncio.Event()
+    slow, ice = await world.instance(world.answering_after(go)), await world.instance(frozen)
+    gateway = await world.gateway(slow, ice)
+    quick(gateway.service)
+    gateway.prefer(slow)
+    asking = asyncio.ensure_future(gateway.call())
+    await world.until(lambda: bool(ice.executed))
+
+    go.set()
+    reply = await asking
+
+    assert (reply.status, reply.attempts, reply.body) == (200, 2, b"ok")
+    assert gateway.context.counters.hedges == {(NAME, "lost"): 1}
+    await world.until(lambda: not ice.open)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "defaults"),
+    [
+        ("/undeclared", "POST", {}),
+        ("/x", "PUT", {}),
+        ("/declared", "POST", {"hedge": False}),
+        ("/declared", "POST", {"retries": 0}),
+    ],
+)
+async def test_no_second_attempt_where_it_may_do_harm_or_is_switched_off(
+    world, path: str, method: str, defaults: dict
+):
+    """A late PUT could undo what its client did next; `hedge: false` is the operator's word."""
+    go = asyncio.Event()
+    both = [await world.instance(world.answering_after(go)) for _ in range(2)]
+    gateway = await world.gateway(*both, table=by_document(defaults=defaults))
+    quick(gateway.service, method.encode(), path)
+    asking = asyncio.ensure_future(gateway.call(path, method))
+    await world.until(lambda: any(one.executed for one in both))
+    ticks = gateway.port.ticks
+    await world.until(lambda: gateway.port.ticks > ticks + 6)
+
+    go.set()
+
+    assert (await asking).attempts == 1
+    assert sum(len(one.executed) for one in both) == 1
+
+
+@pytest.mark.parametrize("first", ["reset", "503", "garbage"])
+async def test_a_first_attempt_that_fails_leaves_the_request_to_the_hedge(world, first: str):
+    """It is not sent a third time while the second attempt is under way."""
+    fail, go = asyncio.Event(), asyncio.Event()
+
+    async def failing(instance, wire) -> None:
+        await instance.take(wire)
+        await fail.wait()
+        if first == "reset":
+            wire.reset()
+        else:
+            bad = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+            wire.send(bad if first == "503" else b"\0\0\r\n\r\n")
+            await wire.reader.read()
+
+    one = await world.instance(failing)
+    other = await world.instance(world.answering_after(go))
+    third = await world.instance(frozen)
+    gateway = await world.gateway(one, other)
+    quick(gateway.service)
+    gateway.prefer(one)
+    asking = asyncio.ensure_future(gateway.call())
+    await world.until(lambda: bool(other.executed))
+
+    fail.set()
+    await world.until(lambda: not one.open)
+    go.set()
+    reply = await asking
+
+    assert (reply.status, reply.attempts) == (200, 2)
+    assert (len(one.executed), len(other.executed), len(third.executed)) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("second", ["refused", "503"])
+async def test_a_hedge_that_fails_leaves_the_first_attempt_alone(world, second: str):
+    """Its failure counts against its instance; the request waits for the first."""
+    go = asyncio.Event()
+    slow = await world.instance(world.answering_after(go))
+    busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    bad = world.refusing() if second == "refused" else await world.instance(world.answering(busy))
+    gateway = await world.gateway(slow, bad)
+    quick(gateway.service)
+    gateway.prefer(slow)
+    asking = asyncio.ensure_future(gateway.call())
+    await world.until(lambda: gateway.context.counters.hedges[NAME, "failed"] == 1)
+
+    go.set()
+    reply = await asking
+
+    assert (reply.status, reply.attempts) == (200, 2)
+    causes = [member.ejection.cause for member in gateway.service.balancer.members.values()]
+    assert causes[0] is None
+    assert causes[1] is not None
+
+
+async def test_a_client_that_leaves_ends_both_attempts(world):
+    """Nothing stays in flight."""
+    both = [await world.instance(frozen) for _ in range(2)]
+    gateway = await world.gateway(*both)
+    quick(gateway.service)
+    wire = await gateway.connect()
+    wire.send(b"POST /car-evaluation/declared HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+    await world.until(lambda: all(one.executed for one in both))
+
+    wire.close()
+
+    await world.until(lambda: not any(one.open for one in both))
+    members = gateway.service.balancer.members.values()
+    await world.until(lambda: [member.in_flight for member in members] == [0, 0])
+
+
+async def test_a_probe_that_a_hedge_overtakes_has_failed(world):
+    """Else a frozen instance would be probed again and again, a request at a time."""
+    ice, well = await world.instance(frozen), await world.instance()
+    gateway = await world.gateway(ice, well)
+    quick(gateway.service)
+    (member,) = (
+        m for m in gateway.service.balancer.members.values() if m.instance.port == ice.port
+    )
+    for _ in range(5):
+        state = gateway.service.balancer
+        del state
+    gateway.prefer(ice)
+    from failover import Cause  # noqa: PLC0415
+
+    member.ejection.eject(Cause.CONSECUTIVE, time.monotonic() - 60.0, 0.0)
+    gateway.service.balancer.drain("nobody:1", drained=False)
+    gateway.service.sync([m.instance for m in gateway.service.balancer.members.values()], 0.0)
+    before = member.ejection.until
+
+    assert (await gateway.call()).status == 200
+
+    assert len(ice.executed) == 1
+    assert member.ejection.cause is not None
+    assert member.ejection.until > before

@@ -13,7 +13,7 @@ SECONDS = st.floats(0.0, 60.0)
 
 @given(answers=st.lists(SECONDS, min_size=20, max_size=300))
 def test_fewer_than_one_in_a_hundred_takes_longer_than_the_delay(answers: list[float]):
-    """And nothing is hedged before the least delay; the delay is at most a fifth over the quantile."""
+    """Nothing is hedged before the least delay, nor much later than the quantile says."""
     times = AnswerTimes()
     for seconds in answers:
         times.count(seconds, 1.0)
@@ -101,7 +101,7 @@ def test_a_hedge_goes_to_another_instance_in_traffic(seed: int):
 
 
 def test_a_hedge_is_paid_from_the_budget_and_needs_an_instance():
-    """Without a retry left, or without another instance, there is none; nothing is in flight then."""
+    """Without a retry left, or another instance, there is none, and nothing is in flight."""
     balancer = Balancer()
     balancer.sync([Instance("10.0.0.1", 80)], 0.0)
     assert balancer.hedge(under_way(balancer), 1.0, 0.5) is None

@@ -11,7 +11,15 @@ import pytest
 from fastapi import FastAPI, Request
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
-from service_kit import HealthChecks, Problem, RequestEdge, add_health, logs, require_json
+from service_kit import (
+    FastPath,
+    HealthChecks,
+    Problem,
+    RequestEdge,
+    add_health,
+    logs,
+    require_json,
+)
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -290,3 +298,47 @@ async def test_trace_of_the_caller_is_that_of_the_log(given, known):
         await asyncio.create_task(client.get("/", headers={"traceparent": given}))
 
     assert seen == ["0af7651916cd43dd8448eb211c80319c" if known else None]
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ("/a/", "/a"),
+        ("/a/b/?c=/", "/a/b"),
+        ("/a", "/a"),
+        ("/", "/"),
+        ("//", "//"),
+        ("/a//", "/a//"),
+        ("//a/", "//a"),
+        ("/a%2F", "/a/"),
+        ("/a/%2F", "/a//"),
+    ],
+)
+async def test_the_last_slash_of_a_path_is_dropped(sent, seen):
+    """The application sees a path without its last slash; other slashes and the query stay."""
+    found = []
+
+    async def application(scope, _receive, send):
+        found.append((scope["path"], scope["query_string"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(RequestEdge(application))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await client.get(f"http://test{sent}")
+
+    assert found == [(seen, sent.partition("?")[2].encode())]
+
+
+async def test_the_fast_path_takes_a_path_with_a_slash():
+    """A POST to the fast path's path with a slash at its end is not left to the application."""
+
+    async def answer(_scope):
+        return b"[]"
+
+    async def application(*_):
+        pytest.fail("the request took the long way")
+
+    transport = httpx.ASGITransport(RequestEdge(FastPath(application, "/predict", answer)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.post("/predict/")).json() == []

@@ -2,12 +2,14 @@
 
 FastAPI's own page loads Swagger UI from a public host and the OpenAPI document from an absolute
 path, so the page is empty without internet and behind a gateway that strips a prefix. Here every
-address is relative to the page, and "Try it out" calls the server that the page came from.
+address is relative to the page, whether that was asked for as `/docs` or as `/docs/`, and "Try it
+out" calls the server that the page came from.
 """
 
+from functools import partial
 from html import escape
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -19,12 +21,12 @@ _PAGE = """<!doctype html>
 <title>{title}: API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<main id="docs" data-openapi="{openapi}"></main>
-<script src="docs/swagger-ui-bundle.js"></script>
+<link rel="stylesheet" href="{files}swagger-ui.css">
+<main id="docs" data-place="{place}" data-openapi="{openapi}"></main>
+<script src="{files}swagger-ui-bundle.js"></script>
 <script>
-const place = new URL(".", location.href);
 const docs = document.getElementById("docs");
+const place = new URL(docs.dataset.place, location.href);
 const show = (spec) => SwaggerUIBundle({{
   domNode: docs,
   spec: {{ ...spec, servers: [{{ url: place.pathname.replace(/\\/$/, "") || "/" }}] }},
@@ -48,11 +50,13 @@ def add_docs(app: FastAPI) -> None:
     if app.openapi_url is None or app.docs_url is not None:
         raise ValueError("add_docs needs an application with openapi_url and without docs_url.")
     openapi = app.openapi_url.removeprefix("/")
-    page = _PAGE.format(title=escape(app.title), openapi=escape(openapi))
+    fill = partial(_PAGE.format, title=escape(app.title), openapi=escape(openapi))
+    page, page_as_folder = fill(place=".", files="docs/"), fill(place="..", files="./")
     headers = protection(page, styles="'self'", scripts="'self'")
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(page, headers=headers)
+    async def docs(request: Request) -> Response:
+        is_folder = request.scope["raw_path"].endswith(b"/")
+        return HTMLResponse(page_as_folder if is_folder else page, headers=headers)
 
     app.mount("/docs", StaticFiles(packages=[("fastapi_offline", "static")]))

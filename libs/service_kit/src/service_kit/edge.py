@@ -4,6 +4,10 @@ All of this is one layer, because each wrapped `send` costs microseconds on ever
 reads the whole body before the application runs, bounded in bytes (and by `service_kit.http` in
 seconds), and leaves the body in `scope["body"]`; the application can also get it from `receive`. So
 no route needs limits of its own.
+
+The layer also drops the slash at the end of a path: `/docs/` is `/docs` for everything inside it.
+Starlette would answer 307 with the address at which the service itself listens, which a caller
+behind a gateway cannot reach.
 """
 
 import itertools
@@ -37,9 +41,9 @@ requests = Histogram(
 class RequestEdge:
     """The outermost layer around a service's application.
 
-    The layer adds to `scope`: `fields`, the header fields as a dict of bytes; `body` and
-    `request_id` as bytes; `deadline`, a moment on the clock of `time.monotonic`, infinite if the
-    caller named none.
+    The layer drops the last slash of `scope["path"]`, never of `scope["raw_path"]`, and adds to
+    `scope`: `fields`, the header fields as a dict of bytes; `body` and `request_id` as bytes;
+    `deadline`, a moment on the clock of `time.monotonic`, infinite if the caller named none.
     """
 
     def __init__(
@@ -93,6 +97,8 @@ class RequestEdge:
         Raises:
             Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
         """
+        if scope["path"].endswith("/"):
+            scope["path"] = _without_last_slash(scope)
         fields: dict[bytes, bytes] = dict(scope["headers"])
         scope["fields"] = fields
         request_id = fields.get(b"x-request-id")
@@ -144,6 +150,16 @@ class RequestEdge:
 
 class _DisconnectedError(Exception):
     """The client went away before its whole body had arrived."""
+
+
+def _without_last_slash(scope: Scope) -> str:
+    """Return the path without its last slash; a path of several last slashes is another resource.
+
+    A slash that the caller encoded belongs to a segment, and `/` is the welcome page.
+    """
+    path: str = scope["path"]
+    is_plain = scope.get("raw_path", b"/").endswith(b"/")
+    return path[:-1] if is_plain and len(path) > 1 and path[-2] != "/" else path
 
 
 def _deadline(milliseconds: bytes) -> float:

@@ -71,6 +71,7 @@ def model_app(
         openapi_url=routes.openapi_url,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the edge has dropped a last slash
     )
     add_health(app, health)
     add_docs(app)

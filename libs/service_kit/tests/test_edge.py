@@ -23,6 +23,7 @@ from service_kit import (
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
+OWN_SECONDS = 20.0
 
 
 class Number(BaseModel):
@@ -43,9 +44,9 @@ async def client(health):
 
     @app.post("/echo")
     async def echo(request: Request) -> dict[str, object]:
-        left = request.scope["deadline"] - time.monotonic()
+        left = request.scope["deadline"].moment - time.monotonic()
         body = await request.body()
-        return {"bytes": len(body), "seconds_left": min(left, 1e9)}
+        return {"bytes": len(body), "seconds_left": left}
 
     @app.post("/number")
     async def number(number: Number) -> int:
@@ -56,6 +57,10 @@ async def client(health):
         require_json(request.scope)
         return "ok"
 
+    @app.get("/slow")
+    async def slow(request: Request) -> None:
+        raise request.scope["deadline"].problem()
+
     @app.get("/bug")
     async def bug() -> None:
         raise RuntimeError("secret detail of /srv/app.py")
@@ -64,7 +69,9 @@ async def client(health):
     async def busy() -> None:
         raise Problem(503, "later", type="overloaded", headers={"Retry-After": "7"}, extra=1)
 
-    transport = httpx.ASGITransport(RequestEdge(app, max_body_bytes=LIMIT))
+    transport = httpx.ASGITransport(
+        RequestEdge(app, max_body_bytes=LIMIT, timeout_seconds=OWN_SECONDS)
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
@@ -187,6 +194,33 @@ async def test_deadline_reaches_the_application(client):
     assert problem(await post("0"))["status"] == 504
     assert problem(await post("soon"))["status"] == 400
     assert problem(await post("9" * 30))["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds", "limit"),
+    [
+        (None, 20.0, "20 s, the limit that the service's REQUEST_TIMEOUT_SECONDS sets"),
+        ("30000", 20.0, "20 s, the limit that the service's REQUEST_TIMEOUT_SECONDS sets"),
+        ("5500", 5.5, "5.5 s, the limit that the request's X-Request-Timeout-Ms sets"),
+        ("0", 0, "the request's X-Request-Timeout-Ms is 0"),
+    ],
+)
+async def test_a_late_answer_names_the_limit(client, milliseconds, seconds, limit):
+    """The service's own limit counts unless the caller's is less; the 504 names the one it was."""
+    headers = {"X-Request-Timeout-Ms": milliseconds} if milliseconds else {}
+    document = problem(await client.get("/slow", headers=headers))
+
+    assert document["status"] == 504
+    assert document["limit_seconds"] == seconds
+    assert limit in document["detail"]
+
+
+async def test_a_request_without_a_deadline_has_the_service_s(client):
+    """What is left of a request's time is never more than the service's own limit."""
+    for headers in ({}, {"X-Request-Timeout-Ms": "600000"}):
+        answer = await client.post("/echo", headers=headers)
+
+        assert 0 < answer.json()["seconds_left"] <= OWN_SECONDS
 
 
 async def test_metrics_have_routes_not_paths(client):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
-from service_kit import ProcessSettings, read_env
+from service_kit import ModelSettings, ProcessSettings, read_env
 
 
 class Vault(BaseModel):
@@ -39,3 +39,28 @@ def test_secret_values_are_not_shown(monkeypatch, capsys):
     assert "VAULT_KEY" in line
     assert "PORT is not set" in line
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "601", "nan", "inf", "soon"])
+def test_a_time_limit_out_of_range_is_named(monkeypatch, capsys, limit):
+    """REQUEST_TIMEOUT_SECONDS that is no limit, or no bounded one, ends the start with its name."""
+    monkeypatch.setenv("SERVICE_NAME", "a")
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("REQUEST_TIMEOUT_SECONDS", limit)
+
+    with pytest.raises(SystemExit):
+        read_env(ModelSettings)
+
+    assert f"REQUEST_TIMEOUT_SECONDS='{limit}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("", 30), ("0.5", 0.5), ("600", 600)])
+def test_a_time_limit_in_range_is_taken(monkeypatch, given, seconds):
+    """The limit is 30 s unless the environment says another."""
+    monkeypatch.setenv("SERVICE_NAME", "a")
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("REQUEST_TIMEOUT_SECONDS", given)
+
+    (settings,) = read_env(ModelSettings)
+
+    assert settings.timeout_seconds == seconds

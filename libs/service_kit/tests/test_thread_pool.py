@@ -8,7 +8,7 @@ import weakref
 from functools import partial
 
 import pytest
-from service_kit import Problem, ThreadPool
+from service_kit import Deadline, Problem, ThreadPool
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ def gate():
 
 @pytest.fixture
 def threads():
-    threads = ThreadPool("test", threads=1, queue_limit=1)
+    threads = ThreadPool("test", threads=1, queue_limit=1, limited_by="QUEUE")
     yield threads
     threads.close()
 
@@ -40,7 +40,12 @@ class Clock:
     def fail_after(self, seconds: float) -> None:
         """Be work that gives up."""
         self.now += seconds
-        raise TimeoutError
+        raise ZeroDivisionError
+
+
+def soon() -> Deadline:
+    """Return a deadline that passes while the work waits."""
+    return Deadline(time.monotonic() + 0.05, 0.05, "the test")
 
 
 async def refused(threads, gate) -> Problem:
@@ -61,7 +66,7 @@ async def test_full_queue_is_told_to_come_back(threads, gate):
 
     assert problem.status == 503
     assert problem.headers["Retry-After"] == "1"
-    assert problem.detail == "2 calls run or wait already; retry in 1 s."
+    assert problem.detail == "2 calls run or wait already, the limit of QUEUE; retry in 1 s."
 
 
 @pytest.mark.parametrize(("calls", "seconds"), [(1, "2"), (5, "5"), (50, "10")])
@@ -73,7 +78,7 @@ async def test_time_of_failed_work_counts(gate, calls, seconds):
     clock = Clock()
     threads = ThreadPool("slow", threads=1, queue_limit=1, clock=clock)
     for _ in range(calls):
-        with pytest.raises(Problem):
+        with pytest.raises(ZeroDivisionError):
             await threads.run(lambda: clock.fail_after(5))
 
     problem = await refused(threads, gate)
@@ -98,13 +103,25 @@ async def test_late_work_never_begins(threads, gate):
     await asyncio.sleep(0)
 
     with pytest.raises(Problem) as late:
-        await threads.run(lambda: begun.append(1), deadline=time.monotonic() + 0.05)
+        await threads.run(lambda: begun.append(1), deadline=soon())
     gate.set()
     await first
 
     assert await threads.run(lambda: "next") == "next"
     assert late.value.status == 504
+    assert "within 0.05 s, the limit that the test sets" in late.value.detail
+    assert late.value.extra == {"limit_seconds": 0.05}
     assert begun == []
+
+
+async def test_a_timeout_of_work_without_a_deadline_is_its_own(threads):
+    """TimeoutError of work that has no deadline is told as it is: no limit has passed."""
+
+    def work() -> None:
+        raise TimeoutError("of the disk")
+
+    with pytest.raises(TimeoutError, match="of the disk"):
+        await threads.run(work)
 
 
 class Body:
@@ -119,7 +136,7 @@ async def test_a_call_that_gave_up_holds_nothing(threads, gate):
     gone = weakref.ref(body)
 
     with pytest.raises(Problem):
-        await threads.run(partial(repr, body), deadline=time.monotonic() + 0.05)
+        await threads.run(partial(repr, body), deadline=soon())
     del body
     await asyncio.sleep(0)  # the step that was told of the cancellation holds its traceback
     gc.collect()

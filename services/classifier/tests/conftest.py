@@ -9,7 +9,7 @@ from car_evaluation_model import Model, load
 from classifier.app import create_app
 from classifier.engine import Engine
 from classifier.settings import ServingConfig
-from service_kit import HealthChecks, ThreadPool
+from service_kit import REQUEST_TIMEOUT_SECONDS, HealthChecks, ThreadPool
 
 
 @dataclass
@@ -54,12 +54,19 @@ def threads() -> Iterator[ThreadPool]:
 
 
 @pytest.fixture
-def app(engine: Engine, live: Live, threads: ThreadPool):
+def timeout_seconds() -> float:
+    """How long a request may take; a test may give another."""
+    return REQUEST_TIMEOUT_SECONDS
+
+
+@pytest.fixture
+def app(engine: Engine, live: Live, threads: ThreadPool, timeout_seconds: float):
     return create_app(
         engine,
         live,
         HealthChecks("car-evaluation", "0"),
         threads,
+        timeout_seconds=timeout_seconds,
         cors_origins=["https://a.example"],
     )
 

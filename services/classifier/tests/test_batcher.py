@@ -9,10 +9,9 @@ import pytest
 from car_evaluation_model import Prediction
 from classifier.batcher import Batcher
 from classifier.settings import Batching
-from service_kit import Problem
+from service_kit import FOREVER, Deadline, Problem
 
 pytestmark = pytest.mark.anyio
-FOREVER = float("inf")
 
 
 class GatedModel:
@@ -81,13 +80,16 @@ async def test_overload_is_refused(gated, batcher):
 
     assert refused.value.status == 503
     assert int(refused.value.headers["Retry-After"]) >= 1
+    assert "batching.queue_rows of the document car-evaluation allows 150" in refused.value.detail
 
 
 async def test_spent_deadline_is_not_computed(gated, batcher):
     """Rows whose deadline passed in the queue are answered 504 and never reach the model."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(batcher.predict(rows(0), FOREVER))
-        late = asyncio.ensure_future(batcher.predict(rows(1, 5), time.monotonic()))
+        late = asyncio.ensure_future(
+            batcher.predict(rows(1, 5), Deadline(time.monotonic(), 1, "the test"))
+        )
         await asyncio.sleep(0)
         gated.gate.set()
 
@@ -95,6 +97,19 @@ async def test_spent_deadline_is_not_computed(gated, batcher):
         await late
     assert refused.value.status == 504
     assert gated.runs == [1]
+
+
+async def test_a_run_that_takes_too_long_is_not_waited_for(gated, batcher):
+    """A caller gets 504, with the limit's name, at its deadline: also while the model runs."""
+    late = batcher.predict(rows(1), Deadline(time.monotonic() + 0.05, 0.05, "the test"))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem) as refused:
+            await late
+
+    assert refused.value.status == 504
+    assert "within 0.05 s, the limit that the test sets" in refused.value.detail
+    gated.gate.set()
+    assert (await batcher.predict(rows(2), FOREVER)).classes.tolist() == [2]
 
 
 async def test_failure_reaches_every_caller_and_ends_there():

@@ -84,3 +84,27 @@ async def test_more_take_their_turn(client, threads):
         long_way = await client.post(PREDICT, json={"inputs": rows}, params={"probabilities": "1"})
 
     assert (tensor.status_code, long_way.status_code) == (503, 503)
+
+
+@pytest.mark.parametrize("timeout_seconds", [0.05])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PREDICT, {"inputs": [EXAMPLE] * 400}),
+        ("/api/v1/explain", {"inputs": [EXAMPLE]}),
+        (V2, tensors(FEW_ROWS + 1)),
+    ],
+    ids=["predict", "explain", "v2"],
+)
+async def test_who_waits_past_the_limit_is_told_which(client, threads, path, body):
+    """A request that waits for the worker past the service's limit gets 504, and the setting."""
+    gate = threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(threads.run(lambda: gate.wait(30)))
+        await asyncio.sleep(0)
+        answer = await client.post(path, json=body)
+        gate.set()
+
+    assert answer.status_code == 504
+    assert answer.json()["limit_seconds"] == 0.05
+    assert "0.05 s, the limit that the service's REQUEST_TIMEOUT_SECONDS" in answer.json()["detail"]

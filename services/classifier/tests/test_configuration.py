@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from service_kit import HealthChecks, ThreadPool
 
 pytestmark = pytest.mark.anyio
-SETTINGS = ClassifierSettings.model_validate({})
+SETTINGS = ClassifierSettings.model_validate({"REQUEST_TIMEOUT_SECONDS": "7.5"})
 ROWS = 3
 
 
@@ -45,7 +45,7 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
         await watched.start()
         announcement = nacos.announcement(SETTINGS.service_name, port=SETTINGS.port)
         announcement.follow(
-            watched, lambda: instance_metadata(model.version, watched.state.version)
+            watched, lambda: instance_metadata(SETTINGS, model.version, watched.state.version)
         )
         engine = Engine(model, lambda: watched.value)
         app = create_app(
@@ -78,5 +78,7 @@ async def test_a_published_document_changes_engine_log_and_metadata(model, caplo
             await until(lambda: nacos.states[f"config {DATA_ID}"]["rejected"] is not None)
             assert await asked() == (labels, ROWS, 1)
             assert registered() == {(version, "1.0.0")}
+            (entry,) = fake.instances(SETTINGS.service_name)
+            assert entry.metadata["gateway.timeout"] == "7.5"
     threads.close()
     engine.close()

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from kmeans.app import create_app
 from kmeans.clustering import InForce, prepare_thread
-from kmeans.settings import MAX_FIT_SECONDS, ClusterConfig
-from service_kit import HealthChecks, ThreadPool
+from kmeans.settings import ClusterConfig
+from service_kit import REQUEST_TIMEOUT_SECONDS, HealthChecks, ThreadPool
 
 
 @dataclass
@@ -33,16 +33,16 @@ def live() -> Live:
 
 
 @pytest.fixture
-def max_fit_seconds() -> float:
-    """How long a fit may take; a test may give another."""
-    return MAX_FIT_SECONDS
+def timeout_seconds() -> float:
+    """How long a request may take; a test may give another."""
+    return REQUEST_TIMEOUT_SECONDS
 
 
 @pytest.fixture
-async def client(live, max_fit_seconds) -> AsyncIterator[httpx.AsyncClient]:
+async def client(live, timeout_seconds) -> AsyncIterator[httpx.AsyncClient]:
     threads = ThreadPool("test", threads=1, queue_limit=8, prepare=prepare_thread)
     health = HealthChecks("skl-kmeans", "0")
-    app = create_app(live, health, threads, max_fit_seconds=max_fit_seconds)
+    app = create_app(live, health, threads, timeout_seconds=timeout_seconds)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

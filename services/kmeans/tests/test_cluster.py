@@ -324,7 +324,7 @@ def test_a_fit_stops_at_its_deadline():
         fit(points, ClusterConfig(clusters=50, n_init=100), time.monotonic() + 0.1)
 
 
-@pytest.mark.parametrize("max_fit_seconds", [0.5])
+@pytest.mark.parametrize("timeout_seconds", [0.5])
 async def test_a_fit_without_a_deadline_is_bounded(client, live):
     """A fit whose caller named no deadline is left all the same, by either route, and told as 504.
 
@@ -341,6 +341,7 @@ async def test_a_fit_without_a_deadline_is_bounded(client, live):
 
         assert answer.status_code == 504
         assert answer.json()["type"].endswith("deadline")
+        assert "0.5 s, the limit that the service's REQUEST_TIMEOUT" in answer.json()["detail"]
     live.value = ClusterConfig()
     after = await client.post(URL, json={"points": EXAMPLE})
     assert after.json()["results"] == GOLDEN[3]

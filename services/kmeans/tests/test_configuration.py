@@ -14,7 +14,7 @@ from nacos_client.testing import FakeNacos
 from service_kit import HealthChecks, ThreadPool
 
 pytestmark = pytest.mark.anyio
-SETTINGS = KMeansSettings.model_validate({})
+SETTINGS = KMeansSettings.model_validate({"REQUEST_TIMEOUT_SECONDS": "120"})
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -65,4 +65,6 @@ async def test_a_published_document_changes_answers_and_metadata():
             await until(lambda: nacos.states[f"config {DATA_ID}"]["rejected"] is not None)
             assert await asked() == (GOLDEN[4], version)
             assert registered() == {version}
+            (entry,) = fake.instances(SETTINGS.service_name)
+            assert entry.metadata["gateway.timeout"] == "120"
     threads.close()

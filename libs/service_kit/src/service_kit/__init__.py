@@ -9,6 +9,7 @@ from service_kit.bodies import (
     require_json,
 )
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
+from service_kit.deadline import FOREVER, Deadline
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, RequestEdge
 from service_kit.exit_codes import ExitCode
@@ -19,23 +20,33 @@ from service_kit.logs import configure_logs
 from service_kit.model_app import ModelRoutes, model_app
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
 from service_kit.runner import Listener, Presence, run, serve
-from service_kit.settings import Port, ProcessSettings, ServiceName, read_env
+from service_kit.settings import (
+    REQUEST_TIMEOUT_SECONDS,
+    ModelSettings,
+    Port,
+    ProcessSettings,
+    ServiceName,
+    read_env,
+)
 from service_kit.stages import Stages
 from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
-from service_kit.thread_pool import FOREVER, ThreadPool
+from service_kit.thread_pool import ThreadPool
 
 __all__ = [
     "FOREVER",
     "MAX_BODY_BYTES",
     "REQUEST_ID",
+    "REQUEST_TIMEOUT_SECONDS",
     "TRACEPARENT",
     "Check",
+    "Deadline",
     "ExitCode",
     "FastPath",
     "HealthChecks",
     "Inferred",
     "Listener",
     "ModelRoutes",
+    "ModelSettings",
     "ModelSpec",
     "Port",
     "Presence",

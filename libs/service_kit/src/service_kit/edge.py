@@ -20,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import logs
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
+from service_kit.deadline import CALLER_S_LIMIT, OWN_LIMIT, Deadline
 from service_kit.problem import MEDIA_TYPE, Problem, translate
+from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_FOREVER = float("inf")
 _DISCONNECTED = 499
 """The status in metrics of a client that went away, as in nginx's logs; it is never sent."""
 
@@ -43,16 +44,29 @@ class RequestEdge:
 
     The layer drops the last slash of `scope["path"]`, never of `scope["raw_path"]`, and adds to
     `scope`: `fields`, the header fields as a dict of bytes; `body` and `request_id` as bytes;
-    `deadline`, a moment on the clock of `time.monotonic`, infinite if the caller named none.
+    `deadline`, the `Deadline` that its caller and the service's own limit leave.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES, model_version: str = ""
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+        model_version: str = "",
     ) -> None:
-        """`model_version` labels the metric: it is the version of the model that answers."""
+        """Put the layer around `app`.
+
+        Args:
+            app: the application.
+            max_body_bytes: a larger body is refused.
+            timeout_seconds: the service's own limit for a request.
+            model_version: labels the metric: it is the version of the model that answers.
+        """
         self._app = app
         self._model_version = model_version
         self._max_body_bytes = max_body_bytes
+        self._timeout_seconds = timeout_seconds
         self._id_prefix = secrets.token_hex(8).encode()
         self._ids = itertools.count(1)
         self._observers: dict[tuple[str, str, int], Histogram] = {}
@@ -108,9 +122,12 @@ class RequestEdge:
         logs.request_id.set(request_id.decode())
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
-        scope["deadline"] = _FOREVER
+        seconds, source = self._timeout_seconds, OWN_LIMIT
         if b"x-request-timeout-ms" in fields:
-            scope["deadline"] = _deadline(fields[b"x-request-timeout-ms"])
+            asked = _seconds(fields[b"x-request-timeout-ms"])
+            if asked < seconds:
+                seconds, source = asked, CALLER_S_LIMIT
+        scope["deadline"] = Deadline(time.monotonic() + seconds, seconds, source)
         if fields.get(b"content-encoding", b"identity") != b"identity":
             detail = "Compressed bodies are not accepted; send it plain."
             raise Problem(415, detail, type="encoded-body")
@@ -162,8 +179,8 @@ def _without_last_slash(scope: Scope) -> str:
     return path[:-1] if is_plain and len(path) > 1 and path[-2] != "/" else path
 
 
-def _deadline(milliseconds: bytes) -> float:
-    """Return the moment, on `time.monotonic`'s clock, after which nobody waits for the answer.
+def _seconds(milliseconds: bytes) -> float:
+    """Return the seconds that the caller still waits for the answer.
 
     Raises:
         Problem: 400 for a malformed number, 504 for zero.
@@ -173,8 +190,9 @@ def _deadline(milliseconds: bytes) -> float:
             400, "X-Request-Timeout-Ms must be a whole number of milliseconds.", type="bad-deadline"
         )
     if int(milliseconds) == 0:
-        raise Problem(504, "No time was left when the request arrived.", type="deadline")
-    return time.monotonic() + int(milliseconds) / 1000
+        detail = f"No time was left when the request arrived: {CALLER_S_LIMIT} is 0."
+        raise Problem(504, detail, type="deadline", limit_seconds=0)
+    return int(milliseconds) / 1000
 
 
 def _too_large(limit: int) -> Problem:

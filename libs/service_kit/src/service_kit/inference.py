@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from service_kit.bodies import json_body, require_json
+from service_kit.deadline import Deadline
 from service_kit.health import HealthChecks
 from service_kit.problem import Problem, problems, shown
 from service_kit.stages import Stages
@@ -39,14 +40,14 @@ class InferenceModel(Protocol):
         """Rows that one request may have now; rows are a tensor's first dimension."""
 
     async def infer(
-        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
+        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: Deadline
     ) -> Inferred:
         """Return the outputs that the request asks for.
 
         Args:
             inputs: each input of `spec` by its name, of a shape that `spec` allows.
             outputs: names of the outputs to return.
-            deadline: moment on `time.monotonic`'s clock after which nobody waits for the answer.
+            deadline: moment after which nobody waits for the answer.
         """
 
 

@@ -13,6 +13,7 @@ from service_kit.fast_path import FastPath
 from service_kit.health import HealthChecks, add_health
 from service_kit.inference import InferenceModel, add_inference
 from service_kit.page import add_page
+from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 from service_kit.stages import Stages
 from service_kit.thread_pool import ThreadPool
 
@@ -49,6 +50,7 @@ def model_app(
     threads: ThreadPool,
     stages: Stages,
     *,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the application of a model service.
@@ -61,6 +63,7 @@ def model_app(
         health: state of the service, for /readyz and the actuator's routes; names the version.
         threads: pool that reads large bodies.
         stages: counts of the answers.
+        timeout_seconds: the service's own limit for a request.
         cors_origins: origins whose pages may call; `*` is all.
     """
     version = routes.model.spec.version
@@ -83,6 +86,7 @@ def model_app(
     edge = RequestEdge(
         FastPath(app, path, answer),
         max_body_bytes=routes.max_body_bytes,
+        timeout_seconds=timeout_seconds,
         model_version=version,
     )
     if not cors_origins:

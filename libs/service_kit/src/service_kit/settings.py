@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from service_kit.exit_codes import ExitCode
 
+REQUEST_TIMEOUT_SECONDS = 30.0
+"""Seconds that a request may take where the environment names no other limit."""
+
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
 C = TypeVar("C", bound=BaseModel)
@@ -38,6 +41,15 @@ class ProcessSettings(BaseModel):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="LOG_LEVEL")
     ] = "INFO"
     log_format: Annotated[Literal["json", "text"], Field(validation_alias="LOG_FORMAT")] = "json"
+
+
+class ModelSettings(ProcessSettings):
+    """The environment variables that every model service has."""
+
+    timeout_seconds: Annotated[
+        float, Field(validation_alias="REQUEST_TIMEOUT_SECONDS", ge=0.1, le=600)
+    ] = REQUEST_TIMEOUT_SECONDS
+    """Seconds from a request's head until its caller gets 504 instead of an answer."""
 
 
 @overload

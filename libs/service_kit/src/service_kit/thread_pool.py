@@ -16,12 +16,10 @@ from typing import TypeVar
 
 from prometheus_client import Gauge, Histogram
 
+from service_kit.deadline import FOREVER, Deadline
 from service_kit.problem import Problem
 
 T = TypeVar("T")
-
-FOREVER = float("inf")
-"""The deadline of work that has none."""
 
 waited = Histogram(
     "worker_wait_seconds",
@@ -38,7 +36,7 @@ depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["poo
 class ThreadPool:
     """Threads for blocking functions: at most `threads` run at a time, `queue_limit` more wait.
 
-    `prepare` runs first in each thread.
+    `prepare` runs first in each thread. A full queue's 503 tells `limited_by`, the settings' names.
     """
 
     def __init__(
@@ -47,12 +45,14 @@ class ThreadPool:
         *,
         threads: int,
         queue_limit: int,
+        limited_by: str = "this service",
         prepare: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Deadlines are moments on `clock`."""
         self._pool = ThreadPoolExecutor(threads, name, prepare)
         self._threads = threads
+        self._limited_by = limited_by
         self._limit = threads + queue_limit
         self._clock = clock
         self._inside = 0
@@ -62,12 +62,12 @@ class ThreadPool:
         self._busy_for = busy_for.labels(name)
         depth.labels(name).set_function(lambda: self._inside)
 
-    async def run(self, work: Callable[[], T], *, deadline: float = FOREVER) -> T:
+    async def run(self, work: Callable[[], T], *, deadline: Deadline = FOREVER) -> T:
         """Return the result of `work`, called in a thread.
 
         Args:
             work: the blocking call; it may end itself with TimeoutError when its time is up.
-            deadline: moment on the clock after which the result is of no use.
+            deadline: its moment, on the clock, is that after which the result is of no use.
 
         Raises:
             Problem: 503 with `Retry-After` when the queue is full; 504 when the deadline comes
@@ -75,7 +75,10 @@ class ThreadPool:
         """
         if self._inside >= self._limit:
             seconds = max(1, math.ceil(self._inside * self._mean_seconds / self._threads))
-            detail = f"{self._inside} calls run or wait already; retry in {seconds} s."
+            detail = (
+                f"{self._inside} calls run or wait already, the limit of {self._limited_by};"
+                f" retry in {seconds} s."
+            )
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
         asked = self._clock()
         with self._counting:
@@ -86,16 +89,18 @@ class ThreadPool:
         future = self._pool.submit(self._call, held, asked, deadline)
         future.add_done_callback(partial(self._leave, held))
         try:
-            async with asyncio.timeout(None if deadline == FOREVER else deadline - asked):
+            async with asyncio.timeout(None if deadline is FOREVER else deadline.moment - asked):
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
-            raise _out_of_time() from error
+            if deadline is FOREVER:
+                raise
+            raise deadline.problem() from error
 
-    def _call(self, held: list[Callable[[], T]], asked: float, deadline: float) -> T:
+    def _call(self, held: list[Callable[[], T]], asked: float, deadline: Deadline) -> T:
         started = self._clock()
         self._waited.observe(started - asked)
-        if started >= deadline:
-            raise _out_of_time()
+        if started >= deadline.moment:
+            raise deadline.problem()
         try:
             return held.pop()()
         finally:
@@ -113,7 +118,3 @@ class ThreadPool:
     def close(self) -> None:
         """End the threads after their present calls; drop the calls that wait."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _out_of_time() -> Problem:
-    return Problem(504, "The deadline passed before the result was there.", type="deadline")

@@ -33,10 +33,15 @@ async def main() -> None:
         await watched.start()
         announcement = nacos.announcement(settings.service_name, port=settings.port)
         announcement.follow(
-            watched, lambda: instance_metadata(model.version, watched.state.version)
+            watched, lambda: instance_metadata(settings, model.version, watched.state.version)
         )
         app = create_app(
-            engine, lambda: watched.value, health, threads, cors_origins=settings.cors_origins
+            engine,
+            lambda: watched.value,
+            health,
+            threads,
+            timeout_seconds=settings.timeout_seconds,
+            cors_origins=settings.cors_origins,
         )
         await serve(app, settings, health=health, presence=announcement)
     threads.close()

@@ -9,6 +9,7 @@ from time import perf_counter
 import orjson
 from fastapi import APIRouter, Request, Response
 from service_kit import (
+    REQUEST_TIMEOUT_SECONDS,
     HealthChecks,
     ModelRoutes,
     Stages,
@@ -25,7 +26,7 @@ from classifier.engine import Engine
 from classifier.fast_path import FastPredict
 from classifier.inference import CarInference
 from classifier.schemas import RowReader
-from classifier.settings import ServingConfig
+from classifier.settings import ClassifierSettings, ServingConfig
 
 VERSION = version("modelserve-classifier")
 API = "/api/v1"
@@ -45,6 +46,7 @@ def create_app(
     health: HealthChecks,
     threads: ThreadPool,
     *,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the classifier's application.
@@ -54,6 +56,7 @@ def create_app(
         config: returns the configuration in force, for each request.
         health: state of the service.
         threads: pool that reads large bodies and makes explanations.
+        timeout_seconds: the service's own limit for a request.
         cors_origins: origins whose pages may call.
     """
     reader = RowReader(engine.model)
@@ -69,10 +72,19 @@ def create_app(
         openapi_url=f"{API}/openapi.json",
         max_body_bytes=MAX_BODY_BYTES,
     )
-    return model_app(routes, health, threads, stages, cors_origins=cors_origins)
+    return model_app(
+        routes,
+        health,
+        threads,
+        stages,
+        timeout_seconds=timeout_seconds,
+        cors_origins=cors_origins,
+    )
 
 
-def instance_metadata(model_version: str, config_version: str | None) -> dict[str, str]:
+def instance_metadata(
+    settings: ClassifierSettings, model_version: str, config_version: str | None
+) -> dict[str, str]:
     """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
     return {
         "version": VERSION,
@@ -80,6 +92,7 @@ def instance_metadata(model_version: str, config_version: str | None) -> dict[st
         "config": config_version or "default",
         "protocol": "http",
         "gateway.idempotent": f"POST {API}/predict",
+        "gateway.timeout": f"{settings.timeout_seconds:g}",
     }
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from car_evaluation_model import Prediction
 from numpy.typing import NDArray
 from prometheus_client import Gauge, Histogram
-from service_kit import Problem
+from service_kit import Deadline, Problem
 
-from classifier.settings import Batching
+from classifier.settings import DATA_ID, Batching
 
 Codes = NDArray[np.int64]
 
@@ -38,7 +38,7 @@ queued_rows = Gauge("model_queued_rows", "Rows that wait for the estimator")
 @dataclass(frozen=True, slots=True)
 class _Call:
     codes: Codes
-    deadline: float
+    deadline: Deadline
     asked: float
     answer: asyncio.Future[Prediction]
 
@@ -58,16 +58,20 @@ class Batcher:
         self._seconds_per_row = 1e-5
         queued_rows.set_function(lambda: self._rows)
 
-    async def predict(self, codes: Codes, deadline: float) -> Prediction:
+    async def predict(self, codes: Codes, deadline: Deadline) -> Prediction:
         """Return the prediction for rows of value codes, (n, 6) int64.
 
         Raises:
             Problem: 503 with `Retry-After` when too many rows wait; 504 when the deadline passed
-                before the rows' turn came, and nothing was computed.
+                first: rows whose turn had not come by then are not computed.
         """
-        if self._calls and self._rows + len(codes) > self._limits().queue_rows:
+        most = self._limits().queue_rows
+        if self._calls and self._rows + len(codes) > most:
             seconds = max(1, math.ceil(self._rows * self._seconds_per_row))
-            detail = f"{self._rows} rows wait already; retry in {seconds} s."
+            detail = (
+                f"{self._rows} rows wait already, and batching.queue_rows of the document"
+                f" {DATA_ID} allows {most}; retry in {seconds} s."
+            )
             raise Problem(503, detail, type="overloaded", headers={"Retry-After": str(seconds)})
         loop = asyncio.get_running_loop()
         call = _Call(codes, deadline, time.monotonic(), loop.create_future())
@@ -75,7 +79,11 @@ class Batcher:
         self._rows += len(codes)
         if not self._busy:
             self._run_next(loop)
-        return await call.answer
+        try:
+            async with asyncio.timeout(deadline.moment - call.asked):
+                return await call.answer
+        except TimeoutError as error:
+            raise deadline.problem() from error
 
     def _run_next(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._take()
@@ -88,7 +96,7 @@ class Batcher:
             )
 
     def _take(self) -> list[_Call]:
-        """Take the next batch from the queue; calls whose deadline has passed get a 504."""
+        """Take the next batch from the queue, without the calls that nobody waits for any more."""
         batch: list[_Call] = []
         rows, most, now = 0, self._limits().max_rows, time.monotonic()
         while self._calls and (not batch or rows + len(self._calls[0].codes) <= most):
@@ -96,9 +104,8 @@ class Batcher:
             self._rows -= len(call.codes)
             if call.answer.done():
                 continue
-            if call.deadline <= now:
-                detail = "The caller's deadline passed before the model was free."
-                call.answer.set_exception(Problem(504, detail, type="deadline"))
+            if call.deadline.moment <= now:
+                call.answer.set_exception(call.deadline.problem())
                 continue
             queue_seconds.observe(now - call.asked)
             batch.append(call)

@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 from car_evaluation_model import Model, ModelError, RankExplanation, every_input, explain
 from numpy.typing import NDArray
+from service_kit import Deadline
 
 from classifier.batcher import Batcher
 from classifier.drift import Drift
@@ -52,7 +53,7 @@ class Engine:
             raise ModelError(f"model {version}: an answer depends on the batch it came in")
 
     async def answer(
-        self, ranks: Sequence[int], *, probabilities: bool, deadline: float
+        self, ranks: Sequence[int], *, probabilities: bool, deadline: Deadline
     ) -> Answers:
         """Return the answers of the engine in force; count the inputs, and log them for the audit.
 

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from service_kit import Inferred, ModelSpec, Problem, Tensor, TensorSpec, ThreadPool, shown
+from service_kit import (
+    Deadline,
+    Inferred,
+    ModelSpec,
+    Problem,
+    Tensor,
+    TensorSpec,
+    ThreadPool,
+    shown,
+)
 
 from classifier.engine import Engine
 from classifier.schemas import SHOWN_ERRORS, RowReader
@@ -52,7 +61,7 @@ class CarInference:
         return self._config().max_rows
 
     async def infer(
-        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
+        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: Deadline
     ) -> Inferred:
         """Return the outputs for the rows that the tensors make up together."""
         if max(len(tensor.data) for tensor in inputs.values()) <= FEW_ROWS:

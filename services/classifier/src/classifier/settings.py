@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from service_kit import Port, ProcessSettings, ServiceName
+from service_kit import ModelSettings, Port, ServiceName
 
 DATA_ID = "car-evaluation"
 
@@ -21,7 +21,7 @@ def _origins(value: object) -> object:
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/*\s]+)$")]
 
 
-class ClassifierSettings(ProcessSettings):
+class ClassifierSettings(ModelSettings):
     """Environment of the classifier."""
 
     service_name: ServiceName = "car-evaluation"

@@ -20,6 +20,7 @@ async def main() -> None:
         "fit",
         threads=settings.fit_workers,
         queue_limit=settings.fit_queue,
+        limited_by="FIT_WORKERS + FIT_QUEUE",
         prepare=prepare_thread,
     )
     try:
@@ -35,7 +36,10 @@ async def main() -> None:
         announcement = nacos.announcement(settings.service_name, port=settings.port)
         announcement.follow(watched, lambda: instance_metadata(settings, watched.state.version))
         app = create_app(
-            lambda: InForce(watched.value, watched.state.version or "default"), health, threads
+            lambda: InForce(watched.value, watched.state.version or "default"),
+            health,
+            threads,
+            timeout_seconds=settings.timeout_seconds,
         )
         await serve(app, settings, health=health, presence=announcement)
     threads.close()

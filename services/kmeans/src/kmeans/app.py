@@ -8,6 +8,7 @@ from time import perf_counter
 import orjson
 from fastapi import APIRouter, Request, Response
 from service_kit import (
+    REQUEST_TIMEOUT_SECONDS,
     HealthChecks,
     ModelRoutes,
     Problem,
@@ -24,7 +25,7 @@ from kmeans.clustering import Clustering, InForce, fit
 from kmeans.inference import ClusterInference
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
-from kmeans.settings import MAX_FIT_SECONDS, KMeansSettings
+from kmeans.settings import KMeansSettings
 
 VERSION = version("modelserve-kmeans")
 PATH = "/api/skl-kmeans"
@@ -36,7 +37,7 @@ def create_app(
     health: HealthChecks,
     threads: ThreadPool,
     *,
-    max_fit_seconds: float = MAX_FIT_SECONDS,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
 ) -> ASGIApp:
     """Return the clusterer's application.
 
@@ -44,7 +45,7 @@ def create_app(
         in_force: returns the configuration in force; a request reads it once and keeps to it.
         health: state of the service.
         threads: pool in which fits run.
-        max_fit_seconds: seconds that a fit may take, unless its request has an earlier deadline.
+        timeout_seconds: the service's own limit for a request.
     """
     router = APIRouter()
     stages = Stages(VERSION)
@@ -59,7 +60,7 @@ def create_app(
             if wants_picture:
                 _check_plane(points)
             decoded = perf_counter()
-            clustering = fit(points, now.config, scope["deadline"], max_seconds=max_fit_seconds)
+            clustering = fit(points, now.config, scope["deadline"].moment)
             if canonical:
                 clustering = clustering.by_first_appearance()
             computed = perf_counter()
@@ -107,11 +108,11 @@ def create_app(
         title="KMeans clusterer",
         description=__doc__,
         router=router,
-        model=ClusterInference(VERSION, in_force, threads, max_fit_seconds),
+        model=ClusterInference(VERSION, in_force, threads),
         page=files("kmeans").joinpath("page.html").read_text("utf-8"),
         fast_path=(PATH, plain_answer),
     )
-    return model_app(routes, health, threads, stages)
+    return model_app(routes, health, threads, stages, timeout_seconds=timeout_seconds)
 
 
 def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
@@ -123,6 +124,7 @@ def instance_metadata(settings: KMeansSettings, config_version: str | None) -> d
         "protocol": "http",
         "gateway.idempotent": f"POST {PATH}",
         "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
+        "gateway.timeout": f"{settings.timeout_seconds:g}",
     }
 
 

@@ -4,19 +4,18 @@ Labels depend on the random state, on the number of starts and, through the orde
 number of threads (scikit-learn issue 27518): all three are fixed.
 """
 
-import time
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from service_kit import FOREVER
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
 from kmeans.schemas import EXAMPLE, Array
 from kmeans.seeding import Seeding
-from kmeans.settings import MAX_FIT_SECONDS, ClusterConfig
+from kmeans.settings import ClusterConfig
 
 GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
 """Labels of the example points by number of clusters, as published with the original service."""
@@ -62,20 +61,13 @@ class Clustering:
         return Clustering(labels, self.centres[order], self.inertia)
 
 
-def fit(
-    points: Array,
-    config: ClusterConfig,
-    deadline: float = FOREVER,
-    *,
-    max_seconds: float = MAX_FIT_SECONDS,
-) -> Clustering:
+def fit(points: Array, config: ClusterConfig, deadline: float = math.inf) -> Clustering:
     """Cluster points, (n, d) float64; block the thread until that is done.
 
     Raises:
-        TimeoutError: `deadline`, on `time.monotonic`'s clock, or `max_seconds` passed before the
-            last start had all its first centres.
+        TimeoutError: `deadline`, on `time.monotonic`'s clock, passed before the last start had all
+            its first centres.
     """
-    deadline = min(deadline, time.monotonic() + max_seconds)
     model = KMeans(
         config.clusters,
         init=Seeding(deadline),

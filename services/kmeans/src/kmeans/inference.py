@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from service_kit import Inferred, ModelSpec, Tensor, TensorSpec, ThreadPool
+from service_kit import Deadline, Inferred, ModelSpec, Tensor, TensorSpec, ThreadPool
 
 from kmeans.clustering import Clustering, InForce, fit
 from kmeans.schemas import check_points
@@ -18,7 +18,6 @@ class ClusterInference:
         version: str,
         in_force: Callable[[], InForce],
         threads: ThreadPool,
-        max_fit_seconds: float,
     ) -> None:
         self.spec = ModelSpec(
             name=DATA_ID,
@@ -33,7 +32,6 @@ class ClusterInference:
         )
         self._in_force = in_force
         self._threads = threads
-        self._max_fit_seconds = max_fit_seconds
 
     @property
     def max_rows(self) -> int:
@@ -41,7 +39,7 @@ class ClusterInference:
         return self._in_force().config.max_points
 
     async def infer(
-        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: float
+        self, inputs: Mapping[str, Tensor], outputs: frozenset[str], deadline: Deadline
     ) -> Inferred:
         """Fit the points with the configuration in force, and return the outputs asked for."""
         now = self._in_force()
@@ -50,9 +48,7 @@ class ClusterInference:
 
         def work() -> Clustering:
             points = np.asarray(tensor.data, np.float64).reshape(tensor.shape)
-            return fit(
-                check_points(points, config), config, deadline, max_seconds=self._max_fit_seconds
-            )
+            return fit(check_points(points, config), config, deadline.moment)
 
         clustering = await self._threads.run(work, deadline=deadline)
         every = {

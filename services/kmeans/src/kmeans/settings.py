@@ -3,16 +3,13 @@
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from service_kit import Port, ProcessSettings, ServiceName
+from service_kit import ModelSettings, Port, ServiceName
 
 DATA_ID = "skl-kmeans"
 MAX_CLUSTERS = 256
-MAX_FIT_SECONDS = 30.0
-"""Seconds after which a fit begins no further start, whether or not its caller named a deadline:
-some configurations would hold a thread for far longer."""
 
 
-class KMeansSettings(ProcessSettings):
+class KMeansSettings(ModelSettings):
     """Environment of the clusterer."""
 
     service_name: ServiceName = "skl-kmeans"

@@ -89,13 +89,14 @@ def test_links_lead_somewhere(browser, service, package):
         assert status == 200, link
 
 
+@pytest.mark.parametrize("page", ["/docs", "/docs/"])
 @pytest.mark.parametrize("package", list(DOCS))
-def test_docs_try_the_main_operation(try_out, service, package):
+def test_docs_try_the_main_operation(try_out, service, package, page):
     """/docs shows and calls the service with nothing from another host, under a strict policy."""
     running = service(package)
     path, key, expected = DOCS[package]
 
-    tried = try_out(running.url + "/docs", path)
+    tried = try_out(running.url + page, path)
 
     assert tried.status == "200"
     assert tried.answer[key] == expected

@@ -31,9 +31,10 @@ def test_spring_calls_the_models_by_name(
 ) -> None:
     """OpenFeign and a @LoadBalanced RestTemplate reach every instance, under both balancers.
 
-    They are shown an IPv4 literal (Nacos's balancer drops other hosts), the protocol, the versions.
+    They are shown an IPv4 literal (Nacos's balancer drops other hosts), the protocol, the versions,
+    the time limit that the environment sets.
     """
-    running = models()
+    running = models(REQUEST_TIMEOUT_SECONDS="7.5")
     caller = spring(nacos, *properties)
 
     for name in SERVICES:
@@ -43,6 +44,7 @@ def test_spring_calls_the_models_by_name(
             assert instance["metadata"]["protocol"] == "http"
             assert instance["metadata"]["preserved.register.source"] == "PYTHON"
             assert instance["metadata"].keys() >= {"version", "model_version"}
+            assert instance["metadata"]["gateway.timeout"] == "7.5"
         for client in CLIENTS * TURNS:
             given = caller.ask(client, name)
 

@@ -149,19 +149,25 @@ StartSpring = Callable[..., Spring]
 
 @pytest.fixture
 def spring(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSpring]:
-    """Start Spring Boot applications; arguments are the access to Nacos and properties."""
+    """Start Spring Boot applications; arguments are the access to Nacos and properties.
+
+    With `context`, the application is served below that path, and its entry in Nacos says so.
+    """
     running: list[Spring] = []
 
-    def start(nacos: NacosAccess, *properties: str) -> Spring:
+    def start(nacos: NacosAccess, *properties: str, context: str = "") -> Spring:
         port = free_port()
         home = tmp_path / f"java-{len(running)}"
         java = ["java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         argv = [*java, f"-Duser.home={home}", f"-DJM.LOG.PATH={home}/logs", "-jar"]
         argv += [str(HERE / "java" / "target" / "java-interop.jar"), *properties]
+        if context:
+            metadata = "--spring.cloud.nacos.discovery.metadata.context-path"
+            argv += [f"--server.servlet.context-path={context}", f"{metadata}={context}"]
         env = {**clean_environment(), **nacos.environment, "PORT": str(port)}
         log = home / "output.log"
         process = Process.start("java-echo", argv, env=env, log=log)
-        one = Spring(f"http://127.0.0.1:{port}", log, process)
+        one = Spring(f"http://127.0.0.1:{port}{context}", log, process)
         running.append(one)
         wait_until(
             lambda: _answers(one),

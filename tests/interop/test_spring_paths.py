@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from stack.access import NacosAccess
@@ -185,3 +185,49 @@ def test_what_a_stranger_says_of_the_client_does_not_reach_java(
     cars = get(gateway, "/app/cars;color=red/list", lies).reading
 
     assert not {"10.1.1.1", "evil.example", "/evil", "on"} & set(cars["forwarded"].values())
+
+
+def test_a_redirect_of_java_leads_back_through_the_gateway(
+    service: Callable[..., Any], spring: Callable[..., Any], nacos: NacosAccess
+) -> None:
+    """A redirect to `/login` leads a caller by name to `/{service}/login`, which is answered.
+
+    Tomcat knows nothing of the service's name in the caller's path: asked directly, it names its
+    own `/login`.
+    """
+    tomcat, gateway = spring(nacos), service("gateway", nacos)
+    wait_reached(gateway.url, "/java-echo/login")
+    directly = get(tomcat.url, "/login-needed")
+    assert directly.status == 302
+    assert urljoin(f"{tomcat.url}/login-needed", directly.headers["location"]) == (
+        f"{tomcat.url}/login"
+    )
+
+    through = get(gateway.url, "/java-echo/login-needed")
+
+    assert through.status == 302
+    asked = f"{gateway.url}/java-echo/login-needed"
+    assert urljoin(asked, through.headers["location"]) == f"{gateway.url}/java-echo/login"
+
+
+def test_an_application_below_a_context_path_is_called_by_name(
+    service: Callable[..., Any], spring: Callable[..., Any], nacos: NacosAccess
+) -> None:
+    """`/{service}/cars` is `/ctx/cars` of an application whose metadata say `context-path: /ctx`.
+
+    Asked directly, the application has no `/cars`.
+    """
+    tomcat, gateway = spring(nacos, context="/ctx"), service("gateway", nacos)
+    wait_until(
+        lambda: "proxy-status" not in get(gateway.url, "/java-echo/cars").headers,
+        seconds=20,
+        what="the gateway knows the instance, so that the answer is not its own",
+    )
+    origin = tomcat.url.removesuffix("/ctx")
+    assert get(origin, "/cars").status == 404
+    assert get(origin, "/ctx/cars").reading["contextPath"] == "/ctx"
+
+    through = get(gateway.url, "/java-echo/cars")
+
+    assert through.status == 200, through.body
+    assert through.reading["requestUri"] == "/ctx/cars"

@@ -1,0 +1,1 @@
+"""Spring Cloud Gateway's configuration, made into a routes document."""

@@ -1,0 +1,166 @@
+"""Predicates of a Spring route: which requests are the route's."""
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from gateway.routing.spring.route import (
+    FIELD,
+    MAX_PATH,
+    MAX_VALUE,
+    METHODS,
+    SEGMENT,
+    Draft,
+    Part,
+    Way,
+)
+
+UNKNOWN = {
+    "After": "a route here has no times; put it in when its time has come",
+    "Before": "a route here has no times; take it out when its time is over",
+    "Between": "a route here has no times; put it in and take it out at its times",
+    "RemoteAddr": "a route here does not ask for addresses; let the firewall do so, or use keys",
+    "XForwardedRemoteAddr": "a route here does not ask for addresses; let the proxy in front do so",
+    "ReadBody": "a route here is chosen before the body is there; give these requests a path",
+    "Weight": "announce both versions under one name with labels, and write"
+    " split: [{metadata: {...}, weight: N}]",
+}
+"""Predicates that have no counterpart, and what to do instead."""
+
+
+def add_predicates(draft: Draft, parts: list[Part]) -> None:
+    """Put the predicates of a route into its draft: which requests are the route's."""
+    seen: set[str] = set()
+    for part in parts:
+        act = PREDICATES.get(part.name)
+        if act is None:
+            draft.leave_out(part.text, UNKNOWN.get(part.name, "the gateway has no such predicate"))
+        elif part.name in seen and part.name in ("Path", "Host", "Method"):
+            draft.leave_out(part.text, f"a second {part.name}; write the paths that both mean")
+        else:
+            act(draft, part)
+        seen.add(part.name)
+    if not draft.ways:
+        draft.ways = [Way("/", exact=False)]
+
+
+def _path(draft: Draft, part: Part) -> None:
+    for pattern in part.values():
+        if pattern.lower() in ("true", "false"):  # matchTrailingSlash
+            continue
+        way, whole = _way(pattern)
+        if not whole:
+            draft.leave_out(
+                f"Path={pattern}",
+                f"a path here is no pattern. {way.path} has everything below it:"
+                " take the keys away if that is meant",
+            )
+        if all((known.path, known.exact) != (way.path, way.exact) for known in draft.ways):
+            draft.ways.append(way)
+    if not draft.ways:
+        draft.leave_out(part.text, "no path at all; write one")
+
+
+def _way(pattern: str) -> tuple[Way, bool]:
+    """Return the path that a pattern begins with, and whether it means the same."""
+    below = re.fullmatch(r"(/.*?)?/(?:\*\*|\{\*\w+\})", pattern)
+    path = (below[1] or "/") if below else pattern
+    literal: list[str] = []
+    for segment in path.strip("/").split("/"):
+        if not SEGMENT.fullmatch(segment) or len("/".join([*literal, segment])) >= MAX_PATH - 1:
+            break
+        literal.append(segment)
+    beginning = "/" + "/".join(literal)
+    trailing = path == beginning + "/" and beginning != "/" and not below
+    whole = path == beginning or trailing
+    if trailing:
+        beginning += "/"
+    return Way(beginning, whole and not below, beginning.rstrip("/")), whole
+
+
+def _method(draft: Draft, part: Part) -> None:
+    named = [method.upper() for method in part.values()]
+    methods = [method for method in METHODS if method in named]
+    for method in sorted(set(named) - set(methods)):
+        draft.leave_out(
+            f"Method={method}", f"a route allows {', '.join(METHODS)}", close=not methods
+        )
+    if methods:
+        draft.keys["methods"] = methods
+
+
+def _host(draft: Draft, part: Part) -> None:
+    hosts: list[str] = []
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    for pattern in part.values():
+        found = re.fullmatch(rf"(\*\*\.|\*\.|\{{\w+\}}\.)?({label}(\.{label})*)", pattern)
+        if pattern == "**":
+            return
+        if found is None or len(pattern) > 253:  # noqa: PLR2004 - the longest host name
+            draft.leave_out(f"Host={pattern}", 'a host here is a whole name, or "*." and a name')
+        elif not found[1]:
+            hosts.append(pattern)
+        else:
+            hosts.append(f"*.{found[2]}")
+            if found[1] == "**.":
+                hosts.append(found[2])
+            else:
+                draft.remark(f"Host={pattern}", f"*.{found[2]} has names of any depth")
+    if not part.values():
+        draft.leave_out(part.text, "no host at all; write one")
+    if hosts:
+        _when(draft)["hosts"] = list(dict.fromkeys(hosts))
+
+
+def _condition(kind: str, first: str) -> Callable[[Draft, Part], None]:
+    """Return the translation of a predicate that has a name and a regular expression."""
+
+    def act(draft: Draft, part: Part) -> None:
+        args = part.named(first, "regexp", "predicate")
+        name, expression = args.get(first, ""), args.get("regexp", "")
+        known = draft.keys.get("when", {}).get(kind, {})
+        if not name or len(name) > 64 or "predicate" in args or len(args) > 2:  # noqa: PLR2004
+            draft.leave_out(part.text, f"a condition is a name and one value under when: {kind}")
+        elif kind == "headers" and not FIELD.fullmatch(name):
+            draft.leave_out(part.text, "not the name of a header field")
+        elif name.lower() in (each.lower() for each in known):
+            draft.leave_out(part.text, f"a second condition for {name}; write one that means both")
+        elif (value := _value(expression or ".*")) is None:
+            draft.leave_out(
+                part.text, "the expression is Java's alone; write it in Python's syntax"
+            )
+        else:
+            _when(draft).setdefault(kind, {})[name] = value
+
+    return act
+
+
+def _value(expression: str) -> str | dict[str, str] | None:
+    """Return the condition of a regular expression, None if Python reads it in another way."""
+    if not re.search(r"[\\.^$|?*+()\[\]{}]", expression):
+        return expression
+    if "&&" in expression or len(expression) > MAX_VALUE:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(expression)
+    except (re.error, OverflowError, RecursionError, Warning):
+        return None
+    return {"regex": expression}
+
+
+def _when(draft: Draft) -> dict[str, Any]:
+    when: dict[str, Any] = draft.keys.setdefault("when", {})
+    return when
+
+
+PREDICATES: dict[str, Callable[[Draft, Part], None]] = {
+    "Path": _path,
+    "Method": _method,
+    "Host": _host,
+    "Header": _condition("headers", "header"),
+    "Query": _condition("query", "param"),
+    "Cookie": _condition("cookies", "name"),
+}

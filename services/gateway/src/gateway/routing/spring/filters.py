@@ -56,7 +56,7 @@ LEFT_OUT = {
     "AddResponseHeadersIfNotPresent": "response_headers has no such condition; use set",
 }
 """Filters whose absence a client may see, but which keep nobody out and nothing back."""
-NEEDED = {
+CLOSING = {
     "TokenRelay": "the gateway is no OAuth client; the token that a client sends passes as it is",
     "SetStatus": "the gateway does not change a status; let the service answer so",
     "SetRequestHostHeader": "the gateway writes no other Host; preserve_host keeps the client's",
@@ -79,7 +79,7 @@ def add_filters(draft: Draft, parts: list[Part]) -> None:
         elif part.name in LEFT_OUT:
             draft.leave_out(part.text, LEFT_OUT[part.name], close=False)
         else:
-            why = NEEDED.get(part.name, "the gateway has no such filter; let the service do it")
+            why = CLOSING.get(part.name, "the gateway has no such filter; let the service do it")
             draft.leave_out(part.text, why)
     draft.where = draft.id
 
@@ -162,7 +162,11 @@ def _prefix_path(draft: Draft, part: Part) -> None:
     prefix = part.named("prefix").get("prefix", "")
     if draft.prefixed:
         draft.remark(part.text, "Spring heeds the first PrefixPath only, and so does the document")
-    elif not _is_path(prefix) or any(len(prefix + way.target) > MAX_PATH for way in draft.ways):
+    elif (
+        not prefix
+        or not _is_path(prefix)
+        or any(len(prefix + way.target) > MAX_PATH for way in draft.ways)
+    ):
         draft.leave_out(part.text, "write the path that the service gets under rewrite")
     else:
         for way in draft.ways:

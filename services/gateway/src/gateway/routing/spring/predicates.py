@@ -83,11 +83,11 @@ def _method(draft: Draft, part: Part) -> None:
     named = [method.upper() for method in part.values()]
     methods = [method for method in METHODS if method in named]
     for method in sorted(set(named) - set(methods)):
-        draft.leave_out(
-            f"Method={method}", f"a route allows {', '.join(METHODS)}", close=not methods
-        )
+        draft.leave_out(f"Method={method}", f"a route allows {', '.join(METHODS)}", close=False)
     if methods:
         draft.keys["methods"] = methods
+    else:
+        draft.leave_out(part.text, "no method that a route can have")
 
 
 def _host(draft: Draft, part: Part) -> None:

@@ -217,7 +217,7 @@ def test_a_route_without_one_of_its_filters_is_closed(name: str, tmp_path: Path)
     ],
 )  # fmt: skip
 def test_a_filter_that_guards_nothing_leaves_its_route_open(name: Any, words: str, tmp_path: Path):
-    """What only a client would miss is listed with what to write, and the route is in force."""
+    """A piece that only a client would miss is listed with what to write; the route is in force."""
     status, document, findings = translated(yaml.safe_dump(routes_of(name)), tmp_path)
 
     assert status == 1
@@ -243,7 +243,7 @@ def test_a_filter_that_guards_nothing_leaves_its_route_open(name: Any, words: st
     ],
 )  # fmt: skip
 def test_a_difference_is_a_note(name: Any, keys: Any, words: str, tmp_path: Path):
-    """What is carried over, but not quite, is said, and does not change the exit status."""
+    """A piece that is carried over, but not quite, is told and does not change the exit status."""
     status, document, findings = translated(yaml.safe_dump(routes_of(name)), tmp_path)
 
     assert status == 0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.routing.spring.route import METHODS, Draft, Finding, is_open, seconds
+from gateway.routing.spring.route import METHODS, Finding, RouteDraft, is_open, seconds
 from gateway.routing.spring.source import flat, get, items, relaxed
 
 WIDEST = {"", "/**", "/*", "**", "*"}
@@ -14,7 +14,7 @@ CORS_LISTS = {
 }
 
 
-def add_global_cors(rules: Any, drafts: list[Draft], findings: list[Finding]) -> Any:
+def add_global_cors(rules: Any, drafts: list[RouteDraft], findings: list[Finding]) -> Any:
     """Return the rule for all routes; the rules for some paths go to their routes."""
     everywhere = None
     for pattern, tree in rules.items() if isinstance(rules, dict) else ():
@@ -34,7 +34,7 @@ def add_global_cors(rules: Any, drafts: list[Draft], findings: list[Finding]) ->
     return everywhere
 
 
-def add_cors(draft: Draft, tree: Any) -> None:
+def add_cors(draft: RouteDraft, tree: Any) -> None:
     """Put the rule of a route's metadata into its draft."""
     cors, left = _cors(tree, draft.id)
     draft.findings += left

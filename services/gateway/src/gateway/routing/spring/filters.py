@@ -11,9 +11,9 @@ from gateway.routing.spring.route import (
     MAX_VALUE,
     METHODS,
     SEGMENT,
-    Draft,
-    Part,
-    Way,
+    RouteDraft,
+    RoutePath,
+    SpringPart,
     number,
     segments,
 )
@@ -68,7 +68,7 @@ CLOSING = {
 """Filters without which a service would get other requests than it expects; they close a route."""
 
 
-def add_filters(draft: Draft, parts: list[Part]) -> None:
+def add_filters(draft: RouteDraft, parts: list[SpringPart]) -> None:
     """Put the filters of a route into its draft, in the order in which Spring runs them."""
     for part in parts:
         draft.where = DEFAULT_FILTERS if part.shared else draft.id
@@ -88,8 +88,8 @@ def add_filters(draft: Draft, parts: list[Part]) -> None:
 
 
 def _change_path(
-    change: Callable[[Way, dict[str, str]], str | None], *order: str, why: str
-) -> Callable[[Draft, Part], None]:
+    change: Callable[[RoutePath, dict[str, str]], str | None], *order: str, why: str
+) -> Callable[[RouteDraft, SpringPart], None]:
     """Return the translation of a filter that changes the path.
 
     Args:
@@ -98,7 +98,7 @@ def _change_path(
         why: reason for which a change is left out.
     """
 
-    def act(draft: Draft, part: Part) -> None:
+    def act(draft: RouteDraft, part: SpringPart) -> None:
         targets = [change(way, part.named(*order)) for way in draft.ways]
         if None in targets:
             draft.leave_out(part.text, why)
@@ -109,7 +109,7 @@ def _change_path(
     return act
 
 
-def _strip_prefix(way: Way, args: dict[str, str]) -> str | None:
+def _strip_prefix(way: RoutePath, args: dict[str, str]) -> str | None:
     count = number(args.get("parts", "1"), 0, MAX_PATH)
     known = segments(way.target)
     if count is None or (count > len(known) and not way.exact):
@@ -117,12 +117,12 @@ def _strip_prefix(way: Way, args: dict[str, str]) -> str | None:
     return "".join(f"/{segment}" for segment in known[count:])
 
 
-def _set_path(way: Way, args: dict[str, str]) -> str | None:
+def _set_path(way: RoutePath, args: dict[str, str]) -> str | None:
     new = args.get("template", "")
     return new.rstrip("/") if way.exact and _is_path(new) else None
 
 
-def _rewrite_path(way: Way, args: dict[str, str]) -> str | None:
+def _rewrite_path(way: RoutePath, args: dict[str, str]) -> str | None:
     old = REWRITE.fullmatch(args.get("regexp", ""))
     new = REPLACEMENT.fullmatch(args.get("replacement", ""))
     if old is None or new is None:
@@ -138,7 +138,7 @@ def _rewrite_path(way: Way, args: dict[str, str]) -> str | None:
     return _replace(way, literal, new["new"], anchored=bool(old["start"]), outer=old["outer"])
 
 
-def _replace(way: Way, old: str, new: str, *, anchored: bool, outer: str) -> str | None:
+def _replace(way: RoutePath, old: str, new: str, *, anchored: bool, outer: str) -> str | None:
     place = way.target.find(old)
     rest = way.target[place + len(old) :]
     if place < 0 or (place and anchored) or (rest and not rest.startswith("/")):
@@ -158,7 +158,7 @@ def _is_path(text: str) -> bool:
     )
 
 
-def _prefix_path(draft: Draft, part: Part) -> None:
+def _prefix_path(draft: RouteDraft, part: SpringPart) -> None:
     prefix = part.named("prefix").get("prefix", "")
     if draft.prefixed:
         draft.remark(part.text, "Spring heeds the first PrefixPath only, and so does the document")
@@ -177,11 +177,11 @@ def _prefix_path(draft: Draft, part: Part) -> None:
 # Header fields
 
 
-def _edit(side: str, how: str) -> Callable[[Draft, Part], None]:
+def _edit(side: str, how: str) -> Callable[[RouteDraft, SpringPart], None]:
     """Return the translation of a filter that sets, adds or removes a header field."""
     close = side == "request_headers"
 
-    def act(draft: Draft, part: Part) -> None:
+    def act(draft: RouteDraft, part: SpringPart) -> None:
         args = part.named("name", "value", "override")
         name, value = args.get("name", ""), args.get("value", "")
         if not FIELD.fullmatch(name) or name.lower() in FRAMING:
@@ -214,7 +214,7 @@ def _edited(edits: dict[str, Any], how: str, name: str, value: str) -> bool:
     if how == "remove":
         edits.setdefault("remove", []).append(name)
     else:
-        # What is added to a field that was removed is its only value.
+        # A value added to a field that was removed is its only value.
         edits.setdefault("set" if removed else how, {})[name] = value
     for kind in [kind for kind, values in edits.items() if not values]:
         del edits[kind]
@@ -224,11 +224,11 @@ def _edited(edits: dict[str, Any], how: str, name: str, value: str) -> bool:
 # The rest
 
 
-def _preserve_host(draft: Draft, _: Part) -> None:
+def _preserve_host(draft: RouteDraft, _: SpringPart) -> None:
     draft.keys["preserve_host"] = True
 
 
-def _redirect(draft: Draft, part: Part) -> None:
+def _redirect(draft: RouteDraft, part: SpringPart) -> None:
     args = part.named("status", "url", "includeRequestParams")
     status = REDIRECTS.get(args.get("status", "").upper()) or number(args.get("status"), 300, 399)
     to = args.get("url", "")
@@ -242,7 +242,7 @@ def _redirect(draft: Draft, part: Part) -> None:
     draft.keys["redirect"] = {"to": to, "status": status}
 
 
-def _retry(draft: Draft, part: Part) -> None:
+def _retry(draft: RouteDraft, part: SpringPart) -> None:
     args = part.named("retries", "statuses", "methods")
     retries = number(args.get("retries", "3"), 0, MAX_RATE)
     if retries is None:
@@ -259,7 +259,7 @@ def _retry(draft: Draft, part: Part) -> None:
         draft.remark(part.text, "the gateway itself knows what may be retried, and when")
 
 
-def _request_size(draft: Draft, part: Part) -> None:
+def _request_size(draft: RouteDraft, part: SpringPart) -> None:
     text = part.named("maxSize").get("maxsize", "5000000")
     found = re.fullmatch(r"([0-9]{1,15})\s*([KMGT]?B|)", text.upper())
     if found is None:
@@ -271,7 +271,7 @@ def _request_size(draft: Draft, part: Part) -> None:
         draft.remark(part.text, f"max_body_bytes is {MAX_BODY} at most")
 
 
-def _rate_limit(draft: Draft, part: Part) -> None:
+def _rate_limit(draft: RouteDraft, part: SpringPart) -> None:
     args = {key.rpartition(".")[2]: value for key, value in part.named().items()}
     rate = number(args.get("replenishrate"), 1, MAX_RATE)
     burst = number(args.get("burstcapacity", "1"), 1, MAX_RATE)
@@ -290,7 +290,7 @@ def _rate_limit(draft: Draft, part: Part) -> None:
     )
 
 
-def _circuit_breaker(draft: Draft, part: Part) -> None:
+def _circuit_breaker(draft: RouteDraft, part: SpringPart) -> None:
     args = part.named("name")
     if fallback := args.get("fallbackuri"):
         draft.leave_out(
@@ -303,7 +303,7 @@ def _circuit_breaker(draft: Draft, part: Part) -> None:
         draft.remark(part.text, "not needed, the gateway takes failing instances out itself")
 
 
-def _dedupe(draft: Draft, part: Part) -> None:
+def _dedupe(draft: RouteDraft, part: SpringPart) -> None:
     names = part.named("name", "strategy").get("name", "").lower().split()
     if names and all(name.startswith("access-control-") or name == "vary" for name in names):
         draft.remark(part.text, "not needed, with cors the gateway alone writes these fields")
@@ -311,7 +311,7 @@ def _dedupe(draft: Draft, part: Part) -> None:
         draft.leave_out(part.text, "let the service write the field once, or use set", close=False)
 
 
-FILTERS: dict[str, Callable[[Draft, Part], None]] = {
+FILTERS: dict[str, Callable[[RouteDraft, SpringPart], None]] = {
     "StripPrefix": _change_path(
         _strip_prefix, "parts", why="more than the path's own segments; use by_name, or a path each"
     ),

@@ -11,9 +11,9 @@ from gateway.routing.spring.route import (
     MAX_VALUE,
     METHODS,
     SEGMENT,
-    Draft,
-    Part,
-    Way,
+    RouteDraft,
+    RoutePath,
+    SpringPart,
 )
 
 UNKNOWN = {
@@ -29,7 +29,7 @@ UNKNOWN = {
 """Predicates that have no counterpart, and what to do instead."""
 
 
-def add_predicates(draft: Draft, parts: list[Part]) -> None:
+def add_predicates(draft: RouteDraft, parts: list[SpringPart]) -> None:
     """Put the predicates of a route into its draft: which requests are the route's."""
     seen: set[str] = set()
     for part in parts:
@@ -42,10 +42,10 @@ def add_predicates(draft: Draft, parts: list[Part]) -> None:
             act(draft, part)
         seen.add(part.name)
     if not draft.ways:
-        draft.ways = [Way("/", exact=False)]
+        draft.ways = [RoutePath("/", exact=False)]
 
 
-def _path(draft: Draft, part: Part) -> None:
+def _path(draft: RouteDraft, part: SpringPart) -> None:
     for pattern in part.values():
         if pattern.lower() in ("true", "false"):  # matchTrailingSlash
             continue
@@ -62,7 +62,7 @@ def _path(draft: Draft, part: Part) -> None:
         draft.leave_out(part.text, "no path at all; write one")
 
 
-def _way(pattern: str) -> tuple[Way, bool]:
+def _way(pattern: str) -> tuple[RoutePath, bool]:
     """Return the path that a pattern begins with, and whether it means the same."""
     below = re.fullmatch(r"(/.*?)?/(?:\*\*|\{\*\w+\})", pattern)
     path = (below[1] or "/") if below else pattern
@@ -76,10 +76,10 @@ def _way(pattern: str) -> tuple[Way, bool]:
     whole = path == beginning or trailing
     if trailing:
         beginning += "/"
-    return Way(beginning, whole and not below, beginning.rstrip("/")), whole
+    return RoutePath(beginning, whole and not below, beginning.rstrip("/")), whole
 
 
-def _method(draft: Draft, part: Part) -> None:
+def _method(draft: RouteDraft, part: SpringPart) -> None:
     named = [method.upper() for method in part.values()]
     methods = [method for method in METHODS if method in named]
     for method in sorted(set(named) - set(methods)):
@@ -90,7 +90,7 @@ def _method(draft: Draft, part: Part) -> None:
         draft.leave_out(part.text, "no method that a route can have")
 
 
-def _host(draft: Draft, part: Part) -> None:
+def _host(draft: RouteDraft, part: SpringPart) -> None:
     hosts: list[str] = []
     label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     for pattern in part.values():
@@ -113,10 +113,10 @@ def _host(draft: Draft, part: Part) -> None:
         _when(draft)["hosts"] = list(dict.fromkeys(hosts))
 
 
-def _condition(kind: str, first: str) -> Callable[[Draft, Part], None]:
+def _condition(kind: str, first: str) -> Callable[[RouteDraft, SpringPart], None]:
     """Return the translation of a predicate that has a name and a regular expression."""
 
-    def act(draft: Draft, part: Part) -> None:
+    def act(draft: RouteDraft, part: SpringPart) -> None:
         args = part.named(first, "regexp", "predicate")
         name, expression = args.get(first, ""), args.get("regexp", "")
         known = draft.keys.get("when", {}).get(kind, {})
@@ -151,12 +151,12 @@ def _value(expression: str) -> str | dict[str, str] | None:
     return {"regex": expression}
 
 
-def _when(draft: Draft) -> dict[str, Any]:
+def _when(draft: RouteDraft) -> dict[str, Any]:
     when: dict[str, Any] = draft.keys.setdefault("when", {})
     return when
 
 
-PREDICATES: dict[str, Callable[[Draft, Part], None]] = {
+PREDICATES: dict[str, Callable[[RouteDraft, SpringPart], None]] = {
     "Path": _path,
     "Method": _method,
     "Host": _host,

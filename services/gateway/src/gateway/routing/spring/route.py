@@ -53,7 +53,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SpringPart:
     """A predicate or a filter, in either of its spellings.
 
     Attributes:
@@ -69,7 +69,7 @@ class Part:
     shared: bool = False
 
     @classmethod
-    def read(cls, tree: Any, *, shared: bool = False) -> "Part":
+    def read(cls, tree: Any, *, shared: bool = False) -> "SpringPart":
         """Read `Name=a,b`, or a mapping of `name` and `args`."""
         if isinstance(tree, str):
             name, _, rest = tree.partition("=")
@@ -102,7 +102,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Way:
+class RoutePath:
     """A path of a route, and the path that the service gets for it.
 
     Attributes:
@@ -115,7 +115,7 @@ class Way:
     exact: bool
     target: str = ""
 
-    def covers(self, other: "Way") -> bool:
+    def covers(self, other: "RoutePath") -> bool:
         """Return whether every path of the other one is of this one."""
         if self.exact:
             return other.exact and other.path == self.path
@@ -136,7 +136,7 @@ class Way:
 
 
 @dataclass(slots=True)
-class Draft:
+class RouteDraft:
     """A route while it is translated.
 
     Attributes:
@@ -151,7 +151,7 @@ class Draft:
 
     id: str
     keys: dict[str, Any] = field(default_factory=dict)
-    ways: list[Way] = field(default_factory=list)
+    ways: list[RoutePath] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     closed: bool = False
     prefixed: bool = False
@@ -174,11 +174,11 @@ class Draft:
         """Return whether the path alone decides if a request is this route's."""
         return not self.closed and not {"when", "methods"} & self.keys.keys()
 
-    def covers(self, way: Way) -> bool:
+    def covers(self, way: RoutePath) -> bool:
         """Return whether every path of a way is of this route too."""
         return any(own.covers(way) for own in self.ways)
 
-    def has(self, way: Way) -> bool:
+    def has(self, way: RoutePath) -> bool:
         """Return whether one of the route's ways has the same path."""
         return any(own.path == way.path for own in self.ways)
 
@@ -243,7 +243,7 @@ def number(text: str | None, low: int, high: int) -> int | None:
     return value if low <= (value := int(text)) <= high else None
 
 
-def add_uri(draft: Draft, uri: str) -> None:
+def add_uri(draft: RouteDraft, uri: str) -> None:
     """Put the address of a route into its draft: the service."""
     found = re.fullmatch(r"lb:(?:(wss?|https?):)?//([^/?#:]*).*", uri, re.IGNORECASE)
     if found and re.fullmatch(NAME, found[2]):
@@ -259,7 +259,7 @@ def add_uri(draft: Draft, uri: str) -> None:
         )
 
 
-def add_timeout(draft: Draft, metadata: Any, default: float | None) -> None:
+def add_timeout(draft: RouteDraft, metadata: Any, default: float | None) -> None:
     """Put the time-outs of a route into its draft.
 
     Args:

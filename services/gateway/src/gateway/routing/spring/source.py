@@ -39,7 +39,7 @@ class SpringFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SpringFile:
-    """What a file says, for the profiles that were asked for.
+    """The values of a file, for the profiles that were asked for.
 
     Attributes:
         tree: all documents, one laid over the other.

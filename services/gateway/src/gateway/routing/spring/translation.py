@@ -17,10 +17,10 @@ from gateway.routing.spring.predicates import add_predicates
 from gateway.routing.spring.route import (
     CLOSED,
     DEFAULT_FILTERS,
-    Draft,
     Finding,
-    Part,
-    Way,
+    RouteDraft,
+    RoutePath,
+    SpringPart,
     add_timeout,
     add_uri,
     is_open,
@@ -138,7 +138,7 @@ def _filled(file: SpringFile, tree: Any) -> Any:
 # Routes
 
 
-def _in_order(file: SpringFile, defaults: list[Any], timeout: float | None) -> list[Draft]:
+def _in_order(file: SpringFile, defaults: list[Any], timeout: float | None) -> list[RouteDraft]:
     """Translate the routes and sort them as Spring tries them."""
     trees = [tree for prefix in PREFIXES for tree in items(file.find(f"{prefix}.routes"))]
     mapped = _key(file, "routes-map")
@@ -146,7 +146,7 @@ def _in_order(file: SpringFile, defaults: list[Any], timeout: float | None) -> l
         trees += [{"id": key, **tree} for key, tree in mapped.items() if isinstance(tree, dict)]
     if len(trees) > MAX_ROUTES:
         raise SpringFileError(f"{len(trees)} routes; a document holds {MAX_ROUTES}")
-    ordered: list[tuple[int, Draft]] = []
+    ordered: list[tuple[int, RouteDraft]] = []
     for place, raw in enumerate(trees, 1):
         tree = _filled(file, raw)
         draft = _translate_route(tree, place, defaults, timeout)
@@ -158,20 +158,24 @@ def _in_order(file: SpringFile, defaults: list[Any], timeout: float | None) -> l
     return [draft for _, draft in sorted(ordered, key=lambda pair: pair[0])]
 
 
-def _translate_route(tree: Any, place: int, defaults: list[Any], timeout: float | None) -> Draft:
+def _translate_route(
+    tree: Any, place: int, defaults: list[Any], timeout: float | None
+) -> RouteDraft:
     if isinstance(tree, str):  # id=uri,predicate,predicate
         name, _, rest = tree.partition("=")
         uri, *short = items(rest) or [""]
         tree = {"id": name, "uri": uri, "predicates": listed(short)}
     named = get(tree, "id")
-    draft = Draft(named.strip() if isinstance(named, str) and named.strip() else f"route-{place}")
+    draft = RouteDraft(
+        named.strip() if isinstance(named, str) and named.strip() else f"route-{place}"
+    )
     for where, part in ((draft.id, tree), (DEFAULT_FILTERS, listed(defaults))):
         draft.where = where
         for key, text in flat(part):
             if is_open(key, text):
                 draft.leave_out(f"{key}: {text}", "has no value in the file; write it there")
     draft.where = draft.id
-    add_predicates(draft, [Part.read(each) for each in items(get(tree, "predicates"))])
+    add_predicates(draft, [SpringPart.read(each) for each in items(get(tree, "predicates"))])
     add_filters(draft, _filters(tree, defaults))
     uri = get(tree, "uri")
     add_uri(draft, uri if isinstance(uri, str) else "")
@@ -184,19 +188,19 @@ def _translate_route(tree: Any, place: int, defaults: list[Any], timeout: float 
     return draft
 
 
-def _filters(tree: Any, defaults: list[Any]) -> list[Part]:
+def _filters(tree: Any, defaults: list[Any]) -> list[SpringPart]:
     """Return the filters that a route has, in the order in which Spring runs them.
 
     Spring numbers both lists from 1 and sorts: a default filter comes before the route's of the
     same number.
     """
     own = items(get(tree, "filters"))
-    numbered = [*enumerate(Part.read(part, shared=True) for part in defaults)]
-    numbered += enumerate(map(Part.read, own))
+    numbered = [*enumerate(SpringPart.read(part, shared=True) for part in defaults)]
+    numbered += enumerate(map(SpringPart.read, own))
     return [part for _, part in sorted(numbered, key=lambda pair: pair[0])]
 
 
-def _named(drafts: list[Draft]) -> list[TranslatedRoute]:
+def _named(drafts: list[RouteDraft]) -> list[TranslatedRoute]:
     """Return the routes under names of their own, without paths that Spring never reaches."""
     names: set[str] = set()
     routes: list[TranslatedRoute] = []
@@ -210,7 +214,9 @@ def _named(drafts: list[Draft]) -> list[TranslatedRoute]:
     return routes
 
 
-def _compare(draft: Draft, way: Way, before: list[Draft], after: list[Draft]) -> None:
+def _compare(
+    draft: RouteDraft, way: RoutePath, before: list[RouteDraft], after: list[RouteDraft]
+) -> None:
     """Note where Spring's order decides otherwise than the longest path; drop what it hides."""
     text = f"Path={way.path}"
     first = next((one for one in before if one.covers(way)), None)
@@ -239,7 +245,7 @@ def _free(names: set[str], wanted: str) -> str:
     return name
 
 
-# What concerns all routes
+# For all routes
 
 
 def _by_name(file: SpringFile, defaults: list[Any], findings: list[Finding]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gateway.routing.spring.filters import CLOSING, FILTERS, LEFT_OUT, NEEDLESS
-from gateway.routing.spring.predicates import PREDICATES, UNKNOWN
+from gateway.routing.spring.predicates import MISSING, PREDICATES
 from stack import ROOT
 
 TEXT = (ROOT / "docs/spring-routes.md").read_text()
@@ -37,7 +37,7 @@ def test_the_example_does_what_the_page_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("heading", "known"),
     [
-        ("Predicates", PREDICATES.keys() | UNKNOWN.keys()),
+        ("Predicates", PREDICATES.keys() | MISSING.keys()),
         ("Filters", FILTERS.keys() | NEEDLESS.keys() | LEFT_OUT.keys() | CLOSING.keys()),
     ],
 )

@@ -79,6 +79,8 @@ def test_a_teams_configuration_as_a_whole(tmp_path: Path):
         ("Path=/a/{*rest}", {"path": "/a"}),
         ("Path=/**", {"path": "/"}),
         ("Path=/a/b", {"path": "/a/b", "exact": True}),
+        ("Path=/a/", {"path": "/a/", "exact": True}),
+        ("Path=/", {"path": "/", "exact": True}),
         ("Path=/a/**, false", {"path": "/a"}),
         ({"name": "Path", "args": {"patterns": ["/a/**"]}}, {"path": "/a"}),
         ({"name": "Path", "args": {"patterns": "/a/**", "matchTrailingSlash": False}},
@@ -441,6 +443,22 @@ def test_cors_for_all_and_for_some(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize("pattern", ["[/*]", "[/b/*]", "[/a/b/**]", "[b]"])
+def test_a_cors_rule_is_not_for_more_than_its_paths(pattern: str, tmp_path: Path):
+    """A rule for a part of a route, or for a pattern, is told and not put elsewhere."""
+    file = routes_of()
+    file["spring"]["cloud"]["gateway"]["globalcors"] = {
+        "cors-configurations": {pattern: {"allowedOrigins": "https://a.com"}}
+    }
+
+    status, document, findings = translated(yaml.safe_dump(file), tmp_path)
+
+    assert status == 1
+    assert f"globalcors {pattern}" in findings
+    assert "cors" not in document
+    assert "cors" not in only(document)
+
+
 def test_origin_patterns_are_left_out(tmp_path: Path):
     """An origin pattern is not taken for an origin, nor for all of them."""
     file = routes_of(metadata={"cors": {"allowedOriginPatterns": "https://*.a.com"}})
@@ -473,6 +491,25 @@ def test_a_route_that_spring_never_reaches_is_not_revived(tmp_path: Path):
     assert [route["name"] for route in document["routes"]] == ["outer"]
     assert "left out: inner: Path=/a/b: Spring never gets here: outer comes before" in findings
     assert status == 1
+
+
+def test_a_route_behind_a_condition_and_a_catch_all_is_not_revived(tmp_path: Path):
+    """The first route that covers a path has a condition; the second one has all its requests."""
+    text = order(("host", 0, ["Host=a.com"]), ("all", 0, ["Path=/**"]), ("a", 0, ["Path=/a/**"]))
+
+    _, document, _ = translated(text, tmp_path)
+
+    assert [route["name"] for route in document["routes"]] == ["host", "all"]
+
+
+def test_a_route_that_is_switched_off_is_not_there(tmp_path: Path):
+    """Its requests go to the route that Spring takes for them."""
+    file = routes_of(enabled=False)
+
+    status, document, findings = translated(yaml.safe_dump(file), tmp_path)
+
+    assert (status, document["routes"]) == (0, [])
+    assert "switched off" in findings
 
 
 def test_an_order_that_decides_otherwise_is_told(tmp_path: Path):
@@ -508,6 +545,17 @@ def test_profiles(tmp_path: Path):
     assert [route["name"] for route in active["routes"]] == ["b"]
 
 
+def test_the_group_of_the_services_is_named(tmp_path: Path):
+    """Services of another group are not found until the gateway looks there."""
+    file = routes_of()
+    file["spring"]["cloud"]["nacos"] = {"discovery": {"group": "${GROUP:SHOP}"}}
+
+    status, _, findings = translated(yaml.safe_dump(file), tmp_path)
+
+    assert status == 0
+    assert "SHOP: the gateway has to look there too: NACOS_GROUP" in findings
+
+
 def test_an_unknown_setting_and_security_are_named(tmp_path: Path):
     """A team reads that its security rules and the gateway's settings are not in the document."""
     file = routes_of()
@@ -532,6 +580,21 @@ def test_an_unknown_setting_and_security_are_named(tmp_path: Path):
         ("application.yml", b"#" * (MAX_BYTES + 1), "larger"),
         ("application.properties", b"a." * 100 + b"b=1", "parts"),
         ("application.toml", b"", "ends in none of"),
+        ("application.yml", b"spring.cloud.gateway.default-filters: '" + b"A," * 101 + b"'", "101"),
+        (
+            "application.properties",
+            b"".join(b"spring.cloud.gateway.routes[%d].id=a\n" % i for i in range(1001)),
+            "1001 routes",
+        ),
+        (
+            "application.properties",
+            b"".join(
+                b"spring.cloud.gateway.routes[%d].predicates[0]=Path=%s\n"
+                % (i, b",".join(b"/%d/%d" % (i, j) for j in range(100)))
+                for i in range(11)
+            ),
+            "paths",
+        ),
     ],
 )
 def test_an_unreadable_file_is_refused_with_the_reason(

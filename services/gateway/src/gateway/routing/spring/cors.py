@@ -1,11 +1,13 @@
 """The CORS rules of Spring: for all paths, for some, or of a route's metadata."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
-from gateway.routing.spring.route import METHODS, Finding, RouteDraft, is_open, seconds
+from gateway.routing.spring.route import METHODS, Finding, RouteDraft, RoutePath, is_open
 from gateway.routing.spring.source import flat, get, items, relaxed
 
-WIDEST = {"", "/**", "/*", "**", "*"}
+EVERYWHERE = "/**"
 CORS_LISTS = {
     "allowed-origins": "origins",
     "allowed-methods": "methods",
@@ -17,21 +19,32 @@ CORS_LISTS = {
 def add_global_cors(rules: Any, drafts: list[RouteDraft], findings: list[Finding]) -> Any:
     """Return the rule for all routes; the rules for some paths go to their routes."""
     everywhere = None
-    for pattern, tree in rules.items() if isinstance(rules, dict) else ():
-        where = f"globalcors {pattern}"
+    known = rules.items() if isinstance(rules, dict) else ()
+    for pattern, tree in sorted(known, key=lambda rule: -len(rule[0])):  # the nearest rule first
+        where = f"globalcors [{pattern}]"
         cors, left = _cors(tree, where)
         findings += left
-        if pattern in WIDEST:
+        below = re.fullmatch(r"(/[^*{?]+)/\*\*", pattern)
+        if pattern == EVERYWHERE:
             everywhere = cors
-            continue
-        beginning = pattern.removesuffix("/**")
-        for draft in drafts:
-            if all((way.path + "/").startswith(beginning + "/") for way in draft.ways):
-                draft.keys.setdefault("cors", cors)
-            elif any(beginning.startswith(way.path.rstrip("/") + "/") for way in draft.ways):
-                why = f"the rule is for a part of {draft.id}; give this part a route with cors"
-                findings.append(Finding(where, f"[{pattern}]", why))
+        elif below is None:
+            findings.append(Finding(where, "its paths", "no beginning of a path; write cors there"))
+        elif cors:
+            findings += _add_below(below[1], cors, drafts, where)
     return everywhere
+
+
+def _add_below(
+    beginning: str, cors: dict[str, Any], drafts: list[RouteDraft], where: str
+) -> Iterator[Finding]:
+    """Put a rule into the routes below a path; yields the routes that are there in part only."""
+    rule = RoutePath(beginning, exact=False)
+    for draft in drafts:
+        if all(rule.covers(path) for path in draft.paths):
+            draft.keys.setdefault("cors", cors)
+        elif draft.covers(rule) or any(rule.covers(path) for path in draft.paths):
+            why = "the rule is for a part of the route; give this part a route with cors"
+            yield Finding(where, f"route {draft.id}", why)
 
 
 def add_cors(draft: RouteDraft, tree: Any) -> None:
@@ -53,8 +66,11 @@ def _cors(tree: Any, where: str) -> tuple[dict[str, Any] | None, list[Finding]]:
     cors["methods"] = [each for each in METHODS if each in asked or "*" in asked]
     if get(tree, "allow-credentials") == "true":
         cors["credentials"] = True
-    if (age := seconds(f"{get(tree, 'max-age')}s")) is not None:
-        cors["max_age"] = int(age)
+    if (age := get(tree, "max-age")) is not None:
+        if isinstance(age, str) and re.fullmatch(r"[0-9]{1,8}", age):
+            cors["max_age"] = int(age)
+        else:
+            findings.append(Finding(where, f"max-age: {age}", "write max_age, in seconds"))
     known = {relaxed(key) for key in (*CORS_LISTS, "allow-credentials", "max-age")}
     for key, text in flat(tree):
         if relaxed(key.partition(".")[0]) not in known:

@@ -93,36 +93,36 @@ def _change_path(
     """Return the translation of a filter that changes the path.
 
     Args:
-        change: returns the new target of a way, None if there is none for all its paths.
+        change: returns the new target of a path, None if there is none for all its paths.
         order: names of the filter's arguments.
         why: reason for which a change is left out.
     """
 
     def act(draft: RouteDraft, part: SpringPart) -> None:
-        targets = [change(way, part.named(*order)) for way in draft.ways]
+        targets = [change(path, part.named(*order)) for path in draft.paths]
         if None in targets:
             draft.leave_out(part.text, why)
             return
-        for way, target in zip(draft.ways, targets, strict=True):
-            way.target = target or ""
+        for path, target in zip(draft.paths, targets, strict=True):
+            path.target = target or ""
 
     return act
 
 
-def _strip_prefix(way: RoutePath, args: dict[str, str]) -> str | None:
+def _strip_prefix(path: RoutePath, args: dict[str, str]) -> str | None:
     count = number(args.get("parts", "1"), 0, MAX_PATH)
-    known = segments(way.target)
-    if count is None or (count > len(known) and not way.exact):
+    known = segments(path.target)
+    if count is None or (count > len(known) and not path.exact):
         return None
     return "".join(f"/{segment}" for segment in known[count:])
 
 
-def _set_path(way: RoutePath, args: dict[str, str]) -> str | None:
+def _set_path(path: RoutePath, args: dict[str, str]) -> str | None:
     new = args.get("template", "")
-    return new.rstrip("/") if way.exact and _is_path(new) else None
+    return new.rstrip("/") if path.exact and _is_path(new) else None
 
 
-def _rewrite_path(way: RoutePath, args: dict[str, str]) -> str | None:
+def _rewrite_path(path: RoutePath, args: dict[str, str]) -> str | None:
     old = REWRITE.fullmatch(args.get("regexp", ""))
     new = REPLACEMENT.fullmatch(args.get("replacement", ""))
     if old is None or new is None:
@@ -135,17 +135,17 @@ def _rewrite_path(way: RoutePath, args: dict[str, str]) -> str | None:
     literal = old["old"].replace("\\", "")
     if not literal and not old["start"] and "/" not in (old["outer"], old["inner"]):
         return None  # Java replaces the empty end once more
-    return _replace(way, literal, new["new"], anchored=bool(old["start"]), outer=old["outer"])
+    return _replace(path, literal, new["new"], anchored=bool(old["start"]), outer=old["outer"])
 
 
-def _replace(way: RoutePath, old: str, new: str, *, anchored: bool, outer: str) -> str | None:
-    place = way.target.find(old)
-    rest = way.target[place + len(old) :]
+def _replace(path: RoutePath, old: str, new: str, *, anchored: bool, outer: str) -> str | None:
+    place = path.target.find(old)
+    rest = path.target[place + len(old) :]
     if place < 0 or (place and anchored) or (rest and not rest.startswith("/")):
         return None
-    if not rest and way.exact and outer == "/":
-        return way.target
-    replaced = way.target[:place] + new + rest
+    if not rest and path.exact and outer == "/":
+        return path.target
+    replaced = path.target[:place] + new + rest
     return replaced if len(replaced) <= MAX_PATH else None
 
 
@@ -165,12 +165,12 @@ def _prefix_path(draft: RouteDraft, part: SpringPart) -> None:
     elif (
         not prefix
         or not _is_path(prefix)
-        or any(len(prefix + way.target) > MAX_PATH for way in draft.ways)
+        or any(len(prefix + path.target) > MAX_PATH for path in draft.paths)
     ):
         draft.leave_out(part.text, "write the path that the service gets under rewrite")
     else:
-        for way in draft.ways:
-            way.target = prefix.rstrip("/") + way.target
+        for path in draft.paths:
+            path.target = prefix.rstrip("/") + path.target
     draft.prefixed = True
 
 

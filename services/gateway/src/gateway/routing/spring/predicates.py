@@ -14,9 +14,10 @@ from gateway.routing.spring.route import (
     RouteDraft,
     RoutePath,
     SpringPart,
+    bounded,
 )
 
-UNKNOWN = {
+MISSING = {
     "After": "a route here has no times; put it in when its time has come",
     "Before": "a route here has no times; take it out when its time is over",
     "Between": "a route here has no times; put it in and take it out at its times",
@@ -35,45 +36,45 @@ def add_predicates(draft: RouteDraft, parts: list[SpringPart]) -> None:
     for part in parts:
         act = PREDICATES.get(part.name)
         if act is None:
-            draft.leave_out(part.text, UNKNOWN.get(part.name, "the gateway has no such predicate"))
+            draft.leave_out(part.text, MISSING.get(part.name, "the gateway has no such predicate"))
         elif part.name in seen and part.name in ("Path", "Host", "Method"):
             draft.leave_out(part.text, f"a second {part.name}; write the paths that both mean")
         else:
             act(draft, part)
         seen.add(part.name)
-    if not draft.ways:
-        draft.ways = [RoutePath("/", exact=False)]
+    if not draft.paths:
+        draft.paths = [RoutePath("/", exact=False)]
 
 
 def _path(draft: RouteDraft, part: SpringPart) -> None:
-    for pattern in part.values():
+    for pattern in bounded(part.values()):
         if pattern.lower() in ("true", "false"):  # matchTrailingSlash
             continue
-        way, whole = _way(pattern)
+        path, whole = _beginning(pattern)
         if not whole:
             draft.leave_out(
                 f"Path={pattern}",
-                f"a path here is no pattern. {way.path} has everything below it:"
+                f"a path here is no pattern. {path.path} has everything below it:"
                 " take the keys away if that is meant",
             )
-        if all((known.path, known.exact) != (way.path, way.exact) for known in draft.ways):
-            draft.ways.append(way)
-    if not draft.ways:
+        if all((known.path, known.exact) != (path.path, path.exact) for known in draft.paths):
+            draft.paths.append(path)
+    if not draft.paths:
         draft.leave_out(part.text, "no path at all; write one")
 
 
-def _way(pattern: str) -> tuple[RoutePath, bool]:
+def _beginning(pattern: str) -> tuple[RoutePath, bool]:
     """Return the path that a pattern begins with, and whether it means the same."""
     below = re.fullmatch(r"(/.*?)?/(?:\*\*|\{\*\w+\})", pattern)
-    path = (below[1] or "/") if below else pattern
+    literally = (below[1] or "/") if below else pattern
     literal: list[str] = []
-    for segment in path.strip("/").split("/"):
+    for segment in literally.strip("/").split("/"):
         if not SEGMENT.fullmatch(segment) or len("/".join([*literal, segment])) >= MAX_PATH - 1:
             break
         literal.append(segment)
     beginning = "/" + "/".join(literal)
-    trailing = path == beginning + "/" and beginning != "/" and not below
-    whole = path == beginning or trailing
+    trailing = literally == beginning + "/" and beginning != "/" and not below
+    whole = literally == beginning or trailing
     if trailing:
         beginning += "/"
     return RoutePath(beginning, whole and not below, beginning.rstrip("/")), whole
@@ -137,7 +138,7 @@ def _condition(kind: str, first: str) -> Callable[[RouteDraft, SpringPart], None
 
 
 def _value(expression: str) -> str | dict[str, str] | None:
-    """Return the condition of a regular expression, None if Python reads it in another way."""
+    """Return the condition of a regular expression, None if Python reads it in another path."""
     if not re.search(r"[\\.^$|?*+()\[\]{}]", expression):
         return expression
     if "&&" in expression or len(expression) > MAX_VALUE:

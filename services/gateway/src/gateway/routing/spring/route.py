@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.routing.spring.source import flat, get, items, relaxed
+from gateway.routing.spring.source import SpringFileError, flat, get, items, relaxed
 from gateway.upstream.service import NAME
 
 CLOSED = "0" * 64
 """The digest of an entry that is closed; no token with this SHA-256 is known."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 DEFAULT_FILTERS = "default-filters"
+MAX_PARTS = 100
+"""Predicates or filters of a route, and paths of a predicate."""
 MAX_PATH = 512
 MAX_SECONDS = 3600.0
 MAX_VALUE = 1024
@@ -116,7 +118,7 @@ class RoutePath:
     target: str = ""
 
     def covers(self, other: "RoutePath") -> bool:
-        """Return whether every path of the other one is of this one."""
+        """Return whether all requests that match the other path match this one."""
         if self.exact:
             return other.exact and other.path == self.path
         return (other.path + "/").startswith(self.path.rstrip("/") + "/")
@@ -142,7 +144,7 @@ class RouteDraft:
     Attributes:
         id: Spring's id of the route.
         keys: keys of the document, without those of the paths.
-        ways: its paths; without a Path predicate the root.
+        paths: its paths; without a Path predicate the root.
         findings: what has no counterpart.
         closed: something is left out without which the route would do more.
         prefixed: a PrefixPath is done; Spring heeds no second one.
@@ -151,7 +153,7 @@ class RouteDraft:
 
     id: str
     keys: dict[str, Any] = field(default_factory=dict)
-    ways: list[RoutePath] = field(default_factory=list)
+    paths: list[RoutePath] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     closed: bool = False
     prefixed: bool = False
@@ -174,13 +176,13 @@ class RouteDraft:
         """Return whether the path alone decides if a request is this route's."""
         return not self.closed and not {"when", "methods"} & self.keys.keys()
 
-    def covers(self, way: RoutePath) -> bool:
-        """Return whether every path of a way is of this route too."""
-        return any(own.covers(way) for own in self.ways)
+    def covers(self, path: RoutePath) -> bool:
+        """Return whether all requests below another path are below one of the route's paths."""
+        return any(own.covers(path) for own in self.paths)
 
-    def has(self, way: RoutePath) -> bool:
-        """Return whether one of the route's ways has the same path."""
-        return any(own.path == way.path for own in self.ways)
+    def has(self, path: RoutePath) -> bool:
+        """Return whether one of the route's paths has the same path."""
+        return any(own.path == path.path for own in self.paths)
 
     def entries(self) -> list[dict[str, Any]]:
         """Return an entry of the document for each path."""
@@ -190,13 +192,26 @@ class RouteDraft:
             common["keys"] = [CLOSED]
         if "redirect" in common:  # no service: what is sent to one has no meaning
             common = {key: common[key] for key in REDIRECTED if key in common}
-            return [way.match() | common for way in self.ways]
-        return [way.match() | {"service": service} | way.rewriting() | common for way in self.ways]
+            return [path.match() | common for path in self.paths]
+        return [
+            path.match() | {"service": service} | path.rewriting() | common for path in self.paths
+        ]
 
 
 def listed(values: list[Any]) -> dict[str, Any]:
     """Return a list as the trees of a file have it."""
     return {str(place): value for place, value in enumerate(values)}
+
+
+def bounded(parts: list[Any]) -> list[Any]:
+    """Return the predicates or filters of a list, or the paths of a predicate.
+
+    Raises:
+        SpringFileError: there are too many.
+    """
+    if len(parts) > MAX_PARTS:
+        raise SpringFileError(f"a list of {len(parts)} parts in a route; {MAX_PARTS} may be there")
+    return parts
 
 
 def is_open(key: str, text: str) -> bool:

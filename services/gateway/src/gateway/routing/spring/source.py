@@ -169,8 +169,9 @@ def _named(value: Any) -> list[str]:
 
 
 def _merge(tree: Tree, over: Tree) -> None:
+    names = {relaxed(known): known for known in tree}
     for key, value in over.items():
-        own = next((known for known in tree if relaxed(known) == relaxed(key)), key)
+        own = names.get(relaxed(key), key)
         below = tree.get(own)
         if isinstance(value, dict) and isinstance(below, dict) and "0" not in value:
             _merge(below, value)

@@ -4,6 +4,7 @@
 is what concerns all: Spring tries routes in their order, the gateway takes the longest path.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -23,10 +24,10 @@ from gateway.routing.spring.route import (
     SpringPart,
     add_timeout,
     add_uri,
+    bounded,
     is_open,
     limited,
     listed,
-    number,
     seconds,
 )
 from gateway.routing.spring.source import SpringFile, SpringFileError, flat, get, items, relaxed
@@ -44,7 +45,6 @@ TRANSLATED = {
     *("httpclient.connecttimeout", "httpclient.responsetimeout", "server", "mvc"),
 }
 MAX_ROUTES = 1000
-MAX_ORDER = 2**31
 MAX_NAME = 64
 MAX_TEXT = 300
 """Characters of a comment or a finding that stand for a piece of Spring's configuration."""
@@ -107,7 +107,7 @@ def translate(file: SpringFile) -> Translation:
         for name in file.skipped
     ]
     default = _defaults_timeout(file)
-    defaults = [_filled(file, tree) for tree in items(_key(file, "default-filters"))]
+    defaults = bounded(items(_filled(file, _key(file, "default-filters"))))
     drafts = _in_order(file, defaults, default)
     rules = _filled(file, get(_key(file, "globalcors"), "cors-configurations"))
     cors = add_global_cors(rules, drafts, whole)
@@ -150,11 +150,13 @@ def _in_order(file: SpringFile, defaults: list[Any], timeout: float | None) -> l
     for place, raw in enumerate(trees, 1):
         tree = _filled(file, raw)
         draft = _translate_route(tree, place, defaults, timeout)
-        text = str(get(tree, "order") or 0)
-        order = number(text.lstrip("-"), 0, MAX_ORDER)
-        if order is None:
-            draft.leave_out(f"order: {text}", "no whole number; sort the routes", close=False)
-        ordered.append((-(order or 0) if text.startswith("-") else order or 0, draft))
+        order = get(tree, "order") or "0"
+        if not isinstance(order, str) or not re.fullmatch(r"[+-]?[0-9]{1,10}", order):
+            draft.leave_out(f"order: {order}", "no whole number; sort the routes", close=False)
+            order = "0"
+        ordered.append((int(order), draft))
+    if sum(len(draft.paths) for _, draft in ordered) > MAX_ROUTES:
+        raise SpringFileError(f"more than {MAX_ROUTES} paths; a document holds as many routes")
     return [draft for _, draft in sorted(ordered, key=lambda pair: pair[0])]
 
 
@@ -175,7 +177,9 @@ def _translate_route(
             if is_open(key, text):
                 draft.leave_out(f"{key}: {text}", "has no value in the file; write it there")
     draft.where = draft.id
-    add_predicates(draft, [SpringPart.read(each) for each in items(get(tree, "predicates"))])
+    add_predicates(
+        draft, [SpringPart.read(each) for each in bounded(items(get(tree, "predicates")))]
+    )
     add_filters(draft, _filters(tree, defaults))
     uri = get(tree, "uri")
     add_uri(draft, uri if isinstance(uri, str) else "")
@@ -184,7 +188,8 @@ def _translate_route(
     if (configured := get(metadata, "cors")) is not None:
         add_cors(draft, configured)
     if get(tree, "enabled") == "false":
-        draft.leave_out("enabled: false", "switched off; take the entry out")
+        draft.paths.clear()
+        draft.remark("enabled: false", "a route that is switched off is not in the document")
     return draft
 
 
@@ -194,7 +199,7 @@ def _filters(tree: Any, defaults: list[Any]) -> list[SpringPart]:
     Spring numbers both lists from 1 and sorts: a default filter comes before the route's of the
     same number.
     """
-    own = items(get(tree, "filters"))
+    own = bounded(items(get(tree, "filters")))
     numbered = [*enumerate(SpringPart.read(part, shared=True) for part in defaults)]
     numbered += enumerate(map(SpringPart.read, own))
     return [part for _, part in sorted(numbered, key=lambda pair: pair[0])]
@@ -205,32 +210,32 @@ def _named(drafts: list[RouteDraft]) -> list[TranslatedRoute]:
     names: set[str] = set()
     routes: list[TranslatedRoute] = []
     for place, draft in enumerate(drafts):
-        for way in list(draft.ways):
-            _compare(draft, way, drafts[:place], drafts[place + 1 :])
+        for path in list(draft.paths):
+            _compare(draft, path, drafts[:place], drafts[place + 1 :])
         entries = [{"name": _free(names, draft.id), **entry} for entry in draft.entries()]
-        if len(names) > MAX_ROUTES:
-            raise SpringFileError(f"more than {MAX_ROUTES} paths; a document holds as many routes")
         routes.append(TranslatedRoute(draft.id, entries, list(dict.fromkeys(draft.findings))))
     return routes
 
 
 def _compare(
-    draft: RouteDraft, way: RoutePath, before: list[RouteDraft], after: list[RouteDraft]
+    draft: RouteDraft, path: RoutePath, before: list[RouteDraft], after: list[RouteDraft]
 ) -> None:
     """Note where Spring's order decides otherwise than the longest path; drop what it hides."""
-    text = f"Path={way.path}"
-    first = next((one for one in before if one.covers(way)), None)
-    if first is not None and first.unconditional:
-        draft.ways.remove(way)
+    text = f"Path={path.path}"
+    covering = [one for one in before if one.covers(path)]
+    hiding = next((one for one in covering if one.unconditional), None)
+    first = hiding or next(iter(covering), None)
+    if first is not None and first is hiding:
+        draft.paths.remove(path)
         why = f"Spring never gets here: {first.id} comes before and takes all requests of this path"
         draft.leave_out(text, why, close=False)
-    elif first is not None and first.closed and first.has(way):
+    elif first is not None and first.closed and first.has(path):
         why = f"{first.id} has the same path and is closed; open it or take it out"
         draft.leave_out(text, why, close=False)
-    elif first is not None and not first.has(way):
+    elif first is not None and not first.has(path):
         why = f"here the longest path decides; in Spring {first.id} comes before, where it matches"
         draft.leave_out(text, why, close=False)
-    shorter = next((one for one in after if one.covers(way) and not one.has(way)), None)
+    shorter = next((one for one in after if one.covers(path) and not one.has(path)), None)
     if shorter is not None and "methods" in draft.keys:
         why = f"a request with another method is a 405 and does not go to {shorter.id}"
         draft.remark(text, why)
@@ -288,6 +293,11 @@ def _settings(file: SpringFile) -> Iterator[Finding]:
             if not {parts[0], ".".join(parts[:2])} & TRANSLATED:
                 why = "no matter of a route; the gateway's settings are in docs/operations.md"
                 yield Finding(prefix, f"{key}: {value}", why)
+    for name in ("group", "namespace"):
+        key = f"spring.cloud.nacos.discovery.{name}"
+        if isinstance(value := file.find(key), str):
+            why = f"the gateway has to look there too: NACOS_{name.upper()}"
+            yield Finding(key, file.fill(value), why, left_out=False)
     if file.find("spring.security") is not None:
         why = "who may do what stays with the services; a route can ask for keys"
         yield Finding("spring.security", "rules of Spring Security", why)

@@ -1,6 +1,7 @@
 """A team that leaves Spring Cloud Gateway takes its routes along: `gateway-routes import`."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -620,6 +621,57 @@ def test_a_missing_file_and_wrong_use_are_status_2(tmp_path: Path):
         )
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
+
+
+def as_spring_sends(path: str, filters: list[str]) -> str:
+    """Return the path that Spring sends for a request, as its filters are documented."""
+    prefixed = False
+    for one in filters:
+        name, _, rest = one.partition("=")
+        if name == "StripPrefix":
+            path = "/" + "/".join(path.split("/")[1 + int(rest) :])
+        elif name == "PrefixPath":
+            path = path if prefixed else rest + path
+            prefixed = True
+        else:
+            old, new = rest.split(", ")
+            new = re.sub(r"\$\\?\{(\w+)\}", r"\\g<\1>", new)
+            path = re.sub(old.replace("(?<", "(?P<"), new, path)
+    return path
+
+
+PATH_FILTERS = st.one_of(
+    st.integers(0, 3).map("StripPrefix={}".format),
+    st.sampled_from(["/a", "/v1", "/a/b"]).map("PrefixPath={}".format),
+    st.builds(
+        "RewritePath={}{}{}, {}{}$\\{{s}}".format,
+        st.sampled_from(["", "^"]),
+        st.sampled_from(["", "/a", "/b", "/a/b", "/v1", "/ap"]),
+        st.sampled_from(["/?(?<s>.*)", "/(?<s>.*)", "(?<s>/?.*)", "(?<s>.*)", "(?<s>/.*)"]),
+        st.sampled_from(["", "/v2", "/a"]),
+        st.sampled_from(["", "/"]),
+    ),
+)
+
+
+@given(
+    filters=st.lists(PATH_FILTERS, max_size=3),
+    below=st.lists(st.sampled_from(["a", "b", "v1", "x"]), min_size=1, max_size=4),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_service_gets_the_path_that_spring_sends(
+    filters: list[str], below: list[str], tmp_path_factory: pytest.TempPathFactory
+):
+    """An open route sends what Spring's filters make of the path, in whatever order they are."""
+    file = routes_of(*filters, predicates=["Path=/a/b/**"])
+    request = "/a/b/" + "/".join(below)
+
+    _, document, _ = translated(yaml.safe_dump(file), tmp_path_factory.getbasetemp())
+    (route,) = loaded(document).compile().routes
+
+    assert route.matches(request.encode())
+    if route.keys is None:
+        assert route.rewrite(request.encode()).decode() == as_spring_sends(request, filters)
 
 
 NAMES = st.sampled_from([*PREDICATES, *FILTERS, *NEEDLESS, *LEFT_OUT, *CLOSING, "Weight", "Own"])

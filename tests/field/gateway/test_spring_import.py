@@ -14,7 +14,7 @@ from gateway.routing.document import RouteEntry, RoutesDocument
 from gateway.routing.spring.filters import CLOSING, FILTERS, LEFT_OUT, NEEDLESS
 from gateway.routing.spring.predicates import PREDICATES
 from gateway.routing.spring.route import CLOSED
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from hypothesis.strategies import SearchStrategy
 
 HERE = Path(__file__).parent / "spring"
@@ -646,7 +646,7 @@ PATH_FILTERS = st.one_of(
     st.builds(
         "RewritePath={}{}{}, {}{}$\\{{s}}".format,
         st.sampled_from(["", "^"]),
-        st.sampled_from(["", "/a", "/b", "/a/b", "/v1", "/ap"]),
+        st.sampled_from(["", "/a", "/b", "/a/b", "/v1", "/v"]),
         st.sampled_from(["/?(?<s>.*)", "/(?<s>.*)", "(?<s>/?.*)", "(?<s>.*)", "(?<s>/.*)"]),
         st.sampled_from(["", "/v2", "/a"]),
         st.sampled_from(["", "/"]),
@@ -658,6 +658,7 @@ PATH_FILTERS = st.one_of(
     filters=st.lists(PATH_FILTERS, max_size=3),
     below=st.lists(st.sampled_from(["a", "b", "v1", "x"]), min_size=1, max_size=4),
 )
+@example(filters=["PrefixPath=/v1", "RewritePath=/v/(?<s>.*), /$\\{s}"], below=["x"])
 @settings(max_examples=300, deadline=None)
 def test_the_service_gets_the_path_that_spring_sends(
     filters: list[str], below: list[str], tmp_path_factory: pytest.TempPathFactory

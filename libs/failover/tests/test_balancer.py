@@ -435,5 +435,6 @@ def test_an_attempt_that_was_left_says_how_slow_the_instance_is_at_least():
     assert other.cost == before
 
     attempt(balancer, request(tried=(other,)), Outcome.ABANDONED, 1.0, took=2.0)
-    assert member.load(1.0) > 10 * other.load(1.0)
+    assert member.yields_to(other, 1.0)
+    assert member.cost > 10 * other.cost
     assert member.ejection.cause is None

@@ -1,6 +1,8 @@
 """Requirements on the choice between instances."""
 
 import random
+from collections import Counter
+from itertools import accumulate
 
 import pytest
 from failover import Cause, EjectionPolicy, Instance, Member
@@ -14,35 +16,88 @@ def member(port: int = 1, *, weight: float = 1.0, cost: float = 0.01) -> Member:
     return Member(Instance("10.0.0.1", port, weight=weight), POLICY, limit=9, cost=cost, now=0.0)
 
 
-@given(count=st.integers(2, 50), draw=st.floats(0, 1, exclude_max=True))
-def test_one_draw_gives_two_different_candidates(count: int, draw: float):
-    """Both indexes exist and differ."""
-    first, second = pick_two(count, draw)
+@given(
+    weights=st.lists(st.floats(1e-3, 1e4), min_size=2, max_size=50),
+    draw=st.floats(0, 1, exclude_max=True),
+)
+def test_one_draw_gives_two_different_candidates(weights: list[float], draw: float):
+    """Both indexes exist and differ, whatever the weights are."""
+    first, second, left = pick_two([0.0, *accumulate(weights)], draw)
 
-    assert 0 <= first < count
-    assert 0 <= second < count
+    assert 0 <= first < len(weights)
+    assert 0 <= second < len(weights)
     assert first != second
+    assert -1e-3 < left < 1.001
 
 
-def test_every_pair_is_as_likely():
-    """A fine grid of draws meets all ordered pairs equally often."""
-    pairs = [pick_two(4, step / 12000) for step in range(12000)]
+def test_pairs_are_drawn_by_weight():
+    """On a fine grid of draws: the first by all weights, the second by those of the others."""
+    weights, steps = (1, 2, 5), 40000
+    pairs = Counter(pick_two([0.0, 1.0, 3.0, 8.0], step / steps)[:2] for step in range(steps))
 
-    assert {pairs.count(pair) for pair in set(pairs)} <= set(range(990, 1011))
-    assert len(set(pairs)) == 12
+    assert len(pairs) == 6
+    for (first, second), times in pairs.items():
+        chance = weights[first] / 8 * weights[second] / (8 - weights[first])
+        assert times == pytest.approx(steps * chance, rel=0.02)
 
 
-def test_the_less_loaded_of_two_wins():
-    """In flight, answer time and weight all count."""
-    busy, idle = member(1), member(2)
-    busy.in_flight = 3
-    slow, fast = member(3, cost=0.1), member(4, cost=0.01)
-    light, heavy = member(5, weight=0.5), member(6, weight=2.0)
+def test_alike_answer_times_leave_the_choice_to_the_weights():
+    """The one drawn first keeps the request, be the other one heavier or quicker by a little."""
+    light, heavy = member(1, weight=1.0, cost=0.05), member(2, weight=3.0, cost=0.02)
 
-    for draw in (0.0, 0.6):
-        assert choose([busy, idle], 0.0, draw) is idle
-        assert choose([slow, fast], 0.0, draw) is fast
-        assert choose([light, heavy], 0.0, draw) is heavy
+    assert not light.yields_to(heavy, 0.0)
+    assert not heavy.yields_to(light, 0.0)
+
+
+def test_who_has_a_request_more_for_its_weight_yields():
+    """Beside an idle one of three times the weight: 1 yields, beside a third of it 3 do."""
+    light, heavy = member(1, weight=1.0), member(2, weight=3.0)
+    light.in_flight = 1
+    assert light.yields_to(heavy, 0.0)
+    heavy.in_flight = 1
+    assert not light.yields_to(heavy, 0.0)
+
+    light.in_flight, heavy.in_flight = 0, 2
+    assert not heavy.yields_to(light, 0.0)
+    heavy.in_flight = 3
+    assert heavy.yields_to(light, 0.0)
+
+
+def test_a_slow_one_yields_while_the_other_has_room():
+    """Ten times slower, it is worth ten times the queue; its weight does not make it quicker."""
+    slow, fast = member(1, weight=9.0, cost=0.1), member(2, cost=0.01)
+    fast.in_flight = 8
+    assert slow.yields_to(fast, 0.0)
+    assert not fast.yields_to(slow, 0.0)
+
+    fast.in_flight = 10
+    assert not slow.yields_to(fast, 0.0)
+    assert fast.yields_to(slow, 0.0)
+
+
+@given(
+    one=st.tuples(st.integers(0, 50), st.floats(1e-4, 10), st.floats(0.01, 100)),
+    other=st.tuples(st.integers(0, 50), st.floats(1e-4, 10), st.floats(0.01, 100)),
+)
+def test_two_never_yield_to_each_other(
+    one: tuple[int, float, float], other: tuple[int, float, float]
+):
+    """Of two instances in any state at most one would clearly answer sooner."""
+    pair = []
+    for port, (in_flight, cost, weight) in enumerate((one, other), 1):
+        pair.append(member(port, weight=weight, cost=cost))
+        pair[-1].in_flight = in_flight
+
+    assert not (pair[0].yields_to(pair[1], 0.0) and pair[1].yields_to(pair[0], 0.0))
+
+
+@pytest.mark.parametrize("cost", [0.0001, 0.001, 0.1])
+def test_one_failure_costs_an_instance_its_traffic(cost: float):
+    """Failing fast must not look good, however quick the answers are."""
+    failing, well = member(1, cost=cost), member(2, cost=cost)
+    failing.fail(0.0, cost, 0.0)
+
+    assert {choose([failing, well], 0.1, step / 50) for step in range(50)} == {well}
 
 
 def test_a_slower_answer_counts_at_once_and_fades():
@@ -55,18 +110,56 @@ def test_a_slower_answer_counts_at_once_and_fades():
     assert 0.36 < one.cost < 0.37
 
 
+def test_only_the_third_slow_answer_in_a_row_counts():
+    """A pause hits one or two; what counts is the least of three."""
+    one = member(cost=0.01)
+    for _ in range(5):
+        one.answer(0.01, 1.0, 1.0)
+    one.answer(2.0, 1.0, 3.0)
+    one.answer(3.0, 1.0, 4.0)
+    assert one.cost == pytest.approx(0.01)
+
+    one.answer(1.0, 4.0, 5.0)
+    assert one.cost == 1.0
+
+
+def test_attempts_from_before_the_fifth_answer_do_not_raise_the_cost():
+    """A cold start takes all requests that wait for it; later ones tell the truth."""
+    one = member(cost=0.01)
+    for _ in range(20):
+        one.answer(2.0, 0.0, 2.0)
+    assert one.cost == 0.01
+
+    one.answer(2.0, 2.0, 4.0)
+    assert one.cost == 2.0
+    one.assume(0.01)
+    one.answer(2.0, 4.0, 6.0)
+    assert one.cost == 0.01, "it starts over when it returns"
+
+
 def test_a_returning_instance_is_spared_at_first():
-    """During its slow start it counts as more loaded than it is, less and less so."""
+    """In its slow start it gets a tenth of its share, then more and more of it."""
     returned, steady = member(1), member(2)
     returned.ejection.eject(Cause.CONSECUTIVE, 0.0, 0.0)
     returned.ejection.restore(10.0)
-    returned.in_flight = steady.in_flight = 1
 
-    loads = [returned.load(now) for now in (10.0, 11.0, 14.0, 15.0)]
+    def times(now: float) -> int:
+        draws = (step / 2000 for step in range(2000))
+        return sum(choose([returned, steady], now, draw) is returned for draw in draws)
 
-    assert loads == sorted(loads, reverse=True)
-    assert loads[0] == pytest.approx(10 * steady.load(10.0), rel=0.01), "a tenth of its weight"
-    assert loads[-1] == steady.load(15.0)
+    for now, share in ((10.0, 0.05), (12.5, 0.25), (15.0, 0.5)):
+        assert times(now) == pytest.approx(2000 * share, abs=10)
+
+
+def test_a_returning_instance_is_not_filled_at_once():
+    """Its slow start counts for what it has in flight too: two requests are many beside nine."""
+    returned, steady = member(1), member(2)
+    returned.ejection.eject(Cause.CONSECUTIVE, 0.0, 0.0)
+    returned.ejection.restore(10.0)
+    returned.in_flight, steady.in_flight = 2, 9
+
+    assert returned.yields_to(steady, 10.0)
+    assert steady.yields_to(returned, 15.0)
 
 
 def test_a_neglected_instance_gets_one_request_not_a_crowd():

@@ -20,14 +20,7 @@ from failover.budget import Budget, BudgetPolicy
 from failover.ejection import Cause, EjectionPolicy
 from failover.instance import Instance, one_each
 from failover.outcome import TABLE, Outcome
-from failover.peak_ewma import (
-    FAILURE_FACTOR,
-    SLOWEST,
-    UNMEASURED,
-    Member,
-    choose,
-    median_cost,
-)
+from failover.peak_ewma import UNMEASURED, Member, choose, median_cost
 from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.retry_state import NoInstance, RetryState
 from failover.tiers import EVERYBODY, Subset, Tiers, arrange
@@ -161,15 +154,14 @@ class Balancer:
             took = now - state.started
         if outcome is Outcome.ANSWERED:
             if took > 0.0:
-                member.measure(took, now)
+                member.answer(took, state.started, now)
             member.ejection.succeed(now)
             self.end_ejection_on_answer(state, now)
         elif outcome is Outcome.ABANDONED and took > member.cost:
             member.measure(took, now)
         elif strikes:
             self._blame(member, outcome, now, draw, retry_after=retry_after, probe=state.probe)
-            slow = min(member.cost * FAILURE_FACTOR, SLOWEST)
-            member.measure(max(slow, took), now)
+            member.fail(took, median_cost(self._members.values()), now)
         if state.probe:
             member.ejection.probing = False
         state.current = None
@@ -267,7 +259,8 @@ class Balancer:
 
     def _restore(self, member: Member, now: float) -> None:
         member.ejection.restore(now)
-        member.cost = median_cost(other for other in self._members.values() if other is not member)
+        others = (other for other in self._members.values() if other is not member)
+        member.assume(median_cost(others))
         self._changed()
 
     def _search(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
@@ -280,14 +273,14 @@ class Balancer:
                 cluster=self._cluster, subset=state.subset, panic=self._policy.panic,
             )  # fmt: skip
         full = False
-        for place, tier in enumerate(tiers.groups):
+        for place, group in enumerate(tiers.groups):
             if full and place >= tiers.serving:
                 break
             if not state.tried:
-                member = choose(tier, now, draw)
+                member = group.choose(now, draw)
                 if member.in_flight < member.limit:
                     return member
-            untried = [member for member in tier if member not in state.tried]
+            untried = [member for member in group.members if member not in state.tried]
             open_ = [member for member in untried if member.in_flight < member.limit]
             if open_:
                 return choose(open_, now, draw)

@@ -1,16 +1,31 @@
-"""The choice between several instances: power of two choices on peak EWMA.
+"""The choice between several instances: by weight, unless the load says otherwise.
 
-Take two at random, send to the one that would answer sooner. Two choices avoid both the herd that
-chases the single best instance and the blindness of round robin (Mitzenmacher, "The Power of Two
-Choices in Randomized Load Balancing", 2001). The load of an instance is
+Two different instances are drawn by weight. The first one gets the request, unless the second one
+would clearly answer sooner. Two choices avoid both the herd that chases the single best instance
+and the blindness of round robin (Mitzenmacher, "The Power of Two Choices in Randomized Load
+Balancing", 2001). What is clear:
 
-    (requests in flight + 1) * peak EWMA of its answer times / weight
+    answer times alike    The first has, for its weight, a request more in flight than the second:
+                              in flight / weight - the second's  >=  1 / the lighter one's weight
+    one of them slow      Its answer time is over 3 times the other's and 5 ms more. The less of
+                              (1 + in flight * lighter weight / weight) * answer time
+                          gets the request, so the slow one is left while the other has room.
 
-where a slower answer raises the average at once and it decays over 10 s (Finagle's `peakEwma`).
+Without the first row, noise in the answer times decides whenever nothing queues: the instance that
+seems quicker by a hair gets all requests, or the heavier one. The row holds alike for both, so the
+shares of traffic follow the weights.
+
+The answer time is a peak EWMA: a slower one raises it at once, and it decays over 10 s (Finagle's
+`peakEwma`). What enters is the least of the last three answers, for a pause in one request would
+otherwise cost its instance the traffic of a minute. A new or returned instance is slow at first:
+attempts begun before its fifth answer do not raise its answer time. Failures and attempts that
+nobody waited for count at once.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from statistics import median
 
 from failover.ejection import EjectionPolicy, EjectionState
@@ -21,9 +36,16 @@ DECAY = 10.0
 UNMEASURED = 0.030
 """Seconds assumed for the first instance of a service (Linkerd's default)."""
 FAILURE_FACTOR = 4.0
-"""A failure counts as an answer this many times slower: failing fast must not look good."""
+"""A failure counts as an answer this many times slower than those that are tolerated: failing fast
+must not look good."""
 SLOWEST = 10.0
 """Seconds; failures raise an average no further."""
+SLOWER = 3.0
+"""Factor between two answer times up to which they are alike."""
+SLOWER_SECONDS = 0.005
+"""Seconds between two answer times up to which they are alike, whatever the factor."""
+FIRST_ANSWERS = 5
+"""Answers of a new instance until slow ones count."""
 
 
 class Member:
@@ -36,12 +58,17 @@ class Member:
         in_flight: attempts under way.
         limit: how many there may be.
         cost: peak EWMA of answer times, in seconds.
+        weight: share of traffic relative to its peers.
         drained: an operator keeps it out of traffic.
     """
 
     __slots__ = (
+        "_last",
+        "_last_but_one",
         "_limit",
         "_measured_at",
+        "_proved_at",
+        "_unproved",
         "address",
         "cost",
         "drained",
@@ -49,6 +76,7 @@ class Member:
         "in_flight",
         "instance",
         "limit",
+        "weight",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +96,7 @@ class Member:
         self.address = instance.address
         self.ejection = EjectionState(policy)
         self.in_flight = 0
-        self.cost = cost
+        self.assume(cost)
         self.drained = False
         self._measured_at = now
 
@@ -85,9 +113,34 @@ class Member:
         """Adopt the description that discovery gives of the instance now."""
         self.instance = instance
         self.limit = instance.max_in_flight or self._limit
+        self.weight = instance.weight
+
+    def assume(self, cost: float) -> None:
+        """Start over with an answer time in seconds that was not measured."""
+        self.cost = self._last = self._last_but_one = cost
+        self._unproved = FIRST_ANSWERS
+        self._proved_at = math.inf
+
+    def answer(self, seconds: float, began: float, now: float) -> None:
+        """Take an answer into the average.
+
+        Args:
+            seconds: answer time.
+            began: clock time at which the attempt was sent.
+            now: the clock.
+        """
+        least = min(seconds, self._last, self._last_but_one)
+        self._last_but_one, self._last = self._last, seconds
+        if self._unproved:
+            self._unproved -= 1
+            if not self._unproved:
+                self._proved_at = now
+        if least > self.cost and began < self._proved_at:
+            least = self.cost
+        self.measure(least, now)
 
     def measure(self, seconds: float, now: float) -> None:
-        """Take an answer time into the average."""
+        """Take a time into the average: a longer one at once, a shorter one by and by."""
         if seconds >= self.cost:
             self.cost = seconds
         else:
@@ -95,17 +148,38 @@ class Member:
             self.cost = seconds + (self.cost - seconds) * kept
         self._measured_at = now
 
-    def load(self, now: float) -> float:
-        """Return the load that decides between two instances: lower is better.
+    def fail(self, seconds: float, usual: float, now: float) -> None:
+        """Take a failure after so many seconds into the average; `usual` is its peers' cost."""
+        slow = max(self.cost, tolerated(usual)) * FAILURE_FACTOR
+        self.measure(max(seconds, min(slow, SLOWEST)), now)
 
-        The load of an instance that gets no requests decays, so one request tries it again.
-        """
-        load = (self.in_flight + 1) * self.cost / self.instance.weight
-        if not self.in_flight and now > self._measured_at + 1.0:
-            load *= math.exp((self._measured_at - now) / DECAY)
+    def yields_to(self, other: "Member", now: float) -> bool:
+        """Return whether the other one would clearly answer a request sooner."""
+        mine, others = self.present_weight(now), other.present_weight(now)
+        if self.cost <= tolerated(other.cost) and other.cost <= tolerated(self.cost):
+            excess = self.in_flight * others - other.in_flight * mine
+            return excess >= mine and excess >= others
+        lighter = min(mine, others)
+        load = (1.0 + self.in_flight * lighter / mine) * self.present_cost(now)
+        other_load = (1.0 + other.in_flight * lighter / others) * other.present_cost(now)
+        return load > other_load
+
+    def present_cost(self, now: float) -> float:
+        """Return the cost; it decays while the instance is idle, so one request tries it again."""
+        if self.in_flight or now <= self._measured_at + 1.0:
+            return self.cost
+        return self.cost * math.exp((self._measured_at - now) / DECAY)
+
+    def present_weight(self, now: float) -> float:
+        """Return the weight, of which a returned instance has a part in its slow start."""
         if now < self.ejection.warm_at:
-            load /= self.ejection.warmth(now)
-        return load
+            return self.weight * self.ejection.warmth(now)
+        return self.weight
+
+
+def tolerated(cost: float) -> float:
+    """Return the answer time, in seconds, up to which another instance is as quick as this one."""
+    return SLOWER * cost + SLOWER_SECONDS
 
 
 def median_cost(members: Iterable[Member]) -> float:
@@ -113,19 +187,60 @@ def median_cost(members: Iterable[Member]) -> float:
     return median([member.cost for member in members] or [UNMEASURED])
 
 
-def pick_two(count: int, draw: float) -> tuple[int, int]:
-    """Return two different indexes below `count` (2 or more) from one uniform draw in [0, 1)."""
-    position = draw * count
-    first = min(int(position), count - 1)
-    second = min(int((position - first) * (count - 1)), count - 2)
-    return first, second + (second >= first)
+def pick_two(bounds: Sequence[float], draw: float) -> tuple[int, int, float]:
+    """Draw two different indexes by weight.
+
+    Args:
+        bounds: the sums of no weight, the first one, the first two and so on, to all of them; two
+            weights or more.
+        draw: uniform in [0, 1).
+
+    Returns:
+        The first index; the second, by the weights of the others; and what is left of the draw,
+        uniform in [0, 1) and independent of both.
+    """
+    count = len(bounds) - 1
+    point = draw * bounds[count]
+    first = bisect_right(bounds, point, 1, count) - 1
+    start = bounds[first]
+    weight = bounds[first + 1] - start
+    rest = bounds[count] - weight
+    point = (point - start) / weight * rest if weight else 0.0
+    if point >= start:
+        point += weight
+    second = bisect_right(bounds, point, 1, count) - 1
+    if second == first:  # by rounding
+        second = first - 1 if first else 1
+    left = (point - bounds[second]) / ((bounds[second + 1] - bounds[second]) or 1.0)
+    return first, second, left
 
 
-def choose(members: Sequence[Member], now: float, draw: float) -> Member:
-    """Return the less loaded of two random members; there is at least one member."""
-    count = len(members)
-    if count == 1:
-        return members[0]
-    first, second = pick_two(count, draw)
-    one, other = members[first], members[second]
-    return one if one.load(now) <= other.load(now) else other
+class Group:
+    """Instances of which one is chosen for a request.
+
+    Attributes:
+        members: one or more, each with a weight.
+    """
+
+    __slots__ = ("_bounds", "members")
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        """Add up the weights, which choices then look up."""
+        self.members = tuple(members)
+        self._bounds = [0.0, *accumulate([member.weight for member in self.members])]
+
+    def choose(self, now: float, draw: float) -> Member:
+        """Return the instance for the next request."""
+        members = self.members
+        if len(members) == 1:
+            return members[0]
+        first, second, left = pick_two(self._bounds, draw)
+        one, other = members[first], members[second]
+        if now < one.ejection.warm_at and left >= one.ejection.warmth(now):
+            one, other = other, one
+        return other if one.yields_to(other, now) else one
+
+
+def choose(members: Iterable[Member], now: float, draw: float) -> Member:
+    """Return the instance for the next request out of some that were not grouped before."""
+    return Group(members).choose(now, draw)

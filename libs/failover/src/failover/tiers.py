@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from failover.ejection import Cause
 from failover.instance import Instance
-from failover.peak_ewma import Member
+from failover.peak_ewma import Group, Member
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -38,8 +38,8 @@ class Tiers:
         self, serving: Iterable[Sequence[Member]], others: Iterable[Sequence[Member]]
     ) -> None:
         """Leave empty groups out."""
-        inside = [tuple(group) for group in serving if group]
-        self.groups = (*inside, *(tuple(group) for group in others if group))
+        inside = [Group(members) for members in serving if members]
+        self.groups = (*inside, *(Group(members) for members in others if members))
         self.serving = len(inside)
 
 

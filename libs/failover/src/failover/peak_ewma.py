@@ -24,7 +24,7 @@ nobody waited for count at once.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from statistics import median
 
@@ -129,7 +129,8 @@ class Member:
             began: clock time at which the attempt was sent.
             now: the clock.
         """
-        least = min(seconds, self._last, self._last_but_one)
+        before = min(self._last, self._last_but_one)
+        least = min(seconds, before)
         self._last_but_one, self._last = self._last, seconds
         if self._unproved:
             self._unproved -= 1
@@ -187,7 +188,7 @@ def median_cost(members: Iterable[Member]) -> float:
     return median([member.cost for member in members] or [UNMEASURED])
 
 
-def pick_two(bounds: Sequence[float], draw: float) -> tuple[int, int, float]:
+def pick_two(bounds: list[float], draw: float) -> tuple[int, int, float]:
     """Draw two different indexes by weight.
 
     Args:

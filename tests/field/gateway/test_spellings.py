@@ -52,6 +52,7 @@ def answer(table: Table, target: str, method: str = "GET") -> str | int:
         "//app/admin",
         "/spring/admin/list;a",
         "/spring//admin/list",
+        "/spring/admin/list/",
         "/app/admin/..;/list",
         "/app/%3b/admin",
     ],
@@ -70,6 +71,8 @@ def test_a_spelling_that_java_reads_as_the_protected_path_is_refused(target: str
         ("/app/admin/list;a=1;b", "/app/admin"),
         ("/app/admin//list", "/app/admin"),
         ("/app/;jsessionid=1", "/app"),
+        ("/app/cars/", "/app"),
+        ("/app/admin/list/", "/app/admin"),
     ],
 )
 def test_parameters_and_empty_segments_pass_where_the_route_is_the_same(

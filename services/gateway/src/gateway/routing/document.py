@@ -61,12 +61,9 @@ FieldValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~\t]*[!-~])?$"
 Host = Annotated[
     str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$", max_length=253)
 ]
-Origin = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^\*$|^null$|^[a-z][a-z0-9+.-]*://(\*\.)?[a-z0-9.-]+(:[0-9]+)?$", max_length=253
-    ),
-]
+ORIGIN = r"^\*$|^null$|^[a-z][a-z0-9+.-]{0,31}://(\*\.)?[a-z0-9.-]{1,200}(:[0-9]{1,5})?$"
+Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+MAX_AGE = 86_400
 
 
 SPRING_KEYS = {
@@ -89,7 +86,7 @@ class DocumentPart(BaseModel):
 class Pattern(DocumentPart):
     """A regular expression that a whole value has to match."""
 
-    regex: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    regex: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
     @field_validator("regex")
     @classmethod
@@ -162,7 +159,7 @@ class CorsEntry(DocumentPart):
     Attributes:
         origins: `https://app.example.com`, `https://*.example.com`, or `*` for every page.
         methods: those that a page may use; default all.
-        headers: request fields that a page may set; default all.
+        headers: request fields that a page may set; default, or `*`: all.
         expose: response fields that a page may read beside those that it always may.
         credentials: the browser sends cookies along.
         max_age: seconds for which a browser remembers the answer to its question.
@@ -173,7 +170,7 @@ class CorsEntry(DocumentPart):
     headers: Annotated[list[FieldName], Field(max_length=64)] = Field(default_factory=list)
     expose: Annotated[list[FieldName], Field(max_length=64)] = Field(default_factory=list)
     credentials: bool = False
-    max_age: Annotated[int, Field(ge=0, le=86400)] = 600
+    max_age: Annotated[int, Field(ge=0, le=MAX_AGE)] = 600
 
     @model_validator(mode="after")
     def _every_page_is_no_friend(self) -> Self:
@@ -184,8 +181,9 @@ class CorsEntry(DocumentPart):
     def compile(self) -> Cors:
         """Compile the policy."""
         return Cors(
-            self.origins, methods=self.methods, headers=self.headers, expose=self.expose,
-            credentials=self.credentials, max_age=self.max_age,
+            self.origins, methods=self.methods,
+            headers=() if "*" in self.headers else self.headers,
+            expose=self.expose, credentials=self.credentials, max_age=self.max_age,
         )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """The spellings of a path: servers do not agree on the resource that some paths name. Pure.
 
 A route protects the paths that it matches. Behind the gateway, Tomcat and Spring cut parameters off
-segments (`/app/admin;x=1`), many servers drop empty segments (`/app//admin`), and all resolve dot
-segments, some of them only after the parameters are gone (`/app/x/..;/admin`).
+segments (`/app/admin;x=1`), many servers drop empty segments (`/app//admin`), all resolve dot
+segments, some of them only after the parameters are gone (`/app/x/..;/admin`), and for some
+`/admin/` is `/admin`.
 """
 
 from itertools import product
@@ -14,9 +15,9 @@ def other_readings(path: bytes) -> frozenset[bytes]:
     Args:
         path: decoded, and without plain dot segments, which are refused before.
     """
-    if b";" not in path and b"//" not in path:
+    if b";" not in path and b"//" not in path and not path.endswith(b"/"):
         return frozenset()
-    steps = (_cut_parameters, _drop_empty, _resolve_dots, _drop_empty)
+    steps = (_cut_parameters, _drop_empty, _resolve_dots, _drop_empty, _cut_last_slash)
     readings = set()
     for taken in product((False, True), repeat=len(steps)):
         reading = path
@@ -28,6 +29,10 @@ def other_readings(path: bytes) -> frozenset[bytes]:
 
 def _cut_parameters(path: bytes) -> bytes:
     return b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
+
+
+def _cut_last_slash(path: bytes) -> bytes:
+    return path.rstrip(b"/") or b"/"
 
 
 def _drop_empty(path: bytes) -> bytes:

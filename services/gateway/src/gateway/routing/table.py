@@ -266,7 +266,10 @@ class Table:
 
     def _match(self, head: Head) -> tuple[Route, str, bytes]:
         routes = self._of_longest_path(head.path, head)
-        for reading in other_readings(head.path):
+        readings = other_readings(head.path)
+        if routes and routes[0].exact:  # whose author has written the last slash
+            readings -= {head.path.rstrip(b"/")}
+        for reading in readings:
             same_service = routes or _first_segment(reading) == _first_segment(head.path)
             if not same_service or self._of_longest_path(reading, head) != routes:
                 raise LocalReply(400, "http_request_error",

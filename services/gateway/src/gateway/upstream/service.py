@@ -23,6 +23,8 @@ QUEUE_SECONDS = 1.0
 """Seconds for which a request may wait."""
 TIMEOUT = 15.0
 """Seconds until the response head, of a service that names no limit of its own."""
+GRACE = 1.0
+"""Seconds beyond its own limit in which a service's answer that the limit is over arrives."""
 UPGRADE = "gateway.upgrade"
 """Metadata: `websocket` lets calls by name become WebSockets."""
 CONTEXT_PATH = "context-path"
@@ -120,7 +122,7 @@ class Service:
         self.context_path = _context_path(labels)
         # The service gives up by itself then; while a change is rolled out, the longer time counts.
         own = [seconds for member in members if (seconds := member.instance.timeout) is not None]
-        self.per_try = max(own, default=PER_TRY)
+        self.per_try = max(own) + GRACE if own else PER_TRY
         self.timeout = max(TIMEOUT, self.per_try)
         self.known = True
         self.expected = self.expected or bool(members)

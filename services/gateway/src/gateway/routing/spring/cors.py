@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.routing.document import MAX_AGE, ORIGIN
 from gateway.routing.spring.route import METHODS, Finding, RouteDraft, RoutePath, is_open
 from gateway.routing.spring.source import flat, get, items, relaxed
 
@@ -62,13 +63,12 @@ def _cors(tree: Any, where: str) -> tuple[dict[str, Any] | None, list[Finding]]:
     for spring, ours in CORS_LISTS.items():
         if named := [each for each in items(get(tree, spring)) if isinstance(each, str)]:
             cors[ours] = named
+    findings += _add_pages(cors, tree, where)
     asked = [method.upper() for method in cors.get("methods", ["GET", "HEAD"])]
     cors["methods"] = [each for each in METHODS if each in asked or "*" in asked]
-    if get(tree, "allow-credentials") == "true":
-        cors["credentials"] = True
     if (age := get(tree, "max-age")) is not None:
         if isinstance(age, str) and re.fullmatch(r"[0-9]{1,8}", age):
-            cors["max_age"] = int(age)
+            cors["max_age"] = min(int(age), MAX_AGE)
         else:
             findings.append(Finding(where, f"max-age: {age}", "write max_age, in seconds"))
     known = {relaxed(key) for key in (*CORS_LISTS, "allow-credentials", "max-age")}
@@ -84,3 +84,17 @@ def _cors(tree: Any, where: str) -> tuple[dict[str, Any] | None, list[Finding]]:
         findings.append(Finding(where, "cors", "no allowed-origins: the rule is not written"))
         return None, findings
     return cors, findings
+
+
+def _add_pages(cors: dict[str, Any], tree: Any, where: str) -> Iterator[Finding]:
+    """Keep the origins that are origins, and say whether their pages may send cookies along."""
+    named = cors.get("origins", [])
+    for origin in [one for one in named if not re.match(ORIGIN, one)]:
+        named.remove(origin)
+        yield Finding(where, f"allowed-origins: {origin}", "write SCHEME://HOST")
+    if get(tree, "allow-credentials") == "true":
+        if "*" in named:
+            why = "credentials for every page: list the origins"
+            yield Finding(where, "allow-credentials: true", why)
+        else:
+            cors["credentials"] = True

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from failover import Instance
 from fastapi import FastAPI
-from nacos_client import AsyncNacosTransport, Nacos, NacosTransport
+from nacos_client import AsyncNacosTransport, InstanceTls, Nacos, NacosTransport
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel, Field
 
@@ -47,16 +47,18 @@ def greeter(fake: FakeNacos) -> Iterator[dict[str, Any]]:
     http.Client, http.AsyncClient = httpx.Client, httpx.AsyncClient
     yield {
         "httpx": http,
-        "AsyncNacosTransport": lambda nacos: AsyncNacosTransport(nacos, inner=inner),
+        "AsyncNacosTransport": lambda nacos, **_: AsyncNacosTransport(nacos, inner=inner),
         "NacosTransport": lambda nacos: NacosTransport(nacos, inner=inner),
     }
 
 
-@pytest.mark.parametrize("example", ["AsyncNacosTransport(nacos)", " httpx.Client("])
+@pytest.mark.parametrize(
+    "example", ["AsyncNacosTransport(nacos)", " httpx.Client(", "InstanceTls("]
+)
 async def test_calling_by_name(fake: FakeNacos, nacos: Nacos, example: str) -> None:
-    """Both examples reach the instance that Nacos names."""
+    """All examples reach the instance that Nacos names."""
     with greeter(fake) as names:
-        found = await run(example, nacos=nacos, **names)
+        found = await run(example, nacos=nacos, InstanceTls=InstanceTls, Path=Path, **names)
     assert found["answer"].text == "http://192.0.2.1:8080/hello"
 
 

@@ -7,6 +7,7 @@ from typing import assert_type
 import httpx
 from nacos_client import (
     AsyncNacosTransport,
+    InstanceTls,
     Known,
     Nacos,
     NacosSettings,
@@ -64,5 +65,6 @@ async def use() -> None:
 
 def use_without_a_loop() -> None:
     """Call by name from plain code."""
-    with httpx.Client(transport=NacosTransport(NacosSettings.from_env(os.environ))) as client:
+    settings, tls = NacosSettings.from_env(os.environ), InstanceTls(name="{service}.internal")
+    with httpx.Client(transport=NacosTransport(settings, tls=tls)) as client:
         client.get("http://models/")

@@ -10,6 +10,8 @@ MAX_IN_FLIGHT = "gateway.max-in-flight"
 """Metadata: requests one caller may have under way at this instance."""
 TIMEOUT = "gateway.timeout"
 """Metadata: seconds after which the service itself gives a request up."""
+SECURE = "secure"
+"""Metadata: "true" in any case if the instance listens for TLS."""
 _COUNT = re.compile(r"[1-9][0-9]{0,6}")
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 MAX_TIMEOUT = 3600.0
@@ -26,8 +28,8 @@ class Instance:
         healthy: what Nacos believes; necessary for traffic, never sufficient.
         enabled: False while an operator or the instance itself keeps it out of traffic.
         cluster: Nacos cluster name; callers prefer their own.
-        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight`, `gateway.timeout` and
-            `model_version` mean something to us.
+        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight`, `gateway.timeout`,
+            `secure` and `model_version` mean something to us.
     """
 
     ip: str
@@ -42,6 +44,11 @@ class Instance:
     def address(self) -> str:
         """Return `ip:port`, the key under which load and ejection are kept."""
         return f"{self.ip}:{self.port}"
+
+    @property
+    def secure(self) -> bool:
+        """Return whether the instance listens for TLS: metadata `secure`, as Spring reads it."""
+        return self.metadata.get(SECURE, "").lower() == "true"
 
     @property
     def max_in_flight(self) -> int | None:

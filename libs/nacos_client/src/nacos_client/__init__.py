@@ -14,12 +14,14 @@ from nacos_client.discover import Discovery
 from nacos_client.errors import (
     BadAddress,
     BadDocument,
+    BadTls,
     Conflict,
     Denied,
     NacosError,
     Refused,
     Unreachable,
 )
+from nacos_client.instance_tls import InstanceTls
 from nacos_client.ports import Document
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Known, Snapshot, Unknown
@@ -34,10 +36,12 @@ __all__ = [
     "AsyncNacosTransport",
     "BadAddress",
     "BadDocument",
+    "BadTls",
     "Conflict",
     "Denied",
     "Discovery",
     "Document",
+    "InstanceTls",
     "Known",
     "Nacos",
     "NacosError",

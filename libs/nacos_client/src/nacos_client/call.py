@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from nacos_client.client import Nacos
 from nacos_client.documents import explained
-from nacos_client.errors import NacosError
+from nacos_client.errors import BadTls, NacosError
+from nacos_client.instance_tls import InstanceTls
 from nacos_client.ports import Connect
 from nacos_client.service_caller import CallPolicy
 from nacos_client.settings import NacosSettings
@@ -28,6 +29,10 @@ examples:
 
 Where Nacos is and who you are comes from the environment: NACOS_SERVER_ADDR (127.0.0.1:8848),
 NACOS_NAMESPACE (public), NACOS_GROUP, NACOS_USERNAME, NACOS_PASSWORD.
+
+Instances that listen for TLS are trusted by CALL_TLS_CA (a PEM file; default: the system's
+authorities) and by the name in their certificates, CALL_TLS_NAME (such as {service}.internal;
+default: their IP address). CALL_TLS_CERT and CALL_TLS_KEY are shown to instances that ask.
 
 exit status: 0 answered with a status below 400, 1 answered with one above, 2 wrong use,
 3 no answer.
@@ -68,19 +73,22 @@ def run(
     """Call or list, as the options say; returns the exit status."""
     service, _, path = options.target.removeprefix("http://").partition("/")
     try:
-        settings = NacosSettings.from_env(environ)
+        nacos = Nacos(NacosSettings.from_env(environ), connect=connect)
+        transport = NacosTransport(nacos, policy=_policy(options), tls=_tls(environ))
         request = _request(options, service, path)
     except ValidationError as error:
         print(f"nacos-call: {explained(error, NacosSettings)}", file=err)
         return USAGE
+    except BadTls as error:
+        print(f"nacos-call: one of CALL_TLS_CA, _CERT, _KEY, _NAME: {error}", file=err)
+        return USAGE
     except (ValueError, OSError, httpx.InvalidURL) as error:
         print(f"nacos-call: {error}", file=err)
         return USAGE
-    nacos = Nacos(settings, connect=connect)
     try:
         if options.list:
             return _list(nacos, service, out)
-        return _call(nacos, request, options, out, err)
+        return _call(transport, request, options, out, err)
     except (httpx.TransportError, NacosError) as error:
         print(f"nacos-call: {service}: {error}", file=err)
         return UNANSWERED
@@ -121,12 +129,28 @@ def _list(nacos: Nacos, service: str, out: TextIO) -> int:
     return 0 if known.instances else FAILED
 
 
-def _call(
-    nacos: Nacos, request: httpx.Request, options: argparse.Namespace, out: TextIO, err: TextIO
-) -> int:
+def _policy(options: argparse.Namespace) -> CallPolicy:
     retry = RetryPolicy(max_attempts=max(1, options.attempts))
-    policy = CallPolicy(options.timeout, options.timeout, retry)
-    with httpx.Client(transport=NacosTransport(nacos, policy=policy)) as client:
+    return CallPolicy(options.timeout, options.timeout, retry)
+
+
+def _tls(environ: Mapping[str, str]) -> InstanceTls | None:
+    """Read CALL_TLS_CA and the like; None where none of them is set."""
+    ca, cert, key, name = (environ.get(f"CALL_TLS_{x}") for x in ("CA", "CERT", "KEY", "NAME"))
+    if not (ca or cert or key or name):
+        return None
+    ca_file, cert_file, key_file = (Path(file) if file else None for file in (ca, cert, key))
+    return InstanceTls(ca_file, cert_file, key_file, name or None)
+
+
+def _call(
+    transport: NacosTransport,
+    request: httpx.Request,
+    options: argparse.Namespace,
+    out: TextIO,
+    err: TextIO,
+) -> int:
+    with httpx.Client(transport=transport) as client:
         answer = client.send(request)
         out.write(answer.text if answer.text.endswith("\n") else answer.text + "\n")
         if options.verbose or answer.is_error:

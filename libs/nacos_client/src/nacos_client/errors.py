@@ -6,7 +6,8 @@ NacosError
 ├── Refused         a server answered, and refused the request itself
 ├── Conflict        compare-and-set: the document is no longer the one that was read
 ├── BadDocument     a configuration document was read and is not acceptable
-└── BadAddress      `ADVERTISE_IP` is no address of this host that Nacos can carry
+├── BadAddress      `ADVERTISE_IP` is no address of this host that Nacos can carry
+└── BadTls          the TLS to instances cannot be set up as it was asked for
 """
 
 
@@ -44,3 +45,7 @@ class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
 
 class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
     """`ADVERTISE_IP` names an interface that does not exist, or has no IPv4 address."""
+
+
+class BadTls(NacosError):  # noqa: N818  (named for what was proved)
+    """A file or a name for the TLS to instances cannot be used; the message says which and why."""

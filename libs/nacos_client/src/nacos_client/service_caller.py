@@ -26,6 +26,7 @@ from failover import (
     may_run_twice,
 )
 
+from nacos_client.instance_tls import InstanceTls
 from nacos_client.snapshot import Known, Snapshot
 
 
@@ -47,8 +48,9 @@ class CallPolicy:
 class ServiceCaller:
     """The instances of one service, with what its calls have learnt about them."""
 
-    def __init__(self, service: str, cluster: str) -> None:
+    def __init__(self, service: str, cluster: str, tls: InstanceTls | None = None) -> None:
         self.service = service
+        self._tls = tls
         self._balancer = Balancer(cluster=cluster)
         self._known: tuple[Instance, ...] = ()
         self._declared = Declared()
@@ -67,6 +69,12 @@ class ServiceCaller:
         with self._lock:
             self._adopt(snapshot)
             return may_run_twice(request.method, request.url.path, self._declared, caller=caller)
+
+    def expected(self, instance: Instance) -> dict[str, str]:
+        """Return the extension of httpx that names what an instance's certificate must hold."""
+        if self._tls is None:
+            return {}
+        return {"sni_hostname": self._tls.server_name(self.service, instance.ip)}
 
     def _adopt(self, snapshot: Snapshot) -> None:
         if isinstance(snapshot, Known) and snapshot.instances != self._known:
@@ -146,9 +154,8 @@ class Call:
         self.address = instance.address
         left = max(0.0, self._state.deadline - time.monotonic())
         seconds = min(left, self._policy.per_try)
-        secure = instance.metadata.get("secure") == "true"
         url = self._request.url.copy_with(
-            scheme="https" if secure else self._request.url.scheme,
+            scheme="https" if instance.secure else self._request.url.scheme,
             host=instance.ip,
             port=instance.port,
         )
@@ -161,7 +168,11 @@ class Call:
             url,
             headers=self._request.headers,
             stream=self._request.stream,
-            extensions={**self._request.extensions, "timeout": limits},
+            extensions={
+                **self._service.expected(instance),
+                **self._request.extensions,
+                "timeout": limits,
+            },
         )
         sent.headers["Host"] = instance.address
         return sent, seconds

@@ -8,13 +8,18 @@ retries within a budget, a deadline over all. For some hosts only, use httpx's `
 """
 
 import asyncio
+import ssl
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import httpx
 
 from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
 from nacos_client.errors import NacosError
+from nacos_client.instance_tls import InstanceTls
 from nacos_client.service_caller import CallPolicy, ServiceCaller
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Unknown
@@ -23,22 +28,56 @@ DISCOVERY_SECONDS = 3.0
 """Seconds for which the first call of a service waits for Nacos to name the instances."""
 
 
-class _Directory:
-    """The discovery and the caller of each service that was called."""
+T = TypeVar("T")
 
-    def __init__(self, nacos: Nacos | NacosSettings, group: str | None) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Called(Generic[T]):
+    """A service that was called: its caller, and the transport that holds its connections.
+
+    Services share no connection: one whose certificate was proved for a service proves nothing of
+    another service that an instance at the same address claims to be.
+    """
+
+    caller: ServiceCaller
+    inner: T
+
+
+class _Directory(Generic[T]):
+    """The discovery, the caller and the connections of each service that was called."""
+
+    def __init__(
+        self,
+        nacos: Nacos | NacosSettings,
+        group: str | None,
+        tls: InstanceTls | None,
+        inner: T | None,
+        connect: Callable[[ssl.SSLContext], T],
+    ) -> None:
         self.owned = isinstance(nacos, NacosSettings)
         self.nacos = Nacos(nacos) if isinstance(nacos, NacosSettings) else nacos
         self._group = group
-        self._callers: dict[str, ServiceCaller] = {}
+        self._tls = tls
+        self._inner = inner
+        self._connect = connect
+        self._trust = tls.context() if tls else httpx.create_ssl_context()
+        self._called: dict[str, _Called[T]] = {}
 
-    def find(self, service: str) -> tuple[Discovery, ServiceCaller, bool]:
-        """Return a service's discovery and caller, and whether this is its first call."""
+    def find(self, service: str) -> tuple[Discovery, _Called[T], bool]:
+        """Return a service's discovery and what calls it, and whether this is its first call."""
         discovery = self.nacos.discover(service, group=self._group)
-        first = service not in self._callers
-        made = ServiceCaller(service, self.nacos.settings.cluster) if first else None
-        caller = self._callers.setdefault(service, made) if made else self._callers[service]
-        return discovery, caller, first
+        first = service not in self._called
+        if first:
+            caller = ServiceCaller(service, self.nacos.settings.cluster, self._tls)
+            inner = self._connect(self._trust) if self._inner is None else self._inner
+            self._called.setdefault(service, _Called(caller, inner))
+        return discovery, self._called[service], first
+
+    @property
+    def inner(self) -> list[T]:
+        """The transport that was given, or those that were made."""
+        made = [called.inner for called in list(self._called.values())]
+        return made if self._inner is None else [self._inner]
 
 
 class AsyncNacosTransport(httpx.AsyncBaseTransport):
@@ -48,6 +87,10 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
     Responses carry `extensions["nacos_instance"]` and `["nacos_attempts"]`. A request may run twice
     if its method allows it, if its service declares it in the metadata `gateway.idempotent`, or if
     the caller says `extensions={"idempotent": True}`.
+
+    `tls` says which instances to trust where these listen for TLS, and is read once; without `tls`
+    they are trusted as httpx trusts servers, by their IP address. `inner` sends the attempts, with
+    connections and trust of its own.
     """
 
     def __init__(
@@ -57,10 +100,12 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
         group: str | None = None,
         policy: CallPolicy | None = None,
         inner: httpx.AsyncBaseTransport | None = None,
+        tls: InstanceTls | None = None,
     ) -> None:
-        self._directory = _Directory(nacos, group)
+        self._directory = _Directory[httpx.AsyncBaseTransport](
+            nacos, group, tls, inner, lambda trust: httpx.AsyncHTTPTransport(verify=trust)
+        )
         self._policy = policy or CallPolicy()
-        self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance, and to others as the call's policy allows.
@@ -69,18 +114,18 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
             httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, caller, first = self._directory.find(request.url.host)
+        discovery, called, first = self._directory.find(request.url.host)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 await discovery.known(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = caller.call(request, lambda: discovery.snapshot, self._policy)
+        call = called.caller.call(request, lambda: discovery.snapshot, self._policy)
         while True:
             attempt, seconds = call.attempt()
             try:
                 async with asyncio.timeout(seconds):
-                    response = await self._inner.handle_async_request(attempt)
+                    response = await called.inner.handle_async_request(attempt)
             except (httpx.TransportError, TimeoutError) as error:
                 pause = call.failed(error)
                 if pause is None:
@@ -97,7 +142,8 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the connections, and the `Nacos` if settings made it."""
-        await self._inner.aclose()
+        for inner in self._directory.inner:
+            await inner.aclose()
         if self._directory.owned:
             await self._directory.nacos.close()
 
@@ -115,10 +161,12 @@ class NacosTransport(httpx.BaseTransport):
         group: str | None = None,
         policy: CallPolicy | None = None,
         inner: httpx.BaseTransport | None = None,
+        tls: InstanceTls | None = None,
     ) -> None:
-        self._directory = _Directory(nacos, group)
+        self._directory = _Directory[httpx.BaseTransport](
+            nacos, group, tls, inner, lambda trust: httpx.HTTPTransport(verify=trust)
+        )
         self._policy = policy or CallPolicy()
-        self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance, and to others as the call's policy allows.
@@ -127,17 +175,17 @@ class NacosTransport(httpx.BaseTransport):
             httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, caller, first = self._directory.find(request.url.host)
+        discovery, called, first = self._directory.find(request.url.host)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 discovery.wait(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = caller.call(request, lambda: discovery.snapshot, self._policy)
+        call = called.caller.call(request, lambda: discovery.snapshot, self._policy)
         while True:
             attempt, _ = call.attempt()
             try:
-                response = self._inner.handle_request(attempt)
+                response = called.inner.handle_request(attempt)
             except httpx.TransportError as error:
                 pause = call.failed(error)
                 if pause is None:
@@ -154,7 +202,8 @@ class NacosTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections, and the `Nacos` if settings made it."""
-        self._inner.close()
+        for inner in self._directory.inner:
+            inner.close()
         if self._directory.owned:
             self._directory.nacos.stop()
 

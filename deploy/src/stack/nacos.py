@@ -45,8 +45,9 @@ class NacosTls:
 class NacosServer:
     """One Nacos server; its data are under `home` and survive a restart.
 
-    `address` is the IPv4 literal that the server takes for its own. `peers` names all members of
-    its cluster as `ip:port`; without peers it stands alone. With `tls` it refuses plain text.
+    `address` is the IP literal that the server takes for its own, IPv6 in brackets. `peers` names
+    all members of its cluster as `ip:port`; without peers it stands alone. With `tls` it refuses
+    plain text.
     """
 
     username = "nacos"
@@ -185,7 +186,8 @@ class NacosServer:
 
     def _grpc_listens(self) -> bool:
         try:
-            socket.create_connection((self._address, self.ports.http + 1000), timeout=1).close()
+            grpc = self._address.strip("[]"), self.ports.http + 1000
+            socket.create_connection(grpc, timeout=1).close()
         except OSError:
             return False
         return True

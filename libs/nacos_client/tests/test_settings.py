@@ -17,9 +17,15 @@ def test_defaults_are_a_nacos_on_this_host() -> None:
 
 
 def test_several_servers() -> None:
-    """Comma-separated; the port may be left out."""
-    settings = NacosSettings(server_addr="a:8858, b ,10.0.0.1:80")
-    assert settings.servers == (("a", 8858), ("b", 8848), ("10.0.0.1", 80))
+    """Comma-separated; the port may be left out; an IPv6 address stands in brackets."""
+    settings = NacosSettings(server_addr="a:8858, b ,10.0.0.1:80,[::1]:8858,[2001:db8::1]")
+    assert settings.servers == (
+        ("a", 8858),
+        ("b", 8848),
+        ("10.0.0.1", 80),
+        ("::1", 8858),
+        ("2001:db8::1", 8848),
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,8 @@ def test_several_servers() -> None:
         ("NACOS_SERVER_ADDR", "http://a:8848/nacos", "is not host:port"),
         ("NACOS_SERVER_ADDR", "a:port", "is not host:port"),
         ("NACOS_SERVER_ADDR", ",", "names no server"),
-        ("ADVERTISE_IP", "::1", "IPv6"),
+        ("ADVERTISE_IP", "fe80::1%lo", "has a zone"),
+        ("ADVERTISE_IP", "[eth0]", "brackets"),
         ("SERVICE_WEIGHT", "-1", "greater than or equal to 0"),
         ("SERVICE_WEIGHT", "nan", "finite"),
         ("NACOS_USERNAME", "somebody", "belong together"),
@@ -47,9 +54,18 @@ def test_secrets_are_not_shown() -> None:
     assert "hidden-word" not in f"{settings!r} {settings}"
 
 
-def test_a_literal_is_taken_as_it_is() -> None:
-    """`ADVERTISE_IP` wins over the route."""
-    assert locator(NacosSettings(advertise_ip="192.0.2.7"))() == "192.0.2.7"
+@pytest.mark.parametrize(
+    ("given", "ip"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+    ],
+)
+def test_a_literal_is_taken_as_it_is(given: str, ip: str) -> None:
+    """`ADVERTISE_IP` wins over the route; brackets of an IPv6 address may be written."""
+    assert locator(NacosSettings(advertise_ip=given))() == ip
 
 
 def test_the_route_to_nacos_decides() -> None:
@@ -78,9 +94,23 @@ def test_any_server_that_has_a_route_tells_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "server", ["::1", "[::1]:8848", "2001:db8::1", "nacos..invalid:8848", f"{'n' * 64}.invalid"]
+    "server",
+    [
+        "::1",
+        "2001:db8::1:8848",
+        "[::1]8848",
+        "[::1]:port",
+        "[::1",
+        "::1]",
+        "[[::1]]",
+        "[nacos]:8848",
+        "[127.0.0.1]:8848",
+        "[fe80::1%eth0]:8848",
+        "nacos..invalid:8848",
+        f"{'n' * 64}.invalid",
+    ],
 )
 def test_a_server_that_no_name_can_mean_is_refused(server: str) -> None:
-    """An IPv6 literal, to which no IPv4 address belongs, and what no resolver would look up."""
+    """IPv6 without brackets, whose port nobody could tell, and what no resolver would look up."""
     with pytest.raises(ValidationError, match="is not host:port"):
         NacosSettings(server_addr=server)

@@ -13,7 +13,7 @@ from failover.deadline import (
 from failover.ejection import Cause, EjectionPolicy
 from failover.hedging import AnswerTimes, Hedging
 from failover.idempotence import IDEMPOTENT_METHODS, Declared, may_run_twice
-from failover.instance import Instance
+from failover.instance import Instance, in_brackets, without_brackets
 from failover.outcome import (
     TABLE,
     Judgement,
@@ -56,10 +56,12 @@ __all__ = [
     "attempt_deadline",
     "conclusive",
     "deadline_of",
+    "in_brackets",
     "judge_loss",
     "judge_response",
     "may_run_twice",
     "parse_millis",
     "parse_retry_after",
     "remaining_millis",
+    "without_brackets",
 ]

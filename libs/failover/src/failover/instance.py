@@ -22,7 +22,7 @@ class Instance:
     """The place where one process of a service listens, and what its registration says of it.
 
     Attributes:
-        ip: IPv4 literal.
+        ip: IPv4 or IPv6 literal, never in brackets, in which Java registers the latter.
         port: TCP port.
         weight: share of traffic relative to its peers, 0 or more (Nacos scale: 1.0 is normal).
         healthy: what Nacos believes; necessary for traffic, never sufficient.
@@ -40,10 +40,19 @@ class Instance:
     cluster: str = "DEFAULT"
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA, hash=False)
 
+    def __post_init__(self) -> None:
+        if self.ip.startswith("["):
+            object.__setattr__(self, "ip", without_brackets(self.ip))
+
+    @property
+    def host(self) -> str:
+        """Return the IP literal as it stands in a URL, and as Java registers it."""
+        return in_brackets(self.ip)
+
     @property
     def address(self) -> str:
-        """Return `ip:port`, the key under which load and ejection are kept."""
-        return f"{self.ip}:{self.port}"
+        """Return `ip:port` or `[ip]:port`, the key under which load and ejection are kept."""
+        return f"{in_brackets(self.ip)}:{self.port}"
 
     @property
     def secure(self) -> bool:
@@ -62,6 +71,16 @@ class Instance:
         said = self.metadata.get(TIMEOUT, "")
         seconds = float(said) if _SECONDS.fullmatch(said) else 0.0
         return seconds if 0.0 < seconds <= MAX_TIMEOUT else None
+
+
+def in_brackets(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 literal in brackets, all else unchanged."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def without_brackets(host: str) -> str:
+    """Return a host as sockets take it: an IPv6 literal without brackets, all else unchanged."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def one_each(instances: Iterable[Instance], cluster: str) -> Iterable[Instance]:

@@ -44,7 +44,7 @@ class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
 
 
 class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
-    """`ADVERTISE_IP` names an interface that does not exist, or has no IPv4 address."""
+    """`ADVERTISE_IP` names an interface that does not exist, or has no IP address."""
 
 
 class BadTls(NacosError):  # noqa: N818  (named for what was proved)

@@ -1,10 +1,11 @@
 """The settings of a client: its servers, its credentials, and how its instances appear."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Self
 
+from failover import without_brackets
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 DEFAULT_PORT = 8848
@@ -14,17 +15,24 @@ MAX_PORT = 65_535
 def _servers(value: str) -> tuple[tuple[str, int], ...]:
     servers: list[tuple[str, int]] = []
     for part in filter(None, (part.strip() for part in value.split(","))):
-        host, colon, port = part.partition(":")
-        if (
-            not _is_name(host)
-            or "/" in part
-            or (colon and not (port.isdigit() and 0 < int(port) <= MAX_PORT))
-        ):
-            raise ValueError(f"{part!r} is not host:port")
+        literal, bracket, after = part.rpartition("]")
+        host, colon, port = after.partition(":")
+        host = without_brackets(literal + bracket + host)
+        good = _is_ipv6(host) if bracket else _is_name(host) and "/" not in part
+        if not good or (colon and not (port.isdecimal() and 0 < int(port) <= MAX_PORT)):
+            raise ValueError(f"{part!r} is not host:port, nor [IPv6 address]:port")
         servers.append((host, int(port) if colon else DEFAULT_PORT))
     if not servers:
         raise ValueError("names no server")
     return tuple(servers)
+
+
+def _is_ipv6(host: str) -> bool:
+    """Return whether the host is an IPv6 literal without a zone, which names a link of one host."""
+    try:
+        return IPv6Address(host).scope_id is None
+    except ValueError:
+        return False
 
 
 def _is_name(host: str) -> bool:
@@ -41,23 +49,20 @@ def _server_addr(value: str) -> str:
 
 
 def _advertise_ip(value: str) -> str:
-    try:
-        version = ip_address(value).version
-    except ValueError:
-        return value  # the name of a network interface
-    if version != 4:  # noqa: PLR2004  (the 4 of IPv4)
-        raise ValueError(
-            "is an IPv6 address: Nacos callers such as Spring's NacosLoadBalancer keep only IPv4 "
-            "hosts; name an IPv4 literal or a network interface"
-        )
-    return value
+    ip = without_brackets(value)
+    if "%" in ip:
+        raise ValueError("has a zone, which means nothing to callers on other hosts")
+    if ip != value and not _is_ipv6(ip):
+        raise ValueError("has brackets around what is no IPv6 address")
+    return ip  # a literal, or the name of a network interface
 
 
 class NacosSettings(BaseModel):
     """Settings of the environment; each field's alias is the name of its variable.
 
     Attributes:
-        server_addr: `host:port` of each server, comma-separated; the gRPC port is 1000 above.
+        server_addr: `host:port` or `[IPv6 address]:port` of each server, comma-separated; the gRPC
+            port is 1000 above.
         namespace: id (not name) of the namespace.
         group: group of the services and documents for which no group is named.
         cluster: Nacos cluster of this instance, which its own calls prefer.
@@ -66,8 +71,8 @@ class NacosSettings(BaseModel):
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
             `tls_key` are for servers that ask the client for a certificate.
         tls_server_name: name to expect in the server's certificate instead of the host's.
-        advertise_ip: IPv4 literal, or the name of a network interface; default: the address this
-            host uses to reach Nacos.
+        advertise_ip: IPv4 or IPv6 literal, or the name of a network interface; default: the address
+            this host uses to reach Nacos. IPv4 is preferred where there are both.
         service_weight: share of traffic relative to the other instances (1.0 is normal).
         cache_dir: directory of the last-known-good lists and documents; default: a private
             directory under the system's temporary one.
@@ -102,7 +107,7 @@ class NacosSettings(BaseModel):
 
     @property
     def servers(self) -> tuple[tuple[str, int], ...]:
-        """Host and HTTP port of each server, in the order they were named."""
+        """Host (without brackets) and HTTP port of each server, in the order they were named."""
         return _servers(self.server_addr)
 
     @classmethod

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from failover import in_brackets
+
 from nacos_client._sdk import http
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.settings import NacosSettings
@@ -125,7 +127,7 @@ class Credentials:
                 return found
             if status not in http.MISSING:
                 break
-        raise Refused(f"login at {server[0]}:{server[1]}: HTTP {status}", status)
+        raise Refused(f"login at {in_brackets(server[0])}:{server[1]}: HTTP {status}", status)
 
 
 def sign(

@@ -13,6 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
+from failover import in_brackets
+
 from nacos_client._sdk import tls
 from nacos_client.errors import Refused, Unreachable
 from nacos_client.settings import NacosSettings
@@ -64,7 +66,7 @@ async def send(
             )
     except (OSError, HTTPException) as error:  # a TimeoutError is an OSError
         what = f"{type(error).__name__} {error}".rstrip()
-        raise Unreachable(f"{server[0]}:{server[1]}: {what}") from error
+        raise Unreachable(f"{in_brackets(server[0])}:{server[1]}: {what}") from error
 
 
 def _exchange(

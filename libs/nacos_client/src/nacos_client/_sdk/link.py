@@ -14,6 +14,7 @@ from typing import Any, Never
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
+from failover import in_brackets
 
 from nacos_client._sdk import wire
 from nacos_client._sdk.auth import Credentials
@@ -180,7 +181,7 @@ class Link:
                 log.exception("the link to %s:%s failed", host, port)
                 reason = repr(error)
             pause = RETRY_SECONDS[0] if self.connection else min(2 * pause, longest)
-            self._lost(f"{host}:{port}: {reason}")
+            self._lost(f"{in_brackets(host)}:{port}: {reason}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
 
     async def _visit(self, host: str, port: int) -> Never:
@@ -189,7 +190,7 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 stream, connection = await self._set_up(channel)
-            self._gained(channel, connection, f"{host}:{port}")
+            self._gained(channel, connection, f"{in_brackets(host)}:{port}")
             await self._stay(channel, stream)
         finally:
             self._channel = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
+from failover import in_brackets
 
 from nacos_client._sdk import tls, wire
 from nacos_client._sdk.wire import Message
@@ -46,7 +47,7 @@ def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Chan
     Raises:
         Unreachable: a file for TLS cannot be used.
     """
-    target = f"{host}:{port + GRPC_OFFSET}"
+    target = f"{in_brackets(host)}:{port + GRPC_OFFSET}"
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.use_local_subchannel_pool", 1),

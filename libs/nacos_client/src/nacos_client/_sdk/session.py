@@ -74,7 +74,7 @@ class SdkSession:
         self, what: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
     ) -> None:
         published = {
-            "ip": instance.ip,
+            "ip": instance.host,
             "port": instance.port,
             "weight": instance.weight,
             "healthy": instance.healthy,
@@ -167,7 +167,7 @@ class SdkSession:
             "namespaceId": self._namespace,
             "groupName": service.group,
             "serviceName": service.name,
-            "ip": instance.ip,
+            "ip": instance.host,
             "port": str(instance.port),
             "clusterName": instance.cluster,
             "weight": str(instance.weight),

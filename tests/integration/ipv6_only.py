@@ -1,0 +1,139 @@
+"""A program for a network namespace whose only address is ::1: Nacos, a provider and its callers.
+
+The last line that it prints is a JSON object with what was seen, for `test_ipv6.py`.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+from nacos_client import AsyncNacosTransport, Nacos, NacosSettings, Shown
+from nacos_client.address import locator
+from stack.access import NacosAccess
+from stack.nacos import NacosServer
+
+NACOS_PORT, CONSOLE_PORT = 8848, 8080
+
+
+class Provider(ThreadingHTTPServer):
+    """A server on ::1 that answers with the Host line it got."""
+
+    address_family = socket.AF_INET6
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers a GET."""
+
+    def do_GET(self) -> None:
+        """Answer with the Host line."""
+        body = self.headers["Host"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def provider() -> Iterator[int]:
+    """Serve on a port of ::1."""
+    with Provider(("::1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the event is in a server)
+            await asyncio.sleep(0.02)
+
+
+def has_ipv4() -> bool:
+    """Return whether anything is reached by IPv4."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("127.0.0.1", NACOS_PORT))
+        except OSError:
+            return False
+        return True
+
+
+def change_by_hand(access: NacosAccess, ip: str, port: int) -> None:
+    """Give the instance another weight, as in the console."""
+    with access.http() as http:
+        login = {"username": access.username, "password": access.password}
+        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
+        form = {"serviceName": "models", "ip": ip, "port": str(port), "weight": "7.0"}
+        headers = {"accessToken": token}
+        http.put("/v3/admin/ns/instance", data=form, headers=headers).raise_for_status()
+
+
+async def use(access: NacosAccess, cache: Path, port: int) -> dict[str, Any]:
+    """Announce the provider, find it, call it, heal it, withdraw it."""
+    several = f"[::1]:1,{access.server_addr}"
+    environ = {**access.environment, "NACOS_SERVER_ADDR": several, "NACOS_CACHE_DIR": str(cache)}
+    settings = NacosSettings.from_env(environ)
+    seen: dict[str, Any] = {
+        "route": locator(settings)(),
+        "interface": locator(settings.model_copy(update={"advertise_ip": "lo"}))(),
+    }
+    async with Nacos(settings) as nacos:
+        announcement = nacos.announcement("models", port=port)
+        await announcement.announce()
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        (shown,) = await asyncio.to_thread(access.instances, "models")
+        seen["shown"] = shown["ip"]
+        known = await nacos.discover("models").known()
+        seen["discovered"] = [
+            [each.ip, each.address == f"[::1]:{port}"] for each in known.instances
+        ]
+        async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+            seen["called"] = (await client.get("http://models/")).text == f"[::1]:{port}"
+        command = [sys.executable, "-m", "nacos_client", "--list", "models"]
+        seen["listed"] = (
+            await asyncio.to_thread(
+                subprocess.run,
+                command,
+                env={**os.environ, **environ},
+                capture_output=True,
+                text=True,
+            )
+        ).stdout.startswith(f"[::1]:{port} ")
+        await asyncio.to_thread(change_by_hand, access, shown["ip"], port)
+        await eventually(lambda: announcement.state.healed > 0)
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        seen["healed"] = [each["weight"] for each in access.instances("models")]
+    seen["left"] = access.instances("models")
+    return seen
+
+
+def main(home: Path) -> None:
+    """Start Nacos on ::1, use it, stop it, and tell."""
+    server = NacosServer(home, port=NACOS_PORT, console_port=CONSOLE_PORT, address="[::1]")
+    server.start()
+    try:
+        server.wait_ready()
+        with provider() as port:
+            seen = asyncio.run(use(server.access, home / "cache", port))
+    finally:
+        server.stop()
+    print(json.dumps({"ipv4": has_ipv4(), **seen}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -271,7 +271,7 @@ async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
 
 
 async def test_groups_are_apart(world: Any) -> None:
-    """A service of another group is another service."""
+    """A service of another group is another service, whichever way its group is named."""
     async with world.client() as nacos:
         await announced(nacos.announcement("models", port=8001, group="BLUE"))
         green, blue = (
@@ -280,6 +280,7 @@ async def test_groups_are_apart(world: Any) -> None:
         )
         await eventually(lambda: _count(blue.snapshot) == 1)
         assert _count(await green.known()) == 0
+        assert nacos.discover("BLUE@@models") is blue
 
 
 async def test_a_document_is_read_as_it_was_written(world: Any) -> None:

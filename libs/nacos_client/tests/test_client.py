@@ -234,6 +234,40 @@ def test_threads_that_come_first_at_once_share_everything(fake: FakeNacos) -> No
     assert [len(set(column)) for column in zip(*rows, strict=True)] == [1] * 20
 
 
+async def test_a_name_may_carry_its_group(fake: FakeNacos, nacos: Nacos) -> None:
+    """`GROUP@@service` is the service of that group, to announce, to discover and to forget."""
+    await nacos.announcement("PAY_GROUP@@pay", port=8001).announce()
+    await eventually(lambda: fake.instances("pay", group="PAY_GROUP"))
+    discovery = nacos.discover("PAY_GROUP@@pay")
+    assert len((await discovery.known()).instances) == 1
+    assert discovery is nacos.discover("pay", group="PAY_GROUP")
+    assert discovery is nacos.discover("PAY_GROUP@@pay", group="PAY_GROUP")
+    nacos.forget("PAY_GROUP@@pay")
+    assert discovery is not nacos.discover("pay", group="PAY_GROUP")
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "reason"),
+    [
+        ("PAY_GROUP@@pay", "OTHER", "'PAY_GROUP@@pay' is not in the group 'OTHER'"),
+        ("", None, "names no service"),
+        ("@@pay", None, "names no service"),
+        ("PAY_GROUP@@", None, "names no service"),
+        ("A@@B@@pay", None, "names no service"),
+    ],
+)
+async def test_a_name_that_contradicts_its_group_is_refused(
+    nacos: Nacos, name: str, group: str | None, reason: str
+) -> None:
+    """At once, wherever a service is named."""
+    with pytest.raises(ValueError, match=reason):
+        nacos.discover(name, group=group)
+    with pytest.raises(ValueError, match=reason):
+        nacos.announcement(name, port=8001, group=group)
+    with pytest.raises(ValueError, match=reason):
+        nacos.forget(name, group=group)
+
+
 async def test_parts_of_one_name_have_states_of_their_own(nacos: Nacos) -> None:
     """What fails is not hidden by a part of the same name; the first keeps the short one."""
     announcements = [

@@ -211,6 +211,54 @@ async def test_a_slow_instance_ends_with_the_deadline(
         assert asyncio.get_running_loop().time() - began < 2
 
 
+@pytest.mark.parametrize(
+    ("group", "extensions", "service"),
+    [
+        ("PAY_GROUP", {}, "pay"),
+        (None, {"nacos_service": "PAY_GROUP@@pay"}, "pay"),
+        ("OTHER", {"nacos_service": "PAY_GROUP@@pay"}, "pay"),
+        ("PAY_GROUP", {"nacos_service": "PayService"}, "PayService"),
+    ],
+)
+async def test_a_service_of_another_group(
+    fake: FakeNacos,
+    nacos: Nacos,
+    backends: list[Backend],
+    group: str | None,
+    extensions: dict[str, str],
+    service: str,
+) -> None:
+    """The transport names the group of all requests; one request may name its service itself."""
+    fake.put_instance(service, backends[0].instance, group="PAY_GROUP")
+    fake.put_instance(service, backends[1].instance)
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos, group=group)) as client:
+        for _ in range(10):
+            await client.get("http://pay/", extensions=extensions)
+    assert (len(backends[0].seen), len(backends[1].seen)) == (10, 0)
+
+
+async def test_services_of_two_groups_are_two_services(
+    fake: FakeNacos, nacos: Nacos, backends: list[Backend]
+) -> None:
+    """One client calls both; what is learnt of the instances of one says nothing of the other."""
+    for backend, group in zip(backends, ("ONE", "TWO"), strict=True):
+        fake.put_instance("pay", backend.instance, group=group)
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        answers = [
+            (await client.get("http://pay/", extensions={"nacos_service": name})).json()["from"]
+            for name in ("ONE@@pay", "TWO@@pay") * 5
+        ]
+    assert answers == ["one", "two"] * 5
+
+
+@pytest.mark.parametrize("name", ["", "@@pay", "PAY@@", "A@@B@@pay"])
+async def test_a_request_that_names_no_service(nacos: Nacos, name: str) -> None:
+    """An error of httpx, which says how a name is written."""
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        with pytest.raises(httpx.UnsupportedProtocol, match="write service or GROUP@@service"):
+            await client.get("http://pay/", extensions={"nacos_service": name})
+
+
 async def test_nobody_to_ask(nacos: Nacos) -> None:
     """No instance, or nothing known at all, is a ConnectError that says which service."""
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
@@ -245,9 +293,20 @@ def test_the_command_lists(fake: FakeNacos) -> None:
     )
 
 
+def test_the_command_takes_a_group(fake: FakeNacos, backends: list[Backend]) -> None:
+    """`GROUP@@service` is the service of that group, for a call and for the list."""
+    fake.put_instance("PayService", backends[0].instance, group="PAY_GROUP")
+    status, out, _ = command(fake, "PAY_GROUP@@PayService/balance")
+    assert (status, json.loads(out)["from"]) == (0, "one")
+    assert backends[0].seen == [("GET", "/balance", b"")]
+    status, out, _ = command(fake, "--list", "PAY_GROUP@@PayService")
+    assert (status, out.split()[0]) == (0, backends[0].instance.address)
+
+
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
+        (("PAY_GROUP@@/path",), 2, "names no service"),
         (("nobody/path",), 3, "no instance of nobody"),
         (("/path",), 2, "names no service"),
         (("models/", "-H", "nonsense"), 2, "is not NAME: VALUE"),

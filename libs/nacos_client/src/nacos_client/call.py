@@ -14,7 +14,7 @@ from nacos_client.client import Nacos
 from nacos_client.documents import explained
 from nacos_client.errors import BadTls, NacosError
 from nacos_client.instance_tls import InstanceTls
-from nacos_client.ports import Connect
+from nacos_client.ports import Connect, ServiceKey
 from nacos_client.service_caller import CallPolicy
 from nacos_client.settings import NacosSettings
 from nacos_client.transport import NacosTransport
@@ -25,6 +25,7 @@ EPILOG = """\
 examples:
   nacos-call skl-kmeans/api/skl-kmeans -d '{"points": [[1, 2], [8, 9], [9, 9]]}'
   nacos-call car-evaluation/api/v1/health
+  nacos-call PAY_GROUP@@pay/api/balance
   nacos-call --list skl-kmeans
 
 Where Nacos is and who you are comes from the environment: NACOS_SERVER_ADDR (127.0.0.1:8848),
@@ -47,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    arguments.add_argument("target", help="service/path, or with --list a service")
+    arguments.add_argument(
+        "target", help="service/path or GROUP@@service/path; without /path for --list"
+    )
     arguments.add_argument("-X", "--method", help="default: GET, with -d POST")
     arguments.add_argument(
         "-d", "--data", help="body, taken as JSON; @FILE reads it, @- from input"
@@ -107,10 +110,14 @@ def _request(options: argparse.Namespace, service: str, path: str) -> httpx.Requ
     if body is not None:
         headers.setdefault("Content-Type", "application/json")
     method = options.method or ("GET" if body is None else "POST")
-    if not service:
-        raise ValueError(f"{options.target!r} names no service; write service/path")
-    url = f"http://{service}/{path}"
-    return httpx.Request(method.upper(), url, headers=headers, content=body)
+    host = ServiceKey.read(service, None, "").name
+    return httpx.Request(
+        method.upper(),
+        f"http://{host}/{path}",
+        headers=headers,
+        content=body,
+        extensions={"nacos_service": service},
+    )
 
 
 def _body(data: str | None) -> bytes | None:

@@ -117,7 +117,8 @@ class Nacos:
         """Prepare to announce one instance; nothing is sent before its `announce()`.
 
         Args:
-            service: name of the service; callers in Java need a valid host name: no `_`.
+            service: name of the service, or `GROUP@@service`; callers in Java need a valid host
+                name: no `_`.
             port: TCP port that listens.
             metadata: labels of the instance; `preserved.register.source` is added.
             weight: share of traffic; default: the settings'.
@@ -131,7 +132,7 @@ class Nacos:
         announcement = Announcement(
             self._runtime,
             lambda: self._connect(self.settings, f"{service}:{port}"),
-            ServiceKey(service, group or self.settings.group),
+            self._service(service, group),
             Instance(
                 ip="",
                 port=port,
@@ -231,12 +232,20 @@ class Nacos:
         return watched
 
     def discover(self, service: str, *, group: str | None = None) -> Discovery:
-        """Follow the instances of a service; returns the same object for the same service."""
-        return self._discoveries.follow(ServiceKey(service, group or self.settings.group))
+        """Follow the instances of a service; returns the same object for the same service.
+
+        Args:
+            service: name of the service, or `GROUP@@service`.
+            group: default: the name's, else the settings'.
+
+        Raises:
+            ValueError: `service` names another group than `group`, or no service.
+        """
+        return self._discoveries.follow(self._service(service, group))
 
     def forget(self, service: str, *, group: str | None = None) -> None:
         """Stop following a service; the last snapshot of its discovery stays readable."""
-        self._discoveries.forget(ServiceKey(service, group or self.settings.group))
+        self._discoveries.forget(self._service(service, group))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
         """Read a document once; returns None if there is no such document.
@@ -274,6 +283,9 @@ class Nacos:
         await self._runtime.run(
             self._main_session().remove(self._key(data_id, group)), CALL_SECONDS
         )
+
+    def _service(self, name: str, group: str | None) -> ServiceKey:
+        return ServiceKey.read(name, group, self.settings.group)
 
     def _key(self, data_id: str, group: str | None) -> DocumentKey:
         return DocumentKey(data_id, group or self.settings.group)

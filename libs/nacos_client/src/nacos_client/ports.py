@@ -13,6 +13,9 @@ from failover import Instance
 
 from nacos_client.settings import NacosSettings
 
+GROUP_END = "@@"
+"""Stands between a service's group and its name, where both are one text."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceKey:
@@ -21,8 +24,27 @@ class ServiceKey:
     name: str
     group: str
 
+    @classmethod
+    def read(cls, name: str, group: str | None, usual: str) -> "ServiceKey":
+        """Read `service` or `GROUP@@service`, as Nacos itself writes a service with its group.
+
+        Args:
+            name: with or without its group.
+            group: the group that the caller names beside; None for no group.
+            usual: the group where neither names one.
+
+        Raises:
+            ValueError: the name has no such form, or `group` is another group than its own.
+        """
+        own, end, service = name.rpartition(GROUP_END)
+        if not service or (end and not own) or GROUP_END in own:
+            raise ValueError(f"{name!r} names no service: write service or GROUP@@service")
+        if own and group and own != group:
+            raise ValueError(f"{name!r} is not in the group {group!r} that is named beside it")
+        return cls(service, own or group or usual)
+
     def __str__(self) -> str:
-        return f"{self.group}@@{self.name}"
+        return f"{self.group}{GROUP_END}{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
 from nacos_client.errors import NacosError
 from nacos_client.instance_tls import InstanceTls
+from nacos_client.ports import GROUP_END, ServiceKey
 from nacos_client.service_caller import CallPolicy, ServiceCaller
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Unknown
@@ -61,14 +62,20 @@ class _Directory(Generic[T]):
         self._inner = inner
         self._connect = connect
         self._trust = tls.context() if tls else httpx.create_ssl_context()
-        self._called: dict[str, _Called[T]] = {}
+        self._called: dict[ServiceKey, _Called[T]] = {}
 
-    def find(self, service: str) -> tuple[Discovery, _Called[T], bool]:
+    def find(self, request: httpx.Request) -> tuple[Discovery, _Called[T], bool]:
         """Return a service's discovery and what calls it, and whether this is its first call."""
-        discovery = self.nacos.discover(service, group=self._group)
+        name = str(request.extensions.get("nacos_service", request.url.host))
+        group = None if GROUP_END in name else self._group
+        try:
+            discovery = self.nacos.discover(name, group=group)
+        except ValueError as error:
+            raise httpx.UnsupportedProtocol(str(error), request=request) from error
+        service = discovery.service
         first = service not in self._called
         if first:
-            caller = ServiceCaller(service, self.nacos.settings.cluster, self._tls)
+            caller = ServiceCaller(service.name, self.nacos.settings.cluster, self._tls)
             inner = self._connect(self._trust) if self._inner is None else self._inner
             self._called.setdefault(service, _Called(caller, inner))
         return discovery, self._called[service], first
@@ -87,6 +94,9 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
     Responses carry `extensions["nacos_instance"]` and `["nacos_attempts"]`. A request may run twice
     if its method allows it, if its service declares it in the metadata `gateway.idempotent`, or if
     the caller says `extensions={"idempotent": True}`.
+
+    A URL's host holds neither a group nor capital letters: `extensions={"nacos_service":
+    "PAY_GROUP@@Pay"}` names a service that has them, whatever the URL's host and `group`.
 
     `tls` says which instances to trust where these listen for TLS, and is read once; without `tls`
     they are trusted as httpx trusts servers, by their IP address. `inner` sends the attempts, with
@@ -111,10 +121,11 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
         """Send the request to an instance, and to others as the call's policy allows.
 
         Raises:
+            httpx.UnsupportedProtocol: the request names no service.
             httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, called, first = self._directory.find(request.url.host)
+        discovery, called, first = self._directory.find(request)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 await discovery.known(DISCOVERY_SECONDS)
@@ -172,10 +183,11 @@ class NacosTransport(httpx.BaseTransport):
         """Send the request to an instance, and to others as the call's policy allows.
 
         Raises:
+            httpx.UnsupportedProtocol: the request names no service.
             httpx.ConnectError: Nacos knows no instance, or no instance is left to try.
             httpx.TransportError: the failure of the last attempt.
         """
-        discovery, called, first = self._directory.find(request.url.host)
+        discovery, called, first = self._directory.find(request)
         try:
             if first or isinstance(discovery.snapshot, Unknown):
                 discovery.wait(DISCOVERY_SECONDS)

@@ -283,6 +283,14 @@ async def test_groups_are_apart(world: Any) -> None:
         assert nacos.discover("BLUE@@models") is blue
 
 
+async def test_an_ipv6_instance_that_was_announced_without_brackets(world: Any) -> None:
+    """Sockets get its IP, URLs its address; Java announces with brackets, others without."""
+    world.put("models", Instance("2001:db8::7", 8001))
+    async with world.client() as nacos:
+        (found,) = (await nacos.discover("models").known()).instances
+    assert (found.ip, found.address) == ("2001:db8::7", "[2001:db8::7]:8001")
+
+
 async def test_a_document_is_read_as_it_was_written(world: Any) -> None:
     """Content and MD5 come back, also beyond ASCII; an absent document is None, not empty."""
     async with world.client() as nacos:

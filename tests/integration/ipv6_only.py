@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from nacos_client import AsyncNacosTransport, Nacos, NacosSettings, Shown
+from nacos_client import AsyncNacosTransport, Known, Nacos, NacosSettings, Shown
 from nacos_client.address import locator
 from stack.access import NacosAccess
 from stack.nacos import NacosServer
 
-NACOS_PORT, CONSOLE_PORT = 8848, 8080
+NACOS_PORT, CONSOLE_PORT, AWAY_PORT = 8848, 8080, 9
 
 
 class Provider(ThreadingHTTPServer):
@@ -83,8 +83,24 @@ def change_by_hand(access: NacosAccess, ip: str, port: int) -> None:
         http.put("/v3/admin/ns/instance", data=form, headers=headers).raise_for_status()
 
 
+async def checked_by_nacos(nacos: Nacos, port: int) -> bool:
+    """Announce two persistent instances, one of which is away; Nacos looks itself which one."""
+    both = [nacos.announcement("kept", port=each, ephemeral=False) for each in (port, AWAY_PORT)]
+    for announcement in both:
+        await announcement.announce()
+    discovery = nacos.discover("kept")
+    seen = {port: True, AWAY_PORT: False}
+    await eventually(
+        lambda: (
+            isinstance(known := discovery.snapshot, Known)
+            and {each.port: each.healthy for each in known.instances} == seen
+        )
+    )
+    return True
+
+
 async def use(access: NacosAccess, cache: Path, port: int) -> dict[str, Any]:
-    """Announce the provider, find it, call it, heal it, withdraw it."""
+    """Announce the provider, find it, call it, heal it, have it checked, withdraw it."""
     several = f"[::1]:1,{access.server_addr}"
     environ = {**access.environment, "NACOS_SERVER_ADDR": several, "NACOS_CACHE_DIR": str(cache)}
     settings = NacosSettings.from_env(environ)
@@ -118,6 +134,7 @@ async def use(access: NacosAccess, cache: Path, port: int) -> dict[str, Any]:
         await eventually(lambda: announcement.state.healed > 0)
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
         seen["healed"] = [each["weight"] for each in access.instances("models")]
+        seen["checked"] = await checked_by_nacos(nacos, port)
     seen["left"] = access.instances("models")
     return seen
 

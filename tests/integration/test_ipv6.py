@@ -28,7 +28,7 @@ def alone(program: Callable[[str, str], str]) -> list[str]:
 
 
 def test_all_of_it_works_without_ipv4(alone: list[str], tmp_path: Path) -> None:
-    """The address is found, announced as Java does, discovered, called, healed and withdrawn.
+    """The address is found, announced as Java does, discovered, called, healed, checked, withdrawn.
 
     Nacos is named in brackets, as the second of two servers, of which the first is away.
     """
@@ -49,6 +49,7 @@ def test_all_of_it_works_without_ipv4(alone: list[str], tmp_path: Path) -> None:
         "called": True,
         "listed": True,
         "healed": [1.0],
+        "checked": True,
         "left": [],
     }
 

@@ -107,6 +107,20 @@ async def test_the_protect_threshold_spreads_calls_over_all(
         assert len(two.seen) > 5
 
 
+async def test_an_attempt_that_none_can_follow_has_the_whole_time(
+    nacos: Nacos, backends: list[Backend]
+) -> None:
+    """A POST that may not run twice is not given up for an attempt that there cannot be."""
+    for backend in backends:
+        backend.delay = 0.5
+    policy = CallPolicy(timeout=10.0, per_try=0.1)
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos, policy=policy)) as client:
+        answer = await client.post("http://models/", content=b"x")
+
+    assert answer.status_code == 200
+    assert answer.extensions["nacos_attempts"] == 1
+
+
 async def test_an_async_call_by_name(nacos: Nacos, backends: list[Backend]) -> None:
     """The request reaches an instance as it was made; the answer says which one."""
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -276,10 +277,16 @@ class World:
     def __init__(self) -> None:
         self.stack = contextlib.AsyncExitStack()
 
-    async def instance(self, behaviour: Behaviour = well) -> FakeInstance:
+    async def instance(
+        self,
+        behaviour: Behaviour = well,
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> FakeInstance:
         """Start an instance."""
         instance = FakeInstance(behaviour)
-        server = await asyncio.start_server(instance.serve, "127.0.0.1", 0, limit=2**20)
+        server = await asyncio.start_server(instance.serve, host, 0, limit=2**20, ssl=tls)
         instance.port = server.sockets[0].getsockname()[1]
 
         async def stop() -> None:
@@ -328,6 +335,7 @@ class World:
         limits: ServiceLimits | None = None,
         metadata: dict[str, str] | None = None,
         draws: Callable[[], float] | None = None,
+        host: str = "127.0.0.1",
         **port_options,
     ) -> Gateway:
         """Start a gateway in front of instances."""
@@ -343,8 +351,8 @@ class World:
             table=table or Table(), port_limits=port_limits or PortLimits(),
             service_limits=limits,
         )  # fmt: skip
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.bind((host, 0))
         port = DataPort(context, sock, **port_options)
         await port.open()
 

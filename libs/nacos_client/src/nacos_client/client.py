@@ -51,6 +51,11 @@ class Nacos:
         self._discoveries = Discoveries(self._runtime, self._main_session, self._store)
         self._starting = threading.Lock()
 
+    def in_namespace(self, namespace: str) -> "Nacos":
+        """Return a new client of the same servers with another namespace (its id)."""
+        settings = self.settings.model_copy(update={"namespace": namespace})
+        return Nacos(settings, connect=self._connect)
+
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
         return self

@@ -5,6 +5,7 @@ lock for each service makes it safe for callers in many threads; nothing waits w
 """
 
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -36,7 +37,8 @@ class CallPolicy:
 
     Attributes:
         timeout: seconds for the whole call, with all attempts and pauses, to the response's head.
-        per_try: seconds for one attempt.
+        per_try: seconds until an attempt is given up for one on another instance; one that none
+            could follow has the time that is left.
         retry: the number of attempts and the pauses between them.
     """
 
@@ -98,6 +100,11 @@ class ServiceCaller:
             return member
         raise httpx.ConnectError(f"no instance of {self.service} to ask: {member.value}")
 
+    def may_go_elsewhere(self, state: RetryState) -> bool:
+        """Return whether the attempt under way may be given up for one on another instance."""
+        with self._lock:
+            return self._balancer.may_go_elsewhere(state)
+
     def learn(self, state: RetryState, judgement: Judgement) -> Again | Stop:
         """Record how an attempt ended; return whether to try again, and after which pause."""
         with self._lock:
@@ -153,7 +160,9 @@ class Call:
         instance = member.instance
         self.address = instance.address
         left = max(0.0, self._state.deadline - time.monotonic())
-        seconds = min(left, self._policy.per_try)
+        seconds = left
+        if self._service.may_go_elsewhere(self._state):
+            seconds = min(left, self._policy.per_try)
         url = self._request.url.copy_with(
             scheme="https" if instance.secure else self._request.url.scheme,
             host=instance.ip,
@@ -223,7 +232,7 @@ def outcome_of(error: Exception) -> Outcome:
             return Outcome.REFUSED
         case httpx.ReadTimeout() | httpx.WriteTimeout() | TimeoutError():
             return Outcome.TIMED_OUT
-        case httpx.ReadError() | httpx.WriteError():
+        case httpx.ReadError() | httpx.WriteError() | ssl.SSLError():
             return Outcome.BROKEN
         case httpx.RemoteProtocolError():
             silent = "without sending a response" in str(error)

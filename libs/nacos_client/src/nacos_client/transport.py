@@ -137,7 +137,7 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
             try:
                 async with asyncio.timeout(seconds):
                     response = await called.inner.handle_async_request(attempt)
-            except (httpx.TransportError, TimeoutError) as error:
+            except (httpx.TransportError, TimeoutError, ssl.SSLError) as error:
                 pause = call.failed(error)
                 if pause is None:
                     raise _told(error, request) from error
@@ -198,7 +198,7 @@ class NacosTransport(httpx.BaseTransport):
             attempt, _ = call.attempt()
             try:
                 response = called.inner.handle_request(attempt)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, ssl.SSLError) as error:
                 pause = call.failed(error)
                 if pause is None:
                     raise _told(error, request) from error
@@ -225,4 +225,6 @@ def _told(error: Exception, request: httpx.Request) -> httpx.TransportError:
     if isinstance(error, httpx.TransportError):
         error.request = request
         return error
+    if isinstance(error, ssl.SSLError):  # httpx lets those of a read through as they are
+        return httpx.ReadError(str(error), request=request)
     return httpx.ReadTimeout("the attempt's time is up", request=request)

@@ -4,10 +4,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
+from nacos_client import InstanceTls, NacosError
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from service_kit import Port, ProcessSettings, ServiceName
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _networks(value: object) -> object:
@@ -31,6 +32,12 @@ class GatewaySettings(ProcessSettings):
         trusted_proxies: networks whose `X-Forwarded-*` are believed.
         tls_cert: PEM certificate chain; the data port speaks HTTPS.
         tls_key: PEM key.
+        upstream_tls_ca: PEM authorities of the instances whose metadata say `secure=true`; default:
+            the system's.
+        upstream_tls_cert: PEM certificate that is shown to instances which ask for one.
+        upstream_tls_key: PEM key.
+        upstream_tls_name: name to expect in the certificate of an instance, `{service}` in it
+            stands for the service's name; default: the instance's address.
         max_connections: clients at a time, for each worker.
         max_in_flight: requests one instance may have under way, for each worker.
         connect_timeout: time to open a connection to an instance; then the request goes to
@@ -59,6 +66,18 @@ class GatewaySettings(ProcessSettings):
     ] = ()
     tls_cert: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_CERT")] = None
     tls_key: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_KEY")] = None
+    upstream_tls_ca: Annotated[Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_CA")] = (
+        None
+    )
+    upstream_tls_cert: Annotated[
+        Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_CERT")
+    ] = None
+    upstream_tls_key: Annotated[Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_KEY")] = (
+        None
+    )
+    upstream_tls_name: Annotated[
+        str | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_NAME")
+    ] = None
     max_connections: Annotated[
         int, Field(validation_alias="GATEWAY_MAX_CONNECTIONS", ge=1, le=1_000_000)
     ] = 10_000
@@ -85,6 +104,21 @@ class GatewaySettings(ProcessSettings):
     def _belong_together(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: one is set, the other is not")
+        try:
+            if self.upstream_tls != InstanceTls():
+                self.upstream_tls.context()
+        except NacosError as error:
+            raise ValueError(f"GATEWAY_UPSTREAM_TLS_*: {error}") from error
         if self.admin_token is None and self.admin_host not in LOOPBACK:
             raise ValueError("GATEWAY_ADMIN_HOST is not loopback, so GATEWAY_ADMIN_TOKEN is needed")
         return self
+
+    @property
+    def upstream_tls(self) -> InstanceTls:
+        """Return the trust in instances that listen for TLS."""
+        return InstanceTls(
+            self.upstream_tls_ca,
+            self.upstream_tls_cert,
+            self.upstream_tls_key,
+            self.upstream_tls_name,
+        )

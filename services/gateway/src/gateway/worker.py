@@ -19,6 +19,7 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.records import Counters, RequestIds
 from gateway.upstream.directory import NacosDirectory
+from gateway.upstream.namespaces import Namespaces
 from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -33,7 +34,8 @@ async def data_path(
     limits = limits_of(settings, nacos.settings)
     log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
     counters = Counters(RequestIds(time.time), log)
-    directory = NacosDirectory(nacos, limits, time.monotonic, on_left=counters.forget_instance)
+    namespaces = Namespaces(nacos)
+    directory = NacosDirectory(namespaces, limits, time.monotonic, on_left=counters.forget_instance)
     context = ProxyContext(
         directory,
         counters,
@@ -69,6 +71,7 @@ async def data_path(
     try:
         yield port, Worker(context, directory, port, watched, log)
     finally:
+        await namespaces.close()
         if log is not None:
             log.close()
 
@@ -80,6 +83,7 @@ def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:
         connect=settings.connect_timeout,
         upstream_idle=settings.upstream_idle,
         cluster=nacos.cluster,
+        tls=settings.upstream_tls,
     )
 
 

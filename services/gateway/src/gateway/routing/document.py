@@ -276,7 +276,7 @@ class ShadowEntry(DocumentPart):
         timeout: seconds for a copy.
     """
 
-    service: ServiceName
+    service: ServiceKey
     share: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 100.0
     metadata: Labels | None = None
     compare: Literal["status", "body"] = "status"

@@ -10,6 +10,7 @@ burst would last longer and bring yet more requests that dial.
 """
 
 import asyncio
+import ssl
 from collections import OrderedDict
 from time import monotonic
 from typing import Protocol
@@ -45,23 +46,36 @@ class ConnectionPool:
         idle: connections that wait for a request, the one used last at the end.
         open: how many connections are open.
         opened_at: clock time of the last dial that succeeded, 0 before.
+        secure: the connections are TLS.
     """
 
     __slots__ = (
-        "_closed", "_connect", "_dials", "_failed", "_fresh", "_instance", "_quota",
-        "_timer", "_waiting", "host_line", "idle", "max_idle", "open", "opened_at",
+        "_closed", "_connect", "_dials", "_failed", "_fresh", "_instance", "_quota", "_server_name",
+        "_timer", "_tls", "_waiting", "host_line", "idle", "max_idle", "open", "opened_at",
+        "secure",
     )  # fmt: skip
 
-    def __init__(self, instance: Instance, *, connect: float, max_idle: float) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        connect: float,
+        max_idle: float,
+        tls: tuple[ssl.SSLContext, str] | None = None,
+    ) -> None:
         """Start without a connection.
 
         Args:
             instance: where to.
+            tls: speak TLS, and expect this name in the instance's certificate.
             connect: seconds to open a connection.
             max_idle: seconds after which an idle connection is not used again.
         """
         self._instance = instance
         self._connect = connect
+        self._tls = tls[0] if tls is not None else None
+        self._server_name = tls[1] if tls is not None else None
+        self.secure = tls is not None
         self.idle: list[InstanceConnection] = []
         self._dials: set[asyncio.Task[None]] = set()
         # The requests that wait, and since when: for any connection, and for a new one.
@@ -160,9 +174,11 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(self._connect):
                 _, connection = await loop.create_connection(
-                    lambda: InstanceConnection(self), self._instance.ip, self._instance.port
-                )
-        except (OSError, TimeoutError, ValueError):  # ValueError: Nacos gave no address
+                    lambda: InstanceConnection(self), self._instance.ip, self._instance.port,
+                    ssl=self._tls, server_hostname=self._server_name,
+                )  # fmt: skip
+        # ssl.SSLError is an OSError; ValueError: Nacos gave no address
+        except (OSError, TimeoutError, ValueError):
             self._failed += 1
             self._dial_failed(began, everyone=self._failed >= len(self._dials))
             return

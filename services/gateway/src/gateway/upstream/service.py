@@ -4,13 +4,16 @@ The data path only reads; nothing here calls Nacos.
 """
 
 import re
+import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from failover import Balancer, Declared, EjectionPolicy, Hedging, Instance, Member
+from nacos_client import InstanceTls
 
 from gateway.upstream.pool import ConnectionPool
 
@@ -42,12 +45,14 @@ class ServiceLimits:
         connect: time to open a connection.
         upstream_idle: time after which an idle connection to an instance is not used again.
         cluster: Nacos cluster of this gateway.
+        tls: the trust in instances that listen for TLS.
     """
 
     max_in_flight: int = 1024
     connect: float = 0.5
     upstream_idle: float = 4.0
     cluster: str = "DEFAULT"
+    tls: InstanceTls = field(default_factory=InstanceTls)
 
 
 class QueuedRequest(Protocol):
@@ -105,12 +110,11 @@ class Service:
         before, self.pools = self.pools, {}
         for member in members:
             pool = before.pop(member, None)
+            if pool is not None and pool.secure is not member.instance.secure:
+                pool.close()
+                pool = None
             if pool is None:
-                pool = ConnectionPool(
-                    member.instance,
-                    connect=self._limits.connect,
-                    max_idle=self._limits.upstream_idle,
-                )
+                pool = self._pool(member.instance)
             self.pools[member] = pool
         for left in before.values():
             left.close()
@@ -130,6 +134,15 @@ class Service:
         for one in waiting:
             one.wake()
         return [member.instance.address for member in gone]
+
+    def _pool(self, instance: Instance) -> ConnectionPool:
+        limits, tls = self._limits, None
+        if instance.secure:
+            name = self.name.rpartition("/")[2].rpartition("@@")[2]
+            tls = _context(limits.tls), limits.tls.server_name(name, instance.ip)
+        return ConnectionPool(
+            instance, connect=limits.connect, max_idle=limits.upstream_idle, tls=tls
+        )
 
     def in_context(self, target: bytes) -> bytes:
         """Return a target below the service's context path, unless it is there already."""
@@ -179,6 +192,12 @@ class Service:
 
     def _in_flight(self) -> int:
         return sum([member.in_flight for member in self.balancer.members.values()])
+
+
+@lru_cache(1)
+def _context(tls: InstanceTls) -> ssl.SSLContext:
+    """Read the files once, when the first instance listens for TLS."""
+    return tls.context()
 
 
 def _context_path(labels: Iterable[Mapping[str, str]]) -> bytes:

@@ -1,0 +1,39 @@
+"""The clients of Nacos, one for each namespace that a route names."""
+
+from nacos_client import Discovery, Nacos
+
+
+class Namespaces:
+    """Nacos as the directory of services uses it.
+
+    A service of another namespace is `NAMESPACE/NAME`; a client of Nacos belongs to one namespace,
+    so the first service of another one starts a client.
+    """
+
+    def __init__(self, own: Nacos) -> None:
+        """Take the client of the gateway's own namespace."""
+        self._own = own
+        self._others: dict[str, Nacos] = {}
+
+    def discover(self, service: str) -> Discovery:
+        """Follow the instances of a service."""
+        nacos, name = self._locate(service)
+        return nacos.discover(name)
+
+    def forget(self, service: str) -> None:
+        """Stop following a service."""
+        nacos, name = self._locate(service)
+        nacos.forget(name)
+
+    async def close(self) -> None:
+        """End the clients of the other namespaces."""
+        for nacos in self._others.values():
+            await nacos.close()
+
+    def _locate(self, service: str) -> tuple[Nacos, str]:
+        namespace, _, name = service.rpartition("/")
+        if namespace in ("", self._own.settings.namespace):
+            return self._own, name
+        if namespace not in self._others:
+            self._others[namespace] = self._own.in_namespace(namespace)
+        return self._others[namespace], name

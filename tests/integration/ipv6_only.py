@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from nacos_client.address import locator
 from stack.access import NacosAccess
 from stack.nacos import NacosServer
 
-NACOS_PORT, CONSOLE_PORT, AWAY_PORT = 8848, 8080, 9
+NACOS_PORT, CONSOLE_PORT, AWAY_PORT, GATEWAY_PORT = 8848, 8080, 9, 8000
 
 
 class Provider(ThreadingHTTPServer):
@@ -41,6 +41,30 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+@contextmanager
+def gateway(environ: Mapping[str, str]) -> Iterator[str]:
+    """Run a gateway with the addresses that it has by default; yields its URL."""
+    settings = {"PORT": str(GATEWAY_PORT), "GATEWAY_ADMIN_PORT": str(GATEWAY_PORT + 1)}
+    command = [sys.executable, "-m", "gateway"]
+    with subprocess.Popen(command, env={**os.environ, **environ, **settings}) as process:
+        try:
+            yield f"http://[::1]:{GATEWAY_PORT}"
+        finally:
+            process.terminate()
+
+
+async def through_gateway(url: str, admin: str) -> str:
+    """Call the provider through the gateway, once that is ready."""
+    async with httpx.AsyncClient() as client:
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(httpx.ConnectError):
+                    if (await client.get(f"{admin}/readyz")).is_success:
+                        break
+                await asyncio.sleep(0.1)
+        return (await client.get(f"{url}/models/")).text
 
 
 @contextmanager
@@ -134,6 +158,10 @@ async def use(access: NacosAccess, cache: Path, port: int) -> dict[str, Any]:
         await eventually(lambda: announcement.state.healed > 0)
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
         seen["healed"] = [each["weight"] for each in access.instances("models")]
+        with gateway(environ) as url:
+            seen["through the gateway"] = (
+                await through_gateway(url, f"http://[::1]:{GATEWAY_PORT + 1}") == f"[::1]:{port}"
+            )
         seen["checked"] = await checked_by_nacos(nacos, port)
     seen["left"] = access.instances("models")
     return seen

@@ -49,6 +49,7 @@ def test_all_of_it_works_without_ipv4(alone: list[str], tmp_path: Path) -> None:
         "called": True,
         "listed": True,
         "healed": [1.0],
+        "through the gateway": True,
         "checked": True,
         "left": [],
     }

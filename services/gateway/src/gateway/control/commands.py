@@ -6,7 +6,7 @@ The admin port may be in another process than the workers, so all values survive
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from failover import Member
+from failover import Instance, Member, in_brackets
 from nacos_client import Watched
 
 from gateway.downstream.listener import DataPort
@@ -147,6 +147,19 @@ def _drain(service: Service, address: str, *, drained: bool) -> bool:
     return in_advance
 
 
+def _management(instance: Instance) -> str | None:
+    """Return where Spring's metadata say that an instance's own health and metrics are."""
+    said = instance.metadata
+    if not any(key.startswith("management.") for key in said):
+        return None
+    host = said.get("management.address") or instance.ip
+    port = said.get("management.port") or instance.port
+    scheme = "https" if instance.secure else "http"
+    context = said.get("management.context-path", "").rstrip("/")
+    base = said.get("management.endpoints.web.base-path", "/actuator").rstrip("/")
+    return f"{scheme}://{in_brackets(host)}:{port}{context}{base}"
+
+
 def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
     instance, ejection = member.instance, member.ejection
     pool = service.pools[member]
@@ -157,6 +170,7 @@ def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
         "healthy": instance.healthy,
         "enabled": instance.enabled,
         "metadata": dict(instance.metadata),
+        "management": _management(instance),
         "in_flight": member.in_flight,
         "max_in_flight": member.limit,
         "ewma_ms": round(member.cost * 1000, 2),

@@ -123,7 +123,7 @@ class DataPort:
     def describe(self, transport: asyncio.Transport) -> Forwarded:
         """Return the facts about a client, remembered for the next connection of its address."""
         peer: Any = transport.get_extra_info("peername")
-        host = str(peer[0]) if peer else ""
+        host = str(peer[0]).removeprefix("::ffff:") if peer else ""  # IPv4 on a socket for both
         known = self._described.get(host)
         if known is None:
             if len(self._described) > self._context.port_limits.connections:

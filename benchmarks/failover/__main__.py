@@ -54,7 +54,8 @@ def _line(one: Verdict) -> str:
         f"{one.gateway:21} {one.fault:36} {one.declared.failures:4} failed of"
         f" {one.declared.requests}, {one.declared.repeated} repeated; undeclared"
         f" {one.undeclared.failures} failed, {one.undeclared.repeated} repeated;"
-        f" p99 {one.p99_ms:.0f} ms; left {left(one.left_after)};"
+        f" p99 {one.p99_ms:.0f} ms, declared at worst {one.declared_max_ms:.0f} ms;"
+        f" {one.peace:.2%} twice in peace; left {left(one.left_after)};"
         f" recovered {one.recovered_after:.0f} s"
     )
     return "\n    ".join((text, *one.examples))

@@ -65,8 +65,9 @@ def _faults(verdicts: Sequence[Verdict]) -> list[str]:
 def _table(verdicts: Sequence[Verdict]) -> str:
     headers = ("gateway", "requests", "declared failed", "declared repeated", "undeclared failed")
     more = ("undeclared repeated", "answered, not executed", "p50 ms", "p99 ms", "max ms")
+    last = ("declared max ms", "twice in peace", "traffic left after", "goal met")
     return table(
-        (*headers, *more, "traffic left after", "goal met"),
+        (*headers, *more, *last),
         [
             (
                 one.gateway,
@@ -79,6 +80,8 @@ def _table(verdicts: Sequence[Verdict]) -> str:
                 f"{one.p50_ms:.1f}",
                 f"{one.p99_ms:.0f}",
                 f"{one.max_ms:.0f}",
+                f"{one.declared_max_ms:.0f}",
+                f"{one.peace:.2%}",
                 left(one.left_after),
                 "yes" if one.good else "**no**",
             )

@@ -52,6 +52,8 @@ class Verdict:
 
     Attributes:
         p99_ms: of all requests that became due while the fault lasted.
+        declared_max_ms: of the declared ones among them.
+        peace: share of the requests due before the fault that were executed more than once.
         left_after: seconds until traffic had left the bad instances; None: it had not by the end;
             -1: no instance is bad, or the gateway avoided a bad one before the fault already.
         recovered_after: seconds from the end of the load until all instances were used again.
@@ -66,6 +68,8 @@ class Verdict:
     p50_ms: float
     p99_ms: float
     max_ms: float
+    declared_max_ms: float
+    peace: float
     left_after: float | None
     recovered_after: float
     errors: Mapping[str, int] = field(default_factory=dict)
@@ -116,7 +120,9 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
     world.wait_recovered()
     recovered_after = time.monotonic() - stopped
     ran = executions(world.site.work)
-    latencies = [one.latency * 1e3 for one in samples if begun <= one.due <= ended]
+    during = [one for one in samples if begun <= one.due <= ended]
+    before = [one for one in samples if one.due < begun]
+    latencies = [one.latency * 1e3 for one in during]
     failed = [one for one in samples if one.failed]
     return Verdict(
         gateway=world.gateway_name,
@@ -126,6 +132,8 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
         max_ms=max(latencies),
+        declared_max_ms=max(one.latency * 1e3 for one in during if one.kind == DECLARED),
+        peace=sum(ran.get(one.identity, 0) > 1 for one in before) / len(before),
         left_after=left_after(
             traffic.readings, fault.bad, since=begun - timing.before, begun=begun, ended=ended
         ),

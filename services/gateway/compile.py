@@ -26,7 +26,7 @@ COMPILED = {
     ),
     "gateway/downstream": "connection pipeline",
     "gateway/proxy": "admission context exchange hedge shadow",
-    "gateway/routing": "access conditions cors spelling table",
+    "gateway/routing": "access conditions cors pattern spelling table",
     "gateway/upstream": "connection pool service",
     "gateway/telemetry": "records",
     "gateway/http": "body field_changes framing heads location problems request response",

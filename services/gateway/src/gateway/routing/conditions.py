@@ -4,14 +4,15 @@ A condition on a value is the value itself, or a regular expression that matches
 Where a request has several values of a name, one of them has to meet the condition.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from gateway.http.heads import Head
+from gateway.routing.pattern import TextPattern
 
-Wanted = Mapping[bytes, re.Pattern[bytes]]
-"""The pattern that a value of each name has to match as a whole."""
+Wanted = Mapping[bytes, bytes | TextPattern]
+"""The value of each name, or the pattern that one has to match as a whole."""
 
 
 class Conditions:
@@ -53,7 +54,7 @@ class Conditions:
             return False
         if preflight:
             return True
-        if self._fields and not _met(self._fields, fields_of(head, self._fields)):
+        if self._fields and not _met(self._fields, fields_of(head)):
             return False
         return not self._cookies or _met(self._cookies, cookies_of(head))
 
@@ -63,26 +64,31 @@ class Conditions:
         return name in self._hosts or any(name.endswith(domain) for domain in self._domains)
 
 
-def query_of(target: bytes) -> dict[bytes, list[bytes]]:
+# Many routes ask about one request: it is read once, by the first that asks.
+
+
+@lru_cache(1)
+def query_of(target: bytes) -> Mapping[bytes, Sequence[bytes]]:
     """Return the decoded values of each query parameter of a target."""
     values: dict[bytes, list[bytes]] = {}
-    for name, value in parse_qsl(target.partition(b"?")[2], keep_blank_values=True):
-        values.setdefault(name, []).append(value)
+    for parameter in target.partition(b"?")[2].split(b"&"):
+        name, _, value = parameter.replace(b"+", b" ").partition(b"=")
+        values.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
     return values
 
 
-def fields_of(head: Head, names: Wanted) -> dict[bytes, list[bytes]]:
-    """Return the values of the header fields with these lower-case names."""
-    values = {name: [head.handled[name]] for name in names if name in head.handled}
+@lru_cache(1)
+def fields_of(head: Head) -> Mapping[bytes, Sequence[bytes]]:
+    """Return the values of each header field by its lower-case name."""
+    values = {name: [value] for name, value in head.handled.items()}
     for line in head.lines:
-        given, _, value = line.partition(b":")
-        name = given.lower()
-        if name in names:
-            values.setdefault(name, []).append(value.strip())
+        name, _, value = line.partition(b":")
+        values.setdefault(name.lower(), []).append(value.strip())
     return values
 
 
-def cookies_of(head: Head) -> dict[bytes, list[bytes]]:
+@lru_cache(1)
+def cookies_of(head: Head) -> Mapping[bytes, Sequence[bytes]]:
     """Return the values of each cookie."""
     values: dict[bytes, list[bytes]] = {}
     for line in head.values(b"cookie"):
@@ -94,6 +100,9 @@ def cookies_of(head: Head) -> dict[bytes, list[bytes]]:
 
 def _met(wanted: Wanted, values: Mapping[bytes, Sequence[bytes]]) -> bool:
     return all(
-        any(pattern.fullmatch(value) for value in values.get(name, ()))
-        for name, pattern in wanted.items()
+        any(_is(value, one) for value in values.get(name, ())) for name, one in wanted.items()
     )
+
+
+def _is(value: bytes, wanted: bytes | TextPattern) -> bool:
+    return value == wanted if isinstance(wanted, bytes) else wanted.matches(value)

@@ -26,6 +26,7 @@ from gateway.http.problems import Content
 from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
 from gateway.routing.conditions import Conditions
 from gateway.routing.cors import Cors
+from gateway.routing.pattern import TextPattern
 from gateway.routing.table import Redirect, Route, ShadowRule, Split, Table
 from gateway.upstream.service import NAME, PER_TRY
 
@@ -84,17 +85,14 @@ class DocumentPart(BaseModel):
 
 
 class Pattern(DocumentPart):
-    """A regular expression that a whole value has to match."""
+    """A regular expression that a whole value has to match, without look-around."""
 
     regex: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
     @field_validator("regex")
     @classmethod
     def _compiles(cls, regex: str) -> str:
-        try:
-            re.compile(regex)
-        except re.error as error:
-            raise ValueError(f"{regex} is no regular expression: {error}") from error
+        TextPattern(regex)
         return regex
 
 
@@ -127,9 +125,9 @@ class When(DocumentPart):
         """Compile the conditions."""
         return Conditions(
             hosts=[host.lower() for host in self.hosts],
-            fields=_patterns({name.lower(): value for name, value in self.headers.items()}),
-            query=_patterns(self.query),
-            cookies=_patterns(self.cookies),
+            fields=_wanted({name.lower(): value for name, value in self.headers.items()}),
+            query=_wanted(self.query),
+            cookies=_wanted(self.cookies),
         )
 
 
@@ -584,13 +582,11 @@ class RoutesDocument(DocumentPart):
         return Table(routes, by_name=by_name, base=base, cors=cors)
 
 
-def _patterns(wanted: Mapping[str, str | Pattern]) -> dict[bytes, re.Pattern[bytes]]:
+def _wanted(values: Mapping[str, str | Pattern]) -> dict[bytes, bytes | TextPattern]:
     """Compile values and patterns of values."""
     return {
-        name.encode(): re.compile(
-            (re.escape(value) if isinstance(value, str) else value.regex).encode()
-        )
-        for name, value in wanted.items()
+        name.encode(): value.encode() if isinstance(value, str) else TextPattern(value.regex)
+        for name, value in values.items()
     }
 
 

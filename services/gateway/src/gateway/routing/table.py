@@ -22,7 +22,6 @@ from gateway.routing.cors import Cors
 from gateway.routing.spelling import other_readings
 from gateway.upstream.service import NAME
 
-ANY_VALUE = re.compile(b".*", re.DOTALL)
 _NAME = re.compile(NAME)
 
 
@@ -60,7 +59,7 @@ class Split:
         """Return the hash of the sticky value, so that it has the same subset always; or chance."""
         values: Sequence[bytes] = ()
         if self.sticky:
-            values = fields_of(head, {self.sticky: ANY_VALUE}).get(self.sticky, ())
+            values = fields_of(head).get(self.sticky, ())
         elif self.sticky_cookie:
             values = cookies_of(head).get(self.sticky_cookie, ())
         if not values:

@@ -1,10 +1,10 @@
 """Predicates of a Spring route: which requests are the route's."""
 
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
+from gateway.routing.pattern import TextPattern
 from gateway.routing.spring.route import (
     FIELD,
     MAX_PATH,
@@ -129,7 +129,7 @@ def _condition(kind: str, first: str) -> Callable[[RouteDraft, SpringPart], None
             draft.leave_out(part.text, f"a second condition for {name}; write one that means both")
         elif (value := _value(expression or ".*")) is None:
             draft.leave_out(
-                part.text, "the expression is Java's alone; write it in Python's syntax"
+                part.text, "the expression is Java's alone; write it in the syntax of Rust's regex"
             )
         else:
             _when(draft).setdefault(kind, {})[name] = value
@@ -138,16 +138,18 @@ def _condition(kind: str, first: str) -> Callable[[RouteDraft, SpringPart], None
 
 
 def _value(expression: str) -> str | dict[str, str] | None:
-    """Return the condition of a regular expression, None if Python reads it in another path."""
+    """Return the condition of a regular expression, None if it is, or means, nothing here.
+
+    Beside what does not compile: intersections, possessive quantifiers and classes by property, in
+    which Java and the gateway differ.
+    """
     if not re.search(r"[\\.^$|?*+()\[\]{}]", expression):
         return expression
-    if "&&" in expression or len(expression) > MAX_VALUE:
+    if len(expression) > MAX_VALUE or re.search(r"&&|[*+?}]\+|\\[pP]", expression):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(expression)
-    except (re.error, OverflowError, RecursionError, Warning):
+        TextPattern(expression)
+    except ValueError:
         return None
     return {"regex": expression}
 

@@ -121,3 +121,36 @@ def test_a_service_named_in_the_path_has_one_name(target: str):
     """By name too: a path that another server reads as another service's is refused."""
     assert answer(RoutesDocument().compile(), target) == 400
     assert answer(RoutesDocument().compile(), "/shop/a;b//c") == "by-name /a;b//c"
+
+
+PATHS = st.lists(st.sampled_from(["a", "ab", "b"]), max_size=4).map(lambda names: "/".join(names))
+
+
+@given(
+    routes=st.lists(st.tuples(PATHS, st.booleans()), max_size=8, unique=True),
+    path=PATHS,
+    slash=st.sampled_from(["", "/"]),
+)
+def test_the_longest_path_is_found_among_all(routes: list[tuple[str, bool]], path: str, slash: str):
+    """By whole segments; an exact path as it is written."""
+    table = RoutesDocument.model_validate(
+        {
+            "routes": [
+                {"name": str(number), "path": f"/{one}", "service": "s", "exact": exact}
+                for number, (one, exact) in enumerate(routes)
+            ]
+        }
+    ).compile()
+    target = f"/{path}{slash}"
+    matching = [
+        f"/{one}"
+        for one, exact in routes
+        if target == f"/{one}" or (not exact and (not one or target.startswith(f"/{one}/")))
+    ]
+
+    try:
+        found, *_ = table.match(head(target))
+    except LocalReply as reply:
+        assert reply.status == 400 or not matching
+    else:
+        assert found.path == max(matching, key=len, default="/")

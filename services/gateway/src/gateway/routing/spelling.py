@@ -6,8 +6,6 @@ segments, some of them only after the parameters are gone (`/app/x/..;/admin`), 
 `/admin/` is `/admin`.
 """
 
-from itertools import product
-
 
 def other_readings(path: bytes) -> frozenset[bytes]:
     """Return the other paths that servers may read in a decoded path, mostly none.
@@ -17,13 +15,9 @@ def other_readings(path: bytes) -> frozenset[bytes]:
     """
     if b";" not in path and b"//" not in path and not path.endswith(b"/"):
         return frozenset()
-    steps = (_cut_parameters, _drop_empty, _resolve_dots, _drop_empty, _cut_last_slash)
-    readings = set()
-    for taken in product((False, True), repeat=len(steps)):
-        reading = path
-        for step, take in zip(steps, taken, strict=True):
-            reading = step(reading) if take else reading
-        readings.add(reading)
+    readings = {path}
+    for step in (_cut_parameters, _drop_empty, _resolve_dots, _drop_empty, _cut_last_slash):
+        readings |= {step(reading) for reading in readings}  # a server takes the step, or does not
     return frozenset(readings - {path})
 
 

@@ -7,7 +7,7 @@ write; a `Route` is the compiled form.
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -235,10 +235,11 @@ class Table:
         self._cors = cors
         self.by_name = by_name
         self._base = base or Route("by-name", "")
-        self._first: dict[bytes, list[Route]] = {}
+        self._at_path: dict[bytes, list[Route]] = {}
         for route in self.routes:
-            self._first.setdefault(route.path.encode().split(b"/", 2)[1], []).append(route)
-        self._anywhere = self._first.get(b"", [])
+            self._at_path.setdefault(route.path.encode(), []).append(route)
+        self._lengths = sorted({len(path) for path in self._at_path}, reverse=True)
+        self._conditional = any(route.when is not None for route in routes)
         self._matched: dict[tuple[bytes, bytes], tuple[Route, str, bytes, str]] = {}
 
     def match(self, head: Head) -> tuple[Route, str, bytes, str]:
@@ -288,23 +289,37 @@ class Table:
         self, path: bytes, head: Head, *, preflight: bool = False
     ) -> tuple[Route, ...]:
         """Return the routes for a decoded path and a head, as far as none has a longer path."""
-        matching = [
-            route
-            for route in self._at(path)
-            if route.when is None or route.when.met(head, preflight=preflight)
-        ]
-        return tuple(route for route in matching if len(route.path) == len(matching[0].path))
+        for routes in self._at(path):
+            met = [
+                route
+                for route in routes
+                if route.when is None or route.when.met(head, preflight=preflight)
+            ]
+            if met:
+                return tuple(met)
+        return ()
 
-    def _at(self, path: bytes) -> list[Route]:
-        """Return the routes that match a decoded path, the longest path first."""
-        segment = _first_segment(path)
-        candidates = self._first.get(segment, []) + (self._anywhere if segment else [])
-        return [route for route in candidates if route.matches(path)]
+    def _at(self, path: bytes) -> Iterator[list[Route]]:
+        """Yield the routes that match a decoded path, those of one path at a time, longest first.
+
+        However many routes there are, a path is looked up once for each length that routes have.
+        """
+        for length in self._lengths:
+            known = self._at_path.get(path[:length]) if length <= len(path) else None
+            if known is not None and (matching := [one for one in known if one.matches(path)]):
+                yield matching
 
     def _depends_on_conditions(self, path: bytes) -> bool:
         """Return whether the route of a path depends on more than path and method."""
+        if not self._conditional:
+            return False
         readings = (path, *other_readings(path))
-        return any(route.when is not None for one in readings for route in self._at(one))
+        return any(
+            route.when is not None
+            for one in readings
+            for routes in self._at(one)
+            for route in routes
+        )
 
     def services(self) -> set[str]:
         """Return the services that routes name."""

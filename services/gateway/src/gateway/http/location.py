@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 LOCATIONS = (b"location", b"content-location")
 """Response fields with a URL of the service."""
+SLASHES = b"/\\\t"
+"""Bytes that make a path with two of them in front another host, as browsers read it."""
 _ABSOLUTE = re.compile(rb"(?:https?:)?//([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PATH = re.compile(rb"(/[^?#]*)(.*)", re.DOTALL)
 _PORT = re.compile(rb":(?:80|443)?$")
@@ -52,7 +54,10 @@ class Places:
             return path
         if not self.inner:
             return self.prefix + path
-        return self.prefix + path[len(self.inner) :] or b"/" if _below(path, self.inner) else path
+        if not _below(path, self.inner):
+            return path
+        rest = path[len(self.inner) :]
+        return self.prefix + rest if self.prefix else b"/" + rest.lstrip(SLASHES)
 
 
 def _below(path: bytes, prefix: bytes) -> bool:

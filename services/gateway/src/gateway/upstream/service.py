@@ -19,7 +19,7 @@ from gateway.upstream.pool import ConnectionPool
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """The pattern of a service's name."""
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}")
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]{1,64}){1,8}")
 MAX_QUEUE = 64
 """Requests of one service that may wait for an instance to have room."""
 QUEUE_SECONDS = 1.0

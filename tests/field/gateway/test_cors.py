@@ -104,7 +104,56 @@ async def test_a_route_has_its_own_policy_and_others_pass_the_services_own(world
     assert [reply.one("access-control-allow-origin") for reply in replies] == ["*", "x"]
 
 
-def test_credentials_for_every_page_are_refused():
-    """Any page could act in the name of its reader."""
+@pytest.mark.parametrize("origin", ["*", "null"])
+def test_credentials_for_every_page_are_refused(origin: str):
+    """Any page could act in the name of its reader, and any can be `null`: in a sandboxed frame."""
     with pytest.raises(ValidationError, match="any page act"):
-        by_document(cors={"origins": ["*"], "credentials": True})
+        by_document(cors={"origins": [PAGE, origin], "credentials": True})
+
+
+@pytest.mark.parametrize(
+    "origin", [f"{PAGE}:443", "http://a.example:80", "https://*.a.example:443"]
+)
+def test_an_origin_that_no_browser_sends_is_refused(origin: str):
+    """Browsers leave the usual port out; the origin was accepted and never matched."""
+    with pytest.raises(ValidationError, match="without the port"):
+        by_document(cors={"origins": [origin]})
+
+
+async def test_the_policy_is_that_of_the_route_for_the_method(world):
+    """Everybody's policy for GET let every page call, and read, what the route for POST answers."""
+    routes = (
+        {"name": "read", "path": "/a", "service": NAME, "methods": ["GET"],
+         "cors": {"origins": ["*"]}},
+        {"name": "write", "path": "/a", "service": NAME, "methods": ["POST"],
+         "cors": {"origins": [PAGE]}},
+    )  # fmt: skip
+    gateway = await world.gateway(await world.instance(), table=by_document(*routes))
+    other = "https://other.example"
+
+    asked = [(await gateway.ask(preflight("/a", method, other))).status
+             for method in ("GET", "POST", "PUT")]  # fmt: skip
+    replies = [await gateway.ask(ask(method, "/a", other, Content_Length="0"))
+               for method in ("GET", "POST", "PUT")]  # fmt: skip
+
+    assert asked == [204, 403, 204]
+    assert [(reply.status, reply.all("access-control-allow-origin")) for reply in replies] == [
+        (200, ["*"]), (200, []), (405, ["*"]),
+    ]  # fmt: skip
+
+
+async def test_an_answer_that_depends_on_the_origin_says_so_to_every_cache(world):
+    """A cache gave the answer to a request without `Origin` to a page, which could not read it."""
+    table = by_document(
+        {"path": "/all", "service": NAME, "cors": {"origins": ["*"]}},
+        {"path": "/some", "service": NAME, "cors": CORS},
+        {"path": "/none", "service": NAME},
+    )
+    gateway = await world.gateway(await world.instance(), table=table)
+
+    replies = [
+        await gateway.ask(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        for target in ("/all", "/some", "/none")
+    ]
+
+    assert [reply.all("vary") for reply in replies] == [[], ["Origin"], []]

@@ -9,7 +9,7 @@ from gateway.http.heads import Head
 from gateway.http.problems import LocalReply
 from gateway.http.request import check_loop, upgrade_of
 from gateway.proxy.context import Directory
-from gateway.routing.cors import is_preflight
+from gateway.routing.cors import asked_method
 from gateway.routing.table import Route, Table
 from gateway.telemetry.records import RequestRecord
 from gateway.upstream.service import Service
@@ -116,9 +116,7 @@ def admit(
     if table.has_cors:
         _share(head, record, table)
     route, service_name, target, path = table.match(head)
-    record.route = route.name
-    if route.response_changes is not None:
-        record.fields += route.response_changes.added
+    _label(record, route, table)
     if route.keys is not None:
         target, fields = route.keys.check(head, target)
         record.fields += fields
@@ -176,14 +174,23 @@ def _share(head: Head, record: RequestRecord, table: Table) -> None:
     origin = next(iter(head.values(b"origin")), None)
     if origin is None:
         return
-    preflight = is_preflight(head)
-    policy = table.cors_for(head, preflight=preflight)
+    asked = asked_method(head)
+    policy = table.cors_for(head, method=asked or head.method, preflight=bool(asked))
     if policy is None:
         return
-    if preflight:
+    if asked:
         raise policy.answer_preflight(origin, head)
     record.shared = True
     record.fields += policy.lines(origin)
+
+
+def _label(record: RequestRecord, route: Route, table: Table) -> None:
+    """Label the record with the route, and give it the fields that every response of it has."""
+    record.route = route.name
+    if table.has_cors and not record.shared:
+        record.fields += table.unshared_lines(route)
+    if route.response_changes is not None:
+        record.fields += route.response_changes.added
 
 
 def _enter(route: Route, now: float) -> None:

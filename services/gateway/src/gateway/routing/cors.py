@@ -11,14 +11,20 @@ from gateway.http.problems import Content, LocalReply
 
 ASKED = b"access-control-request-method"
 """The field that tells a preflight from any other OPTIONS."""
+VARY = b"Vary: Origin\r\n"
 
 
 class Cors:
-    """The policy of a route, or of all routes that have none of their own."""
+    """The policy of a route, or of all routes that have none of their own.
+
+    Attributes:
+        unshared_lines: rendered fields of an answer to a request without `Origin`: a cache must not
+            give it to a page that would get other fields.
+    """
 
     __slots__ = (
-        "_anyone", "_common", "_credentials", "_exact", "_exposed", "_headers", "_max_age",
-        "_methods", "_patterns",
+        "_anyone", "_common", "_exact", "_exposed", "_headers", "_max_age",
+        "_methods", "_patterns", "unshared_lines",
     )  # fmt: skip
 
     def __init__(
@@ -41,7 +47,8 @@ class Cors:
             credentials: the browser sends cookies along.
             max_age: seconds for which a browser remembers the answer to a preflight.
         """
-        self._anyone = "*" in origins
+        self._anyone = "*" in origins and not credentials
+        self.unshared_lines = b"" if self._anyone else VARY
         self._exact = frozenset(origin.encode() for origin in origins if "*" not in origin)
         self._patterns = tuple(
             re.compile(re.escape(origin).replace(r"\*", r"[a-z0-9.-]+").encode())
@@ -50,7 +57,6 @@ class Cors:
         )
         self._methods = ", ".join(methods).encode()
         self._headers = ", ".join(headers).encode()
-        self._credentials = credentials
         self._max_age = max_age
         self._common = b"Access-Control-Allow-Credentials: true\r\n" if credentials else b""
         self._exposed = (
@@ -60,7 +66,7 @@ class Cors:
     def lines(self, origin: bytes) -> bytes:
         """Render the fields of an answer to a page of this origin."""
         allowed = self._allowed(origin)
-        return allowed + self._exposed if allowed else b"Vary: Origin\r\n"
+        return allowed + self._exposed if allowed else VARY
 
     def answer_preflight(self, origin: bytes, head: Head) -> LocalReply:
         """Make the answer to a browser that asks whether a page may send a request."""
@@ -68,7 +74,7 @@ class Cors:
         if not allowed:
             return LocalReply(403, "http_request_denied",
                               "Pages of this origin may not call here: see cors in the routes "
-                              "document.", lines=[b"Vary: Origin\r\n"])  # fmt: skip
+                              "document.", lines=[VARY])  # fmt: skip
         methods = self._methods or b", ".join(head.values(ASKED))
         headers = self._headers or b", ".join(head.values(b"access-control-request-headers"))
         lines = [
@@ -83,15 +89,13 @@ class Cors:
 
     def _allowed(self, origin: bytes) -> bytes:
         """Render the fields that let a page of this origin read; none if it may not."""
-        if self._anyone and not self._credentials:
+        if self._anyone:
             return b"Access-Control-Allow-Origin: *\r\n"
         if origin in self._exact or any(one.fullmatch(origin) for one in self._patterns):
-            return b"Access-Control-Allow-Origin: %b\r\n%bVary: Origin\r\n" % (
-                origin, self._common,
-            )  # fmt: skip
+            return b"Access-Control-Allow-Origin: %b\r\n" % origin + self._common + VARY
         return b""
 
 
-def is_preflight(head: Head) -> bool:
-    """Return whether a request with an `Origin` asks about another request."""
-    return head.method == b"OPTIONS" and bool(head.values(ASKED))
+def asked_method(head: Head) -> bytes:
+    """Return the method about which a request with an `Origin` asks, b"" if it is no preflight."""
+    return next(iter(head.values(ASKED)), b"") if head.method == b"OPTIONS" else b""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from failover import RetryPolicy, Subset
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
 from gateway.routing.conditions import Conditions
 from gateway.routing.cors import Cors
 from gateway.routing.pattern import TextPattern
+from gateway.routing.spelling import plain
 from gateway.routing.table import Redirect, Route, ShadowRule, Split, Table
 from gateway.upstream.service import NAME, PER_TRY
 
@@ -44,10 +46,18 @@ def _no_pattern(path: object) -> object:
     return path
 
 
+def _plain(path: str) -> str:
+    """Refuse a path that servers read as another: requests for it are refused, too."""
+    if path != (read := plain(path.encode()).decode()):
+        raise ValueError(f"{path} reads to many servers as {read}, so write that")
+    return path
+
+
 Path = Annotated[
     str,
     BeforeValidator(_no_pattern),
     StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()+,;=:@/-]*$", max_length=512),
+    AfterValidator(_plain),
 ]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ServiceName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
@@ -62,8 +72,20 @@ FieldValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~\t]*[!-~])?$"
 Host = Annotated[
     str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$", max_length=253)
 ]
+
+
+def _as_sent(origin: str) -> str:
+    """Refuse an origin that no browser sends, with the one to write instead."""
+    for scheme, port in (("http://", ":80"), ("https://", ":443")):
+        if origin.startswith(scheme) and origin.endswith(port):
+            told = origin.removesuffix(port)
+            raise ValueError(f"browsers send {origin} without the port: write {told}")
+    return origin
+
+
 ORIGIN = r"^\*$|^null$|^[a-z][a-z0-9+.-]{0,31}://(\*\.)?[a-z0-9.-]{1,200}(:[0-9]{1,5})?$"
-Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+Origin = Annotated[str, StringConstraints(pattern=ORIGIN), AfterValidator(_as_sent)]
+"""An origin as browsers send it, or a pattern of such origins."""
 MAX_AGE = 86_400
 
 
@@ -124,7 +146,7 @@ class When(DocumentPart):
     def compile(self) -> Conditions:
         """Compile the conditions."""
         return Conditions(
-            hosts=[host.lower() for host in self.hosts],
+            hosts=[host.lower().removesuffix(".") for host in self.hosts],
             fields=_wanted({name.lower(): value for name, value in self.headers.items()}),
             query=_wanted(self.query),
             cookies=_wanted(self.cookies),
@@ -172,8 +194,10 @@ class CorsEntry(DocumentPart):
 
     @model_validator(mode="after")
     def _every_page_is_no_friend(self) -> Self:
-        if self.credentials and "*" in self.origins:
-            raise ValueError("credentials for every page (*) would let any page act for its reader")
+        for every in {"*", "null"}.intersection(self.origins if self.credentials else ()):
+            raise ValueError(
+                f"credentials for every page ({every}) would let any page act for its reader"
+            )
         return self
 
     def compile(self) -> Cors:
@@ -232,6 +256,12 @@ class RedirectEntry(DocumentPart):
     status: Literal[301, 302, 303, 307, 308] = 302
     keep_path: bool = False
 
+    @model_validator(mode="after")
+    def _ends_in_a_path(self) -> Self:
+        if self.keep_path and (behind := re.search("[?#].*", self.to)):
+            raise ValueError(f"keep_path puts a path behind {self.to}: leave out {behind[0]}")
+        return self
+
     def compile(self) -> Redirect:
         """Compile the entry."""
         return Redirect(self.to.encode(), self.status, keep_path=self.keep_path)
@@ -249,6 +279,12 @@ class FallbackEntry(DocumentPart):
     status: Annotated[int, Field(ge=200, le=599)] = 503
     body: Annotated[str, StringConstraints(max_length=16 * 1024)] = ""
     content_type: FieldValue = "application/json"
+
+    @model_validator(mode="after")
+    def _may_have_a_body(self) -> Self:
+        if self.body and self.status in (204, 205, 304):
+            raise ValueError(f"a reply of status {self.status} has no body: leave body out")
+        return self
 
     def compile(self) -> tuple[int, Content]:
         """Compile the entry."""
@@ -364,6 +400,12 @@ _FIELD_OF = {
 """The field of a `Route` that holds a term."""
 
 
+OF_REDIRECT = frozenset(
+    {"name", "path", "exact", "redirect", "when", "methods", "keys", "cors", "response_headers"}
+)
+"""Keys that a route with a redirect can have."""
+
+
 class RouteEntry(Terms):
     """One route.
 
@@ -437,6 +479,15 @@ class RouteEntry(Terms):
             raise ValueError(f"{self.path} needs a service, or a redirect, and not both")
         if self.namespace is not None and self.service is None:
             raise ValueError(f"{self.path} has a namespace, but no service")
+        if self.redirect is not None:
+            of_service = [
+                name
+                for name, field in RouteEntry.model_fields.items()
+                if name not in OF_REDIRECT
+                and getattr(self, name) != field.get_default(call_default_factory=True)
+            ]
+            if of_service:
+                raise ValueError(f"{', '.join(of_service)} are for routes with a service")
         return self
 
     @model_validator(mode="after")

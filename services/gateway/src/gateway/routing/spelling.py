@@ -21,6 +21,11 @@ def other_readings(path: bytes) -> frozenset[bytes]:
     return frozenset(readings - {path})
 
 
+def plain(path: bytes) -> bytes:
+    """Return the path that the most servers read: without parameters, empty and dot segments."""
+    return _resolve_dots(_drop_empty(_cut_parameters(path)))
+
+
 def _cut_parameters(path: bytes) -> bytes:
     return b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
 

@@ -90,7 +90,7 @@ class Redirect:
             parts = whole.split(b"/", segments + 1)
             # Without leading slashes: `//name` would be another host.
             rest = parts[-1].lstrip(b"/") if len(parts) == segments + 2 else b""
-            to = to.rstrip(b"/") + (b"/" + rest if rest else b"") + mark + query
+            to = (to.rstrip(b"/") + b"/" + rest if rest else to) + mark + query
         return LocalReply(self.status, "redirect", "", lines=[b"Location: %b\r\n" % to],
                           content=Content())  # fmt: skip
 
@@ -259,10 +259,25 @@ class Table:
                 self._matched[key] = found
         return found
 
-    def cors_for(self, head: Head, *, preflight: bool) -> Cors | None:
-        """Return the policy for a request of a page, whatever its method and its keys."""
+    def cors_for(self, head: Head, *, method: bytes, preflight: bool) -> Cors | None:
+        """Return the policy for a request of a page, whatever its keys.
+
+        Args:
+            head: of the request, or of the preflight that asks about it.
+            method: of the request.
+            preflight: the head is a preflight's.
+        """
         routes = self._of_longest_path(head.path, head, preflight=preflight)
-        return next((route.cors for route in routes if route.cors is not None), self._cors)
+        allowing = [one for one in routes if not one.methods or method in one.methods]
+        if allowing and not preflight:
+            allowing = allowing[:1]  # the one that answers; a preflight does not tell
+        policies = (one.cors for one in allowing or routes if one.cors is not None)
+        return next(policies, self._cors)
+
+    def unshared_lines(self, route: Route) -> bytes:
+        """Render the cross-origin fields of a route's answer to a request without `Origin`."""
+        policy = route.cors if route.cors is not None else self._cors
+        return b"" if policy is None else policy.unshared_lines
 
     def _match(self, head: Head) -> tuple[Route, str, bytes]:
         routes = self._of_longest_path(head.path, head)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.routing.document import MAX_AGE, ORIGIN
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.routing.document import MAX_AGE, Origin
 from gateway.routing.spring.route import METHODS, Finding, RouteDraft, RoutePath, is_open
 from gateway.routing.spring.source import flat, get, items, relaxed
 
@@ -89,12 +91,20 @@ def _cors(tree: Any, where: str) -> tuple[dict[str, Any] | None, list[Finding]]:
 def _add_pages(cors: dict[str, Any], tree: Any, where: str) -> Iterator[Finding]:
     """Keep the origins that are origins, and say whether their pages may send cookies along."""
     named = cors.get("origins", [])
-    for origin in [one for one in named if not re.match(ORIGIN, one)]:
+    for origin in [one for one in named if not _is_origin(one)]:
         named.remove(origin)
         yield Finding(where, f"allowed-origins: {origin}", "write SCHEME://HOST")
     if get(tree, "allow-credentials") == "true":
-        if "*" in named:
+        if "*" in named or "null" in named:
             why = "credentials for every page: list the origins"
             yield Finding(where, "allow-credentials: true", why)
         else:
             cors["credentials"] = True
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        TypeAdapter(Origin).validate_python(text)
+    except ValidationError:
+        return False
+    return True

@@ -22,6 +22,9 @@ def by_document(*routes: dict, **more):
     [
         ({"hosts": ["Shop.example"]}, "Host: shop.EXAMPLE:8000", "Host: other.example"),
         ({"hosts": ["*.example"]}, "Host: a.b.example", "Host: example"),
+        ({"hosts": ["shop.example."]}, "Host: shop.example.:80", "Host: shop.example.org"),
+        ({"hosts": ["shop.example"]}, "Host: shop.example.", "Host: .shop.example"),
+        ({"hosts": ["*.example"]}, "Host: a.example.", "Host: .example"),
         ({"hosts": ["[::1]"]}, "Host: [::1]:8000", "Host: [::2]:8000"),
         ({"headers": {"X-Tenant": "blue"}}, "x-tenant: blue", "X-Tenant: blue2"),
         ({"headers": {"X-Id": {"regex": r"\d+"}}}, "X-Id: 42", "X-Id: 42a"),
@@ -160,6 +163,22 @@ async def test_a_fallback_answers_where_no_instance_did(world):
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
+        *[
+            ({"path": path, "service": "a"}, "reads .* as /a/b, so write that")
+            for path in ("/a//b", "/a/./b", "/a/x/../b", "/a;x/b", "//a/b", "/a/b/.")
+        ],
+        ({"path": "/a", "service": "a", "rewrite": "//evil.example"}, "write that"),
+        ({"path": "/a", "service": "a", "fallback": {"status": 204, "body": "{}"}}, "no body"),
+        ({"path": "/a", "service": "a", "fallback": {"status": 304, "body": "{}"}}, "no body"),
+        (
+            {"path": "/a", "redirect": {"to": "/b"}, "rate_limit": {"per_second": 1, "burst": 1}},
+            "rate_limit are for routes with a service",
+        ),
+        (
+            {"path": "/a", "redirect": {"to": "/b"}, "strip_prefix": "/a", "timeout": 3},
+            "timeout, strip_prefix are for routes with a service",
+        ),
+        ({"path": "/a", "redirect": {"to": "/b?c=d", "keep_path": True}}, "leave out .*[?]"),
         ({"id": "a", "uri": "lb://a", "predicates": ["Path=/a/**"]}, "write service: NAME"),
         ({"path": "/a", "service": "a", "filters": ["StripPrefix=1"]}, "write strip_prefix"),
         ({"path": "/a"}, "needs a service"),

@@ -59,12 +59,21 @@ class Conditions:
         return not self._cookies or _met(self._cookies, cookies_of(head))
 
     def _at_host(self, head: Head) -> bool:
-        host = head.handled.get(b"host", b"").lower()
-        name = host if host.endswith(b"]") else host.rpartition(b":")[0] or host
-        return name in self._hosts or any(name.endswith(domain) for domain in self._domains)
+        name = host_of(head)
+        return name in self._hosts or any(
+            name.endswith(domain) and name != domain for domain in self._domains
+        )
 
 
 # Many routes ask about one request: it is read once, by the first that asks.
+
+
+@lru_cache(1)
+def host_of(head: Head) -> bytes:
+    """Return the name that a client called, in lower case, without a port and a last dot."""
+    host = head.handled.get(b"host", b"").lower()
+    name = host if host.endswith(b"]") else host.rpartition(b":")[0] or host
+    return name.removesuffix(b".")
 
 
 @lru_cache(1)

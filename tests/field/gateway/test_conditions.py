@@ -138,6 +138,17 @@ async def test_fields_are_set_added_and_removed_both_ways(world):
         assert message.all("cookie") == message.all("server") == []
 
 
+async def test_a_field_that_is_set_has_one_value_in_the_gateways_own_replies_too(world):
+    """A 401 had two values of Content-Type, and readers of such a response choose either."""
+    table = by_document({"path": "/a", "service": NAME, "keys": ["0" * 64],
+                         "response_headers": {"set": {"Content-Type": "text/plain"}}})  # fmt: skip
+    gateway = await world.gateway(await world.instance(), table=table)
+
+    reply = await gateway.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    assert (reply.status, reply.all("content-type")) == (401, ["text/plain"])
+
+
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "X-Request-Id", "connection"])
 def test_the_gateways_own_fields_are_not_for_a_route(name: str):
     """To change the framing or the request's id would break what stands on them."""
@@ -177,6 +188,22 @@ async def test_a_fallback_answers_where_no_instance_did(world):
         (
             {"path": "/a", "redirect": {"to": "/b"}, "strip_prefix": "/a", "timeout": 3},
             "timeout, strip_prefix are for routes with a service",
+        ),
+        ({"path": "/a", "redirect": {"to": "//b.example"}}, "https://host/path"),
+        ({"path": "/a", "redirect": {"to": "b.example"}}, "https://host/path"),
+        ({"path": "a", "service": "a"}, "begins with a slash"),
+        ({"path": "/a b", "service": "a"}, "begins with a slash"),
+        ({"path": "/a", "service": "a", "when": {"hosts": ["b.example:80"]}}, "without a port"),
+        ({"path": "/a", "service": "a", "when": {"hosts": ["a.*"]}}, "without a port"),
+        ({"path": "/a", "service": "a", "cors": {"origins": ["b.example"]}}, "https://host"),
+        (
+            {"path": "/a", "service": "a", "cors": {"origins": ["https://b.example/"]}},
+            "https://host",
+        ),
+        ({"path": "/a", "service": "a", "keys": ["secret"]}, "SHA-256"),
+        (
+            {"path": "/a", "service": "a", "request_headers": {"set": {"X-A": "a\r\nb"}}},
+            "visible ASCII",
         ),
         ({"path": "/a", "redirect": {"to": "/b?c=d", "keep_path": True}}, "leave out .*[?]"),
         ({"id": "a", "uri": "lb://a", "predicates": ["Path=/a/**"]}, "write service: NAME"),

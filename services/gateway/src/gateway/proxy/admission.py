@@ -189,8 +189,9 @@ def _label(record: RequestRecord, route: Route, table: Table) -> None:
     record.route = route.name
     if table.has_cors and not record.shared:
         record.fields += table.unshared_lines(route)
-    if route.response_changes is not None:
-        record.fields += route.response_changes.added
+    changes = record.changes = route.response_changes
+    if changes is not None:
+        record.fields += changes.added
 
 
 def _enter(route: Route, now: float) -> None:

@@ -631,7 +631,7 @@ class Exchange:
 
     def _change_fields(self, head: ResponseHead) -> None:
         """Take the fields off a response that the route, or its cross-origin policy, replaces."""
-        changes = self._admitted.route.response_changes
+        changes = self._record.changes
         if changes is not None:
             head.lines = changes.without_dropped(head.lines)
         if self._record.shared:
@@ -821,8 +821,10 @@ class Exchange:
             ),
         )  # fmt: skip
         now = context.clock()
-        date = problems.date_line(int(context.wall()))
-        fields = [date, *lines, *record.response_fields(now, None)]
+        lines = [problems.date_line(int(context.wall())), *lines]
+        if record.changes is not None:
+            lines = record.changes.without_dropped(lines)
+        fields = [*lines, *record.response_fields(now, None)]
         self.response.send_whole(reply.status, fields, document, to_head=head.method == b"HEAD")
         context.counters.end(record, reply.status, self.response.sent, reply.error, now)
         self._client.response_ended(now, close=self.response.close)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from failover import Outcome, RetryState, Stopped
 from service_kit import REQUEST_ID
 
+from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import Head
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -38,12 +39,14 @@ class RequestRecord:
         route: label of the route, `none` before it is known.
         service: label of the service, `unknown` before it is known.
         fields: rendered fields that every response to the request has.
-        shared: among them are those of cross-origin sharing, which take the place of a service's.
+        changes: to the other fields of every response to the request; None: none.
+        shared: among `fields` are those of cross-origin sharing, which take the place of a
+            service's.
     """
 
     __slots__ = (
-        "body_received_at", "client", "ended_attempts", "fields", "head", "id", "id_line",
-        "response_head_at", "route", "service", "shared", "started", "stopped",
+        "body_received_at", "changes", "client", "ended_attempts", "fields", "head", "id",
+        "id_line", "response_head_at", "route", "service", "shared", "started", "stopped",
     )  # fmt: skip
 
     def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
@@ -59,6 +62,7 @@ class RequestRecord:
         self.route = "none"
         self.service = "unknown"
         self.fields = b""
+        self.changes: FieldChanges | None = None
         self.shared = False
 
     def response_fields(

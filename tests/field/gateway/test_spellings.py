@@ -82,6 +82,34 @@ def test_parameters_and_empty_segments_pass_where_the_route_is_the_same(
     assert answer(TABLE, target) == (route if route == 400 else f"{route} {target}")
 
 
+def test_an_exact_route_with_a_last_slash_is_not_passed_without_it():
+    """Express and FastAPI lead `/app/list` to `/app/list/`; another service's path is its own."""
+    table = RoutesDocument.model_validate(
+        {
+            "by_name": False,
+            "routes": [
+                {"path": "/app", "service": "shop"},
+                {"path": "/app/list/", "service": "shop", "exact": True, "keys": [KEY]},
+                {"path": "/app/docs/", "service": "docs", "exact": True},
+                {"path": "/app/both/", "service": "shop", "exact": True},
+                {"path": "/app/both", "service": "shop", "exact": True, "keys": [KEY]},
+                {"path": "/app/some/", "service": "shop", "exact": True, "keys": [KEY],
+                 "when": {"headers": {"x": "1"}}},
+            ],
+        }
+    ).compile()  # fmt: skip
+
+    assert answer(table, "/app/list/") == "/app/list/ /app/list/"
+    assert answer(table, "/app/list") == 400
+    assert answer(table, "/app/docs") == "/app /app/docs"
+    assert answer(table, "/app/both") == "/app/both /app/both"
+    assert answer(table, "/app/some") == "/app /app/some"
+    asking = head("/app/some")
+    asking.lines.append(b"X: 1\r\n")
+    with pytest.raises(LocalReply):
+        table.match(asking)
+
+
 WORDS = st.sampled_from(["app", "admin", "x", "spring", "list"])
 SEGMENTS = st.lists(WORDS, min_size=1, max_size=4)
 DISGUISES = st.sampled_from(["", ";", ";a=1", "/", "/.;/", "/z/..;", "%3b", "%3bq/"])

@@ -239,6 +239,11 @@ class Table:
         for route in self.routes:
             self._at_path.setdefault(route.path.encode(), []).append(route)
         self._lengths = sorted({len(path) for path in self._at_path}, reverse=True)
+        self._slashed = {
+            (route.path.encode(), route.service)
+            for route in routes
+            if route.exact and route.path.endswith("/")
+        }
         self._conditional = any(route.when is not None for route in routes)
         self._matched: dict[tuple[bytes, bytes], tuple[Route, str, bytes, str]] = {}
 
@@ -281,10 +286,7 @@ class Table:
 
     def _match(self, head: Head) -> tuple[Route, str, bytes]:
         routes = self._of_longest_path(head.path, head)
-        readings = other_readings(head.path)
-        if routes and routes[0].exact:  # whose author has written the last slash
-            readings -= {head.path.rstrip(b"/")}
-        for reading in readings:
+        for reading in self._other_readings(head.path, routes):
             same_service = routes or _first_segment(reading) == _first_segment(head.path)
             if not same_service or self._of_longest_path(reading, head) != routes:
                 raise LocalReply(400, "http_request_error",
@@ -299,6 +301,16 @@ class Table:
         if not self.by_name or (self.by_name is not True and name not in self.by_name):
             raise LocalReply(404, "destination_not_found", "No route matches this path.")
         return self._base, name, b"/" + path[1:].partition(b"/")[2] + mark + query
+
+    def _other_readings(self, path: bytes, routes: Sequence[Route]) -> frozenset[bytes]:
+        """Return the other paths that the servers behind these routes may read in a path."""
+        readings = other_readings(path)
+        if routes and routes[0].exact:  # whose author has written the last slash, or none
+            return readings - {path.rstrip(b"/")}
+        slashed = path + b"/"
+        if any((slashed, route.service) in self._slashed for route in routes):
+            return readings | {slashed}
+        return readings
 
     def _of_longest_path(
         self, path: bytes, head: Head, *, preflight: bool = False
@@ -328,7 +340,7 @@ class Table:
         """Return whether the route of a path depends on more than path and method."""
         if not self._conditional:
             return False
-        readings = (path, *other_readings(path))
+        readings = (path, path + b"/", *other_readings(path))
         return any(
             route.when is not None
             for one in readings

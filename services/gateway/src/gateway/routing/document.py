@@ -36,6 +36,18 @@ DATA_ID = "gateway"
 PERCENT = 100
 
 
+def _spelled(pattern: str, told: str) -> AfterValidator:
+    """Make the check that a whole text has a pattern; `told` is what to write instead."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(f"write {told}")
+        return text
+
+    return AfterValidator(check)
+
+
 def _no_pattern(path: object) -> object:
     """Refuse a path that is a pattern elsewhere, as in Spring, with the path to write instead."""
     if isinstance(path, str) and re.search(r"[*{}?]", path):
@@ -56,7 +68,11 @@ def _plain(path: str) -> str:
 Path = Annotated[
     str,
     BeforeValidator(_no_pattern),
-    StringConstraints(pattern=r"^/[A-Za-z0-9._~!$&'()+,;=:@/-]*$", max_length=512),
+    StringConstraints(max_length=512),
+    _spelled(
+        r"/[A-Za-z0-9._~!$&'()+,;=:@/-]*",
+        "a path that begins with a slash and has no space, % or letter beyond ASCII",
+    ),
     AfterValidator(_plain),
 ]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -64,13 +80,22 @@ ServiceName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 ServiceKey = Annotated[str, StringConstraints(pattern=f"^([A-Za-z0-9._:-]{{1,128}}@@)?{NAME}$")]
 NAMESPACE = r"^[A-Za-z0-9_-]{1,64}$"
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, _spelled("[0-9a-f]{64}", "the SHA-256 of the token, in 64 hex digits")]
 Labels = Annotated[dict[str, str], Field(min_length=1, max_length=8)]
 Text = Annotated[str, StringConstraints(max_length=256)]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
-FieldValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~\t]*[!-~])?$", max_length=1024)]
+FieldValue = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    _spelled(r"[!-~]([ -~\t]*[!-~])?", "visible ASCII without a space at an end"),
+]
 Host = Annotated[
-    str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$", max_length=253)
+    str,
+    StringConstraints(max_length=253),
+    _spelled(
+        r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]",
+        "a name without a port, *.example.com for all names below one, or [::1]",
+    ),
 ]
 
 
@@ -83,8 +108,14 @@ def _as_sent(origin: str) -> str:
     return origin
 
 
-ORIGIN = r"^\*$|^null$|^[a-z][a-z0-9+.-]{0,31}://(\*\.)?[a-z0-9.-]{1,200}(:[0-9]{1,5})?$"
-Origin = Annotated[str, StringConstraints(pattern=ORIGIN), AfterValidator(_as_sent)]
+Origin = Annotated[
+    str,
+    _spelled(
+        r"\*|null|[a-z][a-z0-9+.-]{0,31}://(\*\.)?[a-z0-9.-]{1,200}(:[0-9]{1,5})?",
+        "https://host in lower case, without a path, https://*.host, or *",
+    ),
+    AfterValidator(_as_sent),
+]
 """An origin as browsers send it, or a pattern of such origins."""
 MAX_AGE = 86_400
 
@@ -249,8 +280,9 @@ class RedirectEntry(DocumentPart):
 
     to: Annotated[
         str,
-        StringConstraints(
-            pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?(/[!-~]*)?$", min_length=1, max_length=2048
+        StringConstraints(max_length=2048),
+        _spelled(
+            r"(https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?|/(?!/)[!-~]*)", "https://host/path, or /path"
         ),
     ]
     status: Literal[301, 302, 303, 307, 308] = 302

@@ -66,11 +66,13 @@ async def test_a_route_overrules_what_the_service_declares(world):
     [
         ("/a?x=1&access_token=a-long-and%2Brandom/token&y=2", "", "/a?x=1&y=2", None),
         ("/a?access_token=a-long-and%2Brandom/token", "", "/a", None),
+        ("/a?access_token=a-long-and%2Brandom/token&access_token=a-long-and%2Brandom%2ftoken",
+         "", "/a", None),
         ("/a", f"Sec-WebSocket-Protocol: bearer, {TOKEN}\r\n", "/a", "bearer"),
         ("/a", f"Sec-WebSocket-Protocol: bearer, {TOKEN}, chat\r\n", "/a", None),
         ("/a", f"Authorization: Bearer {TOKEN}\r\n", "/a", None),
     ],
-)
+)  # fmt: skip
 async def test_a_page_presents_its_key_where_it_can(world, target, fields, got, chosen):
     """`new WebSocket(url, ["bearer", token])` or a parameter; the service sees neither."""
     instance = await world.instance(switching)
@@ -119,3 +121,16 @@ async def test_a_parameter_opens_nothing_but_a_websocket(world):
     reply = await gateway.ask(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
 
     assert reply.status == 401
+
+
+async def test_a_redirect_does_not_carry_a_token_on(world):
+    """The token of the first URL was in the second one, which may be of another host."""
+    keys = [hashlib.sha256(TOKEN.encode()).hexdigest()]
+    redirect = {"to": "https://new.example", "keep_path": True}
+    gateway = await world.gateway(table=by_document({"path": "/a", "redirect": redirect,
+                                                     "keys": keys}))  # fmt: skip
+
+    target = "/a/b?x=1&access_token=a-long-and%2Brandom/token"
+    reply = await gateway.ask(f"GET {target} HTTP/1.1\r\nHost: h\r\n{UPGRADE}\r\n".encode())
+
+    assert (reply.status, reply.one("location")) == (302, "https://new.example/b?x=1")

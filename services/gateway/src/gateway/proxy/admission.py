@@ -121,7 +121,7 @@ def admit(
         target, fields = route.keys.check(head, target)
         record.fields += fields
     if route.redirect is not None:
-        raise route.redirect.reply(route.path, head.target)
+        raise route.redirect.reply(route.path, target)
     if head.length is not None and head.length > route.max_body:
         raise problems.body_too_large(route.max_body)
     service = _find(directory, service_name, record, now)

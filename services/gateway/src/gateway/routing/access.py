@@ -54,12 +54,10 @@ class Keys:
             if self._opened_by_subprotocol(head):
                 return target, b"" if head.values(SUBPROTOCOL) else BEARER_CHOSEN
             path, mark, query = target.partition(b"?")
-            parameters = query.split(b"&")
-            for one in parameters:
-                name, _, token = one.partition(b"=")
-                if name == QUERY_TOKEN and self._opens(unquote_to_bytes(token)):
-                    parameters.remove(one)
-                    return path + (mark if parameters else b"") + b"&".join(parameters), b""
+            given = query.split(b"&")
+            kept = [one for one in given if not self._is_token(one)]
+            if len(kept) < len(given):
+                return path + (mark if kept else b"") + b"&".join(kept), b""
         raise LocalReply(401, "http_request_denied", "A valid bearer token or API key is needed.",
                       lines=[b'WWW-Authenticate: Bearer realm="gateway"\r\n'])  # fmt: skip
 
@@ -72,6 +70,10 @@ class Keys:
         if rest := offered[2:]:
             head.lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % b", ".join(rest))
         return True
+
+    def _is_token(self, parameter: bytes) -> bool:
+        name, _, token = parameter.partition(b"=")
+        return name == QUERY_TOKEN and self._opens(unquote_to_bytes(token))
 
     def _opens(self, presented: bytes) -> bool:
         digest = hashlib.sha256(presented).digest()

@@ -72,6 +72,19 @@ async def test_a_location_is_what_the_client_calls(world, target: str, said: str
     assert (reply.status, reply.one("location")) == (302, led_to)
 
 
+@pytest.mark.parametrize(
+    ("said", "led_to"),
+    [("http://OWN/x", f"/{NAME}/x"), ("///evil.example", "///evil.example"), ("//", "//")],
+)
+async def test_a_client_that_names_no_host_is_led_to_a_path(world, said: str, led_to: str):
+    """It got `http:///x`, which browsers read as a host of this name."""
+    gateway = await world.gateway(await world.instance(redirecting(said)))
+
+    reply = await gateway.ask(f"GET /{NAME}/x HTTP/1.1\r\nHost:\r\n\r\n".encode())
+
+    assert reply.one("location") == led_to
+
+
 @given(path=st.text("/ab.", max_size=8), prefix=st.sampled_from([b"", b"/s", b"/s/t"]))
 def test_a_rewritten_url_is_rewritten_once(path: str, prefix: bytes):
     """What leads to the client's own address is not rewritten again by a gateway in front."""

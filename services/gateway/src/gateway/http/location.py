@@ -21,7 +21,8 @@ class Places:
     """Where a service is, as the client sees it and as the service does.
 
     Attributes:
-        origin: scheme and host that the client called, `https://shop.example`.
+        origin: scheme and host that the client called, `https://shop.example`, b"" if it named no
+            host.
         host: the host alone.
         prefix: leading part of the path that only the client sees.
         inner: leading part of the path that only the service sees.
@@ -43,7 +44,7 @@ class Places:
         if absolute is not None:
             authority, path, rest = absolute.groups()
             named = _PORT.sub(b"", authority.lower())
-            if named not in self.own and named != _PORT.sub(b"", self.host.lower()):
+            if not named or (named not in self.own and named != _PORT.sub(b"", self.host.lower())):
                 return url
             return self.origin + self._path(path or b"/") + rest
         local = _PATH.fullmatch(url)

@@ -643,7 +643,7 @@ class Exchange:
         scheme, host = forwarded.origin(self._head)
         member = admitted.retries.current
         places = Places(
-            origin=b"%b://%b" % (scheme, host),
+            origin=b"%b://%b" % (scheme, host) if host else b"",
             host=host,
             prefix=forwarded.outer_prefix(self._head) + admitted.prefix,
             inner=admitted.inner,

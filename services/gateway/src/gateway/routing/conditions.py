@@ -60,9 +60,7 @@ class Conditions:
 
     def _at_host(self, head: Head) -> bool:
         name = host_of(head)
-        return name in self._hosts or any(
-            name.endswith(domain) and name != domain for domain in self._domains
-        )
+        return name in self._hosts or (name.endswith(self._domains) and name[:1] != b".")
 
 
 # Many routes ask about one request: it is read once, by the first that asks.

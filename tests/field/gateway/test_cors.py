@@ -157,3 +157,16 @@ async def test_an_answer_that_depends_on_the_origin_says_so_to_every_cache(world
     ]
 
     assert [reply.all("vary") for reply in replies] == [[], ["Origin"], []]
+
+
+async def test_a_field_that_the_route_sets_takes_the_place_of_the_policys(world):
+    """Two values of Access-Control-Allow-Origin let no page read the answer."""
+    headers = {"set": {"access-control-allow-origin": "https://other.example"}, "remove": ["Vary"]}
+    table = by_document({"path": "/a", "service": NAME, "cors": CORS, "response_headers": headers})
+    gateway = await world.gateway(await world.instance(), table=table)
+
+    reply = await gateway.ask(ask("GET", "/a"))
+
+    assert reply.all("access-control-allow-origin") == ["https://other.example"]
+    assert reply.one("access-control-allow-credentials") == "true"
+    assert not reply.all("vary")

@@ -191,7 +191,8 @@ def _label(record: RequestRecord, route: Route, table: Table) -> None:
         record.fields += table.unshared_lines(route)
     changes = record.changes = route.response_changes
     if changes is not None:
-        record.fields += changes.added
+        told = changes.without_dropped(record.fields.splitlines(keepends=True))
+        record.fields = b"".join(told) + changes.added
 
 
 def _enter(route: Route, now: float) -> None:

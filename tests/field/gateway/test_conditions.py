@@ -210,6 +210,15 @@ async def test_a_fallback_answers_where_no_instance_did(world):
         ({"path": "/a", "service": "a", "filters": ["StripPrefix=1"]}, "write strip_prefix"),
         ({"path": "/a"}, "needs a service"),
         ({"path": "/a", "service": "a", "when": {}}, "no condition"),
+        (
+            {"path": "/a", "service": "a", "when": {"headers": {"X-A": "1", "x-a": "2"}}},
+            "two conditions for x-a",
+        ),
+        ({"path": "/a", "service": "a", "when": {"headers": {"X A": "1"}}}, "name of a field"),
+        (
+            {"path": "/a", "service": "a", "request_headers": {"set": {"X-A": "1", "x-a": "2"}}},
+            "two values for x-a",
+        ),
         ({"path": "/a", "service": "a", "when": {"headers": {"a": {"regex": "("}}}}, "unclosed"),
         (
             {"path": "/a", "service": "a", "when": {"headers": {"a": {"regex": "a)|(b"}}}},

@@ -5,7 +5,7 @@ with the reason; the routes in force stay.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Annotated, Any, Literal, Self
 
@@ -83,7 +83,13 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Sha256 = Annotated[str, _spelled("[0-9a-f]{64}", "the SHA-256 of the token, in 64 hex digits")]
 Labels = Annotated[dict[str, str], Field(min_length=1, max_length=8)]
 Text = Annotated[str, StringConstraints(max_length=256)]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+FieldName = Annotated[
+    str,
+    _spelled(
+        r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}",
+        "the name of a field: 64 letters, digits and -_. at most",
+    ),
+]
 FieldValue = Annotated[
     str,
     StringConstraints(max_length=1024),
@@ -164,7 +170,9 @@ class When(DocumentPart):
     """
 
     hosts: Annotated[list[Host], Field(max_length=64)] = Field(default_factory=list)
-    headers: Wanted = Field(default_factory=dict)
+    headers: Annotated[dict[FieldName, Text | Pattern], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
     query: Wanted = Field(default_factory=dict)
     cookies: Wanted = Field(default_factory=dict)
 
@@ -172,6 +180,8 @@ class When(DocumentPart):
     def _not_empty(self) -> Self:
         if not (self.hosts or self.headers or self.query or self.cookies):
             raise ValueError("when has no condition")
+        for name in _repeated(self.headers):
+            raise ValueError(f"two conditions for {name}: write one, a pattern can have both")
         return self
 
     def compile(self) -> Conditions:
@@ -260,12 +270,14 @@ class HeaderChanges(DocumentPart):
             own: lower-case names of the fields that the gateway itself writes or reads.
 
         Raises:
-            ValueError: one of the fields is the gateway's own.
+            ValueError: one of the fields is the gateway's own, or is set twice.
         """
         for name in (*self.set, *self.add, *self.remove):
             if name.lower().encode() in own:
                 hint = ", set preserve_host: true" if name.lower() == "host" else ""
                 raise ValueError(f"{name} is written by the gateway itself{hint}")
+        for name in _repeated(self.set):
+            raise ValueError(f"two values for {name}: write one under set, the other under add")
         return FieldChanges(replace=self.set, add=self.add, remove=self.remove)
 
 
@@ -671,6 +683,12 @@ def _wanted(values: Mapping[str, str | Pattern]) -> dict[bytes, bytes | TextPatt
         name.encode(): value.encode() if isinstance(value, str) else TextPattern(value.regex)
         for name, value in values.items()
     }
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that are there twice when letters count alike."""
+    lower = [name.lower() for name in names]
+    return sorted({name for name in lower if lower.count(name) > 1})
 
 
 def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:

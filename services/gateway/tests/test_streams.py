@@ -303,6 +303,18 @@ async def test_an_upgrade_nobody_asked_for_is_no_answer(world):
     assert (await gateway.call()).status == 502
 
 
+@pytest.mark.parametrize("fields", [b"", b"Upgrade: x\r\n", b"Content-Length: 2\r\n"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_101_that_names_no_protocol_is_no_answer(world, method: str, fields: bytes):
+    """The client is told so; it had waited for an answer that was counted as given."""
+    odd = world.answering(b"HTTP/1.1 101 Switching\r\n%b\r\nok" % fields)
+    gateway = await world.gateway(await world.instance(odd))
+
+    assert (await gateway.call("/x", method)).status == 502
+    (member,) = gateway.service.balancer.members.values()
+    assert member.in_flight == 0
+
+
 async def test_draining_loses_nothing(world):
     """Busy connections are answered and told to close, idle ones closed, new ones not taken."""
     go = asyncio.Event()

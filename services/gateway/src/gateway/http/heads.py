@@ -89,7 +89,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class MisframedError(ValueError):
-    """A response whose head contradicts itself about where the body ends; the text says how."""
+    """A response whose head contradicts itself about what follows it; the text says how."""
 
 
 class FieldCollector:

@@ -234,6 +234,8 @@ class InstanceConnection(asyncio.Protocol):
             if status != 100:  # noqa: PLR2004 - its client has had it, or has not asked for it
                 self.consumer.interim_response(status, lines)
             return
+        if status == 101 and not self._parser.should_upgrade():  # noqa: PLR2004
+            raise MisframedError("status 101 without the protocol to switch to")
         head = self._head = check_response(
             status, self._fields, keep_alive=self._parser.should_keep_alive(), to_head=self._to_head
         )

@@ -96,6 +96,37 @@ async def test_no_second_attempt_where_it_may_do_harm_or_is_switched_off(
     assert sum(len(one.executed) for one in both) == 1
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_attempt_whose_time_is_over_is_given_up_not_hedged(world, known: bool):
+    """A hedge at the deadline ran for nobody; one at the per-try timeout let the first go on."""
+    both = [await world.instance(frozen) for _ in range(2)]
+    gateway = await world.gateway(*both, table=by_document(defaults={"timeout": 0.2}))
+    if known:
+        times = gateway.service.hedging.times(b"POST", "/declared")
+        for _ in range(100):
+            times.count(5.0, time.monotonic())
+
+    reply = await gateway.call()
+
+    assert (reply.status, reply.attempts) == (504, 1)
+    assert sum(len(one.executed) for one in both) == 1
+    assert not gateway.context.counters.hedges
+
+
+async def test_the_per_try_timeout_of_a_service_that_is_not_known_yet_is_kept(world):
+    """The attempt is given up, which is evidence, and another one follows."""
+    ice, well = await world.instance(frozen), await world.instance()
+    terms = {"timeout": 8, "per_try_timeout": 0.1}
+    gateway = await world.gateway(ice, well, table=by_document(defaults=terms))
+    gateway.prefer(ice)
+
+    assert (await gateway.call()).status == 200
+
+    one, _ = gateway.service.balancer.members.values()
+    assert one.ejection.consecutive == 1
+    assert not gateway.context.counters.hedges
+
+
 @pytest.mark.parametrize("first", ["reset", "503", "garbage"])
 async def test_a_first_attempt_that_fails_leaves_the_request_to_the_hedge(world, first: str):
     """It is not sent a third time while the second attempt is under way."""

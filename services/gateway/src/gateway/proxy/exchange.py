@@ -397,7 +397,7 @@ class Exchange:
         """Set the time at which the attempt is given up: the instance has the whole request now.
 
         Only where another attempt could follow is it given up before the request's own deadline,
-        or hedged before that.
+        or hedged before that. An attempt without a hedge until then gets none: it is given up.
         """
         admitted = self._admitted
         retries = admitted.retries
@@ -760,7 +760,7 @@ class Exchange:
                 self.reply(problems.no_instance(NoInstance.FULL if known else NoInstance.EMPTY))
             case Phase.CONNECTING:
                 self._connect_overdue(now)
-            case Phase.SENT if self._may_hedge and self.body.complete:
+            case Phase.SENT if self._may_hedge and self.body.complete and now < self._give_up_at:
                 self._begin_hedge(now)
             case Phase.SENT if self.body.complete or self._instance_slow:
                 self._attempt_overdue(now)

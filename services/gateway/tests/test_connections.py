@@ -259,6 +259,34 @@ async def test_a_connection_that_has_ended_unseen_gets_nothing_that_must_not_run
         await world.until(lambda: len(instance.open) == 1)
 
 
+async def test_a_connection_that_has_ended_is_not_given_to_who_waits(world):
+    """An instance that answers, closes and does not say so: the next request gets a new one."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    (upstream,) = gateway.service.pools.values()
+    assert (await gateway.call()).status == 200
+    await world.until(lambda: len(upstream.idle) == 1)
+    given_back = upstream.idle.pop()
+    taken = []
+
+    class Waiter:
+        def connected(self, connection):
+            taken.append(connection)
+
+        def connect_failed(self):
+            taken.append(None)
+
+    (kept,) = instance.open
+    with socket.socket(fileno=os.dup(kept.writer.get_extra_info("socket").fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+    upstream.wait(Waiter())
+    upstream.put(given_back)
+
+    await world.until(lambda: bool(taken))
+    assert taken[0] not in (given_back, None)
+    upstream.put(taken[0])
+
+
 async def test_the_free_retry_keeps_its_place(world):
     """An instance that takes one request at a time gets no second one when the race is lost."""
     go = asyncio.Event()

@@ -111,8 +111,14 @@ class ConnectionPool:
         return None
 
     def put(self, connection: InstanceConnection) -> None:
-        """Give a connection back: to a request that waits, else to the next request."""
-        if self._waiting:
+        """Give a connection back: to a request that waits, else to the next request.
+
+        The request that waits may be one that cannot be sent again, so the connection must not
+        have ended already.
+        """
+        if self._waiting and not connection.nothing_to_read():
+            connection.transport.close()
+        elif self._waiting:
             connection.reused = True
             self._waiting.popitem(last=False)[0].connected(connection)
         elif self._closed:

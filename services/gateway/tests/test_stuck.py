@@ -182,6 +182,38 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
     assert (reply.status, member_of(gateway).ejection.consecutive) == (504, 1)
 
 
+async def test_an_answer_to_an_upload_that_is_not_read_leaves_no_connection(world):
+    """Neither for the next request, behind the rest of this one, nor open until it is read."""
+
+    async def rude(_, wire):
+        world.keep(wire.writer, socket.SO_RCVBUF, 4 * KIB)
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.writer.transport.pause_reading()
+        await go.wait()
+        wire.send(b"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno")
+        await asyncio.Event().wait()
+
+    go = asyncio.Event()
+    gateway = await world.gateway(
+        await world.instance(rude), table=Table(base=Route("by-name", "", max_body=64 * KIB * KIB))
+    )
+    (upstream,) = gateway.service.pools.values()
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    size = 16 * KIB * KIB
+    wire.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+    await world.until(lambda: upstream.open == 1, "the upload's start")
+    # All of the body in one read, as from a socket that had it ready.
+    connection.data_received(b"x" * size)
+
+    go.set()
+
+    assert (await wire.reply()).status == 413
+    assert not upstream.idle
+    await world.until(lambda: upstream.open == 0, "the end of the connection")
+
+
 async def test_a_client_is_heard_again_after_an_instance_that_did_not_read(world):
     """What it had to wait for is gone; its next request on the connection is answered."""
     calls = 0

@@ -293,12 +293,22 @@ class InstanceConnection(asyncio.Protocol):
             self.pause_reading(paused=False)
         if self._to_head:
             self._parser = httptools.HttpResponseParser(self)
-        head = self._head
-        if head is not None and head.reusable and self.request_sent and not self._excess:
+        if self._may_serve_another():
             self.pool.put(self)
-        else:
-            self.transport.close()
+        else:  # to close would wait for an instance to read the rest of its request
+            self.transport.abort()
         consumer.response_end()
+
+    def _may_serve_another(self) -> bool:
+        """Return whether nothing of this request or its response is left on the connection."""
+        head = self._head
+        return (
+            head is not None
+            and head.reusable
+            and self.request_sent
+            and not self._excess
+            and not self.transport.get_write_buffer_size()
+        )
 
     def _unreadable(self, error: httptools.HttpParserError) -> None:
         """Lose the response, unless it has ended: bytes after its end take nothing from it."""

@@ -184,6 +184,33 @@ async def test_a_cut_answer_to_an_old_client_is_seen_as_cut(world):
     assert reply.cut
 
 
+async def test_an_old_client_that_read_too_late_sees_that_its_answer_is_cut(world):
+    """The part of an answer without a length that it could take looked like all of it."""
+
+    async def endless(instance, wire):
+        await instance.take(wire)
+        wire.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            wire.send(b"x" * 64 * 1024)
+            await wire.writer.drain()
+
+    gateway = await world.gateway(
+        await world.instance(endless), port_limits=PortLimits(response_idle=0.2)
+    )
+    shift = 0.0
+    gateway.context.clock = lambda: time.monotonic() + shift
+    wire = await gateway.connect()
+    wire.writer.transport.pause_reading()
+    wire.send(b"GET /car-evaluation/x HTTP/1.0\r\nHost: h\r\n\r\n")
+    await world.until(lambda: bool(gateway.context.counters.requests), "the end of the exchange")
+    shift += 3.0
+    await world.until(lambda: not gateway.port.connections, "the end of the connection")
+
+    wire.writer.transport.resume_reading()
+
+    assert (await wire.reply()).cut
+
+
 async def test_a_handshake_has_as_long_as_a_head(world, certificate):
     """A client that connects to the HTTPS port and says nothing is let go."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -711,7 +711,7 @@ class Exchange:
             return
         self._end_attempt(Outcome.CUT, now)
         self.response.flush()
-        (self._client.reset if self.response.open_ended else self._client.close)()
+        self.cut()
         self._end(self.response.status, "cut", now)
 
     # Tunnels and backpressure.
@@ -801,8 +801,11 @@ class Exchange:
         self._end(status, result, now)
 
     def cut(self) -> None:
-        """End the client's connection, whatever state the exchange is in."""
-        self._client.close()
+        """End the client's connection, whatever state the exchange is in, as a visible cut."""
+        if self.response.open_ended:
+            self._client.reset()
+        else:
+            self._client.close()
 
     def reply(self, reply: LocalReply) -> None:
         """End with a reply of the gateway's own."""

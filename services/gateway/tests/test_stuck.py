@@ -182,6 +182,27 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
     assert (reply.status, member_of(gateway).ejection.consecutive) == (504, 1)
 
 
+async def test_a_client_that_stops_its_upload_is_not_its_instances_fault(world):
+    """An instance that answers before the body's end waits for the client, and so keeps its name."""
+
+    async def early(_, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await wire.reader.read()
+
+    gateway = await world.gateway(
+        await world.instance(early), port_limits=PortLimits(response_idle=0.2)
+    )
+    wire = await gateway.connect()
+    wire.send(POST + b"Content-Length: 900000\r\n\r\n" + b"x" * LARGE * 2)
+
+    assert (await wire.reply()).cut
+
+    assert [result for *_, result in gateway.context.counters.requests] == ["client_slow"]
+    member = member_of(gateway)
+    assert (member.in_flight, member.ejection.consecutive) == (0, 0)
+
+
 async def test_an_answer_to_an_upload_that_is_not_read_leaves_no_connection(world):
     """Neither for the next request, behind the rest of this one, nor open until it is read."""
 

@@ -772,10 +772,11 @@ class Exchange:
                 self._stream_overdue(now)
 
     def _stream_overdue(self, now: float) -> None:
-        """End a silent stream: by the instance's fault, unless its client does not read."""
+        """End a silent stream: by the instance's fault, unless its client does not read or send."""
+        client_owes = self._client_slow or not (self.body.complete or self._instance_slow)
         if self._client_slow and self._client.takes_more():
             self.due = now + self._idle
-        elif self.phase is TUNNEL or self._client_slow:
+        elif self.phase is TUNNEL or client_owes:
             result = "answered" if self.phase is TUNNEL else "client_slow"
             self._abandon(now, self.response.status, result)
             self.cut()

@@ -182,6 +182,57 @@ async def test_a_hedge_that_fails_leaves_the_first_attempt_alone(world, second: 
     assert causes[1] is not None
 
 
+async def after_its_hedge(world, instance, wire, gateway) -> None:
+    """Take a request and go on once the hedge has failed."""
+    await instance.take(wire)
+    await world.until(lambda: gateway[0].context.counters.hedges[NAME, "failed"] == 1)
+
+
+async def test_what_a_failed_hedge_proved_counts_when_the_first_attempt_fails(world):
+    """A request to which two instances answered garbage is not sent to a third one."""
+    gateway = []
+
+    async def garbage(instance, wire) -> None:
+        if instance is one:
+            await after_its_hedge(world, instance, wire, gateway)
+        else:
+            await instance.take(wire)
+        wire.send(b"\0\0\r\n\r\n")
+        await wire.reader.read()
+
+    one, *others = [await world.instance(garbage) for _ in range(3)]
+    gateway.append(await world.gateway(one, *others, draws=lambda: 0.0))
+    quick(gateway[0].service)
+
+    reply = await gateway[0].call()
+
+    assert (reply.status, reply.attempts) == (502, 2)
+    assert [len(each.executed) for each in (one, *others)].count(1) == 2
+
+
+async def test_each_attempt_has_a_number_of_its_own(world):
+    """The attempt after a failed hedge had the hedge's number."""
+    gateway = []
+
+    async def failing_twice(instance, wire) -> None:
+        if instance is one:
+            await after_its_hedge(world, instance, wire, gateway)
+            return
+        await instance.take(wire)
+        if all(other.executed for other in (one, *others)):
+            wire.send(world.OK)
+
+    one, *others = [await world.instance(failing_twice) for _ in range(3)]
+    gateway.append(await world.gateway(one, *others, draws=lambda: 0.0))
+    quick(gateway[0].service)
+
+    reply = await gateway[0].call()
+
+    assert (reply.status, reply.attempts) == (200, 3)
+    numbers = [each.executed[0].one("x-gateway-attempt") for each in (one, *others)]
+    assert sorted(numbers) == ["1", "2", "3"]
+
+
 async def test_a_client_that_leaves_ends_both_attempts(world):
     """Nothing stays in flight."""
     both = [await world.instance(frozen) for _ in range(2)]

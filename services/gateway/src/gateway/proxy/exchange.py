@@ -452,6 +452,7 @@ class Exchange:
         """Learn from the failure of the second attempt; the first goes on."""
         self._hedge = None
         self._context.counters.hedges[self._record.service, "failed"] += 1
+        self._admitted.retries.outcomes += (outcome,)
         self._end_attempt(outcome, self._context.clock(), retry_after, hedge.state)
 
     def _go_on_with(self, hedge: HedgedAttempt, now: float) -> None:

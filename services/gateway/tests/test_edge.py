@@ -160,6 +160,28 @@ async def test_nothing_is_done_behind_the_last_answer(world, last: bytes, status
     assert not instance.executed
 
 
+@pytest.mark.parametrize("said", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0"])
+@pytest.mark.parametrize("behind", [b"GET /", GET, b"\r\n", b"\0"])
+async def test_bytes_behind_the_last_request_take_nothing_from_it(world, said: str, behind: bytes):
+    """The request had been sent to an instance, and its client got a 400 for what came after."""
+    go = asyncio.Event()
+    instance = await world.instance(world.answering_after(go))
+    gateway = await world.gateway(instance)
+    wire = await gateway.connect()
+    head = f"POST /car-evaluation/x {said}\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
+    wire.send(head.encode())
+    await world.until(lambda: bool(instance.executed))
+
+    wire.send(behind)
+    ticks = gateway.port.ticks
+    await world.until(lambda: gateway.port.ticks > ticks + 1)
+    go.set()
+
+    assert (await wire.reply()).status == 200
+    assert await wire.ended()
+    assert len(instance.executed) == 1
+
+
 async def test_the_name_of_the_coding_has_no_case(world):
     """RFC 9112, 7: `Chunked` is `chunked`."""
     instance = await world.instance()

@@ -296,8 +296,9 @@ class ClientConnection(asyncio.Protocol):
             self._fail(heads.head_too_large(self._url))
 
     def _fail(self, reply: LocalReply) -> None:
-        """End the request that is arriving."""
-        if self._fields.in_head or self.exchange is None or self._ahead:
+        """End the request that is arriving; one that has arrived is answered first."""
+        arrived = self.exchange is None or self.exchange.body.complete
+        if self._fields.in_head or arrived or self._ahead:
             self._fields.in_head = False
             self._take(reply)
         else:

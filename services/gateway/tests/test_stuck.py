@@ -162,6 +162,31 @@ async def test_a_client_that_does_not_read_is_not_its_instances_fault(world):
     await world.until(lambda: not gateway.port.connections, "the end of the connection")
 
 
+async def test_a_client_that_does_not_read_interim_responses_holds_the_answer_back(world):
+    """The instance that answered was not the one that was paused: its answer filled the memory."""
+    early = b"HTTP/1.1 103 Early\r\nLink: " + b"x" * KIB + b"\r\n\r\n"
+
+    async def hinting(instance, wire):
+        await instance.take(wire)
+        wire.send(early * 60)
+        await wire.reader.read()
+
+    *others, last = [await world.instance(one) for one in (hinting, hinting, endless)]
+    table = Table(base=Route("by-name", "", per_try=0.2))
+    gateway = await world.gateway(*others, last, table=table, draws=lambda: 0.0)
+    wire, connection = await world.narrow(gateway, receives=4 * KIB)
+    wire.writer.transport.pause_reading()
+
+    wire.send(GET)
+
+    await world.until(lambda: any(one.phase is Phase.ANSWERING for one in gateway.context.active))
+    ticks = gateway.port.ticks
+    await world.until(lambda: gateway.port.ticks > ticks + 4)
+    assert connection.transport.get_write_buffer_size() < 512 * KIB
+    wire.close()
+    await world.until(lambda: not last.open)
+
+
 async def test_an_instance_that_does_not_read_is_blamed(world):
     """An upload that it does not take is a 504 and a strike, not the client's slowness."""
 

@@ -664,6 +664,8 @@ class Exchange:
         """
         if self._hedge is not None:
             self._cancel_hedge(now)
+        if self._client_slow and self.connection is not None:  # since interim responses
+            self.connection.pause_reading(paused=True)
         self._record.response_head_at = now
         if self._admitted.retries.ejected:
             self._admitted.service.balancer.end_ejection_on_answer(self._admitted.retries, now)

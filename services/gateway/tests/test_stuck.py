@@ -208,7 +208,7 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
 
 
 async def test_a_client_that_stops_its_upload_is_not_its_instances_fault(world):
-    """An instance that answers before the body's end waits for the client, and so keeps its name."""
+    """An instance that answers before the body ends waits for the client, and keeps its name."""
 
     async def early(_, wire):
         await wire.reader.readuntil(b"\r\n\r\n")

@@ -297,12 +297,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _fail(self, reply: LocalReply) -> None:
         """End the request that is arriving; one that has arrived is answered first."""
-        arrived = self.exchange is None or self.exchange.body.complete
-        if self._fields.in_head or arrived or self._ahead:
+        exchange = self.exchange
+        if self._fields.in_head or exchange is None or exchange.body.complete or self._ahead:
             self._fields.in_head = False
             self._take(reply)
         else:
-            self.exchange.abort_request(reply)
+            exchange.abort_request(reply)
 
     def _ignore_upgrade(self) -> None:
         """Go on after a head that offered an upgrade, which llhttp takes for the end of HTTP.

@@ -207,6 +207,53 @@ async def test_an_instance_that_does_not_read_is_blamed(world):
     assert (reply.status, member_of(gateway).ejection.consecutive) == (504, 1)
 
 
+async def test_a_client_has_its_time_again_when_its_instance_reads_again(world):
+    """The time in which the instance let the client wait is not held against the client."""
+    go, size = asyncio.Event(), 16 * KIB * KIB
+
+    async def pausing(_, wire):
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.writer.transport.pause_reading()
+        await go.wait()
+        wire.writer.transport.resume_reading()
+        left = size
+        while left:
+            data = await wire.reader.read(KIB * KIB)
+            assert data
+            left -= len(data)
+            if left == 1:
+                came.set()
+        wire.send(world.OK)
+
+    came = asyncio.Event()
+    gateway = await world.gateway(
+        await world.instance(pausing),
+        port_limits=PortLimits(body=100.0),
+        table=Table(base=Route("by-name", "", max_body=64 * KIB * KIB, timeout=1000.0)),
+    )
+    shift = 0.0
+    gateway.context.clock = lambda: time.monotonic() + shift
+    (upstream,) = gateway.service.pools.values()
+    wire = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    (connection,) = gateway.port.connections
+    wire.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+    await world.until(lambda: upstream.open == 1, "the upload's start")
+    # Nearly all of the body in one read, as from a socket that had it ready.
+    connection.data_received(b"x" * (size - 1))
+
+    shift += 60.0
+    go.set()
+    async with asyncio.timeout(10):
+        await came.wait()
+    shift += 60.0
+    ticks = gateway.port.ticks
+    await world.until(lambda: gateway.port.ticks > ticks + 2)
+    wire.send(b"x")
+
+    assert (await wire.reply()).status == 200
+
+
 async def test_a_client_that_stops_its_upload_is_not_its_instances_fault(world):
     """An instance that answers before the body ends waits for the client, and keeps its name."""
 

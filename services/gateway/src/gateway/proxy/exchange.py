@@ -744,6 +744,8 @@ class Exchange:
         """Pass the instance's backpressure on to the client."""
         self._instance_slow = paused
         self._client.pause_reading(paused=paused)
+        if not (paused or self.body.complete):  # the time was not the client's
+            self._body_goes_on(self._context.clock())
 
     def client_paused(self, *, paused: bool) -> None:
         """Pass the client's backpressure on to the instance."""

@@ -156,8 +156,11 @@ class Member:
 
     def yields_to(self, other: "Member", now: float) -> bool:
         """Return whether the other one would clearly answer a request sooner."""
+        alike = self.cost <= tolerated(other.cost) and other.cost <= tolerated(self.cost)
+        if alike and not self.in_flight:
+            return False
         mine, others = self.present_weight(now), other.present_weight(now)
-        if self.cost <= tolerated(other.cost) and other.cost <= tolerated(self.cost):
+        if alike:
             excess = self.in_flight * others - other.in_flight * mine
             return excess >= mine and excess >= others
         lighter = min(mine, others)

@@ -116,7 +116,9 @@ def admit(
     if table.has_cors:
         _share(head, record, table)
     route, service_name, target, path = table.match(head)
-    _label(record, route, table)
+    record.route = route.name
+    if table.has_cors or route.response_changes is not None:
+        _add_fields(record, route, table)
     if route.keys is not None:
         target, fields = route.keys.check(head, target)
         record.fields += fields
@@ -184,9 +186,8 @@ def _share(head: Head, record: RequestRecord, table: Table) -> None:
     record.fields += policy.lines(origin)
 
 
-def _label(record: RequestRecord, route: Route, table: Table) -> None:
-    """Label the record with the route, and give it the fields that every response of it has."""
-    record.route = route.name
+def _add_fields(record: RequestRecord, route: Route, table: Table) -> None:
+    """Give the record the fields that every response of the route has."""
     if table.has_cors and not record.shared:
         record.fields += table.unshared_lines(route)
     changes = record.changes = route.response_changes

@@ -383,15 +383,13 @@ class Exchange:
         self, connection: InstanceConnection, number: int, deadline: float, now: float
     ) -> bytes:
         """Render the request as far as it has arrived, for one attempt."""
-        lines = request.attempt_lines(
-            self._head.method, self._admitted.target, number, deadline, now
-        )
-        return b"".join((*lines, self._host_line(connection), self._common, *self.body.render()))
-
-    def _host_line(self, connection: InstanceConnection) -> bytes:
-        """Return the rendered `Host`: the instance's address, or what the client sent."""
-        host = self._head.handled.get(b"host") if self._admitted.route.preserve_host else None
-        return connection.pool.host_line if host is None else b"Host: %b\r\n" % host
+        head, admitted, host_line = self._head, self._admitted, connection.pool.host_line
+        if admitted.route.preserve_host and b"host" in head.handled:
+            host_line = b"Host: %b\r\n" % head.handled[b"host"]
+        parts = request.attempt_lines(head.method, admitted.target, number, deadline, now)
+        parts += (host_line, self._common)
+        parts += self.body.render()
+        return b"".join(parts)
 
     def _attempt_begins(self, now: float) -> None:
         """Set the time at which the attempt is given up: the instance has the whole request now.
@@ -627,7 +625,8 @@ class Exchange:
         )
         if b"location" in head.handled or b"content-location" in head.handled:
             fields += self._locations(head)
-        self._change_fields(head)
+        if self._record.changes is not None or self._record.shared:
+            self._change_fields(head)
         self.response.begin(head, fields)
 
     def _change_fields(self, head: ResponseHead) -> None:

@@ -19,7 +19,7 @@ from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 
 LIVE_SECONDS = 0.050
-WINDOWS = 4
+WINDOWS = 10
 ROW = {
     "buying": "med",
     "maint": "high",

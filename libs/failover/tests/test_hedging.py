@@ -74,6 +74,20 @@ def test_kinds_are_bounded():
     assert hedging.times(b"GET", "/0") is hedging.times(b"GET", "/0")
 
 
+def test_a_scan_of_paths_does_not_keep_the_places_for_ever():
+    """A path that is asked for again and again finds a place when the scan is over."""
+    hedging = Hedging()
+    for number in range(MAX_KINDS):
+        hedging.times(b"GET", f"/{number}").count(0.001, 1.0)
+    others = hedging.times(b"GET", "/wanted")
+    assert others is hedging.times(b"GET", "/too")
+
+    hedging.times(b"GET", "/0").count(0.001, 100.0)
+
+    assert hedging.times(b"GET", "/wanted") is not others
+    assert hedging.times(b"GET", "/0").turn_at > 100.0
+
+
 def under_way(balancer: Balancer, now: float = 1.0) -> RetryState:
     state = RetryState(repeatable=True, deadline=now + 15)
     balancer.budget.deposit(now)

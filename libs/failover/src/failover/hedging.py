@@ -31,23 +31,24 @@ class AnswerTimes:
     Attributes:
         delay: seconds after which a request of this kind is hedged; infinite while too little is
             known. Not under the quantile: it is the upper end of the quantile's bucket.
+        turn_at: clock time at which the present half of the window ends.
     """
 
-    __slots__ = ("_before", "_counts", "_since", "_turn_at", "delay")
+    __slots__ = ("_before", "_counts", "_since", "delay", "turn_at")
 
     def __init__(self) -> None:
         self.delay = NEVER
         self._counts = [0] * (len(_UPPER_ENDS) + 1)
         self._before = list(self._counts)
         self._since = 0
-        self._turn_at = 0.0
+        self.turn_at = 0.0
 
     def count(self, seconds: float, now: float) -> None:
         """Count an answer, or an attempt that was dropped for another's answer."""
         bucket = 0 if seconds <= LEAST_DELAY else bisect_left(_UPPER_ENDS, seconds)
         self._counts[bucket] += 1
         self._since += 1
-        if now >= self._turn_at:
+        if now >= self.turn_at:
             self._turn(now)
         if self._since >= _REFRESH or self.delay == NEVER:
             self._refresh()
@@ -55,9 +56,9 @@ class AnswerTimes:
     def _turn(self, now: float) -> None:
         """Start the next half of the window; a half that is too old is dropped."""
         empty = [0] * len(self._counts)
-        self._before = self._counts if now < self._turn_at + HALF_WINDOW else empty
+        self._before = self._counts if now < self.turn_at + HALF_WINDOW else empty
         self._counts = list(empty)
-        self._turn_at = now + HALF_WINDOW
+        self.turn_at = now + HALF_WINDOW
 
     def _refresh(self) -> None:
         """Work the delay out."""
@@ -87,13 +88,23 @@ class Hedging:
     def times(self, method: bytes, path: str) -> AnswerTimes:
         """Return the answer times of the requests like this one.
 
-        A fit takes longer than a look at the health, so each method and path is a kind; beyond
-        `MAX_KINDS` of them, all others are one.
+        A fit takes longer than a look at the health, so each method and path is a kind. Beyond
+        `MAX_KINDS` of them a kind that was not asked for lately gives its place; while there is
+        none, all others are one.
         """
         kind = method, path
         times = self._kinds.get(kind)
         if times is None:
-            if len(self._kinds) >= MAX_KINDS:
+            if len(self._kinds) >= MAX_KINDS and not self._forget_one():
                 return self._others
             times = self._kinds[kind] = AnswerTimes()
         return times
+
+    def _forget_one(self) -> bool:
+        """Forget the kind that was counted longest ago, if that was a window before the newest."""
+        oldest = min(self._kinds, key=lambda kind: self._kinds[kind].turn_at)
+        newest = max(times.turn_at for times in self._kinds.values())
+        if newest - self._kinds[oldest].turn_at <= 2 * HALF_WINDOW:
+            return False
+        del self._kinds[oldest]
+        return True

@@ -1,6 +1,7 @@
 """The gateway as a process: settings, access log, workers that are replaced without a loss."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -15,9 +16,11 @@ from pathlib import Path
 import httpx
 import pytest
 from failover import Instance
+from gateway.control.form import form
 from gateway.control.open_files import RESERVE, fitting, needed
 from gateway.control.supervisor import Child, answer_supervisor
 from gateway.telemetry.metrics import EndedWorkers
+from httptools.parser import parser as extension
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
 from stack.ports import free_port
@@ -86,6 +89,30 @@ def test_an_open_admin_port_needs_a_token():
 
     assert done.returncode == 2
     assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+
+
+def test_the_form_is_compiled_only_as_a_whole():
+    """One interpreted module among extension modules makes the form `interpreted`."""
+    assert form([extension]) == "compiled"
+    assert form([extension, json]) == "interpreted"
+
+
+async def test_a_gateway_says_which_form_it_runs(tmp_path):
+    """The log of the start, /actuator/info and a metric name the form of the data path."""
+    data_path = importlib.util.find_spec("gateway.proxy.exchange").origin
+    expected = "interpreted" if data_path.endswith(".py") else "compiled"
+    port, admin = free_port(), free_port()
+    with running(tmp_path / "log", environment(tmp_path, port, admin)) as process:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            await ready(http, admin, process)
+            info = (await http.get(f"http://127.0.0.1:{admin}/actuator/info")).json()
+            metrics = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
+
+    (start,) = events(tmp_path / "log", "gateway_starts")
+    build = f'{{form="{expected}",version="{info["build"]["version"]}"}}'
+    assert (info["build"]["form"], start["form"]) == (expected, expected)
+    assert start["version"] == info["build"]["version"]
+    assert f"gateway_build_info{build} 1.0" in metrics
 
 
 @pytest.mark.timeout(240)
@@ -301,10 +328,15 @@ async def statuses_of_many(world, port: int, count: int) -> list[int]:
     return statuses
 
 
+def events(log: Path, name: str) -> list[dict[str, object]]:
+    """The lines of a log that tell one event."""
+    lines = [json.loads(line) for line in log.read_bytes().splitlines() if line.startswith(b"{")]
+    return [line for line in lines if line["event"] == name]
+
+
 def warnings(log: Path) -> list[dict[str, object]]:
     """What was said of open files."""
-    lines = [json.loads(line) for line in log.read_bytes().splitlines() if line.startswith(b"{")]
-    return [line for line in lines if line["event"] == "open_files_limit_clients"]
+    return events(log, "open_files_limit_clients")
 
 
 async def test_the_data_port_is_as_the_environment_says(world, tmp_path, certificate):

@@ -17,6 +17,7 @@ from service_kit import HealthChecks, Listener, bind, configure_logs, read_env, 
 
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
+from gateway.control.form import build_info, form
 from gateway.control.open_files import clients_allowed
 from gateway.control.supervisor import (
     ANSWER_SECONDS,
@@ -104,7 +105,10 @@ async def administer(
     metrics: GatewayMetrics,
 ) -> None:
     """Serve the admin port, and through the listener the data port."""
+    _log.info("gateway_starts", extra={"version": VERSION, "form": form()})
     health = HealthChecks(settings.service_name, VERSION)
+    health.about["build"]["form"] = form()
+    health.measure(partial(build_info, VERSION))
     health.show(lambda: nacos.states)
 
     def known() -> dict[str, Any]:

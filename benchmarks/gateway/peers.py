@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stack.compiled import folder
+
 from benchmarks.measure.nacos import Account
 from benchmarks.measure.process import Process
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 WHEELS = ROOT / ".local" / "peers" / "bin"
-COMPILED = ROOT / ".local" / "compiled"
 SPRING_JAR = HERE / "spring" / "target" / "spring-gateway.jar"
 
 SERVICE = "bench-backend"
@@ -95,7 +96,7 @@ def _gateway(name: str) -> Callable[[Site, int], Process]:
             GATEWAY_WORKERS="1",
             GATEWAY_MAX_IN_FLIGHT="8192",
             LOG_LEVEL="WARNING",
-            **({"PYTHONPATH": str(COMPILED)} if compiled else {}),
+            **({"PYTHONPATH": str(folder())} if compiled else {}),
         )
 
     return start

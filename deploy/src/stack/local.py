@@ -3,6 +3,8 @@
 import json
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from stack import STATE, ready
+from stack.compiled import in_background
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
@@ -104,19 +107,24 @@ class LocalStack:
             )
 
     def _start_missing(self, running: dict[str, Process]) -> None:
+        """Start the parts in order; the gateway, which is the last, is compiled meanwhile."""
         started = dict(running)
-        for name in self._names:
-            if name not in running:
+        missing = [name for name in self._names if name not in running]
+        needs_gateway = self.plan.gateway.name in missing
+        with in_background() if needs_gateway else nullcontext(lambda: None) as compiled:
+            for name in missing:
                 self.log_of(name).unlink(missing_ok=True)
-                started[name] = self._start(name)
+                started[name] = self._start(name, compiled)
                 self._remember(started)
         self._nacos.process = started["nacos"]
 
-    def _start(self, name: str) -> Process:
+    def _start(self, name: str, compiled: Callable[[], Path | None]) -> Process:
         if name == "nacos":
             return self._nacos.start()
         part = next(part for part in self.plan.parts if part.name == name)
         env = {**clean_environment(), **self._nacos.access.environment, **part.environment()}
+        if part == self.plan.gateway and (folder := compiled()):
+            env["PYTHONPATH"] = str(folder)
         argv = [sys.executable, "-m", part.package]
         return Process.start(name, argv, env=env, log=self.log_of(name))
 

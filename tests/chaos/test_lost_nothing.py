@@ -13,7 +13,7 @@ from stack.nacos import NacosServer
 from stack.plan import Plan
 from stack.waiting import wait_until
 
-pytestmark = pytest.mark.nacos
+pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 
 CALLS_AFTER = 200
 """Calls that must have been answered after the last disturbance."""
@@ -115,7 +115,6 @@ def test_calls_go_on_while_nacos_is_gone(local_stack: LocalStack) -> None:
 
 
 @pytest.mark.outage
-@pytest.mark.timeout(240)
 def test_services_start_without_nacos_and_register_when_it_comes(
     own_nacos: NacosServer, service: Callable[..., object]
 ) -> None:

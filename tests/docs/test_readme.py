@@ -57,7 +57,7 @@ def test_help_lists_every_target_of_the_readme() -> None:
 
 
 @pytest.mark.nacos
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_calls_work_as_they_stand(local_stack: LocalStack) -> None:
     """The four calls answer what the README says they are about."""
     clusters, prediction, picture, services = (call(local_stack, command) for command in CALLS)

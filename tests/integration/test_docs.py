@@ -3,7 +3,7 @@
 import pytest
 from stack.local import LocalStack
 
-pytestmark = [pytest.mark.nacos, pytest.mark.browser]
+pytestmark = [pytest.mark.nacos, pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 TRIED = {

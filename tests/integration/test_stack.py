@@ -1,7 +1,7 @@
 """The stack does what a newcomer is promised: two models through one gateway, live from Nacos."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ from stack.local import LocalStack, StackError
 from stack.plan import Part, Plan
 from stack.waiting import wait_until
 
-pytestmark = pytest.mark.nacos
+pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 
 CLUSTER = "/skl-kmeans/api/skl-kmeans"
 PREDICT = "/car-evaluation/api/v1/predict"
@@ -185,6 +185,16 @@ def test_both_instances_serve(local_stack: LocalStack, gateway: httpx.Client) ->
     assert {each["metadata"]["preserved.register.source"] for each in shown} == {"PYTHON"}
     for part in kmeans_parts(local_stack):
         assert 'route="/api/skl-kmeans",status="200"' in get(part, "/metrics").text
+
+
+def test_the_gateway_is_compiled(
+    local_stack: LocalStack, program: Callable[[str, str], str]
+) -> None:
+    """Where there is a C compiler the stack runs the compiled form, and the gateway says so."""
+    program("gcc", "gcc")
+    info = get(local_stack.plan.gateway, "/actuator/info").json()
+
+    assert info["build"]["form"] == "compiled"
 
 
 def test_up_again_is_harmless(local_stack: LocalStack) -> None:

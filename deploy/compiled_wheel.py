@@ -14,8 +14,8 @@ It is for one platform and one version of Python. The pure wheel (py3-none-any) 
 alone; it is built where there is no C compiler, and where GATEWAY_COMPILED=0 is in the environment.
 With GATEWAY_COMPILED=1 a missing compiler is an error. An editable installation is never compiled.
 
-The types of other members of the workspace come from their sources, so that a build in an isolated
-environment compiles what a build in the workspace does. A class of another wheel is an object like
+The types of other members of the workspace come from their sources, in an isolated environment too,
+where none of them is installed. A class of another wheel is an object like
 any other to the compiled code: the wheels depend on each other's interface, not on their layout.
 """
 

@@ -3,9 +3,11 @@
 # distributions they require, at the locked versions and hashes, into /opt/venv.
 #   usage: image-install.sh libraries   the distributions; needs the members' pyproject.toml only
 #          image-install.sh members     the members themselves
-#          image-install.sh compiled SCRIPT FOLDER   runs the script, if $COMPILED has a value
+# The wheels of a service that is compiled are compiled, with those it needs, unless GATEWAY_COMPILED=0.
 set -eu
 step=$1
+grep -q compiled_wheel services/*/pyproject.toml || GATEWAY_COMPILED=0
+export GATEWAY_COMPILED
 # A certificate authority of the machine that builds, where it has one of its own.
 if [ -s /run/secrets/ca ]; then
     export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
@@ -23,27 +25,18 @@ if [ "$step" = libraries ]; then
         mkdir -p "$member/src/$package"
         touch "$member/src/$package/__init__.py"
     done
-    /opt/build/bin/uv pip install --quiet --no-sources \
+    GATEWAY_COMPILED=0 /opt/build/bin/uv pip install --quiet --no-sources \
         --constraints requirements.lock --build-constraints requirements.lock ./libs/* ./services/*
-elif [ "$step" = members ]; then
+    if [ "$GATEWAY_COMPILED" != 0 ]; then
+        include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+        test -f "$include/Python.h" || headers=python3-dev
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+            gcc libc6-dev ${headers:-} >/dev/null
+    fi
+else
     /opt/build/bin/uv pip install --quiet --no-deps --reinstall \
         --build-constraints requirements.lock ./libs/* ./services/*
-else
-    mkdir -p "$3"
-    [ -n "${COMPILED:-}" ] || exit 0
-    include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
-    test -f "$include/Python.h" || headers=python3-dev
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        gcc libc6-dev ${headers:-} >/dev/null
-    # The compiler has an environment of its own, which sees the packages of the image.
-    python -m venv /opt/compiler
-    /opt/build/bin/uv pip install --quiet --python /opt/compiler/bin/python \
-        --constraints requirements.lock mypy
-    packages=$(/opt/compiler/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    echo "/opt/venv/${packages#/opt/compiler/}" > "$packages/image.pth"
-    /opt/compiler/bin/python "$2" "$3"
-    exit 0
 fi
 # The root file system will be read-only: compile now or at every start.
 /opt/venv/bin/python -m compileall -q -j 0 /opt/venv/lib

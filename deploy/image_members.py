@@ -3,9 +3,10 @@
     usage: image_members.py services/SERVICE
 
 Each of them is copied twice: to /projects without its code, which is enough to install what it
-requires, and to /members whole.
+requires, with the hook that builds its wheel, and to /members whole.
 """  # noqa: INP001 - copied alone into the build
 
+import os
 import re
 import shutil
 import sys
@@ -29,6 +30,13 @@ def needed(service: Path, projects: dict[Path, dict[str, Any]]) -> set[Path]:
     return found
 
 
+def build_hook(settings: dict[str, Any]) -> str | None:
+    """Return the path of the hook that builds a member's wheel, from the member's folder."""
+    wheel = settings["build"]["targets"]["wheel"]
+    path: str | None = wheel.get("hooks", {}).get("custom", {}).get("path")
+    return path
+
+
 def main(service: Path) -> None:
     """Copy the project files and the code of the service and its members."""
     projects = {
@@ -37,8 +45,9 @@ def main(service: Path) -> None:
     for folder in needed(service, projects):
         settings = projects[folder]["tool"]["hatch"]
         # A project file may take its version from a file of the package.
-        for name in filter(None, ("pyproject.toml", settings.get("version", {}).get("path"))):
-            copy = Path("/projects") / folder / name
+        version_file = settings.get("version", {}).get("path")
+        for name in filter(None, ("pyproject.toml", version_file, build_hook(settings))):
+            copy = Path(os.path.normpath(Path("/projects") / folder / name))
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / name, copy)
         whole = Path("/members") / folder

@@ -13,10 +13,11 @@ The wheel has every source, and beside each named module an extension module, wh
 It is for one platform and one version of Python. The pure wheel (py3-none-any) has the sources
 alone; it is built where there is no C compiler, and where GATEWAY_COMPILED=0 is in the environment.
 With GATEWAY_COMPILED=1 a missing compiler is an error. An editable installation is never compiled.
+A wheel is built from the checkout: a source distribution would not have this file.
 
 The types of other members of the workspace come from their sources, in an isolated environment too,
-where none of them is installed. A class of another wheel is an object like
-any other to the compiled code: the wheels depend on each other's interface, not on their layout.
+where none of them is installed. A class of another wheel is an object like any other to the
+compiled code: the wheels depend on each other's interface, not on their layout.
 """
 
 import importlib.util

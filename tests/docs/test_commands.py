@@ -17,10 +17,15 @@ TESTS = {
     "help": "tests/docs/test_readme.py",
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
+    "release-gateway": "tests/integration/test_gateway_wheels.py",
     "lock": "tests/architecture/test_lock.py",
     "trace-gateway": "tests/architecture/test_trace.py",
 }
-PARTS = {"train-model": "release-model", "gateway-compiled": "test-gateway-compiled"}
+PARTS = {
+    "train-model": "release-model",
+    "gateway-compiled": "test-gateway-compiled",
+    "gateway-wheels": "release-gateway",
+}
 
 
 def named() -> set[str]:

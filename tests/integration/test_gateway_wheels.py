@@ -102,3 +102,18 @@ def test_an_installation_from_the_index_is_compiled_and_falls_back_elsewhere(
     assert pure["form"] == "interpreted"
     assert {Path(file).suffix for file in pure["files"]} == {".py"}
     assert not list((tmp_path / "fresh").rglob("mypyc"))
+
+
+def test_the_compiled_form_is_built_once(program: Callable[[str, str], str]) -> None:
+    """While no source changes, the next `make gateway-compiled` finds what the first has built."""
+    program("gcc", "gcc")
+
+    def built() -> dict[Path, int]:
+        said = subprocess.check_output(
+            ["make", "--silent", "gateway-compiled"], cwd=ROOT, text=True
+        )
+        return {wheel: wheel.stat().st_mtime_ns for wheel in Path(said.strip()).glob("*.whl")}
+
+    first = built()
+    assert len(first) == 2
+    assert built() == first

@@ -5,9 +5,15 @@ A project names the modules in its pyproject.toml, by folder:
 
     [tool.hatch.build.targets.wheel.hooks.custom]
     path = "../../deploy/compiled_wheel.py"
+    beside = ["../../libs/failover/src"]
 
     [tool.hatch.build.targets.wheel.hooks.custom.compiled]
     "gateway/upstream" = ["connection", "pool"]
+    failover = ["balancer"]
+
+The sources of modules of another member are in the folders `beside`: they are compiled together, so
+that calls between them are direct, and this wheel has their extension modules, while the sources
+are in the other member's wheel, which is always pure. This one requires exactly its version.
 
 The wheel has every source, and beside each named module an extension module, which Python prefers.
 It is for one platform and one version of Python. The pure wheel (py3-none-any) has the sources
@@ -16,9 +22,8 @@ With GATEWAY_COMPILED=1 a missing compiler is an error. An editable installation
 A wheel is built from the checkout: a source distribution would not have this file.
 
 The types of other members of the workspace come from their sources, and those of other people's
-packages are not read: that makes the same wheel in an isolated environment as in the workspace, in
-28 s where it took 36 s. A class of another wheel is an object like any other to the
-compiled code: the wheels depend on each other's interface, not on their layout.
+packages are not read: that makes the same wheel in an isolated environment as in the workspace, and
+makes it sooner.
 """
 
 import importlib.util
@@ -64,7 +69,8 @@ class CompiledWheel(BuildHookInterface[Any]):
         else:
             self.app.display_info(f"{name}: compiling its wheel with mypyc")
             try:
-                modules = compiled(Path(self.root, "src"), self.config["compiled"], self._work())
+                folders = [Path(self.root, one) for one in ("src", *self.config.get("beside", ()))]
+                modules = compiled(folders, self.config["compiled"], self._work())
             except subprocess.CalledProcessError:
                 self.app.abort(f"{name} cannot be compiled: mypyc failed, for the reason above")
             else:
@@ -104,24 +110,27 @@ def missing_mypyc() -> str | None:
     return None if found else f"the environment of the build lacks {REQUIREMENT}"
 
 
-def compiled(src: Path, modules: dict[str, list[str]], work: Path) -> dict[str, str]:
+def compiled(folders: list[Path], modules: dict[str, list[str]], work: Path) -> dict[str, str]:
     """Compile in the folder `work`; return each extension module's file and its place in the wheel.
 
     Args:
-        src: the folder of the package, which stays as it is.
-        modules: the names of modules by their folder in `src`.
+        folders: those of the packages' sources, the wheel's own first; they stay as they are.
+        modules: the names of modules by their folder in these.
         work: an empty folder.
 
     Raises:
         subprocess.CalledProcessError: mypyc or the C compiler failed; it has said why.
     """
-    shutil.copytree(
-        src, work, ignore=shutil.ignore_patterns("__pycache__", "*.so"), dirs_exist_ok=True
-    )
+    for folder in folders:
+        shutil.copytree(
+            folder, work, ignore=shutil.ignore_patterns("__pycache__", "*.so"), dirs_exist_ok=True
+        )
+    own = next(one.name for one in sorted(folders[0].iterdir()) if one.is_dir())
     sources = [f"{folder}/{name}.py" for folder, names in modules.items() for name in names]
-    types = os.pathsep.join(map(str, sorted(ROOT.glob("libs/*/src"))))
+    others = set(ROOT.glob("libs/*/src")) - {folder.resolve() for folder in folders}
+    types = os.pathsep.join(map(str, sorted(others)))
     subprocess.run(
-        [sys.executable, __file__, *sources],
+        [sys.executable, __file__, own, *sources],
         cwd=work,
         env={**os.environ, "MYPYPATH": types},
         check=True,
@@ -131,16 +140,14 @@ def compiled(src: Path, modules: dict[str, list[str]], work: Path) -> dict[str, 
     return {str(file): str(file.relative_to(work)) for file in sorted(work.rglob(f"*{suffix}"))}
 
 
-def compile_in_place(sources: list[str]) -> None:
+def compile_in_place(package: str, sources: list[str]) -> None:
     """Put the extension modules of the sources beside them, in the current folder's packages.
 
-    The library that has all their code gets the name of the package, so no two wheels have one of
-    the same name.
+    The library that has all their code gets the name of the wheel's own package.
     """
     from mypyc.build import mypycify  # noqa: PLC0415 - a pure build has no mypyc
     from setuptools import setup  # noqa: PLC0415
 
-    package = Path(sources[0]).parts[0]
     extensions = mypycify([*OPTIONS, *sources], opt_level="3", debug_level="0", group_name=package)
     arguments = ["--quiet", "build_ext", "--inplace"]
     setup(name=package, ext_modules=extensions, script_args=arguments)
@@ -148,4 +155,4 @@ def compile_in_place(sources: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    compile_in_place(sys.argv[1:])
+    compile_in_place(sys.argv[1], sys.argv[2:])

@@ -1,6 +1,7 @@
 """The build hook: what it compiles, and the pure wheel where it cannot."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -97,6 +98,15 @@ def test_only_the_named_modules_are_compiled(
     assert {"tiny/__init__.py", "tiny/cold.py", "tiny/hot.py"} <= set(names(tmp_path / wheel.name))
     assert sorted(project.rglob("*")) == before
     assert build(project)[1][0].read_bytes() == first
+
+
+def test_the_version_of_the_sources_beside_is_required_exactly() -> None:
+    """Machine code of one version beside the sources of another would be wrong."""
+    gateway = (ROOT / "services/gateway/pyproject.toml").read_text()
+    failover = (ROOT / "libs/failover/pyproject.toml").read_text()
+    (version,) = re.findall(r'^version = "(.*)"$', failover, re.MULTILINE)
+
+    assert f'"modelserve-failover=={version}"' in gateway
 
 
 @pytest.mark.parametrize(

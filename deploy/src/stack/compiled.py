@@ -1,4 +1,4 @@
-"""The gateway's compiled form: the wheels of its data path, built and unpacked in a folder.
+"""The gateway's compiled form: its wheel and failover's, built and unpacked in one folder.
 
 It is built once for each state of the sources, by a process of its own while the rest of the stack
 starts. `python -m stack.compiled` builds it where it is missing and prints the folder, which
@@ -22,7 +22,7 @@ from stack import ROOT, STATE
 from stack.lock import one_at_a_time
 
 MEMBERS = ("libs/failover", "services/gateway")
-"""The members of the workspace whose wheels are compiled."""
+"""The members of the workspace whose modules are compiled."""
 TYPED = (*MEMBERS, "libs/service_kit")
 """The members whose sources the compiler reads."""
 HOOK = ROOT / "deploy" / "compiled_wheel.py"

@@ -18,6 +18,7 @@ from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, head_f
 from gateway.http.heads import HANDLED, FieldCollector, Head
 from gateway.http.problems import LocalReply
 from gateway.http.request import Forwarded
+from gateway.http.turn import TurnTransport
 from gateway.proxy.context import ProxyContext
 from gateway.proxy.exchange import Exchange, begin_exchange
 
@@ -44,7 +45,7 @@ class ConnectionRegistry(Protocol):
     def left(self, connection: "ClientConnection") -> None:
         """Forget a connection."""
 
-    def describe(self, transport: asyncio.Transport) -> Forwarded:
+    def describe(self, transport: TurnTransport) -> Forwarded:
         """Return the facts about the client that instances are told."""
 
 
@@ -82,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_follows = self._resuming = False
         self._linger_end = 0.0
         self._lingering = self._reading_paused = self._writing_paused = False
-        self.transport: asyncio.Transport
+        self.transport: TurnTransport
         self.forwarded: Forwarded
         self.due = context.clock() + context.port_limits.idle
 
@@ -95,7 +96,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are too many."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = TurnTransport(cast("asyncio.Transport", transport))
         self.forwarded = self._registry.describe(self.transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         if not self._registry.joined(self):
@@ -241,6 +242,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         sock = self.transport.get_extra_info("socket")
         if sock is not None and not self.transport.is_closing():
+            self.transport.flush()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
 

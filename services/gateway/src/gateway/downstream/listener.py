@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.downstream.connection import ClientConnection
 from gateway.http.request import Forwarded
+from gateway.http.turn import TurnTransport
 from gateway.proxy.context import Expiring, ProxyContext
 
 TICK = 0.025
@@ -120,7 +121,7 @@ class DataPort:
         """Forget a connection."""
         self.connections.discard(connection)
 
-    def describe(self, transport: asyncio.Transport) -> Forwarded:
+    def describe(self, transport: TurnTransport) -> Forwarded:
         """Return the facts about a client, remembered for the next connection of its address."""
         peer: Any = transport.get_extra_info("peername")
         host = str(peer[0]).removeprefix("::ffff:") if peer else ""  # IPv4 on a socket for both

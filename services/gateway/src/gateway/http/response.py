@@ -3,11 +3,11 @@
 A body without a length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
 """
 
-from asyncio import Transport
 from collections.abc import Sequence
 
 from gateway.http.framing import LAST_CHUNK, chunk
 from gateway.http.heads import NO_CONTENT, STATUS_LINES, ResponseHead
+from gateway.http.turn import TurnTransport
 
 
 class ClientResponse:
@@ -31,7 +31,7 @@ class ClientResponse:
         "status",
     )
 
-    def __init__(self, transport: Transport, *, close: bool, http10: bool) -> None:
+    def __init__(self, transport: TurnTransport, *, close: bool, http10: bool) -> None:
         self.status = 0
         self.sent = 0
         self.close = close

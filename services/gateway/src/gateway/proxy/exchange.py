@@ -18,7 +18,6 @@ These things happen to a request in this order, which is also the order of the m
 Everything is a callback of a connection, the queue or the sweep; there is no task per request.
 """
 
-from asyncio import Transport
 from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
@@ -42,6 +41,7 @@ from gateway.http.location import LOCATIONS, Places
 from gateway.http.problems import LocalReply, ProblemContext
 from gateway.http.request import Forwarded
 from gateway.http.response import ClientResponse, interim
+from gateway.http.turn import TurnTransport
 from gateway.proxy.admission import Admitted, admit
 from gateway.proxy.context import ProxyContext
 from gateway.proxy.hedge import HedgedAttempt
@@ -78,7 +78,7 @@ DISCARDING, RECEIVING, WAITING, CONNECTING, SENT, PAUSED, ANSWERING, TUNNEL, DON
 class Client(Protocol):
     """The client's connection, as far as a request uses it."""
 
-    transport: Transport
+    transport: TurnTransport
     forwarded: Forwarded
     exchange: "Exchange | None"
 

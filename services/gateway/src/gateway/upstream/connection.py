@@ -22,6 +22,7 @@ from gateway.http.heads import (
     ResponseHead,
     check_response,
 )
+from gateway.http.turn import TurnTransport
 
 MAX_RESPONSE_HEAD = 64 * 1024
 BYPASS_FROM = 64 * 1024
@@ -105,7 +106,7 @@ class InstanceConnection(asyncio.Protocol):
         self._fields = FieldCollector(RESPONSE_HANDLED, sys.maxsize, b",")
         self.on_header = self._fields.on_header
         self.pool = pool
-        self.transport: asyncio.Transport
+        self.transport: TurnTransport
         self.consumer: ResponseConsumer | None = None
         self.idle_since = 0.0
         self.reused = False
@@ -158,7 +159,7 @@ class InstanceConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = TurnTransport(cast("asyncio.Transport", transport))
         self.pool.open += 1
 
     def data_received(self, data: bytes) -> None:

@@ -20,7 +20,7 @@ from gateway.http.problems import LocalReply
 from gateway.http.request import Forwarded
 from gateway.http.turn import TurnTransport
 from gateway.proxy.context import ProxyContext
-from gateway.proxy.exchange import Exchange, begin_exchange
+from gateway.proxy.exchange import Client, Exchange, begin_exchange
 
 HIGH_WATER = 64 * 1024
 """Bytes that may wait to be sent to a client before the instance is paused."""
@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 class ConnectionRegistry(Protocol):
     """The data port, as far as its connections use it."""
 
+    __slots__ = ()
+
     def joined(self, connection: "ClientConnection") -> bool:
         """Count a connection; False if there are too many."""
 
@@ -49,7 +51,7 @@ class ConnectionRegistry(Protocol):
         """Return the facts about the client that instances are told."""
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Client):
     """One connection of a client.
 
     Attributes:
@@ -131,6 +133,9 @@ class ClientConnection(asyncio.Protocol):
         self._registry.left(self)
         if self.exchange is not None:
             self.exchange.client_lost()
+
+    def eof_received(self) -> None:
+        """Close, as the client sends no more."""
 
     def pause_writing(self) -> None:
         """Pause the instance; between two requests, take no further one."""

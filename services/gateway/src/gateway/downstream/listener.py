@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any
+from typing import Any, cast
 
 from gateway.downstream.connection import ClientConnection
 from gateway.http.request import Forwarded
@@ -74,7 +74,7 @@ class DataPort:
         """Listen."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(self._context, self),
+            lambda: cast("asyncio.Protocol", ClientConnection(self._context, self)),
             sock=self._sock,
             backlog=BACKLOG,
             ssl=self._tls,

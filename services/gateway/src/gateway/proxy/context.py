@@ -36,6 +36,8 @@ class PortLimits:
 class Directory(Protocol):
     """The services by name; a read, never a wait."""
 
+    __slots__ = ()
+
     def find(self, name: str, now: float) -> Service | None:
         """Return the service, None if there can be none of this name.
 
@@ -48,6 +50,8 @@ class Directory(Protocol):
 
 class Expiring(Protocol):
     """A request with a due time, which a sweep looks after."""
+
+    __slots__ = ()
 
     due: float
 

@@ -43,13 +43,13 @@ from gateway.http.request import Forwarded
 from gateway.http.response import ClientResponse, interim
 from gateway.http.turn import TurnTransport
 from gateway.proxy.admission import Admitted, admit
-from gateway.proxy.context import ProxyContext
-from gateway.proxy.hedge import HedgedAttempt
+from gateway.proxy.context import Expiring, ProxyContext
+from gateway.proxy.hedge import HedgedAttempt, HedgedRequest
 from gateway.proxy.shadow import ShadowTap
 from gateway.telemetry.records import RequestRecord
-from gateway.upstream.connection import InstanceConnection
-from gateway.upstream.pool import ConnectionPool
-from gateway.upstream.service import QUEUE_SECONDS
+from gateway.upstream.connection import InstanceConnection, ResponseConsumer
+from gateway.upstream.pool import ConnectionPool, ConnectionWaiter
+from gateway.upstream.service import QUEUE_SECONDS, QueuedRequest
 
 SMALL_BODY = 64 * 1024
 """Bytes of a body that are read before a local reply, so that the connection can be kept."""
@@ -128,7 +128,7 @@ def _admitted_exchange(
     return Exchange(context, client, record, admitted, tap)
 
 
-class Exchange:
+class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, HedgedRequest):
     """The state machine of one request.
 
     Attributes:

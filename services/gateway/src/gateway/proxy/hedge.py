@@ -11,12 +11,14 @@ from typing import Protocol
 from failover import Outcome, RetryState
 
 from gateway.http.heads import ResponseHead
-from gateway.upstream.connection import InstanceConnection
-from gateway.upstream.pool import ConnectionPool
+from gateway.upstream.connection import InstanceConnection, ResponseConsumer
+from gateway.upstream.pool import ConnectionPool, ConnectionWaiter
 
 
 class HedgedRequest(Protocol):
     """The exchange, as far as its hedged attempt uses it."""
+
+    __slots__ = ()
 
     def send_hedge(self, hedge: "HedgedAttempt", connection: InstanceConnection) -> None:
         """Send the request on a connection."""
@@ -28,7 +30,7 @@ class HedgedRequest(Protocol):
         """Learn that the hedge gets no answer; its connection is gone."""
 
 
-class HedgedAttempt:
+class HedgedAttempt(ResponseConsumer, ConnectionWaiter):
     """One hedged attempt.
 
     Attributes:

@@ -16,8 +16,8 @@ from gateway.http import request
 from gateway.http.heads import ResponseHead
 from gateway.proxy.context import ProxyContext
 from gateway.routing.table import ShadowRule
-from gateway.upstream.connection import InstanceConnection
-from gateway.upstream.pool import ConnectionPool
+from gateway.upstream.connection import InstanceConnection, ResponseConsumer
+from gateway.upstream.pool import ConnectionPool, ConnectionWaiter
 from gateway.upstream.service import Service
 
 COMPARED = 64 * 1024
@@ -116,7 +116,7 @@ class ShadowTap:
             copy.begin(self._method, self._target, [MARK, *self._copied])
 
 
-class ShadowCopy:
+class ShadowCopy(ResponseConsumer, ConnectionWaiter):
     """A request on its way to the shadow service: one attempt, then a count."""
 
     def __init__(

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 class ResponseConsumer(Protocol):
     """The sender of a request, who takes its response."""
 
+    __slots__ = ()
+
     def response_head(self, head: ResponseHead) -> None:
         """Take a final response head; the consumer may drop the connection from here on."""
 
@@ -82,7 +84,7 @@ class ConnectionHome(Protocol):
         """Drop a connection that was closed while idle."""
 
 
-class InstanceConnection(asyncio.Protocol):
+class InstanceConnection:
     """One connection to an instance; carries one request at a time.
 
     Attributes:
@@ -189,6 +191,9 @@ class InstanceConnection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_RESPONSE_HEAD:
                 self._lose(Outcome.GARBLED)
+
+    def eof_received(self) -> None:
+        """Close, as the instance sends no more."""
 
     def pause_writing(self) -> None:
         """Tell the consumer that the instance does not read as fast."""

@@ -13,11 +13,11 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, cast
 
 from failover import Instance
 
-from gateway.upstream.connection import InstanceConnection
+from gateway.upstream.connection import ConnectionHome, InstanceConnection
 
 DIALS = 8
 """Connections that are dialled at once."""
@@ -32,6 +32,8 @@ FRESH_ONLY = 1.0
 class ConnectionWaiter(Protocol):
     """A request that waits for a connection."""
 
+    __slots__ = ()
+
     def connected(self, connection: InstanceConnection) -> None:
         """Take the connection."""
 
@@ -39,7 +41,7 @@ class ConnectionWaiter(Protocol):
         """Go elsewhere: no connection could be made."""
 
 
-class ConnectionPool:
+class ConnectionPool(ConnectionHome):
     """The connections to one instance, idle, busy and being dialled.
 
     Attributes:
@@ -178,9 +180,10 @@ class ConnectionPool:
     async def _dialled(self) -> None:
         loop, began = asyncio.get_running_loop(), monotonic()
         try:
+            connection = InstanceConnection(self)
             async with asyncio.timeout(self._connect):
-                _, connection = await loop.create_connection(
-                    lambda: InstanceConnection(self), self._instance.ip, self._instance.port,
+                await loop.create_connection(
+                    lambda: cast("asyncio.Protocol", connection), self._instance.ip, self._instance.port,
                     ssl=self._tls, server_hostname=self._server_name,
                 )  # fmt: skip
         # ssl.SSLError is an OSError; ValueError: Nacos gave no address

@@ -58,6 +58,8 @@ class ServiceLimits:
 class QueuedRequest(Protocol):
     """A request that waits for an instance to have room, or for discovery to answer."""
 
+    __slots__ = ()
+
     def wake(self) -> None:
         """Try again now."""
 

@@ -98,6 +98,7 @@ class Connection:
 
     pool: Any
     transport: Any = field(default_factory=Wire)
+    ended: bool = False
     idle_since: float = field(default_factory=time.monotonic)
     reused: bool = True
 

@@ -9,7 +9,6 @@ from failover import (
     deadline_of,
     parse_millis,
     parse_retry_after,
-    remaining_millis,
 )
 from hypothesis import given, strategies as st
 
@@ -33,12 +32,6 @@ def test_a_header_of_milliseconds_is_read_strictly():
     assert parse_millis("1500") == 1.5
     for value in ("", "0", "-1", "1.5", "1e3", " 5", "٣", "9" * 10):
         assert parse_millis(value) is None
-
-
-def test_what_is_forwarded_never_promises_too_much():
-    """Rounded down, and never negative."""
-    assert remaining_millis(10.0, 10.0019) == 1
-    assert remaining_millis(10.0, 9.0) == 0
 
 
 @pytest.mark.parametrize(

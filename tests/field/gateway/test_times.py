@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from gateway.http.request import attempt_lines
 from gateway.proxy.context import PortLimits
 from gateway.routing.document import RoutesDocument
 from gateway.routing.table import Table
@@ -84,6 +85,14 @@ async def test_a_504_names_the_limit_and_the_setting(world, defaults, metadata, 
 
     assert reply.status == 504
     assert told in reply.body.decode()
+
+
+@pytest.mark.parametrize(("deadline", "told"), [(10.0019, b"1"), (9.0, b"0")])
+def test_what_an_instance_is_told_never_promises_too_much(deadline: float, told: bytes):
+    """The milliseconds that are left are rounded down, and never negative."""
+    (lines,) = attempt_lines(b"GET", b"/", 1, deadline, 10.0)
+
+    assert b"X-Request-Timeout-Ms: %b\r\n" % told in lines
 
 
 class Skipping:

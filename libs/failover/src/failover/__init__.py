@@ -8,7 +8,6 @@ from failover.deadline import (
     deadline_of,
     parse_millis,
     parse_retry_after,
-    remaining_millis,
 )
 from failover.ejection import Cause, EjectionPolicy
 from failover.hedging import AnswerTimes, Hedging
@@ -62,6 +61,5 @@ __all__ = [
     "may_run_twice",
     "parse_millis",
     "parse_retry_after",
-    "remaining_millis",
     "without_brackets",
 ]

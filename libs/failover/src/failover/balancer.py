@@ -93,12 +93,12 @@ class Balancer:
         member = probed or self._search(state, now, draw)
         if isinstance(member, NoInstance):
             return member
-        self.start_attempt(state, member, now)
         state.charged_attempts += 1
-        if probed:
-            state.probe = probed.ejection.probing = True
         if member not in state.tried:
             state.tried += (member,)
+        self.start_attempt(state, member, now)
+        if probed:
+            state.probe = probed.ejection.probing = True
         return member
 
     def start_attempt(self, state: RetryState, member: Member, now: float) -> None:
@@ -111,6 +111,7 @@ class Balancer:
         state.started = now
         state.ejected = member.ejection.cause is not None
         state.probe = False
+        state.may_be_followed = self.may_go_elsewhere(state)
 
     def end_ejection_on_answer(self, state: RetryState, now: float) -> None:
         """End the member's ejection on the head of its answer, whatever follows the head.

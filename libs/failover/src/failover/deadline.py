@@ -5,7 +5,6 @@ client's own timeout can be a little above it and will never fire first. Times a
 monotonic clock.
 """
 
-import math
 from email.utils import parsedate_to_datetime
 
 
@@ -62,8 +61,3 @@ def parse_retry_after(value: str, wall: float) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - wall)
     except (ValueError, OverflowError):
         return None
-
-
-def remaining_millis(now: float, deadline: float) -> int:
-    """Return the whole milliseconds until the deadline, 0 when it has passed."""
-    return max(0, math.floor((deadline - now) * 1000))

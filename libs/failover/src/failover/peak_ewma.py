@@ -213,8 +213,8 @@ def pick_two(bounds: list[float], draw: float) -> tuple[int, int, float]:
     if point >= start:
         point += weight
     second = bisect_right(bounds, point, 1, count) - 1
-    if second == first:  # by rounding
-        second = first - 1 if first else 1
+    if second == first:  # by rounding, so nothing of the draw is left
+        return first, first - 1 if first else 1, 0.0
     left = (point - bounds[second]) / ((bounds[second + 1] - bounds[second]) or 1.0)
     return first, second, left
 

@@ -38,11 +38,12 @@ class RetryState:
         started: clock time at which that attempt started.
         ejected: that member was out of traffic; if it answers, it returns.
         probe: that attempt is the member's probe; if it fails, the member stays out longer.
+        may_be_followed: were that attempt given up, one on another instance could follow.
     """
 
     __slots__ = (
-        "charged_attempts", "current", "deadline", "ejected", "outcomes", "policy", "probe",
-        "repeatable", "replayable", "started", "subset", "tried",
+        "charged_attempts", "current", "deadline", "ejected", "may_be_followed", "outcomes",
+        "policy", "probe", "repeatable", "replayable", "started", "subset", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class RetryState:
         self.started = 0.0
         self.ejected = False
         self.probe = False
+        self.may_be_followed = False
 
     def adopt(self, attempt: "RetryState") -> None:
         """Go on with an attempt that was begun beside this request's own."""

@@ -100,11 +100,6 @@ class ServiceCaller:
             return member
         raise httpx.ConnectError(f"no instance of {self.service} to ask: {member.value}")
 
-    def may_go_elsewhere(self, state: RetryState) -> bool:
-        """Return whether the attempt under way may be given up for one on another instance."""
-        with self._lock:
-            return self._balancer.may_go_elsewhere(state)
-
     def learn(self, state: RetryState, judgement: Judgement) -> Again | Stop:
         """Record how an attempt ended; return whether to try again, and after which pause."""
         with self._lock:
@@ -161,7 +156,7 @@ class Call:
         self.address = instance.address
         left = max(0.0, self._state.deadline - time.monotonic())
         seconds = left
-        if self._service.may_go_elsewhere(self._state):
+        if self._state.may_be_followed:
             seconds = min(left, self._policy.per_try)
         url = self._request.url.copy_with(
             scheme="https" if instance.secure else self._request.url.scheme,

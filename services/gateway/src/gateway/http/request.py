@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from failover import remaining_millis
 from service_kit import TRACEPARENT
 
 from gateway.http.field_changes import FieldChanges
@@ -137,7 +136,7 @@ def attempt_lines(
         % (
             method,
             target,
-            remaining_millis(now, deadline),
+            max(0, int((deadline - now) * 1000)),
             number,
         )
     ]

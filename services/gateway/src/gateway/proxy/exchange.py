@@ -403,7 +403,7 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
             admitted.extend_deadline(now)
         self.due = self._give_up_at = retries.deadline
         self._may_hedge = False
-        if admitted.service.balancer.may_go_elsewhere(retries):
+        if retries.may_be_followed:
             self.due = self._give_up_at = attempt_deadline(now, retries.deadline, admitted.per_try)
             times = self._times = admitted.answer_times(self._head.method)
             if times is not None:
@@ -456,7 +456,9 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
     def _go_on_with(self, hedge: HedgedAttempt, now: float) -> None:
         """Let the second attempt take the place of the first, which has ended."""
         self._hedge = None
-        self._admitted.retries.adopt(hedge.state)
+        retries = self._admitted.retries
+        retries.adopt(hedge.state)
+        retries.may_be_followed = self._admitted.service.balancer.may_go_elsewhere(retries)
         if hedge.connection is not None:
             self.connection = hedge.connection
             self.connection.consumer = self

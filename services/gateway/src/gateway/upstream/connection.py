@@ -87,6 +87,9 @@ class ConnectionHome(Protocol):
 class InstanceConnection:
     """One connection to an instance; carries one request at a time.
 
+    An asyncio protocol without asyncio's base class: compiled, a class of ours calls its methods
+    directly only if all of its bases are compiled. The same holds for `ClientConnection`.
+
     Attributes:
         pool: where the connection belongs between two requests.
         transport: of the connection.
@@ -94,13 +97,14 @@ class InstanceConnection:
         consumer: the sender of the request under way.
         idle_since: clock time at which the last response ended.
         reused: the connection has served an earlier request.
+        ended: it carries no further request.
         response_begun: at least one byte of the response has arrived.
         request_sent: all of the request has been written.
     """
 
     __slots__ = (
         "_bypass_left", "_ended", "_excess", "_fields", "_head", "_head_bytes", "_parser",
-        "_reading_paused", "_to_head", "consumer", "idle_since", "on_header", "pool",
+        "_reading_paused", "_to_head", "consumer", "ended", "idle_since", "on_header", "pool",
         "request_sent", "response_begun", "reused", "transport",
     )  # fmt: skip
 
@@ -112,6 +116,7 @@ class InstanceConnection:
         self.consumer: ResponseConsumer | None = None
         self.idle_since = 0.0
         self.reused = False
+        self.ended = False
         self.request_sent = True
         self._reading_paused = False
         self._parser = httptools.HttpResponseParser(self)
@@ -194,6 +199,7 @@ class InstanceConnection:
 
     def eof_received(self) -> None:
         """Close, as the instance sends no more."""
+        self.ended = True
 
     def pause_writing(self) -> None:
         """Tell the consumer that the instance does not read as fast."""
@@ -207,6 +213,7 @@ class InstanceConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         """End the response if the end of the connection is its end; else report the loss."""
+        self.ended = True
         self.pool.open -= 1
         if error is not None and self.consumer is not None and self._head is None:
             error = self._read_rest(error)
@@ -313,7 +320,7 @@ class InstanceConnection:
             and head.reusable
             and self.request_sent
             and not self._excess
-            and not self.transport.get_write_buffer_size()
+            and not (self.transport.held or self.transport.raw.get_write_buffer_size())
         )
 
     def _unreadable(self, error: httptools.HttpParserError) -> None:

@@ -102,7 +102,7 @@ class ConnectionPool(ConnectionHome):
         max_idle = self.max_idle if resendable else FRESH_ONLY
         while self.idle:
             connection = self.idle.pop()
-            if connection.transport.is_closing():
+            if connection.ended:
                 continue
             if now - connection.idle_since <= max_idle and (
                 resendable or connection.nothing_to_read()
@@ -179,11 +179,12 @@ class ConnectionPool(ConnectionHome):
 
     async def _dialled(self) -> None:
         loop, began = asyncio.get_running_loop(), monotonic()
+        connection = InstanceConnection(self)
+        protocol = cast("asyncio.Protocol", connection)
         try:
-            connection = InstanceConnection(self)
             async with asyncio.timeout(self._connect):
                 await loop.create_connection(
-                    lambda: cast("asyncio.Protocol", connection), self._instance.ip, self._instance.port,
+                    lambda: protocol, self._instance.ip, self._instance.port,
                     ssl=self._tls, server_hostname=self._server_name,
                 )  # fmt: skip
         # ssl.SSLError is an OSError; ValueError: Nacos gave no address

@@ -81,6 +81,7 @@ def test_from_up_to_down(cleared: Plan) -> None:
     down = make(cleared, "down")
 
     assert [answers[0]["clusters"], answers[1]["labels"]] == [3, ["acc"]]
+    assert (STATE / f"stack-{cleared.offset}" / "cache").is_dir()  # no other stack's documents
     assert answers[2]["model_version"]
     assert len(started) == 6
     assert logs == set(started)

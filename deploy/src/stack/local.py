@@ -122,7 +122,14 @@ class LocalStack:
         if name == "nacos":
             return self._nacos.start()
         part = next(part for part in self.plan.parts if part.name == name)
-        env = {**clean_environment(), **self._nacos.access.environment, **part.environment()}
+        # Beside Nacos' own files: another stack with this Nacos' port had other documents.
+        cache = {"NACOS_CACHE_DIR": str(self.home / "cache")}
+        env = {
+            **clean_environment(),
+            **self._nacos.access.environment,
+            **cache,
+            **part.environment(),
+        }
         if part == self.plan.gateway and (folder := compiled()):
             env["PYTHONPATH"] = str(folder)
         argv = [sys.executable, "-m", part.package]

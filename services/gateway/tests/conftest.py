@@ -15,6 +15,7 @@ import pytest
 from failover import Instance
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import PortLimits, ProxyContext
+from gateway.routing.document import RoutesDocument
 from gateway.routing.table import Table
 from gateway.telemetry.records import Counters, RequestIds
 from gateway.upstream.service import Service, ServiceLimits
@@ -389,6 +390,16 @@ class World:
         while not condition():
             assert time.monotonic() < end, f"{what} did not become true"
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture(name="by_document")
+def _by_document() -> Callable[..., Table]:
+    """Make the table of a document with these routes and other keys."""
+
+    def made(*routes: dict, **more) -> Table:
+        return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
+
+    return made
 
 
 @pytest.fixture

@@ -4,17 +4,12 @@ from time import process_time
 
 import pytest
 from gateway.http.heads import Head
-from gateway.routing.document import RoutesDocument
 from gateway.routing.pattern import TextPattern
 from pydantic import ValidationError
 
 pytestmark = pytest.mark.anyio
 
 NAME = "car-evaluation"
-
-
-def by_document(*routes: dict, **more):
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +33,9 @@ def by_document(*routes: dict, **more):
         ({"headers": {"X-Id": {"regex": "a|b"}}}, "X-Id: b", "X-Id: bc"),
     ],
 )
-async def test_a_condition_decides_the_route(world, when: dict, meets: str, misses: str):
+async def test_a_condition_decides_the_route(
+    world, by_document, when: dict, meets: str, misses: str
+):
     """With the same path the route with conditions is asked first, wherever it stands."""
     instance = await world.instance()
     table = by_document(
@@ -57,7 +54,7 @@ async def test_a_condition_decides_the_route(world, when: dict, meets: str, miss
     assert lines == ["/some", "/a", "/some"]
 
 
-async def test_a_protected_path_stays_protected_where_a_condition_is_not_met(world):
+async def test_a_protected_path_stays_protected_where_a_condition_is_not_met(world, by_document):
     """The shorter, open route is not the way around the conditions of the longer one."""
     table = by_document(
         {"path": "/app", "service": NAME},
@@ -77,7 +74,7 @@ async def test_a_protected_path_stays_protected_where_a_condition_is_not_met(wor
     ("field", "canary"),
     [("X-User: alice", True), ("X-User: eve", False), ("X-Nothing: 1", False)],
 )
-async def test_a_canary_is_for_named_users(world, field: str, *, canary: bool):
+async def test_a_canary_is_for_named_users(world, by_document, field: str, *, canary: bool):
     """By header, cookie or user value, whatever the weights say."""
     old, new = await world.instance(), await world.instance()
     table = by_document({
@@ -96,7 +93,7 @@ async def test_a_canary_is_for_named_users(world, field: str, *, canary: bool):
     assert (len(old.executed), len(new.executed)) == ((0, 4) if canary else (4, 0))
 
 
-async def test_a_cookie_decides_the_share_of_a_split(world):
+async def test_a_cookie_decides_the_share_of_a_split(world, by_document):
     """The same value has the same instances always."""
     old, new = await world.instance(), await world.instance()
     table = by_document({
@@ -118,7 +115,7 @@ async def test_a_cookie_decides_the_share_of_a_split(world):
     assert new.executed
 
 
-async def test_fields_are_set_added_and_removed_both_ways(world):
+async def test_fields_are_set_added_and_removed_both_ways(world, by_document):
     """On the way to the service and back."""
     said = b"HTTP/1.1 200 OK\r\nServer: x\r\nX-A: 1\r\nX-B: 1\r\nContent-Length: 2\r\n\r\nok"
     instance = await world.instance(world.answering(said))
@@ -138,7 +135,9 @@ async def test_fields_are_set_added_and_removed_both_ways(world):
         assert message.all("cookie") == message.all("server") == []
 
 
-async def test_a_field_that_is_set_has_one_value_in_the_gateways_own_replies_too(world):
+async def test_a_field_that_is_set_has_one_value_in_the_gateways_own_replies_too(
+    world, by_document
+):
     """A 401 had two values of Content-Type, and readers of such a response choose either."""
     table = by_document({"path": "/a", "service": NAME, "keys": ["0" * 64],
                          "response_headers": {"set": {"Content-Type": "text/plain"}}})  # fmt: skip
@@ -150,13 +149,13 @@ async def test_a_field_that_is_set_has_one_value_in_the_gateways_own_replies_too
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "X-Request-Id", "connection"])
-def test_the_gateways_own_fields_are_not_for_a_route(name: str):
+def test_the_gateways_own_fields_are_not_for_a_route(by_document, name: str):
     """To change the framing or the request's id would break what stands on them."""
     with pytest.raises(ValidationError, match="written by the gateway"):
         by_document({"path": "/a", "service": NAME, "request_headers": {"set": {name: "1"}}})
 
 
-async def test_a_fallback_answers_where_no_instance_did(world):
+async def test_a_fallback_answers_where_no_instance_did(world, by_document):
     """A page gets something that it can show; the log and Proxy-Status keep the failure."""
     fallback = {"status": 200, "body": '{"items": []}'}
     table = by_document({"path": "/a", "service": NAME, "fallback": fallback},
@@ -230,7 +229,7 @@ async def test_a_fallback_answers_where_no_instance_did(world):
         ),
     ],
 )
-def test_a_mistake_is_refused_with_what_to_write(entry: dict, told: str):
+def test_a_mistake_is_refused_with_what_to_write(by_document, entry: dict, told: str):
     """Spring's common spellings are refused with their translation."""
     with pytest.raises(ValidationError, match=told):
         by_document(entry)
@@ -244,7 +243,7 @@ def test_no_value_makes_an_expression_slow():
     assert pattern.matches(b"a" * 8000 + b"b")
 
 
-def test_conditions_of_many_routes_read_a_request_once():
+def test_conditions_of_many_routes_read_a_request_once(by_document):
     """A query of 4,000 parameters was read for each of 1,000 routes, which took two seconds."""
     routes = [
         {"name": str(number), "path": "/a", "service": NAME,

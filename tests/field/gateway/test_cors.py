@@ -3,7 +3,6 @@
 import hashlib
 
 import pytest
-from gateway.routing.document import RoutesDocument
 from pydantic import ValidationError
 
 pytestmark = pytest.mark.anyio
@@ -18,10 +17,6 @@ CLOSED = {
 }  # fmt: skip
 
 
-def by_document(*routes: dict, **more):
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
-
-
 def ask(method: str, target: str, origin: str = PAGE, **fields: str) -> bytes:
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
     return f"{method} {target} HTTP/1.1\r\nHost: h\r\nOrigin: {origin}\r\n{lines}\r\n".encode()
@@ -33,7 +28,7 @@ def preflight(target: str, method: str = "POST", origin: str = PAGE) -> bytes:
 
 
 @pytest.mark.parametrize("target", ["/closed/x", f"/{NAME}/x", "/nobody/x"])
-async def test_a_preflight_is_answered_before_keys_and_methods(world, target: str):
+async def test_a_preflight_is_answered_before_keys_and_methods(world, by_document, target: str):
     """It was a 401 on a route with keys, and a 405 on one with methods."""
     instance = await world.instance()
     gateway = await world.gateway(instance, table=by_document(CLOSED, cors=CORS))
@@ -52,7 +47,7 @@ async def test_a_preflight_is_answered_before_keys_and_methods(world, target: st
 @pytest.mark.parametrize(
     ("target", "status"), [("/closed", 401), ("/nobody/x", 404), (f"/{NAME}/x", 200)]
 )
-async def test_every_answer_can_be_read_by_the_page(world, target: str, status: int):
+async def test_every_answer_can_be_read_by_the_page(world, by_document, target: str, status: int):
     """Without the fields, a page sees "network error" instead of what went wrong."""
     said = (b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nX-Total: 3\r\n"
             b"Content-Length: 2\r\n\r\nok")  # fmt: skip
@@ -79,7 +74,9 @@ async def test_every_answer_can_be_read_by_the_page(world, target: str, status: 
         ("null", False),
     ],
 )
-async def test_pages_that_are_not_named_read_nothing(world, origin: str, *, allowed: bool):
+async def test_pages_that_are_not_named_read_nothing(
+    world, by_document, origin: str, *, allowed: bool
+):
     """The preflight is refused, and an answer has no field that lets the page read it."""
     gateway = await world.gateway(await world.instance(), table=by_document(cors=CORS))
 
@@ -91,7 +88,7 @@ async def test_pages_that_are_not_named_read_nothing(world, origin: str, *, allo
     assert bool(answered.all("access-control-allow-origin")) is allowed
 
 
-async def test_a_route_has_its_own_policy_and_others_pass_the_services_own(world):
+async def test_a_route_has_its_own_policy_and_others_pass_the_services_own(world, by_document):
     """The document's policy is for those that say nothing; without any, services answer."""
     own = {"path": "/own", "service": NAME, "cors": {"origins": ["*"]}}
     said = b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: x\r\nContent-Length: 2\r\n\r\nok"
@@ -105,7 +102,7 @@ async def test_a_route_has_its_own_policy_and_others_pass_the_services_own(world
 
 
 @pytest.mark.parametrize("origin", ["*", "null"])
-def test_credentials_for_every_page_are_refused(origin: str):
+def test_credentials_for_every_page_are_refused(by_document, origin: str):
     """Any page could act in the name of its reader, and any can be `null`: in a sandboxed frame."""
     with pytest.raises(ValidationError, match="any page act"):
         by_document(cors={"origins": [PAGE, origin], "credentials": True})
@@ -114,13 +111,13 @@ def test_credentials_for_every_page_are_refused(origin: str):
 @pytest.mark.parametrize(
     "origin", [f"{PAGE}:443", "http://a.example:80", "https://*.a.example:443"]
 )
-def test_an_origin_that_no_browser_sends_is_refused(origin: str):
+def test_an_origin_that_no_browser_sends_is_refused(by_document, origin: str):
     """Browsers leave the usual port out; the origin was accepted and never matched."""
     with pytest.raises(ValidationError, match="without the port"):
         by_document(cors={"origins": [origin]})
 
 
-async def test_the_policy_is_that_of_the_route_for_the_method(world):
+async def test_the_policy_is_that_of_the_route_for_the_method(world, by_document):
     """Everybody's policy for GET let every page call, and read, what the route for POST answers."""
     routes = (
         {"name": "read", "path": "/a", "service": NAME, "methods": ["GET"],
@@ -142,7 +139,7 @@ async def test_the_policy_is_that_of_the_route_for_the_method(world):
     ]  # fmt: skip
 
 
-async def test_an_answer_that_depends_on_the_origin_says_so_to_every_cache(world):
+async def test_an_answer_that_depends_on_the_origin_says_so_to_every_cache(world, by_document):
     """A cache gave the answer to a request without `Origin` to a page, which could not read it."""
     table = by_document(
         {"path": "/all", "service": NAME, "cors": {"origins": ["*"]}},
@@ -159,7 +156,7 @@ async def test_an_answer_that_depends_on_the_origin_says_so_to_every_cache(world
     assert [reply.all("vary") for reply in replies] == [[], ["Origin"], []]
 
 
-async def test_a_field_that_the_route_sets_takes_the_place_of_the_policys(world):
+async def test_a_field_that_the_route_sets_takes_the_place_of_the_policys(world, by_document):
     """Two values of Access-Control-Allow-Origin let no page read the answer."""
     headers = {"set": {"access-control-allow-origin": "https://other.example"}, "remove": ["Vary"]}
     table = by_document({"path": "/a", "service": NAME, "cors": CORS, "response_headers": headers})

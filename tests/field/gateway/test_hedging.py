@@ -5,16 +5,11 @@ import time
 
 import pytest
 from failover import Cause
-from gateway.routing.document import RoutesDocument
 from gateway.upstream.service import Service
 
 pytestmark = pytest.mark.anyio
 
 NAME = "car-evaluation"
-
-
-def by_document(*routes: dict, **more):
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
 
 
 async def frozen(instance, wire) -> None:
@@ -78,7 +73,7 @@ async def test_a_slow_first_attempt_may_still_win(world):
     ],
 )
 async def test_no_second_attempt_where_it_may_do_harm_or_is_switched_off(
-    world, path: str, method: str, defaults: dict
+    world, by_document, path: str, method: str, defaults: dict
 ):
     """A late PUT could undo what its client did next; `hedge: false` is the operator's word."""
     go = asyncio.Event()
@@ -97,7 +92,9 @@ async def test_no_second_attempt_where_it_may_do_harm_or_is_switched_off(
 
 
 @pytest.mark.parametrize("known", [False, True])
-async def test_an_attempt_whose_time_is_over_is_given_up_not_hedged(world, known: bool):
+async def test_an_attempt_whose_time_is_over_is_given_up_not_hedged(
+    world, by_document, known: bool
+):
     """A hedge at the deadline ran for nobody; one at the per-try timeout let the first go on."""
     both = [await world.instance(frozen) for _ in range(2)]
     gateway = await world.gateway(*both, table=by_document(defaults={"timeout": 0.2}))
@@ -113,7 +110,7 @@ async def test_an_attempt_whose_time_is_over_is_given_up_not_hedged(world, known
     assert not gateway.context.counters.hedges
 
 
-async def test_the_per_try_timeout_of_a_service_that_is_not_known_yet_is_kept(world):
+async def test_the_per_try_timeout_of_a_service_that_is_not_known_yet_is_kept(world, by_document):
     """The attempt is given up, which is evidence, and another one follows."""
     ice, well = await world.instance(frozen), await world.instance()
     terms = {"timeout": 8, "per_try_timeout": 0.1}

@@ -4,16 +4,11 @@ from ipaddress import ip_network
 
 import pytest
 from gateway.http.location import Places
-from gateway.routing.document import RoutesDocument
 from hypothesis import given, strategies as st
 
 pytestmark = pytest.mark.anyio
 
 NAME = "car-evaluation"
-
-
-def by_document(*routes: dict, **more):
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
 
 
 def redirecting(location: str):
@@ -61,7 +56,9 @@ ROUTES = (
         ("/r/x", "/inner/\\evil.example", "/evil.example"),
     ],
 )
-async def test_a_location_is_what_the_client_calls(world, target: str, said: str, led_to: str):
+async def test_a_location_is_what_the_client_calls(
+    world, by_document, target: str, said: str, led_to: str
+):
     """The instance's own address was passed on, and a Tomcat's `/login` lost its prefix."""
     gateway = await world.gateway(
         await world.instance(redirecting(said)), table=by_document(*ROUTES)
@@ -113,7 +110,9 @@ async def test_a_trusted_proxys_prefix_is_continued(world):
 
 
 @pytest.mark.parametrize(("preserve", "host"), [(True, "shop.example"), (False, None)])
-async def test_a_route_can_preserve_the_host(world, *, preserve: bool, host: str | None):
+async def test_a_route_can_preserve_the_host(
+    world, by_document, *, preserve: bool, host: str | None
+):
     """Services that make URLs, or serve several hosts, want what the client sent."""
     instance = await world.instance()
     table = by_document({"path": "/a", "service": NAME, "preserve_host": preserve})
@@ -163,7 +162,7 @@ async def test_a_context_path_is_where_a_provider_says(world, metadata, target, 
         ({"to": "/b", "status": 308, "keep_path": True}, "/a", "/b"),
     ],
 )  # fmt: skip
-async def test_a_route_can_redirect(world, redirect: dict, target: str, location: str):
+async def test_a_route_can_redirect(world, by_document, redirect: dict, target: str, location: str):
     """Without a service; the rest of the path follows if it is told to."""
     gateway = await world.gateway(table=by_document({"path": "/a", "redirect": redirect}))
 

@@ -5,16 +5,10 @@ import asyncio
 import pytest
 from gateway.http.request import attempt_lines
 from gateway.proxy.context import PortLimits
-from gateway.routing.document import RoutesDocument
-from gateway.routing.table import Table
 
 pytestmark = pytest.mark.anyio
 
 NAME = "car-evaluation"
-
-
-def by_document(*routes: dict, **more) -> Table:
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
 
 
 def answering_after(seconds: float):
@@ -38,7 +32,7 @@ async def silent(instance, wire) -> None:
     ids=["may-not-run-twice", "has-nobody-else"],
 )
 async def test_an_attempt_that_none_can_follow_has_the_whole_timeout(
-    world, path: str, method: str, instances: int
+    world, by_document, path: str, method: str, instances: int
 ):
     """A call of 7 s was a 504 after 5 s, `timeout: 60` or not (spring-cloud-gateway 1987)."""
     slow = [await world.instance(answering_after(0.6)) for _ in range(instances)]
@@ -51,7 +45,7 @@ async def test_an_attempt_that_none_can_follow_has_the_whole_timeout(
     assert sum(len(one.executed) for one in slow) == 1
 
 
-def test_defaults_set_the_terms_of_calls_by_name_and_of_routes_that_say_nothing():
+def test_defaults_set_the_terms_of_calls_by_name_and_of_routes_that_say_nothing(by_document):
     """Each key of a route overrules its default alone."""
     table = by_document(
         {"path": "/a", "service": "s", "timeout": 60},
@@ -71,7 +65,7 @@ def test_defaults_set_the_terms_of_calls_by_name_and_of_routes_that_say_nothing(
         ({}, {"gateway.timeout": "0.2"}, "within 15 s: timeout in the defaults"),
     ],
 )
-async def test_a_504_names_the_limit_and_the_setting(world, defaults, metadata, told):
+async def test_a_504_names_the_limit_and_the_setting(world, by_document, defaults, metadata, told):
     """A caller reads which limit it was, and an operator which key to change."""
     clock = Skipping()
     gateway = await world.gateway(
@@ -136,7 +130,7 @@ def streaming(content_type: bytes):
     ],
 )
 async def test_a_silent_stream_lives_as_long_as_its_route_or_its_kind_says(
-    world, content_type: bytes, defaults: dict, *, cut: bool
+    world, by_document, content_type: bytes, defaults: dict, *, cut: bool
 ):
     """Server-sent events were cut after 30 s of silence, whatever was set (1550, 3833)."""
     gateway = await world.gateway(
@@ -169,7 +163,7 @@ async def test_an_upload_has_time_while_it_proceeds(world, size: int):
 
 
 @pytest.mark.parametrize("defaults", [{}, {"body_timeout": 0.2}])
-async def test_an_upload_that_stands_still_or_creeps_is_ended(world, defaults: dict):
+async def test_an_upload_that_stands_still_or_creeps_is_ended(world, by_document, defaults: dict):
     """`body_timeout` bounds the silence, and a least rate the whole."""
     gateway = await world.gateway(
         await world.instance(),

@@ -4,17 +4,12 @@ import asyncio
 import hashlib
 
 import pytest
-from gateway.routing.document import RoutesDocument
 
 pytestmark = pytest.mark.anyio
 
 NAME = "car-evaluation"
 TOKEN = "a-long-and+random/token"  # noqa: S105 - of a test
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"
-
-
-def by_document(*routes: dict, **more):
-    return RoutesDocument.model_validate({"routes": list(routes), **more}).compile()
 
 
 async def switching(instance, wire) -> None:
@@ -49,7 +44,7 @@ async def test_by_name_a_service_declares_that_it_takes_websockets(world, metada
     assert line.split()[1] == str(status)
 
 
-async def test_a_route_overrules_what_the_service_declares(world):
+async def test_a_route_overrules_what_the_service_declares(world, by_document):
     """`upgrade: false` keeps WebSockets out."""
     table = by_document({"path": "/a", "service": NAME, "upgrade": False})
     gateway = await world.gateway(
@@ -73,7 +68,9 @@ async def test_a_route_overrules_what_the_service_declares(world):
         ("/a", f"Authorization: Bearer {TOKEN}\r\n", "/a", None),
     ],
 )  # fmt: skip
-async def test_a_page_presents_its_key_where_it_can(world, target, fields, got, chosen):
+async def test_a_page_presents_its_key_where_it_can(
+    world, by_document, target, fields, *, got, chosen
+):
     """`new WebSocket(url, ["bearer", token])` or a parameter; the service sees neither."""
     instance = await world.instance(switching)
     keys = [hashlib.sha256(TOKEN.encode()).hexdigest()]
@@ -100,7 +97,7 @@ async def test_a_page_presents_its_key_where_it_can(world, target, fields, got, 
         ("/a", ""),
     ],
 )
-async def test_no_other_key_opens_the_route(world, target: str, fields: str):
+async def test_no_other_key_opens_the_route(world, by_document, target: str, fields: str):
     """A wrong token, or one in the wrong place, is a 401."""
     keys = [hashlib.sha256(TOKEN.encode()).hexdigest()]
     table = by_document({"path": "/a", "service": NAME, "upgrade": True, "keys": keys})
@@ -111,7 +108,7 @@ async def test_no_other_key_opens_the_route(world, target: str, fields: str):
     assert line.split()[1] == "401"
 
 
-async def test_a_parameter_opens_nothing_but_a_websocket(world):
+async def test_a_parameter_opens_nothing_but_a_websocket(world, by_document):
     """A URL with a key in it ends in logs and histories."""
     keys = [hashlib.sha256(TOKEN.encode()).hexdigest()]
     table = by_document({"path": "/a", "service": NAME, "keys": keys})
@@ -123,7 +120,7 @@ async def test_a_parameter_opens_nothing_but_a_websocket(world):
     assert reply.status == 401
 
 
-async def test_a_redirect_does_not_carry_a_token_on(world):
+async def test_a_redirect_does_not_carry_a_token_on(world, by_document):
     """The token of the first URL was in the second one, which may be of another host."""
     keys = [hashlib.sha256(TOKEN.encode()).hexdigest()]
     redirect = {"to": "https://new.example", "keep_path": True}

@@ -39,8 +39,6 @@ _log = logging.getLogger(__name__)
 class ConnectionRegistry(Protocol):
     """The data port, as far as its connections use it."""
 
-    __slots__ = ()
-
     def joined(self, connection: "ClientConnection") -> bool:
         """Count a connection; False if there are too many."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from gateway.http.heads import without_fields
+
 
 class FieldChanges:
     """Changes to the rendered fields of a message.
@@ -35,6 +37,4 @@ class FieldChanges:
 
     def without_dropped(self, lines: list[bytes]) -> list[bytes]:
         """Return the fields that stay."""
-        if not self._dropped:
-            return lines
-        return [line for line in lines if line.partition(b":")[0].lower() not in self._dropped]
+        return without_fields(lines, self._dropped) if self._dropped else lines

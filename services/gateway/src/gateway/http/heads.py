@@ -7,6 +7,7 @@ must not. All of its functions are pure: bytes in, values or a `LocalReply` out 
 """
 
 import re
+from collections.abc import Container
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Self
@@ -369,7 +370,12 @@ def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
     tokens -= {b"close", b"keep-alive", b"upgrade", b""} | HANDLED | PROTECTED
     if not tokens:
         return lines
-    return [line for line in lines if line.partition(b":")[0].lower() not in tokens]
+    return without_fields(lines, tokens)
+
+
+def without_fields(lines: list[bytes], names: Container[bytes]) -> list[bytes]:
+    """Return the rendered fields whose lower-case names are not among these."""
+    return [line for line in lines if line.partition(b":")[0].lower() not in names]
 
 
 class ResponseHead:

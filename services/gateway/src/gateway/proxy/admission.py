@@ -129,7 +129,8 @@ def admit(
     service = _find(directory, service_name, record, now)
     upgrade = _upgrade(head, route, service) if b"upgrade" in handled else b""
     if service.context_path and not route.service:
-        target, path = service.in_context(target), service.in_context(path.encode()).decode()
+        target = service.in_context(target)
+        path = target.partition(b"?")[0].decode("latin-1")
     _enter(route, now)
     repeatable = _repeatable(route, service, head.method, path)
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)

@@ -36,8 +36,6 @@ class PortLimits:
 class Directory(Protocol):
     """The services by name; a read, never a wait."""
 
-    __slots__ = ()
-
     def find(self, name: str, now: float) -> Service | None:
         """Return the service, None if there can be none of this name.
 

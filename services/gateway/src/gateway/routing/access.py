@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
-from gateway.http.heads import Head
+from gateway.http.heads import Head, without_fields
 from gateway.http.problems import LocalReply
 
 API_KEY_FIELD = b"x-api-key"
@@ -66,7 +66,7 @@ class Keys:
         offered = [one.strip() for value in head.values(SUBPROTOCOL) for one in value.split(b",")]
         if offered[:1] != [b"bearer"] or len(offered) == 1 or not self._opens(offered[1]):
             return False
-        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() != SUBPROTOCOL]
+        head.lines = without_fields(head.lines, (SUBPROTOCOL,))
         if rest := offered[2:]:
             head.lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % b", ".join(rest))
         return True

@@ -86,10 +86,8 @@ class Redirect:
         to = self.to
         if self.keep_path:
             whole, mark, query = target.partition(b"?")
-            segments = path.rstrip("/").count("/")
-            parts = whole.split(b"/", segments + 1)
             # Without leading slashes: `//name` would be another host.
-            rest = parts[-1].lstrip(b"/") if len(parts) == segments + 2 else b""
+            rest = _divided(whole, path.rstrip("/").count("/"))[1].lstrip(b"/")
             to = (to.rstrip(b"/") + b"/" + rest if rest else to) + mark + query
         return LocalReply(self.status, "redirect", "", lines=[b"Location: %b\r\n" % to],
                           content=Content())  # fmt: skip
@@ -203,11 +201,9 @@ class Route:
         if not self.strip and not self.prefix:
             return target
         path, mark, query = target.partition(b"?")
-        segments = self.strip.count(b"/")
-        parts = path.split(b"/", segments + 1)
-        if b"%2f" in b"/".join(parts[: segments + 1]).lower():
+        stripped, rest = _divided(path, self.strip.count(b"/"))
+        if b"%2f" in stripped.lower():
             raise LocalReply(400, "http_request_error", "The path hides a slash in its prefix.")
-        rest = b"/" + parts[-1] if len(parts) == segments + 2 else b""
         return (self.prefix + rest or b"/") + mark + query
 
 
@@ -357,6 +353,13 @@ class Table:
         """Describe the routes for a reader, in the order in which they are tried."""
         by_name = self.by_name if isinstance(self.by_name, bool) else sorted(self.by_name)
         return {"by_name": by_name, "routes": [_describe(route) for route in self.routes]}
+
+
+def _divided(path: bytes, segments: int) -> tuple[bytes, bytes]:
+    """Return the first segments of a path, and what follows them, with its slash."""
+    parts = path.split(b"/", segments + 1)
+    rest = b"/" + parts[-1] if len(parts) == segments + 2 else b""
+    return b"/".join(parts[: segments + 1]), rest
 
 
 def _first_segment(path: bytes) -> bytes:

@@ -31,9 +31,15 @@ class Namespaces:
             await nacos.close()
 
     def _locate(self, service: str) -> tuple[Nacos, str]:
-        namespace, _, name = service.rpartition("/")
+        namespace, name = divided(service)
         if namespace in ("", self._own.settings.namespace):
             return self._own, name
         if namespace not in self._others:
             self._others[namespace] = self._own.in_namespace(namespace)
         return self._others[namespace], name
+
+
+def divided(service: str) -> tuple[str, str]:
+    """Return a service's namespace, "" for the gateway's own, and its name with its group."""
+    namespace, _, name = service.rpartition("/")
+    return namespace, name

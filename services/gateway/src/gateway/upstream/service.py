@@ -14,7 +14,9 @@ from typing import Protocol
 
 from failover import Balancer, Declared, EjectionPolicy, Hedging, Instance, Member
 from nacos_client import InstanceTls
+from nacos_client.ports import ServiceKey
 
+from gateway.upstream.namespaces import divided
 from gateway.upstream.pool import ConnectionPool
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -140,7 +142,7 @@ class Service:
     def _pool(self, instance: Instance) -> ConnectionPool:
         limits, tls = self._limits, None
         if instance.secure:
-            name = self.name.rpartition("/")[2].rpartition("@@")[2]
+            name = ServiceKey.read(divided(self.name)[1], None, "").name
             tls = _context(limits.tls), limits.tls.server_name(name, instance.ip)
         return ConnectionPool(
             instance, connect=limits.connect, max_idle=limits.upstream_idle, tls=tls

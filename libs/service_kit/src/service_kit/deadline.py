@@ -11,7 +11,7 @@ CALLER_S_LIMIT = "the request's X-Request-Timeout-Ms"
 class Deadline(NamedTuple):
     """The moment after which nobody waits for a request's answer, and the limit that set it.
 
-    It is a tuple because one is made for every request, in 0.2 us.
+    It is a tuple because one is made for every request, and a tuple is made soonest.
 
     Attributes:
         moment: on `time.monotonic`'s clock.

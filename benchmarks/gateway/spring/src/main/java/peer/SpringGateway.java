@@ -20,7 +20,7 @@ public class SpringGateway {
     GlobalFilter requestId() {
         return (exchange, chain) -> {
             var request = exchange.getRequest();
-            if (request.getHeaders().containsKey(REQUEST_ID)) {
+            if (request.getHeaders().getFirst(REQUEST_ID) != null) {
                 return chain.filter(exchange);
             }
             var named = request.mutate().header(REQUEST_ID, UUID.randomUUID().toString()).build();

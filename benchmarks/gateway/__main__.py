@@ -13,8 +13,10 @@ from stack.ports import free_port
 from stack.waiting import wait_until
 
 from benchmarks.gateway import peers
-from benchmarks.gateway.peers import GATEWAY, SERVICE, START, Site
+from benchmarks.gateway.goals import compared
+from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, SERVICE, START, Site
 from benchmarks.gateway.profile import where_time_goes
+from benchmarks.gateway.progress import Progress
 from benchmarks.gateway.study import (
     HALF_LOAD_TURNS,
     LOADS,
@@ -24,8 +26,9 @@ from benchmarks.gateway.study import (
     Run,
     Runner,
     half_load,
+    measure,
     median_runs,
-    rounds,
+    turns,
     warm_up,
 )
 from benchmarks.gateway.text import Results, markdown
@@ -35,16 +38,22 @@ from benchmarks.measure.process import end_in_order_on_sigterm
 
 PROXY_CORE, LOAD_CORE = 0, 1
 READY_SECONDS = 240.0
+USUAL_WARM_UP_SECONDS, USUAL_HALF_LOAD_SECONDS = 25.0, 1.3
+"""Seconds that a gateway's warm-up, and a turn at half load, take as a rule: for the time left."""
+SHORT = (GATEWAY, HAPROXY, ENVOY)
+"""The gateways of a short run."""
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of one run")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="gateways, comma-separated; default all")
     parser.add_argument(
-        "--short", action="store_true", help="one load; like --only, printed and not kept"
+        "--short",
+        action="store_true",
+        help="one load, the default form beside HAProxy and Envoy; printed and not kept",
     )
     return parser.parse_args()
 
@@ -92,7 +101,9 @@ def _answers(started: Runner) -> bool:
         return False
 
 
-def at_half_load(runners: Sequence[Runner], place: Site, runs: Sequence[Run]) -> Iterator[HalfLoad]:
+def at_half_load(
+    runners: Sequence[Runner], place: Site, runs: Sequence[Run], progress: Progress
+) -> Iterator[HalfLoad]:
     """Load every gateway, and the backend alone, at half the rate that our gateway can carry."""
     carried = {
         name: run.rps for (name, load), run in median_runs(runs).items() if load == MAIN.name
@@ -101,29 +112,49 @@ def at_half_load(runners: Sequence[Runner], place: Site, runs: Sequence[Run]) ->
     through = PREFIX + peers.DECLARED
     paths = [("none", place.servers[0][1], peers.DECLARED, half)]
     paths += [(one.name, one.port, through, min(half, carried[one.name] / 2)) for one in runners]
-    for _ in range(HALF_LOAD_TURNS):
+    for turn in range(HALF_LOAD_TURNS):
         for name, port, path, rate in paths:
             run = half_load(name, port, path=path, rate=round(rate))
-            print(f"half load  {name:26} {run.rate:.0f}/s  p99 {run.p99_ms:.2f} ms", flush=True)
+            progress.step(
+                USUAL_HALF_LOAD_SECONDS,
+                f"half load {turn + 1}/{HALF_LOAD_TURNS}  {name:31} {run.rate:.0f}/s"
+                f"  p99 {run.p99_ms:.2f} ms",
+            )
             yield run
 
 
 def run_all(options: argparse.Namespace, work: Path) -> Results:
     """Start and measure all gateways."""
-    names = options.only.split(",") if options.only else list(START)
+    names = options.only.split(",") if options.only else SHORT if options.short else list(START)
     about, versions = report.machine(), peers.versions()
     os.sched_setaffinity(0, {LOAD_CORE})
     with ExitStack() as stack:
         place = stack.enter_context(site(work))
-        runners = [stack.enter_context(runner(name, place)) for name in names]
+        runners = []
+        for name in names:
+            print(f"starting {name}", flush=True)
+            runners.append(stack.enter_context(runner(name, place)))
+        loads = (MAIN,) if options.short else LOADS
+        planned = turns(runners, loads, rounds=options.rounds, compared=compared)
+        seconds = USUAL_WARM_UP_SECONDS * len(runners) + options.seconds * len(planned)
+        if not options.short:
+            seconds += USUAL_HALF_LOAD_SECONDS * HALF_LOAD_TURNS * (len(runners) + 1)
+        progress = Progress(seconds)
         warm = {}
         for one in runners:
             warm[one.name] = warm_up(one, window=min(options.seconds, 4.0), core=LOAD_CORE)
-            print(f"{one.name}: {warm[one.name]}", flush=True)
-        extent = {"count": options.rounds, "seconds": options.seconds}
-        loads = (MAIN,) if options.short else LOADS
-        runs = list(rounds(runners, **extent, core=LOAD_CORE, loads=loads))
-        half = [] if options.short else list(at_half_load(runners, place, runs))
+            progress.step(USUAL_WARM_UP_SECONDS, f"{one.name}: {warm[one.name]}")
+        runs = []
+        for turn in planned:
+            run = measure(turn.runner, turn.load, seconds=options.seconds, core=LOAD_CORE)
+            runs.append(run)
+            progress.step(
+                options.seconds,
+                f"round {turn.round}/{options.rounds}  {run.load:26} {run.gateway:31}"
+                f" {run.cpu_us:8.1f} us {run.rps:8.0f}/s  p99 {run.p99_ms:8.2f} ms"
+                f"  errors {run.errors}",
+            )
+        half = [] if options.short else list(at_half_load(runners, place, runs, progress))
         mine = [one for one in runners if one.name == GATEWAY and not options.short]
         profile = where_time_goes(mine[0], core=LOAD_CORE) if mine else ""
     return Results(about, versions, warm, tuple(runs), tuple(half), profile)

@@ -2,14 +2,13 @@
 .PHONY: bench-gateway bench-gateway-short soak-gateway trace-gateway
 bench-gateway: $(READY) gateway-compiled  ## the gateway beside nginx, HAProxy, Envoy, Traefik, Spring, httpx
 	@bash benchmarks/gateway/setup.sh
-	$(PY) -m benchmarks.gateway --seconds $(or $(SECONDS),5) --rounds $(or $(ROUNDS),3)
+	$(PY) -m benchmarks.gateway --seconds $(or $(SECONDS),3) --rounds $(or $(ROUNDS),3)
 
-bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway beside HAProxy and Envoy, no results kept
+bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway as make up starts it beside HAProxy and Envoy
 	@bash benchmarks/gateway/setup.sh
-	$(PY) -m benchmarks.gateway --short --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),1) \
-	  --only 'this gateway,this gateway compiled,HAProxy,Envoy'
+	$(PY) -m benchmarks.gateway --short --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),1)
 
-soak-gateway: $(READY)  ## the gateway under load for MINUTES (10): memory and files must not grow
+soak-gateway: $(READY) gateway-compiled  ## the gateway under load for MINUTES (10): memory and files must not grow
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway.soak --minutes $(or $(MINUTES),10)
 

@@ -3,12 +3,38 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.gateway.peers import ENVOY, HAPROXY, HTTPX, SPRING
-from benchmarks.gateway.study import MAIN, HalfLoad, Run
+from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, SPRING
+from benchmarks.gateway.study import CROWD, DOWN, MAIN, MANY, SINGLE, UP, HalfLoad, Run
+from benchmarks.measure.wrk import Load
 
-CPU_RATIOS = ((ENVOY, 1.0), (HAPROXY, 2.0), (SPRING, 1 / 5), (HTTPX, 1 / 40))
-HALF_LOAD_P99_RATIO = 2.0
-WORKER_RSS_MB = 130.0
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A limit for one figure of the default form divided by a peer's, under one load.
+
+    Attributes:
+        figure: the name of a field of `Run`.
+    """
+
+    load: Load
+    figure: str
+    peer: str
+    limit: float
+
+
+RATIOS = (
+    Ratio(SINGLE, "p50_ms", HAPROXY, 1.15),
+    Ratio(MAIN, "cpu_us", HAPROXY, 1.15),
+    Ratio(MAIN, "cpu_us", ENVOY, 0.45),
+    Ratio(MAIN, "cpu_us", SPRING, 1 / 8),
+    Ratio(MANY, "cpu_us", HAPROXY, 1.25),
+    Ratio(CROWD, "cpu_us", HAPROXY, 1.25),
+    Ratio(UP, "cpu_us", HAPROXY, 1.1),
+    Ratio(DOWN, "cpu_us", HAPROXY, 1.1),
+)
+WORDS = {"p50_ms": "p50", "cpu_us": "CPU per request"}
+HALF_LOAD_P99_RATIO = 1.0
+WORKER_RSS_MB = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +52,43 @@ class Goal:
         return self.figure <= self.limit
 
 
-def judge(
-    ours: str, runs: Mapping[tuple[str, str], Run], half: Mapping[str, HalfLoad]
-) -> list[Goal]:
-    """Judge every goal whose peer took part, for the gateway called `ours`."""
-    cost = {gateway: run.cpu_us for (gateway, load), run in runs.items() if load == MAIN.name}
+def compared(load: Load) -> set[str]:
+    """Return the gateways whose figures under a load decide a goal."""
+    peers = {ratio.peer for ratio in RATIOS if ratio.load == load}
+    return peers | {GATEWAY} if peers else set()
+
+
+def judge(runs: Mapping[tuple[str, str], Run], half: Mapping[str, HalfLoad]) -> list[Goal]:
+    """Judge the goals of the default form for which the run has figures.
+
+    Args:
+        runs: the medians by names of gateway and load.
+        half: the medians at half load by gateway.
+    """
     goals = [
-        Goal(ours, f"CPU per request / {peer}", cost[ours] / cost[peer], limit)
-        for peer, limit in CPU_RATIOS
-        if peer in cost
+        Goal(
+            GATEWAY,
+            f"{ratio.load.name}: {WORDS[ratio.figure]} / {ratio.peer}",
+            getattr(runs[GATEWAY, ratio.load.name], ratio.figure)
+            / getattr(runs[ratio.peer, ratio.load.name], ratio.figure),
+            ratio.limit,
+        )
+        for ratio in RATIOS
+        if {(GATEWAY, ratio.load.name), (ratio.peer, ratio.load.name)} <= runs.keys()
     ]
-    if ours in half and HAPROXY in half:
-        ratio = half[ours].p99_ms / half[HAPROXY].p99_ms
-        goals.append(Goal(ours, f"p99 at half load / {HAPROXY}", ratio, HALF_LOAD_P99_RATIO))
-    largest = max(run.largest_rss_mb for (gateway, _), run in runs.items() if gateway == ours)
-    goals.append(Goal(ours, "RSS of a worker, MB, largest seen", largest, WORKER_RSS_MB))
-    errors = sum(run.errors for (gateway, _), run in runs.items() if gateway == ours)
-    goals.append(Goal(ours, "errors in all loads", errors, 0))
+    if {GATEWAY, HAPROXY} <= half.keys():
+        figure = half[GATEWAY].p99_ms / half[HAPROXY].p99_ms
+        goals.append(Goal(GATEWAY, f"half load: p99 / {HAPROXY}", figure, HALF_LOAD_P99_RATIO))
+    if mine := [run for (gateway, _), run in runs.items() if gateway == GATEWAY]:
+        largest = max(run.largest_rss_mb for run in mine)
+        goals.append(Goal(GATEWAY, "RSS of a worker, MB, largest seen", largest, WORKER_RSS_MB))
     return goals
+
+
+def without_errors(
+    gateway: str, runs: Mapping[tuple[str, str], Run], half: Mapping[str, HalfLoad]
+) -> Goal:
+    """Judge the goal of every form of ours: no request fails under any load."""
+    errors = sum(run.errors for (name, _), run in runs.items() if name == gateway)
+    errors += half[gateway].errors if gateway in half else 0
+    return Goal(gateway, "errors in all loads", errors, 0)

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.compiled import folder
+from stack.compiled import build
 
 from benchmarks.measure.nacos import Account
 from benchmarks.measure.process import Process
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-WHEELS = ROOT / ".local" / "peers" / "bin"
+BIN = ROOT / ".local" / "peers" / "bin"
+"""The folder in which setup.sh puts the peers' programs."""
 SPRING_JAR = HERE / "spring" / "target" / "spring-gateway.jar"
 
 SERVICE = "bench-backend"
@@ -23,10 +24,10 @@ DECLARED, UNDECLARED = "/predict", "/order"
 METADATA = {"protocol": "http", "gateway.idempotent": f"POST {DECLARED}, POST /upload"}
 
 GATEWAY = "this gateway"
-GATEWAY_LOGGING = "this gateway + access log"
-GATEWAY_COMPILED = "this gateway compiled"
-GATEWAY_COMPILED_LOGGING = "this gateway compiled + access log"
-OURS = (GATEWAY, GATEWAY_LOGGING, GATEWAY_COMPILED, GATEWAY_COMPILED_LOGGING)
+"""The form that `make up` starts: compiled, with its access log."""
+GATEWAY_SILENT = "this gateway without access log"
+GATEWAY_INTERPRETED = "this gateway interpreted"
+OURS = (GATEWAY, GATEWAY_SILENT, GATEWAY_INTERPRETED)
 NGINX, HAPROXY, ENVOY, TRAEFIK = "nginx", "HAProxy", "Envoy", "Traefik"
 SPRING = "Spring Cloud Gateway"
 HTTPX = "FastAPI + httpx"
@@ -73,18 +74,20 @@ class Site:
         return rendered
 
 
+def _nginx_argv(site: Site, conf: Path) -> tuple[str | Path, ...]:
+    return (BIN / "nginx", "-e", "stderr", "-c", conf, "-p", site.work)
+
+
 def start_backend(site: Site) -> Process:
     """Start one nginx that listens on every server address of the site."""
     (site.work / "large").write_bytes(b"x" * 2**20)
     conf = site.render(HERE / "backend.conf", "listen {host}:{port} backlog=8192;")
-    return site.start("backend", ("nginx", "-c", conf, "-p", site.work))
+    return site.start("backend", _nginx_argv(site, conf))
 
 
 def _gateway(name: str) -> Callable[[Site, int], Process]:
-    compiled = name in (GATEWAY_COMPILED, GATEWAY_COMPILED_LOGGING)
-    logging = name in (GATEWAY_LOGGING, GATEWAY_COMPILED_LOGGING)
-
     def start(site: Site, port: int) -> Process:
+        form = {} if name == GATEWAY_INTERPRETED else {"PYTHONPATH": str(build())}
         return site.start(
             name,
             [sys.executable, "-m", "gateway"],
@@ -92,11 +95,11 @@ def _gateway(name: str) -> Callable[[Site, int], Process]:
             HOST="127.0.0.1",
             PORT=str(port),
             GATEWAY_ADMIN_PORT=str(port + 1),
-            GATEWAY_ACCESS_LOG=str(logging).lower(),
+            GATEWAY_ACCESS_LOG=str(name != GATEWAY_SILENT).lower(),
             GATEWAY_WORKERS="1",
             GATEWAY_MAX_IN_FLIGHT="8192",
             LOG_LEVEL="WARNING",
-            **({"PYTHONPATH": str(folder())} if compiled else {}),
+            **form,
         )
 
     return start
@@ -105,13 +108,13 @@ def _gateway(name: str) -> Callable[[Site, int], Process]:
 def _nginx(site: Site, port: int) -> Process:
     server = "server {host}:{port} max_fails=1 fail_timeout=10s;"
     conf = site.render(HERE / "peers" / "nginx.conf", server, PORT=port)
-    return site.start(NGINX, ("nginx", "-c", conf, "-p", site.work))
+    return site.start(NGINX, _nginx_argv(site, conf))
 
 
 def _haproxy(site: Site, port: int) -> Process:
     server = "server s{number} {host}:{port}"
     conf = site.render(HERE / "peers" / "haproxy.cfg", server, PORT=port)
-    return site.start(HAPROXY, ("haproxy", "-W", "-f", conf))
+    return site.start(HAPROXY, (BIN / "haproxy", "-W", "-f", conf))
 
 
 def _envoy(site: Site, port: int) -> Process:
@@ -119,14 +122,14 @@ def _envoy(site: Site, port: int) -> Process:
         "- endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}"
     )
     conf = site.render(HERE / "peers" / "envoy.yaml", server, PORT=port, ADMIN_PORT=port + 1)
-    argv = (WHEELS / "envoy", "-c", conf, "--concurrency", "1", "-l", "warning")
+    argv = (BIN / "envoy", "-c", conf, "--concurrency", "1", "-l", "warning")
     return site.start(ENVOY, (*argv, "--base-id", str(port)))
 
 
 def _traefik(site: Site, port: int) -> Process:
     conf = site.render(HERE / "peers" / "traefik-routes.yaml", "- url: http://{host}:{port}")
     argv = (
-        WHEELS / "traefik",
+        BIN / "traefik",
         f"--entrypoints.edge.address=127.0.0.1:{port}",
         f"--providers.file.filename={conf}",
         "--serverstransport.maxidleconnsperhost=1024",
@@ -141,7 +144,7 @@ def _traefik(site: Site, port: int) -> Process:
 
 def _spring(site: Site, port: int) -> Process:
     flags = ("-Xms256m", "-Xmx512m", "-Dreactor.netty.ioWorkerCount=1")
-    argv = ("java", *flags, "-jar", SPRING_JAR)
+    argv = (BIN / "java", *flags, "-jar", SPRING_JAR)
     return site.start(SPRING, argv, **site.nacos.environment, PEER_PORT=str(port))
 
 
@@ -173,20 +176,22 @@ def versions() -> dict[str, str]:
         return found[1] if found else "unknown"
 
     def spring(name: str) -> str:
-        found = re.search(rf"<{name}>([^<]+)<", (HERE / "spring" / "pom.xml").read_text())
+        pom = (HERE / "spring" / "pom.xml").read_text()
+        found = re.search(rf"<{name}>([^<]+)<", pom, re.DOTALL)
         return found[1] if found else "unknown"
 
     package = importlib.metadata.version
     return {
         GATEWAY: f"{package('modelserve-gateway')}, uvloop {package('uvloop')}, "
         f"httptools {package('httptools')}, Python {sys.version.split()[0]}",
-        NGINX: says(r"nginx/(\S+)", "nginx", "-v"),
-        HAPROXY: says(r"version (\S+)", "haproxy", "-v"),
-        ENVOY: says(r"/(\d+\.\d+\.\d+)/", WHEELS / "envoy", "--version"),
-        TRAEFIK: says(r"Version:\s+(\S+)", WHEELS / "traefik", "version"),
-        SPRING: f"Spring Cloud {spring('spring-cloud.version')}, Spring Cloud Alibaba "
-        f"{spring('spring-cloud-alibaba.version')}, "
-        + says(r'version "([^"]+)', "java", "-version").join(("Java ", "")),
+        NGINX: says(r"nginx/(\S+)", BIN / "nginx", "-v"),
+        HAPROXY: says(r"version (\S+)", BIN / "haproxy", "-v"),
+        ENVOY: says(r"/(\d+\.\d+\.\d+)/", BIN / "envoy", "--version"),
+        TRAEFIK: says(r"Version:\s+(\S+)", BIN / "traefik", "version"),
+        SPRING: f"Spring Boot {spring('parent>.*?<version')}, "
+        f"Spring Cloud {spring('spring-cloud.version')}, "
+        f"Spring Cloud Alibaba {spring('spring-cloud-alibaba.version')}, "
+        + says(r'version "([^"]+)', BIN / "java", "-version").join(("Java ", "")),
         HTTPX: f"FastAPI {package('fastapi')}, httpx {package('httpx')}, "
         f"uvicorn {package('uvicorn')}",
         "wrk": says(r"wrk (?:debian/)?(\S+)", "wrk", "-v"),

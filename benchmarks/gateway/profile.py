@@ -1,78 +1,76 @@
-"""The gateway's CPU time by function (py-spy) and, where perf is installed, by binary."""
+"""The compiled gateway's CPU time, sampled by perf: user and kernel, binaries, functions."""
 
-import collections
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gateway.peers import WHEELS
 from benchmarks.gateway.study import MAIN, Runner
 from benchmarks.measure import wrk
 from benchmarks.measure.process import Process, family
 from benchmarks.measure.report import table
 
 SECONDS = 8
-TOP = 20
+HERTZ = 999
+TOP = 25
+LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+\[([.k])\] (\S+)$", re.MULTILINE)
+"""A line of perf's report: share, binary, k for the kernel, symbol."""
+NATIVE = re.compile(r"CPy(?:Def|Py)_(.+)")
+"""A C function that mypyc made: CPyDef_ of the Python function itself, CPyPy_ of the way to that
+function for callers that are not compiled."""
+INTRODUCTION = f"""Samples by perf, {HERTZ} a second for {SECONDS} s of the load "{MAIN.name}", each
+function with its own time, without that of the functions it calls. The binaries with `__mypyc` in
+their name are the data path of the gateway and of failover, their functions named as in Python."""
 
 
 def where_time_goes(runner: Runner, *, core: int) -> str:
     """Sample the gateway's processes under the main load and render Markdown tables."""
-    parts = []
+    if not shutil.which("perf"):
+        return "perf is not installed."
     with tempfile.TemporaryDirectory() as folder:
-        parts.append(_by_function(runner, Path(folder), core))
-        if shutil.which("perf"):
-            parts.append(_by_binary(runner, Path(folder), core))
+        report = _sample(runner, Path(folder), core)
+    samples = [
+        (float(share), binary, mode == "k", legible(symbol))
+        for share, binary, mode, symbol in LINE.findall(report)
+    ]
+    modes = [("kernel" if kernel else "user", share) for share, _, kernel, _ in samples]
+    binaries = [(binary, share) for share, binary, _, _ in samples]
+    user = [(f"{name} ({binary})", share) for share, binary, kernel, name in samples if not kernel]
+    kernel = [(name, share) for share, _, in_kernel, name in samples if in_kernel]
+    parts = [INTRODUCTION]
+    for title, shares, rows in (
+        ("mode", modes, 2),
+        ("binary", binaries, 12),
+        ("function outside the kernel", user, TOP),
+        ("kernel function", kernel, TOP),
+    ):
+        parts.append(_table(title, shares, rows))
     return "\n\n".join(parts)
 
 
-def _by_function(runner: Runner, folder: Path, core: int) -> str:
-    stacks = folder / "stacks"
-    argv: list[str | Path] = [
-        WHEELS / "py-spy",
-        "record",
-        "--subprocesses",
-        "--gil",
-        "--rate",
-        "250",
-    ]
-    argv += ["--format", "raw", "--duration", str(SECONDS), "--output", stacks]
-    argv += ["--pid", str(runner.process.pid)]
-    with Process(argv, log=folder / "py-spy.log", core=core) as sampler:
-        wrk.run(runner.url, MAIN, seconds=SECONDS, core=core)
-        sampler.wait(30)
-    own: collections.Counter[str] = collections.Counter()
-    for line in stacks.read_text().splitlines():
-        frames, _, samples = line.rpartition(" ")
-        own[re.sub(r":\d+\)$", ")", frames.rpartition(";")[2])] += int(samples)
-    total = own.total() or 1
-    rows = [(name, f"{count / total:.1%}") for name, count in own.most_common(TOP)]
-    return "Own time by Python function (calls into C count for the caller):\n\n" + table(
-        ("function", "share"), rows
-    )
+def legible(symbol: str) -> str:
+    """Return the name of a C function, that of a compiled Python function as Python writes it."""
+    if native := NATIVE.fullmatch(symbol):
+        return native[1].replace("___", ".")
+    return symbol
 
 
-def _by_binary(runner: Runner, folder: Path, core: int) -> str:
+def _sample(runner: Runner, folder: Path, core: int) -> str:
     data = folder / "perf.data"
     pids = ",".join(map(str, family(runner.process.pid)))
-    argv = ("perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-p", pids, "-o", data)
+    argv = ("perf", "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "-p", pids, "-o", data)
     with Process((*argv, "--", "sleep", str(SECONDS)), log=folder / "perf.log", core=core) as perf:
         wrk.run(runner.url, MAIN, seconds=SECONDS, core=core)
         perf.wait(30)
-    binaries = re.findall(r"^\s+([\d.]+%)\s+(\S+)", _perf_report(data, "dso"), re.MULTILINE)
-    by_symbol = _perf_report(data, "symbol")
-    symbols = re.findall(r"^\s+([\d.]+%)\s+\[[.k]\] (\S+)", by_symbol, re.MULTILINE)
-    tables = (
-        ("By binary:", ("binary", "share"), binaries[:8]),
-        ("By C function:", ("function", "share"), symbols[:TOP]),
-    )
-    return "\n\n".join(
-        f"{title}\n\n" + table(headers, [(name, share) for share, name in rows])
-        for title, headers, rows in tables
-    )
+    report = ("perf", "report", "-i", data, "--sort", "dso,symbol", "--stdio", "-q")
+    return subprocess.run(report, check=True, capture_output=True, text=True).stdout
 
 
-def _perf_report(data: Path, key: str) -> str:
-    argv = ("perf", "report", "-i", data, "--sort", key, "--stdio", "-q")
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+def _table(title: str, shares: Sequence[tuple[str, float]], rows: int) -> str:
+    summed: dict[str, float] = {}
+    for name, share in shares:
+        summed[name] = summed.get(name, 0.0) + share
+    largest = sorted(summed.items(), key=lambda pair: -pair[1])[:rows]
+    return table((title, "share"), [(f"`{name}`", f"{share:.1f}%") for name, share in largest])

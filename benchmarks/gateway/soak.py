@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.gateway.__main__ import LOAD_CORE, runner, site
-from benchmarks.gateway.peers import GATEWAY, GATEWAY_LOGGING, versions
+from benchmarks.gateway.peers import GATEWAY, versions
 from benchmarks.gateway.study import LOADS
 from benchmarks.measure import chart, report, wrk
 from benchmarks.measure.process import end_in_order_on_sigterm
@@ -87,7 +87,7 @@ def _keep(readings: list[Reading], found: list[str], about: dict[str, str]) -> N
             for load, first, last, requests in by_load(readings)
         ],
     )  # fmt: skip
-    version = {GATEWAY_LOGGING: versions()[GATEWAY]}
+    version = {GATEWAY: versions()[GATEWAY]}
     parts = [
         "# The gateway under load for minutes",
         f"{__doc__.partition(chr(10) * 2)[2]}\nErrors: {sum(one.errors for one in readings)}.",
@@ -116,7 +116,7 @@ def main() -> int:
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = stack.enter_context(site(Path(folder)))
-        soaked = stack.enter_context(runner(GATEWAY_LOGGING, place))
+        soaked = stack.enter_context(runner(GATEWAY, place))
         for window in range(max(3 * len(LOADS), round(minutes * 60 / WINDOW_SECONDS))):
             load = LOADS[window % len(LOADS)]
             seen = wrk.run(soaked.url, load, seconds=WINDOW_SECONDS, core=LOAD_CORE)

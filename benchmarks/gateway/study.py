@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,18 +15,18 @@ from benchmarks.measure.process import Process
 from benchmarks.measure.wrk import Load
 
 PREFIX = f"/{SERVICE}"
-LOADS = (
-    Load("200 B, 1 connection", 1, PREFIX + DECLARED),
-    Load("200 B, 32 connections", 32, PREFIX + DECLARED),
-    Load("200 B, 256 connections", 256, PREFIX + DECLARED),
-    Load("200 B, 1,024 connections", 1024, PREFIX + DECLARED),
-    Load("64 KiB up, 32 connections", 32, f"{PREFIX}/upload", body_bytes=65536),
-    Load("1 MiB down, 8 connections", 8, f"{PREFIX}/large", method="GET", body_bytes=0),
-)
-MAIN = LOADS[1]
-"""The load to whose cost per request the goals refer."""
-MAIN_TURNS = 5
-"""Turns of the main load in a round: the machine's noise is a tenth of a turn's cost and more."""
+SINGLE = Load("200 B, 1 connection", 1, PREFIX + DECLARED)
+MAIN = Load("200 B, 32 connections", 32, PREFIX + DECLARED)
+"""The load to whose cost per request most goals refer."""
+MANY = Load("200 B, 256 connections", 256, PREFIX + DECLARED)
+CROWD = Load("200 B, 1,024 connections", 1024, PREFIX + DECLARED)
+UP = Load("64 KiB up, 32 connections", 32, f"{PREFIX}/upload", body_bytes=65536)
+DOWN = Load("1 MiB down, 8 connections", 8, f"{PREFIX}/large", method="GET", body_bytes=0)
+LOADS = (SINGLE, MAIN, MANY, CROWD, UP, DOWN)
+MORE_TURNS = {MAIN: 4}
+"""Further turns of a load in a round, for the gateways whose figures decide a goal: the machine's
+noise is a tenth of a turn's cost and more."""
+USUAL_MORE_TURNS = 2
 
 HALF_LOAD_CLIENTS = 256
 """Connections at a constant rate, open beforehand: opening them in one burst is another load."""
@@ -34,6 +34,9 @@ HALF_LOAD_SECONDS = 1.0
 HALF_LOAD_TURNS = 21
 """Turns of half load for each gateway, short and many: other work of the machine spoils the p99 of
 the turn it falls into, and the median of a few long turns would be a matter of luck."""
+
+HALF_LOAD_LIMIT_SECONDS = 3.0
+"""Seconds after which a request at half load has failed: a stalled gateway ends its turn soon."""
 
 STEADY_SHARE = 0.03
 STEADY_SECONDS = 16.0
@@ -86,6 +89,7 @@ def measure(runner: Runner, load: Load, *, seconds: float, core: int) -> Run:
     before = runner.process.usage()
     seen = wrk.run(runner.url, load, seconds=seconds, core=core)
     after = runner.process.usage()
+    runner.process.log.write_bytes(b"")  # an access log of minutes would fill the disk
     cpu = after.cpu_seconds - before.cpu_seconds
     answered = max(seen.requests, 1)
     return Run(
@@ -121,21 +125,42 @@ def warm_up(runner: Runner, *, window: float, core: int) -> str:
     return f"**not steady** after {len(costs) * window:.0f} s"
 
 
-def rounds(
-    runners: Sequence[Runner], *, count: int, seconds: float, core: int, loads: Sequence[Load]
-) -> Iterator[Run]:
-    """Yield every run; each round starts with another gateway, so that drift hits all alike."""
-    for number in range(count):
-        shift = number % len(runners)
-        for load in (*loads, *[MAIN] * (MAIN_TURNS - 1)):
-            for runner in (*runners[shift:], *runners[:shift]):
-                run = measure(runner, load, seconds=seconds, core=core)
-                print(
-                    f"round {number + 1}  {load.name:26} {runner.name:26} {run.cpu_us:8.1f} us"
-                    f" {run.rps:8.0f}/s  p99 {run.p99_ms:8.2f} ms  errors {run.errors}",
-                    flush=True,
-                )
-                yield run
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run that is to be made."""
+
+    round: int
+    load: Load
+    runner: Runner
+
+
+def turns(
+    runners: Sequence[Runner],
+    loads: Sequence[Load],
+    *,
+    rounds: int,
+    compared: Callable[[Load], Collection[str]],
+) -> list[Turn]:
+    """List every run: in each round every gateway has its turn under every load.
+
+    Each turn of a load starts with another gateway, so that drift hits all alike.
+
+    Args:
+        runners: the gateways.
+        loads: each of them is put on every gateway.
+        rounds: how often everything is repeated.
+        compared: tells the gateways that have further turns under a load.
+    """
+    planned = []
+    for number in range(rounds):
+        for load in loads:
+            again = [runner for runner in runners if runner.name in compared(load)]
+            more = MORE_TURNS.get(load, USUAL_MORE_TURNS)
+            for turn, takers in enumerate((runners, *[again] * more), start=number):
+                shift = turn % max(len(takers), 1)
+                rotated = (*takers[shift:], *takers[:shift])
+                planned += [Turn(number + 1, load, runner) for runner in rotated]
+    return planned
 
 
 def median_runs(runs: Sequence[Run]) -> dict[tuple[str, str], Run]:
@@ -170,8 +195,15 @@ def half_load(name: str, port: int, *, path: str, rate: float) -> HalfLoad:
     """Offer a constant rate of small requests for one turn."""
     body = b'"' + b"x" * 198 + b'"'
     wire = post(path, "half-load", kind="", body=body)
-    seconds, clients = HALF_LOAD_SECONDS, HALF_LOAD_CLIENTS
-    loop = OpenLoop("127.0.0.1", port, rate, seconds, lambda _: wire, connections=clients)
+    loop = OpenLoop(
+        "127.0.0.1",
+        port,
+        rate,
+        HALF_LOAD_SECONDS,
+        lambda _: wire,
+        timeout=HALF_LOAD_LIMIT_SECONDS,
+        connections=HALF_LOAD_CLIENTS,
+    )
     samples = uvloop.run(loop.run())
     latencies = [sample.latency * 1e3 for sample in samples[len(samples) // 10 :]]
     return HalfLoad(

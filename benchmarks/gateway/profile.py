@@ -15,7 +15,7 @@ from benchmarks.measure.report import table
 SECONDS = 8
 HERTZ = 999
 TOP = 25
-LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+\[([.k])\] (\S+)$", re.MULTILINE)
+LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+\[([.k])\] (\S+)", re.MULTILINE)
 """A line of perf's report: share, binary, k for the kernel, symbol."""
 NATIVE = re.compile(r"CPy(?:Def|Py)_(.+)")
 """A C function that mypyc made: CPyDef_ of the Python function itself, CPyPy_ of the way to that

@@ -91,8 +91,8 @@ cannot carry that gets half of its own), on 256 open connections; latency counts
 request was due. Turns of a second, gateway after gateway, 21 times; medians of the turns. "none" is
 the load generator straight at the backend: the floor of this method."""
 
-WARM_UP = """Each gateway was loaded until its best cost per request had not fallen by 3 % in 16 s,
-or for five minutes."""
+WARM_UP = """Each gateway was loaded until its best cost per request had not fallen by 3 % in 14 s
+of its CPU time, or for five minutes."""
 
 
 def _goals(goals: Sequence[Goal]) -> str:

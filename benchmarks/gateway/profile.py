@@ -17,6 +17,8 @@ HERTZ = 999
 TOP = 25
 LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+\[([.k])\] (\S+)", re.MULTILINE)
 """A line of perf's report: share, binary, k for the kernel, symbol."""
+ABI = re.compile(r"\.cpython-[^.]+")
+"""The part of an extension module's file name that tells for which Python it is."""
 NATIVE = re.compile(r"CPy(?:Def|Py)_(.+)")
 """A C function that mypyc made: CPyDef_ of the Python function itself, CPyPy_ of the way to that
 function for callers that are not compiled."""
@@ -32,7 +34,7 @@ def where_time_goes(runner: Runner, *, core: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         report = _sample(runner, Path(folder), core)
     samples = [
-        (float(share), binary, mode == "k", legible(symbol))
+        (float(share), ABI.sub("", binary), mode == "k", legible(symbol))
         for share, binary, mode, symbol in LINE.findall(report)
     ]
     modes = [("kernel" if kernel else "user", share) for share, _, kernel, _ in samples]

@@ -99,3 +99,29 @@ async def test_head_and_body_leave_in_one_piece(field):
     connection.connection_lost(None)
 
     assert sent[1:] == [b"6\r\nsecond\r\n0\r\n\r\n", *([b"closed"] if field else [])]
+
+
+@pytest.mark.anyio
+async def test_a_request_that_was_answered_early_is_no_slow_one():
+    """Once the rest of a refused body is here, its connection may stay as idle as any other."""
+
+    async def application(_scope, _receive, send):
+        fields = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 413, "headers": fields})
+        await send({"type": "http.response.body", "body": b""})
+
+    state, wire = ServerState(), Wire()
+    config = uvicorn.Config(application, http=BoundedHttp, log_config=None)
+    connection = BoundedHttp(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
+    await asyncio.gather(*state.tasks)
+    await asyncio.sleep(0)
+    connection.data_received(b"def")
+    close_late({connection}, time.monotonic() + REQUEST_SECONDS + 1)
+    await asyncio.sleep(0)
+    sent = b"".join(wire.sent)
+    connection.connection_lost(None)
+
+    assert sent.count(b"HTTP/1.1 ") == 1
+    assert sent.startswith(b"HTTP/1.1 413 ")

@@ -56,6 +56,8 @@ class BoundedHttp(HttpToolsProtocol):
     arriving_since = float("inf")
     """Moment on `time.monotonic`'s clock since which a request arrives; infinite if none does."""
     _head_bytes = 0
+    _has_arrived = False
+    """Whether the last request that began to arrive is here whole."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """Take a new connection, which is closed if nothing arrives within the keep-alive time."""
@@ -67,17 +69,27 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse bytes that arrived; answer 431 if the head has grown past the limit."""
         super().data_received(data)
-        scope: Mapping[str, Any] | None = self.scope
-        head_complete = scope is not None and "method" in scope
-        if head_complete and not self.cycle.more_body:
+        if self._has_arrived:
             self._head_bytes = 0
             self.arriving_since = float("inf")
             return
+        scope: Mapping[str, Any] | None = self.scope
+        head_complete = scope is not None and "method" in scope
         self.arriving_since = min(self.arriving_since, time.monotonic())
         self._head_bytes = 0 if head_complete else self._head_bytes + len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             detail = f"The head is larger than {MAX_HEAD_BYTES} bytes."
             self._refuse(Problem(431, detail, type="head-too-large"))
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins to arrive."""
+        super().on_message_begin()
+        self._has_arrived = False
+
+    def on_message_complete(self) -> None:
+        """Note that a request is here whole, be it answered by now or not."""
+        self._has_arrived = True
+        super().on_message_complete()
 
     def close_if_late(self, now: float) -> None:
         """Answer 408 and close if a request has been arriving for too long."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 from service_kit import (
+    AtOnce,
     HealthChecks,
     ProcessSettings,
     RequestEdge,
@@ -80,7 +81,7 @@ async def main() -> None:
         return "done"
 
     await serve(
-        RequestEdge(app),
+        RequestEdge(app, at_once=AtOnce("/now", lambda _: b"now")),
         settings,
         health=health,
         presence=RecordedPresence(settings.port),

@@ -66,6 +66,24 @@ def test_answers_after_withdrawal_ask_callers_to_leave(start):
     assert ready.json()["checks"]["draining"]["ok"] is False
 
 
+def test_answers_at_once_ask_callers_to_leave(start):
+    """A running service answers at once, and while draining it says so and closes, too."""
+    process = start(DRAIN_SECONDS="20")
+
+    def ask() -> bytes:
+        with socket.create_connection(("127.0.0.1", process.port), timeout=30) as connection:
+            connection.sendall(b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            answer = connection.recv(65536)
+            while b"connection: close" in answer and (more := connection.recv(65536)):
+                answer += more
+        return answer
+
+    assert ask().endswith(b"\r\n\r\nnow")
+    process.terminate()
+    process.wait_for(lambda: b"connection: close" in ask())
+    assert ask().endswith(b"\r\n\r\nnow")
+
+
 def test_second_signal_cuts_the_drain_short(start):
     """An operator in a hurry sends a second signal and does not wait for the drain."""
     process = start(DRAIN_SECONDS="600")

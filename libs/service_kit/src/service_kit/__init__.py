@@ -11,7 +11,7 @@ from service_kit.bodies import (
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import FOREVER, Deadline
 from service_kit.docs import add_docs
-from service_kit.edge import MAX_BODY_BYTES, RequestEdge
+from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.exit_codes import ExitCode
 from service_kit.fast_path import FastPath
 from service_kit.health import Check, HealthChecks, State, add_health
@@ -38,6 +38,7 @@ __all__ = [
     "REQUEST_ID",
     "REQUEST_TIMEOUT_SECONDS",
     "TRACEPARENT",
+    "AtOnce",
     "Check",
     "Deadline",
     "ExitCode",

@@ -14,6 +14,8 @@ import itertools
 import logging
 import secrets
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,12 +41,29 @@ requests = Histogram(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """A POST route whose plain requests need not wait for anything, so that no task is made.
+
+    Attributes:
+        path: path of the route, and the route's label in metrics.
+        answer: gets a `scope` as the application would, and returns the JSON document of a 200; or
+            None, or raises a `Problem`, to leave the request to the application.
+    """
+
+    path: str
+    answer: Callable[[Scope], bytes | None]
+
+
 class RequestEdge:
     """The outermost layer around a service's application.
 
     The layer drops the last slash of `scope["path"]`, never of `scope["raw_path"]`, and adds to
     `scope`: `fields`, the header fields as a dict of bytes; `body` and `request_id` as bytes;
     `deadline`, the `Deadline` that its caller and the service's own limit leave.
+
+    Attributes:
+        at_once: the route that `service_kit.at_once` answers before any application is called.
     """
 
     def __init__(
@@ -54,6 +73,7 @@ class RequestEdge:
         max_body_bytes: int = MAX_BODY_BYTES,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
         model_version: str = "",
+        at_once: AtOnce | None = None,
     ) -> None:
         """Put the layer around `app`.
 
@@ -62,7 +82,9 @@ class RequestEdge:
             max_body_bytes: a larger body is refused.
             timeout_seconds: the service's own limit for a request.
             model_version: labels the metric: it is the version of the model that answers.
+            at_once: the route whose plain requests are answered at once.
         """
+        self.at_once = at_once
         self._app = app
         self._model_version = model_version
         self._max_body_bytes = max_body_bytes
@@ -90,8 +112,9 @@ class RequestEdge:
             await send(message)
 
         try:
-            length = self._read_head(scope)
-            body = await self._read_body(length, receive)
+            if "deadline" not in scope:  # else `answer_at_once` has read the head
+                self._read_head(scope)
+            body = await self._read_body(scope, receive)
             scope["body"] = body
             await self._app(scope, _replay(body, receive), answer)
         except Problem as problem:
@@ -105,8 +128,35 @@ class RequestEdge:
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 
-    def _read_head(self, scope: Scope) -> int | None:
-        """Fill `scope` from the header fields; return the body's length, None if it is chunked.
+    def answer_at_once(self, scope: Scope, body: bytes) -> tuple[bytes, bytes] | None:
+        """Return the lines of a 200's fields, and its document; None if the application answers.
+
+        Args:
+            scope: has the keys `method`, `path`, `query_string` and `headers` of a request to
+                `at_once.path`.
+            body: its whole body.
+        """
+        if self.at_once is None or len(body) > self._max_body_bytes:
+            return None
+        started = time.perf_counter()
+        try:
+            self._read_head(scope)
+            scope["body"] = body
+            document = self.at_once.answer(scope)
+        except Problem:
+            return None
+        except Exception:  # noqa: BLE001 - whatever it is, the application answers
+            _log.exception("answer_at_once_failed", extra={"path": scope["path"]})
+            return None
+        if document is None:
+            return None
+        scope["route"] = self.at_once
+        self._observe(scope, 200, time.perf_counter() - started)
+        fields = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+        return fields % (len(document), scope["request_id"]), document
+
+    def _read_head(self, scope: Scope) -> None:
+        """Fill `scope` from the header fields, `deadline` last.
 
         Raises:
             Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
@@ -120,6 +170,9 @@ class RequestEdge:
             request_id = b"%s%x" % (self._id_prefix, next(self._ids))
         scope["request_id"] = request_id
         logs.request_id.set(request_id.decode())
+        if fields.get(b"content-encoding", b"identity") != b"identity":
+            detail = "Compressed bodies are not accepted; send it plain."
+            raise Problem(415, detail, type="encoded-body")
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
         seconds, source = self._timeout_seconds, OWN_LIMIT
@@ -128,12 +181,11 @@ class RequestEdge:
             if asked < seconds:
                 seconds, source = asked, CALLER_S_LIMIT
         scope["deadline"] = Deadline(time.monotonic() + seconds, seconds, source)
-        if fields.get(b"content-encoding", b"identity") != b"identity":
-            detail = "Compressed bodies are not accepted; send it plain."
-            raise Problem(415, detail, type="encoded-body")
-        return None if b"transfer-encoding" in fields else int(fields.get(b"content-length", 0))
 
-    async def _read_body(self, length: int | None, receive: Receive) -> bytes:
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        fields = scope["fields"]
+        is_chunked = b"transfer-encoding" in fields
+        length = None if is_chunked else int(fields.get(b"content-length", 0))
         if length == 0:
             return b""
         if length is not None and length > self._max_body_bytes:

@@ -8,7 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
 from service_kit.docs import add_docs
-from service_kit.edge import MAX_BODY_BYTES, RequestEdge
+from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.fast_path import FastPath
 from service_kit.health import HealthChecks, add_health
 from service_kit.inference import InferenceModel, add_inference
@@ -30,6 +30,7 @@ class ModelRoutes:
         page: HTML of the welcome page; `{{version}}` stands for the model's version.
         fast_path: path of the POST route that has a fast path, and the function that answers it:
             it returns the JSON document, or None to leave the request to the router.
+        at_once: the answers of the same path for which nothing has to be waited.
         openapi_url: path of the OpenAPI document.
         max_body_bytes: a larger body is refused.
     """
@@ -40,6 +41,7 @@ class ModelRoutes:
     model: InferenceModel
     page: str
     fast_path: tuple[str, Callable[[Scope], Awaitable[bytes | None]]]
+    at_once: AtOnce | None = None
     openapi_url: str = "/openapi.json"
     max_body_bytes: int = MAX_BODY_BYTES
 
@@ -88,10 +90,12 @@ def model_app(
         max_body_bytes=routes.max_body_bytes,
         timeout_seconds=timeout_seconds,
         model_version=version,
+        at_once=routes.at_once,
     )
     if not cors_origins:
         return edge
-    # CORS stands outside the edge, so that a page may read the problems of the edge too.
+    # CORS stands outside the edge, so that a page may read the problems of the edge too. So nothing
+    # is answered at once: an answer would be without the fields that tell a page it may read it.
     return CORSMiddleware(
         edge, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
     )

@@ -23,8 +23,9 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from service_kit.at_once import AtOnceHttp
 from service_kit.health import HealthChecks
-from service_kit.http import BoundedHttp, close_late
+from service_kit.http import close_late
 from service_kit.listen import bind
 from service_kit.settings import ProcessSettings
 
@@ -82,7 +83,7 @@ async def serve(
     sockets = bind(settings.host, settings.port)
     config = uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=AtOnceHttp,
         loop="none",
         ws="none",
         lifespan="off",

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 from car_evaluation_model import Model, encode, rank
+from classifier.app import create_app
 from classifier.fast_path import FastRows
+from classifier.schemas import EXAMPLE
+from classifier.settings import ServingConfig
+from service_kit import HealthChecks
+from starlette.types import Scope
 
 pytestmark = pytest.mark.anyio
 SEED = int(os.environ.get("SEED", "20261122"))
@@ -115,17 +120,9 @@ def bodies(seed: int, count: int, model: Model) -> Iterator[tuple[bytes, list[Ro
             yield _document(rows), rows
 
 
-async def ask(app, body: bytes, query: bytes) -> tuple[int, bytes, bytes]:
-    """Call the application as the server would."""
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
+def asked(body: bytes, query: bytes) -> Scope:
+    """Return the scope of a request."""
+    return {
         "type": "http",
         "http_version": "1.1",
         "method": "POST",
@@ -141,15 +138,28 @@ async def ask(app, body: bytes, query: bytes) -> tuple[int, bytes, bytes]:
             (b"x-request-id", b"same"),
         ],
     }
-    await app(scope, receive, send)
+
+
+async def ask(app, body: bytes, query: bytes) -> tuple[int, bytes, bytes]:
+    """Call the application as the server would."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(asked(body, query), receive, send)
     start, *parts = sent
     kind = dict(start["headers"])[b"content-type"]
     return start["status"], kind, b"".join(part["body"] for part in parts)
 
 
-async def test_both_ways_answer_the_same_bytes(app, model):
-    """10,000 bodies, good and bad, get the same status, type and bytes by either way.
+async def test_all_ways_answer_the_same_bytes(app, edge, model):
+    """10,000 bodies, good and bad, get the same status, type and bytes by any way.
 
+    Every plain good body is answered at once, too.
     `probabilities=0` means the same as no query to FastAPI, and is not known to the short way.
     """
     statuses = set()
@@ -158,11 +168,40 @@ async def test_both_ways_answer_the_same_bytes(app, model):
         long = await ask(app, body, b"probabilities=0")
 
         assert short == long, body[:500]
+        at_once = edge.answer_at_once(asked(body, b""), body)
+        assert at_once is not None or rows is None, body[:500]
+        if at_once is not None:
+            assert short[0] == 200, body[:500]
+            assert at_once[1] == short[2]
         assert (short[0] == 200) or rows is None, body[:500]
         assert short[0] in {200, 400, 422}
         json.loads(short[2])
         statuses.add(short[0])
     assert statuses == {200, 400, 422}
+
+
+@pytest.mark.parametrize(
+    ("now", "query", "body"),
+    [
+        (ServingConfig(engine="estimator"), b"", {}),
+        (ServingConfig(max_rows=1), b"", {"inputs": [EXAMPLE] * 2}),
+        (ServingConfig(), b"probabilities=1", {}),
+        (ServingConfig(), b"", {"inputs": [EXAMPLE] * 400}),
+    ],
+    ids=["estimator", "too many", "query", "large"],
+)
+def test_what_has_to_wait_is_not_answered_at_once(edge, live, now, query, body):
+    """The estimator's answers, large bodies and all that needs a word of FastAPI's take a task."""
+    live.value = now
+    text = json.dumps({"inputs": [EXAMPLE]} | body).encode()
+
+    assert edge.answer_at_once(asked(text, query), text) is None
+
+
+@pytest.fixture
+def edge(engine, live, threads):
+    """The application of a service that no page of another origin may call."""
+    return create_app(engine, live, HealthChecks("car-evaluation", "0"), threads)
 
 
 def test_short_way_takes_every_good_body_and_reads_it_right(model):

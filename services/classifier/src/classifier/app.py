@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
+    AtOnce,
     HealthChecks,
     ModelRoutes,
     Stages,
@@ -62,13 +63,15 @@ def create_app(
     reader = RowReader(engine.model)
     stages = Stages(engine.model.version)
     health.measure(engine.drift.collect)
+    path, fast = f"{API}/predict", FastPredict(engine, config, threads, stages)
     routes = ModelRoutes(
         title="Car evaluation",
         description=__doc__,
         router=_router(engine, reader, config, threads, stages),
         model=CarInference(engine, reader, config, threads),
         page=files("classifier").joinpath("page.html").read_text("utf-8"),
-        fast_path=(f"{API}/predict", FastPredict(engine, config, threads, stages)),
+        fast_path=(path, fast),
+        at_once=AtOnce(path, fast.at_once),
         openapi_url=f"{API}/openapi.json",
         max_body_bytes=MAX_BODY_BYTES,
     )

@@ -60,18 +60,25 @@ class Engine:
         Raises:
             Problem: 503 or 504, from the estimator's queue.
         """
+        if self.answers_at_once:
+            return self.answer_at_once(ranks, probabilities=probabilities)
         config = self._config()
-        answers: Answers
-        if config.engine == "table":
-            shares = [self._probabilities[rank] for rank in ranks] if probabilities else None
-            answers = [self._classes[rank] for rank in ranks], shares
-        else:
-            prediction = await self._batcher.predict(self._codes[ranks], deadline)
-            shares = prediction.probabilities.tolist() if probabilities else None
-            answers = prediction.classes.tolist(), shares
-        self.drift.count(ranks, len(ranks))
-        if config.audit.enabled:
-            self._audit(ranks, answers[0], config)
+        prediction = await self._batcher.predict(self._codes[ranks], deadline)
+        shares = prediction.probabilities.tolist() if probabilities else None
+        answers: Answers = prediction.classes.tolist(), shares
+        self._count(ranks, answers, config)
+        return answers
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Return whether the table is the engine in force, which never waits."""
+        return self._config().engine == "table"
+
+    def answer_at_once(self, ranks: Sequence[int], *, probabilities: bool) -> Answers:
+        """Return the table's answers; count the inputs, and log them for the audit."""
+        shares = [self._probabilities[rank] for rank in ranks] if probabilities else None
+        answers: Answers = [self._classes[rank] for rank in ranks], shares
+        self._count(ranks, answers, self._config())
         return answers
 
     def document(self, answers: Answers, request_id: bytes) -> bytes:
@@ -93,6 +100,11 @@ class Engine:
     def explain(self, rank: int) -> RankExplanation:
         """Return why an input has its class, and which changes would give it a better class."""
         return explain(self.model, self._codes[rank])
+
+    def _count(self, ranks: Sequence[int], answers: Answers, config: ServingConfig) -> None:
+        self.drift.count(ranks, len(ranks))
+        if config.audit.enabled:
+            self._audit(ranks, answers[0], config)
 
     def _audit(self, ranks: Sequence[int], classes: list[int], config: ServingConfig) -> None:
         self._audited += config.audit.sample

@@ -55,7 +55,7 @@ def judge(
     goals = []
     if TABLE in one and FLOOR in one:
         ratio = one[TABLE].cpu_us / one[FLOOR].cpu_us
-        goals.append(Goal("table, 1 row, 64 clients: CPU per request / floor", ratio, 2.0))
+        goals.append(Goal("table, 1 row, 64 clients: CPU per request / floor", ratio, 1.3))
     for names in ((MLSERVER,), (BENTOML, BENTOML_BATCHED)):
         rates = [one[name].rps for name in names if name in one]
         if rates and TABLE in one:

@@ -5,6 +5,8 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import product
+from typing import Literal
 
 import pytest
 from nacos_client import BadDocument, Document, Nacos, NacosError, NacosSettings
@@ -166,8 +168,83 @@ async def test_a_model_without_defaults_needs_a_document(fake: FakeNacos, nacos:
     watched = nacos.watch("models", Required)
     await watched.start()
     fake.remove("models")
-    await eventually(lambda: watched.state.rejection is not None)
+    await eventually(lambda: watched.state.source == "last_good")
     assert watched.value.clusters == 4
+    assert watched.state.rejection is None
+
+
+@pytest.mark.parametrize(
+    ("model", "absent", "source", "clusters"),
+    [
+        (Settings, "default", "default", 3),
+        (Settings, "last_good", "last_good", 4),
+        (Required, "default", "last_good", 4),
+        (Required, "last_good", "last_good", 4),
+    ],
+)
+async def test_a_refused_document_that_is_deleted_is_no_longer_told(
+    fake: FakeNacos,
+    nacos: Nacos,
+    model: type[Settings | Required],
+    absent: Literal["default", "last_good"],
+    source: str,
+    clusters: int,
+) -> None:
+    """Nothing is kept out once the document is gone, whatever is in force without it."""
+    fake.publish("models", "clusters: 4")
+    watched = nacos.watch("models", model, absent=absent)
+    await watched.start()
+    fake.publish("models", "clusters: many")
+    await eventually(lambda: watched.plain_state["rejected"] is not None)
+    fake.remove("models")
+    await eventually(lambda: watched.plain_state["rejected"] is None)
+    await eventually(lambda: watched.state.source == source)
+    assert watched.value.clusters == clusters
+    assert watched.plain_state["rejected"] is None
+
+
+async def test_a_document_refused_at_the_start_is_forgotten_with_its_deletion(
+    fake: FakeNacos,
+) -> None:
+    """So it is too where the value in force came from the disk."""
+    fake.publish("models", "clusters: 4")
+    async with fake.client() as first:
+        await first.watch("models", Settings).start()
+    fake.publish("models", "clusters: many")
+    async with fake.client() as second:
+        watched = second.watch("models", Settings)
+        await watched.start()
+        assert (watched.value.clusters, watched.state.source) == (4, "last_good")
+        assert watched.state.rejection is not None
+        fake.remove("models")
+        await eventually(lambda: watched.state.source == "default")
+        assert watched.value.clusters == 3
+        assert watched.state.rejection is None
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        *product(["yaml", "json", "toml", "properties"], ["", " \n"]),
+        *product(["yaml", "toml", "properties"], ["# only a comment\n"]),
+    ],
+)
+async def test_a_document_that_says_nothing_is_not_a_deleted_one(
+    fake: FakeNacos, nacos: Nacos, ending: str, content: str
+) -> None:
+    """The values are the defaults with either; the state tells them apart by source and version."""
+    data_id = f"models.{ending}"
+    fake.publish(data_id, content)
+    watched = nacos.watch(data_id, Settings)
+    await watched.start()
+    assert (watched.value, watched.state.source) == (Settings(), "nacos")
+    assert watched.state.version
+    fake.remove(data_id)
+    await eventually(lambda: watched.state.source == "default")
+    assert watched.state.version == ""
+    assert watched.state.rejection is None
+    fake.publish(data_id, content)
+    await eventually(lambda: watched.state.source == "nacos")
 
 
 async def test_a_start_that_failed_can_be_repeated(fake: FakeNacos, nacos: Nacos) -> None:

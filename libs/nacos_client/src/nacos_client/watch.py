@@ -67,7 +67,8 @@ class Recipe(Generic[T]):
         model: the pydantic model of the (layered) document.
         build: makes the value from the model; plain functions run in a worker thread.
         check: raises if the built value must not be used.
-        absent: the value while there is no document: the defaults, or the last good document's.
+        absent: the value while there is no document: the defaults, or the last good document's,
+            which also stays where the model has no defaults.
     """
 
     model: type[BaseModel]
@@ -217,25 +218,35 @@ class Watched(Generic[T]):
 
     async def _apply(self, found: Found) -> None:
         version = version_of(found)
-        state = self._state
-        if not any(found) and self._recipe.absent == "last_good":
-            if state.applied_at:
-                self._state = replace(state, source="last_good", rejection=None)
-            return
-        if state.applied_at and version == state.version:
-            source: Source = "nacos" if any(found) else "default"
-            self._state = replace(state, source=source, rejection=None)
+        if not any(found):  # a document that is gone is no longer kept out either
+            self._state = replace(self._state, rejection=None)
+            if self._recipe.absent == "last_good":
+                self._keep_last_good()
+                return
+        source: Source = "nacos" if any(found) else "default"
+        if self._state.applied_at and version == self._state.version:
+            self._state = replace(self._state, source=source, rejection=None)
             return
         try:
             value = await self._made(found)
         except BadDocument as error:
+            if not any(found):
+                log.warning("there is no %s, and it has no defaults: %s", self._name, error)
+                self._keep_last_good()
+                return
             log.warning("%s kept out: %s", self._name, error, extra={"version": version})
-            self._state = replace(state, rejection=Rejection(version, str(error), time.time()))
+            rejection = Rejection(version, str(error), time.time())
+            self._state = replace(self._state, rejection=rejection)
             return
-        self._swap(value, version, "nacos" if any(found) else "default")
+        self._swap(value, version, source)
         if any(found):
             saved = [asdict(document) if document else None for document in found]
             await asyncio.to_thread(self._store.save, "document", self._key, saved)
+
+    def _keep_last_good(self) -> None:
+        """Say of the value in force, if any, that Nacos no longer has its document."""
+        if self._state.applied_at:
+            self._state = replace(self._state, source="last_good")
 
     async def _made(self, found: Found) -> T:
         """Parse, validate, build and check.

@@ -104,8 +104,40 @@ def test_properties_are_text_that_is_read_as_the_model_wants() -> None:
     assert (model.clusters, model.token, model.ratio) == (4, "4", 1.0)
     with pytest.raises(BadDocument, match="clusters"):
         read("clusters=four", "models.properties")
-    with pytest.raises(BadDocument, match="has a value already"):
-        read("limits=1\nlimits.per_minute=4", "models.properties")
+    for content in ("limits=1\nlimits.per_minute=4", "limits.per_minute=4\nlimits=1"):
+        with pytest.raises(BadDocument, match="has a value"):
+            read(content, "models.properties")
+
+
+def test_the_order_of_properties_means_nothing() -> None:
+    """Java's properties have no order: a list's items are in the order of their indexes."""
+    names = "".join(f"names[{index}]=name {index}\n" for index in (10, 2, *range(2), *range(3, 10)))
+    assert read(names, "models.properties").names == tuple(f"name {index}" for index in range(11))
+    with pytest.raises(BadDocument, match="names: Input should be a valid"):
+        read("names[0]=a\nnames[2]=c", "models.properties")
+
+
+def test_properties_are_read_as_java_reads_them() -> None:
+    """The rules themselves are tried in `test_properties.py`; here with a document's own limits."""
+    model = read("token \\u805a\\\n  x\nclusters 4", "models.properties")
+    assert (model.token, model.clusters) == ("\u805ax", 4)
+    with pytest.raises(BadDocument, match="models.properties is not properties: line 2: .u is not"):
+        read("clusters=4\ntoken=\\u12", "models.properties")
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        ("yaml", "clusters: 4"),
+        ("json", '{"clusters": 4}'),
+        ("toml", "clusters = 4"),
+        ("properties", "clusters=4"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_document(ending: str, content: str) -> None:
+    """Editors of Windows put it before the text; alone, it is an empty document."""
+    assert read("\ufeff" + content, f"models.{ending}") == Model(clusters=4)
+    assert read("\ufeff", f"models.{ending}") == Model()
 
 
 def test_a_document_that_grows_is_refused() -> None:

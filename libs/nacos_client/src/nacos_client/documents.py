@@ -3,7 +3,7 @@
 Types: YAML (the default), JSON, TOML, and Java properties, by the document's type in Nacos or the
 ending of its data id. Validation is strict (no "3" for 3) and knows every key: an unknown one is
 refused with the nearest known one named. Properties carry text only, so there numbers and booleans
-are read from text.
+are read from text. YAML's types are those on which its versions 1.1 and 1.2 agree.
 """
 
 import json
@@ -18,6 +18,7 @@ from nacos_client.ports import Document
 M = TypeVar("M", bound=BaseModel)
 
 MAX_CHARACTERS = 1_000_000
+BYTE_ORDER_MARK = "\ufeff"
 KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
 
 
@@ -30,11 +31,14 @@ def kind_of(data_id: str, noted: str = "") -> str:
 def parse(content: str, kind: str) -> dict[str, Any]:
     """Read a document into a mapping; an empty document is an empty mapping.
 
+    A byte order mark, which editors of Windows put before the text, is no part of it.
+
     Raises:
         BadDocument: the content is not of this type, is no mapping, or is too large.
     """
     if len(content) > MAX_CHARACTERS:
         raise BadDocument(f"longer than {MAX_CHARACTERS} characters")
+    content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         match kind:
             case "json":
@@ -42,7 +46,7 @@ def parse(content: str, kind: str) -> dict[str, Any]:
             case "toml":
                 value = _toml(content)
             case "properties":
-                value = _nested(_properties(content))
+                value = _properties(content)
             case _:
                 value = _yaml(content)
     except (ValueError, RecursionError) as error:
@@ -66,27 +70,24 @@ def _toml(content: str) -> Any:
     return tomllib.loads(content)
 
 
-def _properties(content: str) -> Iterable[tuple[str, str]]:
-    lines = iter(content.splitlines())
-    for raw in lines:
-        line = raw.strip()
-        while line.endswith("\\"):
-            line = line[:-1] + next(lines, "").strip()
-        if line and line[0] not in "#!":
-            cut = min((at for at in map(line.find, "=:") if at >= 0), default=len(line))
-            yield line[:cut].strip(), line[cut + 1 :].strip()
+def _properties(content: str) -> dict[str, Any]:
+    from nacos_client.properties import read_properties  # noqa: PLC0415  (few documents have it)
+
+    return _nested(read_properties(content))
 
 
-def _nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _nested(pairs: Mapping[str, str]) -> dict[str, Any]:
     """Unfold `a.b=1` and `a[0]=x` into mappings and lists, as Spring's binder does."""
     root: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in pairs.items():
         *path, last = name.replace("[", ".").replace("]", "").split(".")
         place = root
         for step in path:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise BadDocument(f"{name}: {step} has a value already")
+        if last in place:
+            raise BadDocument(f"{name}: {last} has a value or keys already")
         place[last] = value
     return {name: _listed(value) for name, value in root.items()}
 
@@ -95,8 +96,9 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     inner = {name: _listed(part) for name, part in value.items()}
-    if inner and list(inner) == [str(index) for index in range(len(inner))]:
-        return list(inner.values())
+    indexes = [str(index) for index in range(len(inner))]
+    if inner and inner.keys() == set(indexes):
+        return [inner[index] for index in indexes]
     return inner
 
 

@@ -380,6 +380,29 @@ spring.cloud.gateway.routes[1].predicates[0].args.patterns[0]=/coins/**
     assert status == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (
+            "yml",
+            "server.ssl.enabled: on\nspring: {cloud: {gateway: {routes: [{id: 010, uri: 'lb://s',"
+            " predicates: [Path=/a/**]}]}}}",
+        ),
+        (
+            "properties",
+            "spring.cloud.gateway.routes[0].id 8\nspring.cloud.gateway.routes[0].uri=lb://s\n"
+            "spring.cloud.gateway.routes[0].predicates[0]=Path=/a/**",
+        ),
+    ],
+)
+def test_a_file_means_what_it_means_to_spring(kind: str, text: str, tmp_path: Path):
+    """Spring's YAML is of version 1.1, and a byte order mark is no part of its files."""
+    status, document, _ = translated("\ufeff" + text, tmp_path, kind=kind)
+
+    assert document["routes"] == [{"name": "8", "path": "/a", "service": "s"}]
+    assert status == 0
+
+
 def test_default_filters_are_of_every_route_and_come_first(tmp_path: Path):
     """Spring sorts both lists by place; a default filter is before a route's at the same place."""
     file = routes_of("PrefixPath=/second")
@@ -604,6 +627,7 @@ def test_an_unknown_setting_and_security_are_named(tmp_path: Path):
         ("application.yml", b"[" * 100_000, "deep"),
         ("application.yml", b"#" * (MAX_BYTES + 1), "larger"),
         ("application.properties", b"a." * 100 + b"b=1", "parts"),
+        ("application.properties", b"a=1\nb=\\u12", "line 2"),
         ("application.toml", b"", "ends in none of"),
         ("application.yml", b"spring.cloud.gateway.default-filters: '" + b"A," * 101 + b"'", "101"),
         (

@@ -1,8 +1,8 @@
-"""The lines of Java properties, read as `java.util.Properties.load` reads them. Pure.
+r"""The lines of Java properties, read as `java.util.Properties.load` reads them. Pure.
 
 The rules are those of that method's documentation (Java 17): comments begin with `#` or `!`; the
 key ends at the first `=`, `:` or blank; a backslash before the end of a line continues the line;
-`\\t`, `\\n`, `\\r`, `\\f` and `\\uXXXX` are characters, and any other escaped character is itself.
+`\t`, `\n`, `\r`, `\f` and `\uXXXX` are characters, and any other escaped character is itself.
 Blanks at the end of a value belong to it.
 """
 
@@ -17,10 +17,10 @@ _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
 def read_properties(text: str) -> dict[str, str]:
-    """Read each key with its value; of a repeated key, the last value.
+    r"""Read each key with its value; of a repeated key, the last value.
 
     Raises:
-        ValueError: a `\\u` is not followed by four hexadecimal digits, or such escapes make half
+        ValueError: a `\u` is not followed by four hexadecimal digits, or such escapes make half
             of a character; the message names the line.
     """
     found: dict[str, str] = {}
@@ -40,7 +40,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """
     joined = ""
     number = 0
-    for number, natural in enumerate(_LINE_END.split(text), start=1):  # noqa: B007
+    for number, natural in enumerate(_LINE_END.split(text), start=1):
         line = natural.lstrip(BLANKS)
         if not joined and line.startswith(("#", "!")):
             continue

@@ -1,5 +1,12 @@
-"""Strict YAML: plain types, keys that are text and not repeated, and no alias bombs."""
+"""Strict YAML: one reading, keys that are text and not repeated, and no alias bombs.
 
+Parsers disagree about plain values: by YAML 1.1 `1:30` is 90, `010` is 8 and `on` is true, by
+YAML 1.2 they are text, 10 and text. So a document is refused where the two versions differ, and
+read where they agree. The rules are those of chapter 10.3.2 of YAML 1.2.2 (the core schema), and of
+PyYAML for 1.1.
+"""
+
+import re
 from typing import Any
 
 import yaml
@@ -8,21 +15,31 @@ from nacos_client.errors import BadDocument
 
 MAX_GROWTH = 1_000_000
 """Characters that aliases may add to a document; aliases of aliases would fill the memory."""
-MERGE = "tag:yaml.org,2002:merge"
+MERGE, TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 KEYS = {MERGE, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null"))}
 """The tags of keys that JSON, TOML and properties can spell too."""
 
 
-def load(content: str) -> Any:
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
+"""The decimal and octal numbers of YAML 1.2."""
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
+"""The whole numbers that YAML 1.1 and 1.2 read alike."""
+
+
+def load(content: str, *, as_spring: bool = False) -> Any:
     """Read a YAML document.
+
+    Args:
+        content: the text.
+        as_spring: take YAML 1.1's reading wherever the versions differ, as Spring does.
 
     Raises:
         ValueError: the content is not YAML.
-        BadDocument: a key is repeated or no plain text, a value is not what its tag says, or
-            aliases multiply.
+        BadDocument: a plain value has two readings, a key is repeated or no plain text, a value is
+            not what its tag says, or aliases multiply.
     """
     try:
-        return yaml.load(content, _Loader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(content, _Loader if as_spring else _OneReading)  # noqa: S506  (safe both)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
@@ -56,9 +73,8 @@ class _Loader(yaml.SafeLoader):
             kind = node.tag.rpartition(":")[2]
             raise BadDocument(f"line {_line(node)}: a value that is no {kind}") from error
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-        if not isinstance(node, yaml.MappingNode):
-            return super().construct_mapping(node, deep=deep)
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node: Any = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag not in KEYS:
@@ -68,7 +84,54 @@ class _Loader(yaml.SafeLoader):
                     f"the key {key.value!r} is there twice, again in line {_line(key)}"
                 )
             seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+        return node
+
+
+class _OneReading(_Loader):
+    """A loader that refuses plain values with two readings, and takes each key as it is spelled."""
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        event: Any = self.peek_event()
+        node: Any = super().compose_scalar_node(anchor)
+        if event.implicit[0] and (problem := _two_readings(node.tag, node.value)):
+            raise BadDocument(f"line {_line(node)}: {problem}, or quote the text")
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node: Any = super().compose_mapping_node(anchor)
+        for key, _ in node.value:
+            if key.tag != MERGE:
+                key.tag = TEXT
+        return node
+
+
+def _two_readings(tag: str, plain: str) -> str | None:
+    """Say what YAML 1.1 and 1.2 read differently in a plain value, and how to write it instead.
+
+    The value itself is not repeated: it may be secret.
+    """
+    match tag.rpartition(":")[2]:
+        case "bool" if plain.lower() not in {"true", "false"}:
+            return "yes, no, on or off, which is no boolean in YAML 1.2; write true or false"
+        case "timestamp":
+            return "a date in YAML 1.1, text in YAML 1.2; write it in quotes"
+        case "value":
+            return "a lone =, which means a default in YAML 1.1; write it in quotes"
+        case "str" if NUMBER.fullmatch(plain):
+            return (
+                "a number in YAML 1.2, text in YAML 1.1; write it like 10 or 1.0e+3,"
+                " without a leading 0 or 0o"
+            )
+        case "int" | "float" if ":" in plain:
+            return "base 60 in YAML 1.1 (1:30 is 90); write the number in decimal digits"
+        case "int" | "float" if "_" in plain:
+            return "a number with _, which is text in YAML 1.2; write it without (1_0 is 10)"
+        case "int" if not WHOLE.fullmatch(plain):
+            return (
+                "octal, binary or signed hexadecimal in YAML 1.1 (010 is 8, 0b11 is 3);"
+                " write the number in decimal digits, without a leading 0"
+            )
+    return None
 
 
 def _line(node: Any) -> int:

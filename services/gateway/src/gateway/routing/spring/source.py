@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nacos_client import BadDocument
+from nacos_client.properties import read_properties
 from nacos_client.strict_yaml import load
 
 MAX_BYTES = 1024 * 1024
@@ -77,7 +78,7 @@ def read(content: bytes, kind: str, profiles: Collection[str] = ()) -> SpringFil
     """Read a file.
 
     Args:
-        content: the file, in UTF-8.
+        content: the file, in UTF-8, with a byte order mark or without.
         kind: `yaml` or `properties`.
         profiles: Spring profiles that are active; documents of others are left out.
 
@@ -87,7 +88,7 @@ def read(content: bytes, kind: str, profiles: Collection[str] = ()) -> SpringFil
     if len(content) > MAX_BYTES:
         raise SpringFileError(f"larger than {MAX_BYTES} bytes")
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # without the mark that editors of Windows put first
     except UnicodeDecodeError as error:
         raise SpringFileError(f"byte {error.start} is no UTF-8; save the file as UTF-8") from error
     try:
@@ -140,10 +141,10 @@ def _documents(text: str, kind: str) -> Iterator[Tree]:
         start = end + 3 if kind == "yaml" else end
         tree: Tree = {}
         if kind == "properties":
-            for key, value in _properties(part):
+            for key, value in read_properties(part).items():
                 _put(tree, key, value)
         else:
-            value = load(part)
+            value = load(part, as_spring=True)
             if value is not None and not isinstance(value, dict):
                 raise SpringFileError("a document of the file is no mapping of keys to values")
             _put(tree, "", value or {})
@@ -206,33 +207,3 @@ def _parts(path: str) -> list[str]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _properties(text: str) -> Iterator[tuple[str, str]]:
-    lines = iter(text.splitlines())
-    for first in lines:
-        line = first.lstrip()
-        if not line or line[0] in "#!":
-            continue
-        while _goes_on(line):
-            line = line[:-1] + next(lines, "").lstrip()
-        found = re.match(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", line)
-        if found is not None:
-            yield _unescape(found[1]), _unescape(found[2])
-
-
-def _goes_on(line: str) -> bool:
-    """Return whether the next line belongs to this one: it ends in an odd number of backslashes."""
-    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
-
-
-def _unescape(text: str) -> str:
-    named = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-
-    def meant(found: re.Match[str]) -> str:
-        if found[1]:
-            return chr(int(found[1], 16))
-        return named.get(found[2], found[2])
-
-    units = re.sub(r"\\(?:u([0-9A-Fa-f]{4})|(.))", meant, text)
-    return units.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

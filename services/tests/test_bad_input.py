@@ -92,7 +92,8 @@ BODIES: dict[str, bytes] = {
     "duplicate keys": b'{"points":[[1,2]],"points":1,"inputs":[],"inputs":2}',
     "not UTF-8": b'{"points":[["\xff\xfe"]],"inputs":[{"buying":"\xc3\x28"}]}',
     "UTF-16": '{"points":[[1,2]]}'.encode("utf-16"),
-    "byte order mark": b'\xef\xbb\xbf{"points":[[1,2],[3,4],[5,6]]}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"points":[[1,2],[3,4],[5,6]]}',
+    "a byte order mark alone": b"\xef\xbb\xbf",
     "lone surrogate": b'{"inputs":[{"buying":"\\ud800","\\udfff":1}],"points":"\\ud800"}',
     "null byte": b'{"inputs":[{"buying":"\\u0000"}],"points\x00":1}',
     "many rows": b'{"inputs":[' + b"{}," * 300_000 + b"{}]}",
@@ -160,6 +161,32 @@ ACCEPTED = {
     # Different points, however close: they are clustered.
     ("/api/skl-kmeans", "tiny differences"),
 }
+
+
+CAR = '"buying":"med","maint":"high","doors":"4","persons":"more","lug_boot":"big","safety":"high"'
+GOOD = [
+    ("classifier", "/api/v1/predict", f'{{"inputs":[{{{CAR}}}]}}'),
+    ("classifier", "/api/v1/predict?probabilities=1", f'{{"inputs":[{{{CAR}}}]}}'),
+    ("classifier", "/api/v1/explain", f'{{"inputs":[{{{CAR}}}]}}'),
+    ("kmeans", "/api/skl-kmeans", '{"points":[[1,2],[3,4],[8,9],[20,30]]}'),
+    (
+        "kmeans",
+        "/v2/models/skl-kmeans/infer",
+        json.dumps({"id": "7", "inputs": [TENSOR | {"shape": [4, 1]}]}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("package", "path", "body"), GOOD, ids=[path for _, path, _ in GOOD])
+def test_a_byte_order_mark_is_no_mistake(service, package, path, body):
+    """A good body is as good with the mark that programs on Windows put before it."""
+    url = service(package).url + path
+    plain, marked = (
+        httpx.post(url, content=each, headers=JSON) for each in (body, "\ufeff" + body)
+    )
+
+    assert plain.status_code == marked.status_code == 200
+    assert marked.json() | {"request_id": ""} == plain.json() | {"request_id": ""}
 
 
 @pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])

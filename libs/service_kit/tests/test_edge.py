@@ -23,6 +23,7 @@ from service_kit import (
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
+JSON = {"content-type": "application/json"}
 OWN_SECONDS = 20.0
 
 
@@ -140,6 +141,17 @@ async def test_truncated_json_is_400(client):
     document = problem(await client.post("/number", content=b'{"number": 1', headers=headers))
 
     assert document["status"] == 400
+
+
+@pytest.mark.parametrize("declared", ["application/json", "application/cloudevents+json", ""])
+async def test_a_byte_order_mark_before_json_is_no_part_of_it(client, declared):
+    """Programs on Windows write one before JSON; a body of another type keeps its own."""
+    body = '\ufeff{"number": 1}'.encode()
+
+    assert (await client.post("/number", content=body, headers=JSON)).json() == 1
+    for kind, size in ((declared, len('{"number": 1}')), ("text/csv", len(body))):
+        seen = await client.post("/echo", content=body, headers={"content-type": kind})
+        assert seen.json()["bytes"] == size
 
 
 async def test_problem_carries_headers_and_members(client):

@@ -3,7 +3,7 @@
 All of this is one layer, because each wrapped `send` costs microseconds on every request. The layer
 reads the whole body before the application runs, bounded in bytes (and by `service_kit.http` in
 seconds), and leaves the body in `scope["body"]`; the application can also get it from `receive`. So
-no route needs limits of its own.
+no route needs limits of its own. A byte order mark before a JSON body is dropped.
 
 The layer also drops the slash at the end of a path: `/docs/` is `/docs` for everything inside it.
 Starlette would answer 307 with the address at which the service itself listens, which a caller
@@ -21,12 +21,15 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import logs
+from service_kit.bodies import is_json
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import CALLER_S_LIMIT, OWN_LIMIT, Deadline
 from service_kit.problem import MEDIA_TYPE, Problem, translate
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+BYTE_ORDER_MARK = "\ufeff".encode()
+"""The bytes that programs on Windows put before JSON; a reader may ignore them (RFC 8259, 8.1)."""
 
 _log = logging.getLogger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -115,6 +118,8 @@ class RequestEdge:
             if "deadline" not in scope:  # else `answer_at_once` has read the head
                 self._read_head(scope)
             body = await self._read_body(scope, receive)
+            if body.startswith(BYTE_ORDER_MARK) and is_json(scope):
+                body = body[len(BYTE_ORDER_MARK) :]
             scope["body"] = body
             await self._app(scope, _replay(body, receive), answer)
         except Problem as problem:

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 from failover import Instance
-from nacos_client import Announcement, BadAddress, Nacos, NacosSettings, Shown, Unreachable
+from nacos_client import Announcement, Nacos, NacosSettings, Shown, Unreachable
+from nacos_client.address import trial
 from nacos_client.ports import Document, DocumentKey, ServiceKey
 from nacos_client.runtime import Runtime
 from nacos_client.testing import FakeNacos, FakeSession
@@ -119,11 +120,55 @@ async def test_a_slow_answer_about_the_address_holds_nothing_up(
     answer.close()
 
 
-async def test_a_wrong_address_is_refused_at_once(fake: FakeNacos) -> None:
-    """An interface that does not exist is a mistake of the settings; waiting does not mend it."""
-    async with fake.client(NacosSettings(advertise_ip="nosuch0")) as nacos:
-        with pytest.raises(BadAddress, match="nosuch0"):
-            await nacos.announcement("models", port=8001).announce()
+async def test_an_address_that_nobody_answers_at_is_announced_with_a_warning(
+    fake: FakeNacos, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The way of the callers may be another. The warning goes once the address answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.2", 0))
+        port = listener.getsockname()[1]
+        async with fake.client(NacosSettings(host="127.0.0.2")) as nacos:
+            announcement = nacos.announcement("models", port=port)
+            assert announcement.warning is None
+            await announcement.announce()
+            await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+            assert [i.address for i in fake.instances("models")] == [f"127.0.0.2:{port}"]
+            told = nacos.states["announcement models"]
+            assert told["ok"]
+            assert f"127.0.0.2:{port} does not answer from here" in told["warning"]
+            listener.listen()
+            await eventually(lambda: "does not answer" not in announcement.warning)
+    told_once = [r for r in caplog.records if "does not answer from here" in r.message]
+    assert [record.levelname for record in told_once] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)]
+)
+async def test_a_loopback_address_is_announced_with_a_warning(
+    fake: FakeNacos, caplog: pytest.LogCaptureFixture, host: str, family: socket.AddressFamily
+) -> None:
+    """Callers on the same host reach it; the state says that no others do."""
+    with socket.create_server((host, 0), family=family) as listener:
+        port = listener.getsockname()[1]
+        async with fake.client(NacosSettings(host=host)) as nacos:
+            announcement = nacos.announcement("models", port=port)
+            await announcement.announce()
+            await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+            listener.accept()[0].close()  # the instance has connected to itself
+            assert f"{host} is a loopback address" in nacos.states["announcement models"]["warning"]
+    assert [r.levelname for r in caplog.records if "loopback" in r.message] == ["WARNING"]
+
+
+async def test_an_address_that_answers_has_no_warning() -> None:
+    """A socket that listens is enough; the reason of a failure names the address and a way out."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert await trial("127.0.0.1", port) is None
+    reason = await trial("127.0.0.1", port)
+    assert reason is not None
+    assert f"127.0.0.1:{port} does not answer from here" in reason
+    assert "HOST=:: listens on IPv6 and IPv4" in str(await trial("::1", port))
 
 
 class Administered(FakeSession):

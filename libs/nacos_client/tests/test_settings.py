@@ -1,8 +1,11 @@
 """Settings: what the environment may say, and which address follows."""
 
 import socket
+from ipaddress import IPv4Address, IPv6Address
 
+import psutil
 import pytest
+from hypothesis import given, strategies as st
 from nacos_client import BadAddress, NacosSettings, Unreachable
 from nacos_client.address import locator
 from pydantic import ValidationError
@@ -36,6 +39,30 @@ def test_several_servers() -> None:
         ("NACOS_SERVER_ADDR", ",", "names no server"),
         ("ADVERTISE_IP", "fe80::1%lo", "has a zone"),
         ("ADVERTISE_IP", "[eth0]", "brackets"),
+        ("ADVERTISE_IP", "0.0.0.0", "no address to which a caller"),  # noqa: S104
+        ("ADVERTISE_IP", "0.1.2.3", "no address to which a caller"),
+        ("ADVERTISE_IP", "255.255.255.255", "no address to which a caller"),
+        ("ADVERTISE_IP", "224.0.0.1", "no address to which a caller"),
+        ("ADVERTISE_IP", "::", "no address to which a caller"),
+        ("ADVERTISE_IP", "[ff02::1]", "no address to which a caller"),
+        ("ADVERTISE_IP", "fe80::7", "no address to which a caller"),
+        ("ADVERTISE_IP", "::ffff:0.0.0.0", "no address to which a caller"),
+        ("ADVERTISE_IP", "localhost", r"neither an IP address nor an interface .*\blo\b"),
+        ("ADVERTISE_IP", "models.example", "neither an IP address nor an interface"),
+        ("ADVERTISE_IP", "10.0.0.256", "neither an IP address nor an interface"),
+        ("HOST", "fe80::7%lo", "of this host's own links; set ADVERTISE_IP"),
+        ("NACOS_TLS_CA", "/nowhere/ca.pem", r"NACOS_TLS_\*: .*/nowhere/ca.pem cannot be used"),
+        ("NACOS_TLS_CA", __file__, r"NACOS_TLS_\*: .*test_settings.py cannot be used"),
+        ("NACOS_CLUSTER", "a b", "pattern"),
+        ("NACOS_CLUSTER", "a_b", "pattern"),
+        ("NACOS_CLUSTER", "a,b", "pattern"),
+        ("NACOS_CLUSTER", "east\n", "pattern"),
+        ("NACOS_CLUSTER", "a" * 65, "at most 64"),
+        ("NACOS_GROUP", "a b", "pattern"),
+        ("NACOS_GROUP", "A@@B", "pattern"),
+        ("NACOS_GROUP", "a" * 129, "at most 128"),
+        ("NACOS_NAMESPACE", "the test", "pattern"),
+        ("NACOS_NAMESPACE", "a" * 65, "at most 64"),
         ("SERVICE_WEIGHT", "-1", "greater than or equal to 0"),
         ("SERVICE_WEIGHT", "nan", "finite"),
         ("NACOS_USERNAME", "somebody", "belong together"),
@@ -77,8 +104,91 @@ def test_an_interface_may_be_named() -> None:
     """`lo` is 127.0.0.1; another name is refused with those that exist."""
     assert locator(NacosSettings(advertise_ip="lo"))() == "127.0.0.1"
     names = [name for _, name in socket.if_nameindex()]
-    with pytest.raises(BadAddress, match=names[0]):
-        locator(NacosSettings(advertise_ip="nosuch0"))
+    with pytest.raises(ValidationError, match=names[0]):
+        NacosSettings(advertise_ip="nosuch0")
+
+
+def test_an_interface_may_vanish() -> None:
+    """One that was there at the start is told when the address is asked for, and may come back."""
+    settings = NacosSettings(advertise_ip="lo").model_copy(update={"advertise_ip": "nosuch0"})
+    with pytest.raises(BadAddress, match="nosuch0 is neither"):
+        locator(settings)()
+
+
+ELSEWHERE = "192.0.2.7"
+"""An address of documentation (RFC 5737), which is no host's own."""
+
+
+@pytest.mark.parametrize(
+    ("host", "advertise_ip", "ip"),
+    [
+        ("127.0.0.2", None, "127.0.0.2"),
+        (ELSEWHERE, None, ELSEWHERE),
+        ("2001:db8::7", None, "2001:db8::7"),
+        ("localhost", None, "127.0.0.1"),
+        ("0.0.0.0", None, "127.0.0.1"),  # noqa: S104
+        ("::", None, "127.0.0.1"),
+        ("0", None, "127.0.0.1"),
+        ("nosuch.invalid", None, "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2", "127.0.0.2"),
+        ("127.0.0.1", "lo", "127.0.0.1"),
+        ("localhost", "127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", ELSEWHERE, ELSEWHERE),  # noqa: S104
+        ("::", "2001:db8::7", "2001:db8::7"),
+        ("nosuch.invalid", ELSEWHERE, ELSEWHERE),
+        ("192.0.2.1", ELSEWHERE, ELSEWHERE),
+        ("fe80::7%lo", "2001:db8::7", "2001:db8::7"),
+    ],
+)
+def test_the_address_follows_host(host: str, advertise_ip: str | None, ip: str) -> None:
+    """It is HOST, if that is one address; behind a NAT, `ADVERTISE_IP` may be of another host.
+
+    HOST for all addresses, and a HOST that nobody can listen at, leave it to the route.
+    """
+    settings = NacosSettings(host=host, advertise_ip=advertise_ip, server_addr="127.0.0.1:8848")
+    assert locator(settings)() == ip
+
+
+@pytest.mark.parametrize(
+    ("host", "advertise_ip"),
+    [
+        ("127.0.0.1", ELSEWHERE),
+        ("127.0.0.1", "127.0.0.2"),
+        ("localhost", ELSEWHERE),
+        ("::1", "2001:db8::7"),
+        (ELSEWHERE, "127.0.0.1"),
+        (ELSEWHERE, "lo"),
+    ],
+)
+def test_an_address_at_which_the_instance_does_not_listen_is_refused(
+    host: str, advertise_ip: str
+) -> None:
+    """HOST and `ADVERTISE_IP` contradict each other: the reason names both."""
+    with pytest.raises(ValidationError, match=f"ADVERTISE_IP={advertise_ip} is not .*HOST={host}"):
+        NacosSettings.from_env({"HOST": host, "ADVERTISE_IP": advertise_ip})
+
+
+def test_an_interface_of_several_addresses_has_host_among_them() -> None:
+    """The address of the interface is then HOST, not the first."""
+    own = [
+        (name, [one.address for one in found if one.family == socket.AF_INET])
+        for name, found in psutil.net_if_addrs().items()
+    ]
+    for name, addresses in own:
+        for address in addresses:
+            settings = NacosSettings(host=address, advertise_ip=name)
+            assert locator(settings)() == address
+
+
+@given(st.ip_addresses())
+def test_any_literal_is_announced_as_it_is_or_refused(literal: IPv4Address | IPv6Address) -> None:
+    """No address of one host of the Internet is refused."""
+    try:
+        settings = NacosSettings(advertise_ip=str(literal))
+    except ValidationError:
+        assert literal.is_multicast or not literal.is_global
+    else:
+        assert locator(settings)() == str(literal)
 
 
 def test_a_name_that_does_not_resolve_may_do_so_later() -> None:

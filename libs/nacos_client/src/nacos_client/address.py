@@ -1,41 +1,36 @@
-"""The address of this host under which an instance is announced."""
+"""The address of this host under which an instance is announced, and the trial of that address."""
 
+import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, ip_address
 
 from failover import in_brackets
 
-from nacos_client.errors import BadAddress, Unreachable
+from nacos_client.errors import Unreachable
+from nacos_client.own_address import IPV4_FIRST, fixed_address, is_link_local
 from nacos_client.settings import NacosSettings
 
-IPV4_FIRST = (socket.AF_INET, socket.AF_INET6)
-"""The families of addresses, the preferred one first: some callers, such as Spring's
-NacosLoadBalancer, keep IPv4 instances only."""
+TRIAL_SECONDS = 1.0
+"""Seconds that a connection from here to the announced address may take."""
 
 
 def locator(settings: NacosSettings) -> Callable[[], str]:
     """Choose a function that finds the IP literal to which callers shall connect.
 
-    `ADVERTISE_IP` wins, a literal or the name of an interface. Else it is the address from which
-    this host's packets to a Nacos server leave; no packet is sent to find this address. IPv4 is
-    preferred where there are both; a link-local IPv6 address is none that callers can use.
+    `ADVERTISE_IP` wins, a literal or the name of an interface; then `HOST`, where it is one
+    address. Else it is the address from which this host's packets to a Nacos server leave; no
+    packet is sent to find this address. IPv4 is preferred where there are both; a link-local IPv6
+    address is none that callers can use.
 
     Returns:
         a function without arguments. It blocks while a name is resolved, and raises `Unreachable`
-        while no server's name resolves or no route leads to a server.
-
-    Raises:
-        BadAddress: `ADVERTISE_IP` names no address of this host that callers can use.
+        while no server's name resolves or no route leads to a server, and `BadAddress` while the
+        interface has no address.
     """
-    if settings.advertise_ip is None:
-        return lambda: _by_route(settings.servers)
-    ip = settings.advertise_ip
-    try:
-        ip_address(ip)
-    except ValueError:
-        ip = _by_interface(ip)
-    return lambda: ip
+    return lambda: (
+        fixed_address(settings.advertise_ip, settings.host) or _by_route(settings.servers)
+    )
 
 
 def _by_route(servers: Sequence[tuple[str, int]]) -> str:
@@ -49,7 +44,7 @@ def _by_route(servers: Sequence[tuple[str, int]]) -> str:
             except OSError as error:
                 troubles[f"{in_brackets(host)}:{port} ({error})"] = None
             else:
-                if not _is_link_local(ip):
+                if not is_link_local(ip):
                     return ip
                 troubles[f"{in_brackets(host)}:{port} (from the link-local {ip} only)"] = None
     raise Unreachable(
@@ -57,21 +52,21 @@ def _by_route(servers: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _by_interface(name: str) -> str:
-    import psutil  # noqa: PLC0415  (needed only where ADVERTISE_IP names an interface)
+async def trial(ip: str, port: int) -> str | None:
+    """Connect to an address that is about to be announced; return why that failed, else None.
 
-    addresses = psutil.net_if_addrs()
-    for family in IPV4_FIRST:
-        for address in addresses.get(name, []):
-            if address.family == family and not _is_link_local(address.address):
-                return str(address.address)
-    if name in addresses:
-        problem = "has no IP address that callers on other hosts can use"
-    else:
-        problem = f"is no interface here ({', '.join(sorted(addresses))})"
-    raise BadAddress(f"ADVERTISE_IP={name}: {problem}")
-
-
-def _is_link_local(ip: str) -> bool:
-    """Return whether an address is an IPv6 one that is no use beyond the host's own links."""
-    return ":" in ip and IPv6Address(ip).is_link_local
+    The trial takes a second at most, and proves nothing about callers that go another way than
+    this host to itself, as through a NAT.
+    """
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        with socket.socket(family) as attempt:
+            attempt.settimeout(0)  # of the loop, which waits itself
+            async with asyncio.timeout(TRIAL_SECONDS):
+                await asyncio.get_running_loop().sock_connect(attempt, (ip, port))
+    except (OSError, TimeoutError) as error:
+        reason = os.strerror(error.errno) if error.errno else f"nothing within {TRIAL_SECONDS:g} s"
+        hint = "; HOST=:: listens on IPv6 and IPv4" if ":" in ip else ""
+        place = f"{in_brackets(ip)}:{port}"
+        return f"{place} does not answer from here ({reason}): check ADVERTISE_IP and HOST{hint}"
+    return None

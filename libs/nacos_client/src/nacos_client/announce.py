@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from failover import Instance
+from failover import Instance, in_brackets
 
-from nacos_client.errors import NacosError, Unreachable
+from nacos_client.address import trial
+from nacos_client.errors import BadAddress, NacosError, Unreachable
+from nacos_client.own_address import is_loopback
 from nacos_client.ports import Listing, Naming, ServiceKey, Session
 from nacos_client.reconcile import Reconciler
 from nacos_client.runtime import Runtime
@@ -44,6 +46,8 @@ WITHDRAW_SECONDS = 5.0
 """Seconds for a withdrawal with the end of its connection."""
 LOCATE_SECONDS = 1.0
 """Seconds between two attempts to find this host's address, while Nacos' name does not resolve."""
+TRY_SECONDS = 3.0
+"""Seconds between two trials of the announced address, while a trial fails."""
 
 
 class Shown(enum.StrEnum):
@@ -115,7 +119,7 @@ class Announcement:
             service: the service.
             instance: the instance to publish; its ip is ignored.
             locator: called on `announce`; returns a function that finds the ip, or raises
-                `BadAddress`.
+                `Unreachable` or `BadAddress` while there is none.
             blocked_limit: seconds that the application's event loop may stand still.
             ephemeral: see `Nacos.announcement`.
         """
@@ -126,6 +130,8 @@ class Announcement:
         self._wanted = instance
         self._locator = locator
         self._no_address = "its address is not known yet"
+        self._unanswered: str | None = None
+        self._loopback: str | None = None
         self._watchdog = Watchdog(blocked_limit)
         self._ephemeral = ephemeral
         self._session: Session | None = None
@@ -160,15 +166,21 @@ class Announcement:
             "ok": state.shown is Shown.AS_WANTED,
             "shown": state.shown.value,
             "detail": state.detail,
+            "warning": self.warning,
             "healed": state.healed,
         }
 
-    async def announce(self) -> None:
-        """Publish the instance and keep it published; returns at once, whatever Nacos does.
+    @property
+    def warning(self) -> str | None:
+        """The reason why callers may not reach the announced address, or None.
 
-        Raises:
-            BadAddress: `ADVERTISE_IP` names no address of this host.
+        The instance connected to this address itself before it was announced, and tries again
+        while that fails. It is announced all the same: the way of its callers may be another.
         """
+        return self._unanswered or self._loopback
+
+    async def announce(self) -> None:
+        """Publish the instance and keep it published; returns at once, whatever Nacos does."""
         locate = self._locator()
         self.withdrawn = False
         self._watchdog.watch(asyncio.get_running_loop())
@@ -245,6 +257,11 @@ class Announcement:
 
     async def _keep(self, session: Session, locate: Callable[[], str]) -> None:
         ip = await self._located(locate)
+        if is_loopback(ip):
+            self._loopback = f"{ip} is a loopback address: callers on other hosts cannot reach it"
+            log.warning("%s: %s", self.service, self._loopback)
+        await self._try(ip)
+        self._tasks.append(asyncio.create_task(self._try_again(ip), name=f"try {self.service}"))
         wanted = replace(self._wanted, ip=ip)
         audit = self._audit = _Audit(
             session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
@@ -256,11 +273,25 @@ class Announcement:
         while True:
             try:
                 return await asyncio.to_thread(locate)
-            except Unreachable as error:
+            except (BadAddress, Unreachable) as error:
                 if str(error) != self._no_address:
                     log.warning("%s: %s", self.service, error)
                 self._no_address = str(error)
             await asyncio.sleep(LOCATE_SECONDS)
+
+    async def _try(self, ip: str) -> None:
+        """Connect to the address that is to be announced, and tell what is wrong with it, once."""
+        port, before = self._wanted.port, self._unanswered
+        self._unanswered = await trial(ip, port)
+        if self._unanswered and self._unanswered != before:
+            log.warning("%s: %s", self.service, self._unanswered)
+        elif before and not self._unanswered:
+            log.info("%s: %s:%d answers now", self.service, in_brackets(ip), port)
+
+    async def _try_again(self, ip: str) -> None:
+        while self._unanswered:
+            await asyncio.sleep(TRY_SECONDS)
+            await self._try(ip)
 
     def _changed(self) -> None:
         """Start an audit of what is wanted now; runs on the Nacos thread."""

@@ -6,7 +6,7 @@ NacosError
 ├── Refused         a server answered, and refused the request itself
 ├── Conflict        compare-and-set: the document is no longer the one that was read
 ├── BadDocument     a configuration document was read and is not acceptable
-├── BadAddress      `ADVERTISE_IP` is no address of this host that Nacos can carry
+├── BadAddress      `ADVERTISE_IP` or `HOST` is no address at which callers find the instance
 └── BadTls          the TLS to instances cannot be set up as it was asked for
 """
 
@@ -44,7 +44,7 @@ class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
 
 
 class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
-    """`ADVERTISE_IP` names an interface that does not exist, or has no IP address."""
+    """`ADVERTISE_IP` or `HOST` is no address for callers, or the two contradict each other."""
 
 
 class BadTls(NacosError):  # noqa: N818  (named for what was proved)

@@ -54,7 +54,8 @@ class InstanceTls:
             context = ssl.create_default_context(cafile=self.ca)
             files = f"certificate {self.cert} with key {self.key}"
             if self.cert is not None:
-                context.load_cert_chain(self.cert, self.key)
+                # An empty password: a key that has one is an error, not a question to a terminal.
+                context.load_cert_chain(self.cert, self.key, password="")
         except OSError as error:  # an ssl.SSLError is an OSError
             raise BadTls(f"{files} cannot be used: {error}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2

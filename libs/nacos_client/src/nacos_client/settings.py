@@ -8,6 +8,10 @@ from typing import Annotated, Self
 from failover import without_brackets
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from nacos_client.errors import BadAddress, BadTls
+from nacos_client.instance_tls import InstanceTls
+from nacos_client.own_address import addresses_of, fixed_address, is_literal
+
 DEFAULT_PORT = 8848
 MAX_PORT = 65_535
 
@@ -54,7 +58,19 @@ def _advertise_ip(value: str) -> str:
         raise ValueError("has a zone, which means nothing to callers on other hosts")
     if ip != value and not _is_ipv6(ip):
         raise ValueError("has brackets around what is no IPv6 address")
+    try:
+        addresses_of(ip)
+    except BadAddress as error:
+        raise ValueError(str(error)) from error
     return ip  # a literal, or the name of a network interface
+
+
+# Nacos' ParamCheckRule (since 2.3; com.alibaba.nacos.common.paramcheck) has these characters and
+# lengths. NamingUtils.checkInstanceIsLegal, by which every version refuses the registration of an
+# instance, forbids `_` in clusters too.
+Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)]
+Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:.-]+$", max_length=128)]
+Cluster = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]
 
 
 class NacosSettings(BaseModel):
@@ -71,8 +87,10 @@ class NacosSettings(BaseModel):
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
             `tls_key` are for servers that ask the client for a certificate.
         tls_server_name: name to expect in the server's certificate instead of the host's.
-        advertise_ip: IPv4 or IPv6 literal, or the name of a network interface; default: the address
-            this host uses to reach Nacos. IPv4 is preferred where there are both.
+        advertise_ip: IPv4 or IPv6 literal, or the name of a network interface, under which an
+            instance is announced; default: `host`, if that is one address, else the address this
+            host uses to reach Nacos. IPv4 is preferred where there are both.
+        host: address at which the instance listens, such as `0.0.0.0` for all; default: not known.
         service_weight: share of traffic relative to the other instances (1.0 is normal).
         cache_dir: directory of the last-known-good lists and documents; default: a private
             directory under the system's temporary one.
@@ -85,9 +103,9 @@ class NacosSettings(BaseModel):
     server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(
         default="127.0.0.1:8848", validation_alias="NACOS_SERVER_ADDR"
     )
-    namespace: str = Field(default="public", validation_alias="NACOS_NAMESPACE")
-    group: str = Field(default="DEFAULT_GROUP", min_length=1, validation_alias="NACOS_GROUP")
-    cluster: str = Field(default="DEFAULT", min_length=1, validation_alias="NACOS_CLUSTER")
+    namespace: Namespace = Field(default="public", validation_alias="NACOS_NAMESPACE")
+    group: Group = Field(default="DEFAULT_GROUP", validation_alias="NACOS_GROUP")
+    cluster: Cluster = Field(default="DEFAULT", validation_alias="NACOS_CLUSTER")
     username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
     password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
     access_key: str | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
@@ -100,6 +118,7 @@ class NacosSettings(BaseModel):
     advertise_ip: Annotated[str, AfterValidator(_advertise_ip)] | None = Field(
         default=None, validation_alias="ADVERTISE_IP"
     )
+    host: str | None = Field(default=None, validation_alias="HOST")
     service_weight: float = Field(
         default=1.0, ge=0, le=10_000, allow_inf_nan=False, validation_alias="SERVICE_WEIGHT"
     )
@@ -125,4 +144,23 @@ class NacosSettings(BaseModel):
         for names, (one, other) in pairs.items():
             if (one is None) != (other is None):
                 raise ValueError(f"{names} belong together: one is set, the other is not")
+        return self
+
+    @model_validator(mode="after")
+    def _usable_files(self) -> Self:
+        if self.tls_ca is not None or self.tls_cert is not None:
+            try:
+                InstanceTls(self.tls_ca, self.tls_cert, self.tls_key).context()
+            except BadTls as error:
+                raise ValueError(f"NACOS_TLS_*: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _announced_where_it_listens(self) -> Self:
+        # A name is resolved here only if it may contradict: a resolver may take its time.
+        if self.advertise_ip is not None or (self.host is not None and is_literal(self.host)):
+            try:
+                fixed_address(self.advertise_ip, self.host)
+            except BadAddress as error:
+                raise ValueError(str(error)) from error
         return self

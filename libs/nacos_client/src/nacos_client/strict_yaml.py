@@ -91,7 +91,7 @@ class _OneReading(_Loader):
     """A loader that refuses plain values with two readings, and takes each key as it is spelled."""
 
     def compose_scalar_node(self, anchor: Any) -> Any:
-        event: Any = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         node: Any = super().compose_scalar_node(anchor)
         if event.implicit[0] and (problem := _two_readings(node.tag, node.value)):
             raise BadDocument(f"line {_line(node)}: {problem}, or quote the text")

@@ -1,5 +1,6 @@
 """The environment of the gateway, read once at its start; the routes document may change later."""
 
+import ssl
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -105,6 +106,11 @@ class GatewaySettings(ProcessSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: one is set, the other is not")
         try:
+            self.tls_context()
+        except OSError as error:  # an ssl.SSLError is an OSError
+            files = f"GATEWAY_TLS_CERT={self.tls_cert} with GATEWAY_TLS_KEY={self.tls_key}"
+            raise ValueError(f"{files} cannot be used: {error}") from error
+        try:
             if self.upstream_tls != InstanceTls():
                 self.upstream_tls.context()
         except NacosError as error:
@@ -112,6 +118,21 @@ class GatewaySettings(ProcessSettings):
         if self.admin_token is None and self.admin_host not in LOOPBACK:
             raise ValueError("GATEWAY_ADMIN_HOST is not loopback, so GATEWAY_ADMIN_TOKEN is needed")
         return self
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Read the data port's certificate, if it has one; returns its TLS, for HTTP/1.1 only.
+
+        Raises:
+            OSError: a file cannot be read, is not PEM, or its key has a password.
+        """
+        if self.tls_cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        # An empty password: a key that has one is an error, not a question to a terminal.
+        context.load_cert_chain(self.tls_cert, self.tls_key, password="")
+        return context
 
     @property
     def upstream_tls(self) -> InstanceTls:

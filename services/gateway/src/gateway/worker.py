@@ -3,7 +3,6 @@
 import gc
 import random
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,7 +66,7 @@ async def data_path(
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    port = DataPort(context, sock, tls=tls_of(settings), trusted=settings.trusted_proxies)
+    port = DataPort(context, sock, tls=settings.tls_context(), trusted=settings.trusted_proxies)
     try:
         yield port, Worker(context, directory, port, watched, log)
     finally:
@@ -85,14 +84,3 @@ def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:
         cluster=nacos.cluster,
         tls=settings.upstream_tls,
     )
-
-
-def tls_of(settings: GatewaySettings) -> ssl.SSLContext | None:
-    """Return the TLS context of the data port, if it has a certificate; HTTP/1.1 only."""
-    if settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    return context

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import car_evaluation_model
 import httpx
@@ -115,6 +117,56 @@ def test_bad_environment_ends_the_start(package, tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert all(name in line for name in bad)
+
+
+@pytest.mark.parametrize("package", ["classifier", "kmeans", "gateway"])
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            {"ADVERTISE_IP": "localhost", "NACOS_CLUSTER": "a b", "NACOS_GROUP": "a b"},
+            ["nor an interface"],
+        ),
+        ({"HOST": "127.0.0.1", "ADVERTISE_IP": "192.0.2.7"}, ["is not where", "listens"]),
+        ({"NACOS_TLS_CA": "/nowhere/ca.pem"}, ["cannot be used", "No such file"]),
+    ],
+    ids=["no names", "contradiction", "absent file"],
+)
+def test_what_nobody_could_call_or_register_ends_the_start(package, bad, words, tmp_path):
+    """Before anything listens or is logged: exit code 2, one line of variables and reasons."""
+    done = start(package, bad, tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    named = [name for name in bad if name != "NACOS_TLS_CA"]
+    assert all(word in line for word in (*named, *bad.values(), *words)), line
+
+
+def test_all_addresses_are_those_of_ipv4_too(tmp_path, running):
+    """`HOST=::` answers by IPv6 and by IPv4."""
+    with running("kmeans", tmp_path / "log", {"HOST": "::"}) as dual:
+        port = dual.url.rpartition(":")[2]
+        found = [httpx.get(f"http://{ip}:{port}/livez") for ip in ("127.0.0.1", "[::1]")]
+
+    assert [answer.json() for answer in found] == [{"status": "alive"}] * 2
+
+
+def test_the_address_that_is_told_follows_host(tmp_path, running):
+    """With HOST of this host alone, `/readyz` warns that others cannot reach what is announced."""
+    with running("kmeans", tmp_path / "log", {"NACOS_SERVER_ADDR": "192.0.2.1:9"}) as one:
+        deadline = time.monotonic() + 30
+        while (state := announcement(one))["warning"] is None:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.05)  # noqa: TID251 - the test's own thread, which polls
+
+    assert "127.0.0.1 is a loopback address" in state["warning"]
+    warned = [json.loads(line) for line in one.text.splitlines() if "loopback" in line]
+    assert [line["level"] for line in warned] == ["warning"]
+
+
+def announcement(one: Any) -> dict[str, Any]:
+    """Return what a service says about its announcement."""
+    return httpx.get(one.url + "/readyz", timeout=10).json()["checks"]["announcement skl-kmeans"]
 
 
 @pytest.mark.parametrize("package", ["classifier", "kmeans"])

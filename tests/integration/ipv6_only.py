@@ -131,6 +131,7 @@ async def use(access: NacosAccess, cache: Path, port: int) -> dict[str, Any]:
     seen: dict[str, Any] = {
         "route": locator(settings)(),
         "interface": locator(settings.model_copy(update={"advertise_ip": "lo"}))(),
+        "host": locator(settings.model_copy(update={"host": "127.0.0.1"}))(),
     }
     async with Nacos(settings) as nacos:
         announcement = nacos.announcement("models", port=port)

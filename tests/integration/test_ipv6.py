@@ -44,6 +44,7 @@ def test_all_of_it_works_without_ipv4(alone: list[str], tmp_path: Path) -> None:
         "ipv4": False,
         "route": "::1",
         "interface": "::1",
+        "host": "::1",
         "shown": "[::1]",
         "discovered": [["::1", True]],
         "called": True,
@@ -59,12 +60,12 @@ def test_a_link_local_address_is_not_announced(alone: list[str]) -> None:
     """It means nothing on other hosts: an interface that has no other is refused."""
     only_local = 'ip address flush dev lo && ip address add fe80::7/64 dev lo && exec "$@"'
     ask = (
-        "from nacos_client import BadAddress, NacosSettings\n"
-        "from nacos_client.address import locator\n"
-        "try: print(locator(NacosSettings(advertise_ip='lo'))())\n"
+        "from nacos_client import BadAddress\n"
+        "from nacos_client.own_address import fixed_address\n"
+        "try: print(fixed_address('lo', None))\n"
         "except BadAddress as error: print(error)\n"
     )
     command = [*alone, "sh", "-c", only_local, "sh", sys.executable, "-c", ask]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert said.stdout == "ADVERTISE_IP=lo: has no IP address that callers on other hosts can use\n"
+    assert said.stdout == "lo has no IP address that callers on other hosts can use\n"

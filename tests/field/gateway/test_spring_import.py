@@ -385,13 +385,18 @@ spring.cloud.gateway.routes[1].predicates[0].args.patterns[0]=/coins/**
     [
         (
             "yml",
-            "server.ssl.enabled: on\nspring: {cloud: {gateway: {routes: [{id: 010, uri: 'lb://s',"
-            " predicates: [Path=/a/**]}]}}}",
+            """
+server.ssl.enabled: on
+spring.cloud.gateway.routes: [{id: 010, uri: 'lb://s', predicates: [Path=/a/**]}]
+""",
         ),
         (
             "properties",
-            "spring.cloud.gateway.routes[0].id 8\nspring.cloud.gateway.routes[0].uri=lb://s\n"
-            "spring.cloud.gateway.routes[0].predicates[0]=Path=/a/**",
+            """
+spring.cloud.gateway.routes[0].id 8
+spring.cloud.gateway.routes[0].uri=lb://s
+spring.cloud.gateway.routes[0].predicates[0]=Path=/a/**
+""",
         ),
     ],
 )

@@ -91,6 +91,39 @@ def test_an_open_admin_port_needs_a_token():
     assert "GATEWAY_ADMIN_TOKEN" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "file"),
+    [
+        ("GATEWAY_TLS_CERT", "absent.pem"),
+        ("GATEWAY_TLS_KEY", "absent.pem"),
+        ("GATEWAY_TLS_CERT", "junk.pem"),
+        ("GATEWAY_TLS_KEY", "locked.pem"),
+        ("GATEWAY_UPSTREAM_TLS_KEY", "locked.pem"),
+        ("NACOS_TLS_KEY", "locked.pem"),
+    ],
+)
+def test_a_file_that_cannot_be_used_ends_the_start(tmp_path, certificate, variable, file):
+    """Absent, no PEM, or a key that asks for a password: exit code 2, one line with the file."""
+    (tmp_path / "junk.pem").write_text("no certificate")
+    subprocess.run(
+        ["openssl", "pkey", "-in", certificate[1], "-aes256", "-passout", "pass:word", "-out",
+         tmp_path / "locked.pem"], check=True, capture_output=True,
+    )  # fmt: skip
+    stem = variable.rpartition("_")[0]
+    files = {f"{stem}_CERT": str(certificate[0]), f"{stem}_KEY": str(certificate[1])}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"], check=False, capture_output=True, text=True,
+        env={**environment(tmp_path, 1, 2), **files, variable: str(tmp_path / file)},
+        timeout=60,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert stem in line
+    assert str(tmp_path / file) in line
+    assert "cannot be used" in line
+
+
 def test_the_form_is_compiled_only_as_a_whole():
     """One interpreted module among extension modules makes the form `interpreted`."""
     assert form([extension]) == "compiled"

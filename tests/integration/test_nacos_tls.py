@@ -112,20 +112,28 @@ async def test_everything_works_over_tls(server: NacosServer, tmp_path: Path, na
     ("setting", "value", "reason"),
     [
         ("NACOS_TLS_CA", "other.pem", "CERTIFICATE_VERIFY_FAILED"),
-        ("NACOS_TLS_CA", "junk.pem", "junk.pem cannot be used"),
+        ("NACOS_TLS_CA", "spoilt.pem", "spoilt.pem cannot be used"),
+        ("NACOS_TLS_CA", "lost.pem", "lost.pem cannot be used: .* No such file"),
         ("NACOS_TLS_SERVER_NAME", "elsewhere.internal", "Hostname Verification"),
         ("NACOS_TLS", "false", "UNAVAILABLE"),
     ],
-    ids=["another authority", "no certificate", "another name", "plain text"],
+    ids=["another authority", "no certificate", "no file", "another name", "plain text"],
 )
 async def test_without_trust_there_is_no_connection(
     server: NacosServer, tmp_path: Path, setting: str, value: str, reason: str
 ) -> None:
-    """Nothing crashes and nothing is believed: the state says why there is no connection."""
-    Authority.new(tmp_path, "other")
-    (tmp_path / "junk.pem").write_text("no certificate")
+    """Nothing crashes and nothing is believed: the state says why there is no connection.
+
+    A file that is bad from the start ends the start; here files go bad later.
+    """
+    good = Authority.new(tmp_path, "other").certificate.read_text()
+    for name in ("spoilt.pem", "lost.pem"):
+        (tmp_path / name).write_text(good)
     wrong = {setting: str(tmp_path / value) if value.endswith(".pem") else value}
-    async with client(server, tmp_path, **wrong) as nacos:
+    prepared = client(server, tmp_path, **wrong)
+    (tmp_path / "spoilt.pem").write_text("no certificate")
+    (tmp_path / "lost.pem").unlink()
+    async with prepared as nacos:
         announcement = nacos.announcement("models", port=8009)
         await announcement.announce()
         began = time.monotonic()

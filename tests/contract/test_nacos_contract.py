@@ -384,6 +384,21 @@ async def test_a_deleted_document_means_what_was_chosen(world: Any) -> None:
         assert default.state.source == "default"
 
 
+async def test_a_document_that_says_nothing_is_not_a_deleted_one(world: Any) -> None:
+    """Both leave the defaults in force, one with its version; a rejection ends with either."""
+    async with world.client() as nacos:
+        watched = nacos.watch("models", Settings)
+        await watched.start()
+        for left, source in (("# comments alone\n", "nacos"), (None, "default")):
+            world.publish("models", "clusters: many")
+            await eventually(lambda: watched.state.rejection is not None)
+            world.remove("models") if left is None else world.publish("models", left)
+            await eventually(lambda: watched.state.rejection is None)
+            await eventually(lambda source=source: watched.state.source == source)
+            assert bool(watched.state.version) is (left is not None)
+            assert watched.value == Settings()
+
+
 async def test_layers_go_over_each_other(world: Any) -> None:
     """Shared documents are weaker than the application's, its profile is the strongest."""
     world.publish("shared.yaml", "clusters: 1\nn_init: 1")

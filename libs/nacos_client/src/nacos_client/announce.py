@@ -257,6 +257,7 @@ class Announcement:
 
     async def _keep(self, session: Session, locate: Callable[[], str]) -> None:
         ip = await self._located(locate)
+        self._loopback = None
         if is_loopback(ip):
             self._loopback = f"{ip} is a loopback address: callers on other hosts cannot reach it"
             log.warning("%s: %s", self.service, self._loopback)

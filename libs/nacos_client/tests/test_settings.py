@@ -50,7 +50,7 @@ def test_several_servers() -> None:
         ("ADVERTISE_IP", "localhost", r"neither an IP address nor an interface .*\blo\b"),
         ("ADVERTISE_IP", "models.example", "neither an IP address nor an interface"),
         ("ADVERTISE_IP", "10.0.0.256", "neither an IP address nor an interface"),
-        ("HOST", "fe80::7%lo", "of this host's own links; set ADVERTISE_IP"),
+        ("HOST", "fe80::7%lo", "link-local, .*: set ADVERTISE_IP"),
         ("NACOS_TLS_CA", "/nowhere/ca.pem", r"NACOS_TLS_\*: .*/nowhere/ca.pem cannot be used"),
         ("NACOS_TLS_CA", __file__, r"NACOS_TLS_\*: .*test_settings.py cannot be used"),
         ("NACOS_CLUSTER", "a b", "pattern"),

@@ -32,7 +32,8 @@ def fixed_address(advertise_ip: str | None, host: str | None) -> str | None:
     if advertise_ip is None:
         if listening is not None and is_link_local(listening):
             raise BadAddress(
-                f"HOST={host} is of this host's own links; set ADVERTISE_IP or another HOST"
+                f"HOST={host} is link-local, no address for callers on other hosts:"
+                " set ADVERTISE_IP or another HOST"
             )
         return listening
     candidates = addresses_of(advertise_ip)

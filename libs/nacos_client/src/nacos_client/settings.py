@@ -68,7 +68,7 @@ def _advertise_ip(value: str) -> str:
 # Nacos' ParamCheckRule (since 2.3; com.alibaba.nacos.common.paramcheck) has these characters and
 # lengths. NamingUtils.checkInstanceIsLegal, by which every version refuses the registration of an
 # instance, forbids `_` in clusters too.
-Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)]
+Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:.-]+$", max_length=128)]
 Cluster = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]
 

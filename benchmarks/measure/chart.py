@@ -1,10 +1,11 @@
-"""Charts as plain SVG: bars by peer, a grid of figures by case and peer, a line over time."""
+"""Charts as plain SVG: bars by peer, a grid of cases by peer, lines over time or counts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 OURS, PEER = "#1a6faf", "#9aa5b1"
+COLOURS = (OURS, "#c4572b", "#3d8b4f")
 GOOD, BAD, ABSENT = "#d7f0dc", "#f6b8b0", "#f2f2f2"
 LABEL, BAR, CELL, ROW, TALL = 230, 480, 130, 26, 200  # widths and heights, in pixels
 
@@ -105,3 +106,42 @@ def line(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
         parts.append(_text(left - 6, down(value) + 4, f"{value:.0f}", 'text-anchor="end"'))
     parts.append(_text(left, top + TALL + 20, f"{unit} over {longest:.0f} seconds", 'fill="#555"'))
     return _svg(round(left) + BAR + 20, round(top) + TALL + 34, title, parts)
+
+
+def growth(title: str, unit: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Draw a figure against counts on a logarithmic axis, a line for each name; at most three.
+
+    Args:
+        title: of the chart.
+        unit: of the figure; its axis begins at zero.
+        curves: for each name the points (count, value), counts ascending and at least 1.
+    """
+    points = [point for curve in curves.values() for point in curve]
+    most, largest = max(count for count, _ in points), max(value for _, value in points)
+    left, top = 60.0, 40.0
+
+    def across(count: float) -> float:
+        return left + BAR * math.log(count) / math.log(most)
+
+    def down(value: float) -> float:
+        return top + TALL * (1 - value / largest)
+
+    parts = []
+    for value in (0, largest / 2, largest):
+        parts.append(_box(left, down(value), BAR, 1, PEER))
+        parts.append(_text(left - 6, down(value) + 4, f"{value:.0f}", 'text-anchor="end"'))
+    for count in sorted({count for count, _ in points}):
+        if count in (1, most) or across(count) < left + BAR - 24:  # texts would overlap
+            middle = 'text-anchor="middle" font-size="11"'
+            parts.append(_text(across(count), top + TALL + 16, f"{count:,.0f}", middle))
+    for number, (name, curve) in enumerate(curves.items()):
+        colour = COLOURS[number]
+        places = " ".join(f"{across(count):.1f},{down(value):.1f}" for count, value in curve)
+        parts.append(
+            f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        )
+        place = top + TALL + 40 + number * 18
+        parts.append(_box(left, place - 9, 14, 10, colour))
+        parts.append(_text(left + 20, place, f"{unit} by {name}"))
+    height = round(top) + TALL + 44 + len(curves) * 18
+    return _svg(round(left) + BAR + 30, height, title, parts)

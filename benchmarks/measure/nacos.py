@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +38,24 @@ class Account:
 
     def register(self, service: str, host: str, port: int, metadata: Mapping[str, str]) -> None:
         """Register a persistent instance: Nacos itself checks whether its port accepts."""
-        self._call(
-            "POST",
-            "/v3/admin/ns/instance",
-            serviceName=service,
-            ip=host,
-            port=str(port),
-            ephemeral="false",
-            metadata=json.dumps(metadata),
-        )
+        self.register_all(service, [(host, port)], metadata)
+
+    def register_all(
+        self, service: str, places: Iterable[tuple[str, int]], metadata: Mapping[str, str]
+    ) -> None:
+        """Register a persistent instance at each host and port, with one login for all."""
+        with self._session() as session:
+            for host, port in places:
+                self._send(
+                    session,
+                    "POST",
+                    "/v3/admin/ns/instance",
+                    serviceName=service,
+                    ip=host,
+                    port=str(port),
+                    ephemeral="false",
+                    metadata=json.dumps(metadata),
+                )
 
     def clear(self, service: str) -> None:
         """Take out the persistent instances that an earlier run left."""
@@ -78,11 +87,14 @@ class Account:
         return list(found or ())
 
     def _call(self, method: str, path: str, **parameters: str) -> Any:
+        with self._session() as session:
+            return self._send(session, method, path, **parameters)
+
+    def _send(self, session: httpx.Client, method: str, path: str, **parameters: str) -> Any:
         parameters["namespaceId"] = self.namespace
         form = parameters if method == "POST" else None
         query = None if form else parameters
-        with self._session() as session:
-            answer = session.request(method, path, data=form, params=query).json()
+        answer = session.request(method, path, data=form, params=query).json()
         if answer["code"] != 0 and "already exist" not in str(answer):
             raise RuntimeError(f"Nacos refused {method} {path}: {answer}")
         return answer["data"]

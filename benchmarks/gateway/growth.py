@@ -123,7 +123,7 @@ def cases(extent: Extent) -> list[Case]:
 
 
 def idle_shapes(extent: Extent) -> list[Shape]:
-    """Return the gateways that are measured idle: those under load, and the largest in two workers."""
+    """Return the gateways that are measured idle: those under load, the last with two workers."""
     most = extent.services[-1]
     return list(dict.fromkeys((*(case.shape for case in cases(extent)), Shape(most, most, 2))))
 

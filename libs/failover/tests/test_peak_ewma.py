@@ -2,18 +2,17 @@
 
 import random
 from collections import Counter
-from itertools import accumulate
 
 import pytest
 from failover import Cause, EjectionPolicy, Instance, Member
-from failover.peak_ewma import choose, pick_two
+from failover.group import Group
 from hypothesis import given, strategies as st
 
 POLICY = EjectionPolicy()
 
 
 def member(port: int = 1, *, weight: float = 1.0, cost: float = 0.01) -> Member:
-    return Member(Instance("10.0.0.1", port, weight=weight), POLICY, limit=9, cost=cost, now=0.0)
+    return Member(Instance("10.0.0.1", port, weight=weight), POLICY, limit=99, cost=cost, now=0.0)
 
 
 @given(
@@ -22,7 +21,8 @@ def member(port: int = 1, *, weight: float = 1.0, cost: float = 0.01) -> Member:
 )
 def test_one_draw_gives_two_different_candidates(weights: list[float], draw: float):
     """Both indexes exist and differ, whatever the weights are."""
-    first, second, left = pick_two([0.0, *accumulate(weights)], draw)
+    members = [member(port, weight=weight) for port, weight in enumerate(weights, 1)]
+    first, second, left = Group(members).draw_two(draw)
 
     assert 0 <= first < len(weights)
     assert 0 <= second < len(weights)
@@ -33,7 +33,8 @@ def test_one_draw_gives_two_different_candidates(weights: list[float], draw: flo
 def test_pairs_are_drawn_by_weight():
     """On a fine grid of draws: the first by all weights, the second by those of the others."""
     weights, steps = (1, 2, 5), 40000
-    pairs = Counter(pick_two([0.0, 1.0, 3.0, 8.0], step / steps)[:2] for step in range(steps))
+    group = Group(member(port, weight=weight) for port, weight in enumerate(weights, 1))
+    pairs = Counter(group.draw_two(step / steps)[:2] for step in range(steps))
 
     assert len(pairs) == 6
     for (first, second), times in pairs.items():
@@ -97,7 +98,7 @@ def test_one_failure_costs_an_instance_its_traffic(cost: float):
     failing, well = member(1, cost=cost), member(2, cost=cost)
     failing.fail(0.0, cost, 0.0)
 
-    assert {choose([failing, well], 0.1, step / 50) for step in range(50)} == {well}
+    assert {Group([failing, well]).choose(0.1, step / 50) for step in range(50)} == {well}
 
 
 def test_a_slower_answer_counts_at_once_and_fades():
@@ -145,7 +146,7 @@ def test_a_returning_instance_is_spared_at_first():
 
     def times(now: float) -> int:
         draws = (step / 2000 for step in range(2000))
-        return sum(choose([returned, steady], now, draw) is returned for draw in draws)
+        return sum(Group([returned, steady]).choose(now, draw) is returned for draw in draws)
 
     for now, share in ((10.0, 0.05), (12.5, 0.25), (15.0, 0.5)):
         assert times(now) == pytest.approx(2000 * share, abs=10)
@@ -167,9 +168,9 @@ def test_a_neglected_instance_gets_one_request_not_a_crowd():
     slow, fast = member(1, cost=1.0), member(2, cost=0.01)
     fast.measure(0.01, 60.0)
 
-    assert choose([slow, fast], 60.0, 0.0) is slow
+    assert Group([slow, fast]).choose(60.0, 0.0) is slow
     slow.in_flight = 1
-    assert choose([slow, fast], 60.0, 0.0) is fast
+    assert Group([slow, fast]).choose(60.0, 0.0) is fast
 
 
 def test_under_concurrency_weights_share_the_load():
@@ -181,7 +182,7 @@ def test_under_concurrency_weights_share_the_load():
     for _ in range(6000):
         if len(running) == 30:
             running.pop(dice.randrange(30)).in_flight -= 1
-        chosen = choose(members, 0.0, dice.random())
+        chosen = Group(members).choose(0.0, dice.random())
         chosen.in_flight += 1
         running.append(chosen)
         counts[chosen.instance.port] += 1

@@ -11,23 +11,36 @@ One `Balancer` per service, one `RetryState` per request:
             break
         ...wait decision.delay...
 
-Clock and random draws are arguments. A balancer belongs to one thread.
+Clock and random draws are arguments. A balancer belongs to one thread. What it does for a request
+takes about as long with a thousand instances as with ten; what it does for a change of an instance
+may look at all of them.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
 from failover.budget import Budget, BudgetPolicy
 from failover.ejection import Cause, EjectionPolicy
+from failover.group import Group
 from failover.instance import Instance, one_each
 from failover.outcome import TABLE, Outcome
-from failover.peak_ewma import UNMEASURED, Member, choose, median_cost
+from failover.peak_ewma import UNMEASURED, Member, median_cost
 from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.retry_state import NoInstance, RetryState
 from failover.tiers import EVERYBODY, Subset, Tiers, arrange
 
+SAMPLE = 8
+"""Instances that are looked at where one of them, or their median, stands for all."""
+
 
 class Balancer:
-    """One service's instances and its retry budget."""
+    """One service's instances and its retry budget.
+
+    Attributes:
+        budget: of retries.
+        ejected: how often instances were ejected, by cause.
+        in_flight: attempts under way, also at instances that left.
+    """
 
     def __init__(
         self,
@@ -47,13 +60,20 @@ class Balancer:
         """
         self.budget = Budget(budget)
         self.ejected: dict[Cause, int] = dict.fromkeys(Cause, 0)
+        self.in_flight = 0
         self._cluster = cluster
         self._max_in_flight = max_in_flight
         self._policy = ejection or EjectionPolicy()
         self._members: dict[str, Member] = {}
         self._tiers: dict[Subset | None, Tiers] = {}
+        self._hedging: dict[Subset | None, tuple[Group, ...]] = {}
+        self._everyone: tuple[Member, ...] = ()
+        self._usable: tuple[Member, ...] = ()
         self._out: tuple[Member, ...] = ()
         self._in_traffic: tuple[Member, ...] = ()
+        # The ejected members that a probe may bring back, the first due first, and when each is.
+        self._probes: tuple[Member, ...] = ()
+        self._probe_times: list[float] = []
         self._drained_in_advance: set[str] = set()
 
     @property
@@ -68,14 +88,13 @@ class Balancer:
         Attempts under way keep their member and may still be recorded.
         """
         before, self._members = self._members, {}
+        usual = median_cost(before.values())
         for instance in one_each(instances, self._cluster):
             member = before.pop(instance.address, None)
             if member is None:
-                known = (*before.values(), *self._members.values())
                 member = Member(
-                    instance, self._policy,
-                    limit=self._max_in_flight, cost=median_cost(known), now=now,
-                )  # fmt: skip
+                    instance, self._policy, limit=self._max_in_flight, cost=usual, now=now
+                )
                 member.drained = instance.address in self._drained_in_advance
             elif member.instance != instance:
                 member.describe(instance)
@@ -89,7 +108,9 @@ class Balancer:
 
     def pick(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
         """Choose the instance for the next attempt and count the attempt as in flight there."""
-        probed = self._due_probe(state, now) if self._out else None
+        probed = None
+        if self._probes and now >= self._probe_times[0]:
+            probed = self._due_probe(state, now, draw)
         member = probed or self._search(state, now, draw)
         if isinstance(member, NoInstance):
             return member
@@ -106,7 +127,10 @@ class Balancer:
 
         The uncharged attempt is the one on a fresh connection after a keep-alive race.
         """
+        self.in_flight += 1
         member.in_flight += 1
+        if member.in_flight == member.limit:
+            self._note_room(member)
         state.current = member
         state.started = now
         state.ejected = member.ejection.cause is not None
@@ -148,7 +172,10 @@ class Balancer:
         member = state.current
         if member is None:
             return
+        self.in_flight -= 1
         member.in_flight -= 1
+        if member.in_flight == member.limit - 1:
+            self._note_room(member)
         state.outcomes += (outcome,)
         strikes = TABLE[outcome].strikes
         if took is None:
@@ -162,7 +189,7 @@ class Balancer:
             member.measure(took, now)
         elif strikes:
             self._blame(member, outcome, now, draw, retry_after=retry_after, probe=state.probe)
-            member.fail(took, median_cost(self._members.values()), now)
+            member.fail(took, median_cost(_some(self._everyone, draw)), now)
         if state.probe:
             member.ejection.probing = False
         state.current = None
@@ -190,17 +217,13 @@ class Balancer:
         Returns:
             the attempt, which `record` ends like any other; None if it cannot be.
         """
-        free = [
-            member
-            for member in self._in_traffic
-            if member not in state.tried
-            and member.in_flight < member.limit
-            and state.subset.matches(member.instance)
-        ]
-        own = [member for member in free if member.instance.cluster == self._cluster]
-        if not free or not self.budget.withdraw(now):
+        member = None
+        for group in self._groups_for_hedging(state):
+            member = group.choose(now, draw, state.tried)
+            if member is not None:
+                break
+        if member is None or not self.budget.withdraw(now):
             return None
-        member = choose(own or free, now, draw)
         state.tried += (member,)
         state.charged_attempts += 1
         attempt = RetryState(repeatable=True, deadline=state.deadline, policy=state.policy)
@@ -209,17 +232,22 @@ class Balancer:
 
     def decide(self, state: RetryState, outcome: Outcome, now: float, draw: float) -> Again | Stop:
         """Say whether the request is tried again; an allowed retry is paid from the budget."""
-        usable = [m for m in self._members.values() if m.usable]
+        usable = self._usable
+        untried = False
+        for member in usable:
+            if member not in state.tried:
+                untried = True
+                break
         facts = Facts(
             outcome=outcome,
             repeatable=state.repeatable,
             replayable=state.replayable,
             charged_attempts=state.charged_attempts,
             repeated=state.outcomes.count(outcome),
-            untried=any(member not in state.tried for member in usable),
+            untried=untried,
             alone=len(usable) == 1,
             left=state.deadline - now,
-            answer_seconds=min((member.cost for member in usable), default=UNMEASURED),
+            answer_seconds=min([m.cost for m in _some(usable, draw)], default=UNMEASURED),
         )
         decision = decide(facts, state.policy, draw)
         if isinstance(decision, Again):
@@ -270,43 +298,61 @@ class Balancer:
         tiers = self._tiers.get(key)
         if tiers is None:
             tiers = self._tiers[key] = arrange(
-                [m for m in self._members.values() if m.usable],
-                cluster=self._cluster, subset=state.subset, panic=self._policy.panic,
-            )  # fmt: skip
+                self._usable, cluster=self._cluster, subset=state.subset, panic=self._policy.panic
+            )
         full = False
         for place, group in enumerate(tiers.groups):
             if full and place >= tiers.serving:
                 break
-            if not state.tried:
-                member = group.choose(now, draw)
-                if member.in_flight < member.limit:
-                    return member
-            untried = [member for member in group.members if member not in state.tried]
-            open_ = [member for member in untried if member.in_flight < member.limit]
-            if open_:
-                return choose(open_, now, draw)
-            full = full or bool(untried)
+            member = group.choose(now, draw, state.tried)
+            if member is not None:
+                return member
+            full = full or group.has_untried(state.tried)
         if full:
             return NoInstance.FULL
         return NoInstance.TRIED if state.tried else NoInstance.EMPTY
 
-    def _due_probe(self, state: RetryState, now: float) -> Member | None:
+    def _groups_for_hedging(self, state: RetryState) -> tuple[Group, ...]:
+        """Return the instances in traffic of the request's subset: own cluster, other clusters."""
+        key = None if state.subset is EVERYBODY else state.subset
+        groups = self._hedging.get(key)
+        if groups is None:
+            members = [m for m in self._in_traffic if state.subset.matches(m.instance)]
+            own = [member for member in members if member.instance.cluster == self._cluster]
+            other = [member for member in members if member.instance.cluster != self._cluster]
+            groups = tuple([Group(those) for those in (own, other) if those])
+            self._hedging[key] = groups
+        return groups
+
+    def _note_room(self, member: Member) -> None:
+        """Tell every group that a member is full or has room again."""
+        for tiers in self._tiers.values():
+            for group in tiers.groups:
+                group.note(member)
+        for groups in self._hedging.values():
+            for group in groups:
+                group.note(member)
+
+    def _due_probe(self, state: RetryState, now: float, draw: float) -> Member | None:
         """Return an ejected member whose time is up, if this request may be its probe.
 
-        A request that could not be sent again leaves the probe to others, but not for ever: when
-        no other came for the length of a first ejection, it probes.
+        If there are many, a few of them are looked at, from a drawn place on. A request that could
+        not be sent again leaves the probe to others, but not for ever: when no other came for the
+        length of a first ejection, it probes.
         """
         could_retry = (
             state.repeatable
             and state.replayable
             and state.charged_attempts + 1 < state.policy.max_attempts
         )
-        for member in self._out:
+        due = bisect_right(self._probe_times, now)
+        first = int(draw * due) if due > SAMPLE else 0
+        for step in range(min(due, SAMPLE)):
+            member = self._probes[(first + step) % due]
             ejection = member.ejection
-            busy = ejection.probing or member.in_flight >= member.limit
-            if busy or now < ejection.until or member in state.tried:
+            if ejection.probing or member.in_flight >= member.limit or member in state.tried:
                 continue
-            if not (member.instance.healthy and state.subset.matches(member.instance)):
+            if not state.subset.matches(member.instance):
                 continue
             if could_retry or now >= ejection.until + self._policy.base:
                 return member
@@ -335,19 +381,29 @@ class Balancer:
 
     def _may_judge(self) -> bool:
         """Return whether judgement may eject one more: at most half, and never the last one."""
-        total = sum(m.usable for m in self._members.values())
+        total = len(self._usable)
         most = min(max(1, int(total * self._policy.max_ejected)), total - 1)
         return len(self._out) < most
 
     def _changed(self) -> None:
         self._tiers.clear()
-        self._out = tuple(
-            member
-            for member in self._members.values()
-            if member.ejection.cause is not None and member.usable
-        )
+        self._hedging.clear()
+        self._everyone = tuple(self._members.values())
+        self._usable = tuple([member for member in self._everyone if member.usable])
+        self._out = tuple([m for m in self._usable if m.ejection.cause is not None])
         self._in_traffic = tuple(
-            member
-            for member in self._members.values()
-            if member.usable and member.ejection.cause is None and member.instance.healthy
+            [m for m in self._usable if m.ejection.cause is None and m.instance.healthy]
         )
+        probes = [(m.ejection.until, place, m) for place, m in enumerate(self._out)
+                  if m.instance.healthy]  # fmt: skip
+        probes.sort()
+        self._probes = tuple([member for _, _, member in probes])
+        self._probe_times = [until for until, _, _ in probes]
+
+
+def _some(members: tuple[Member, ...], draw: float) -> tuple[Member, ...]:
+    """Return the members, of many only a few neighbours from a drawn place on."""
+    if len(members) <= SAMPLE:
+        return members
+    first = int(draw * len(members))
+    return (*members[first : first + SAMPLE], *members[: max(0, first + SAMPLE - len(members))])

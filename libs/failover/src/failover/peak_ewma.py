@@ -1,4 +1,4 @@
-"""The choice between several instances: by weight, unless the load says otherwise.
+"""The choice between two instances: by weight, unless the load says otherwise.
 
 Two different instances are drawn by weight. The first one gets the request, unless the second one
 would clearly answer sooner. Two choices avoid both the herd that chases the single best instance
@@ -23,9 +23,7 @@ nobody waited for count at once.
 """
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
 from statistics import median
 
 from failover.ejection import EjectionPolicy, EjectionState
@@ -189,62 +187,3 @@ def tolerated(cost: float) -> float:
 def median_cost(members: Iterable[Member]) -> float:
     """Return the cost to assume for a member that was not measured."""
     return median([member.cost for member in members] or [UNMEASURED])
-
-
-def pick_two(bounds: list[float], draw: float) -> tuple[int, int, float]:
-    """Draw two different indexes by weight.
-
-    Args:
-        bounds: the sums of no weight, the first one, the first two and so on, to all of them; two
-            weights or more.
-        draw: uniform in [0, 1).
-
-    Returns:
-        The first index; the second, by the weights of the others; and what is left of the draw,
-        uniform in [0, 1) and independent of both.
-    """
-    count = len(bounds) - 1
-    point = draw * bounds[count]
-    first = bisect_right(bounds, point, 1, count) - 1
-    start = bounds[first]
-    weight = bounds[first + 1] - start
-    rest = bounds[count] - weight
-    point = (point - start) / weight * rest if weight else 0.0
-    if point >= start:
-        point += weight
-    second = bisect_right(bounds, point, 1, count) - 1
-    if second == first:  # by rounding, so nothing of the draw is left
-        return first, first - 1 if first else 1, 0.0
-    left = (point - bounds[second]) / ((bounds[second + 1] - bounds[second]) or 1.0)
-    return first, second, left
-
-
-class Group:
-    """Instances of which one is chosen for a request.
-
-    Attributes:
-        members: one or more, each with a weight.
-    """
-
-    __slots__ = ("_bounds", "members")
-
-    def __init__(self, members: Iterable[Member]) -> None:
-        """Add up the weights, which choices then look up."""
-        self.members = tuple(members)
-        self._bounds = [0.0, *accumulate([member.weight for member in self.members])]
-
-    def choose(self, now: float, draw: float) -> Member:
-        """Return the instance for the next request."""
-        members = self.members
-        if len(members) == 1:
-            return members[0]
-        first, second, left = pick_two(self._bounds, draw)
-        one, other = members[first], members[second]
-        if now < one.ejection.warm_at and left >= one.ejection.warmth(now):
-            one, other = other, one
-        return other if one.yields_to(other, now) else one
-
-
-def choose(members: Iterable[Member], now: float, draw: float) -> Member:
-    """Return the instance for the next request out of some that were not grouped before."""
-    return Group(members).choose(now, draw)

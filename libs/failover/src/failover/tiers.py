@@ -18,8 +18,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from failover.ejection import Cause
+from failover.group import Group
 from failover.instance import Instance
-from failover.peak_ewma import Group, Member
+from failover.peak_ewma import Member
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -190,12 +190,9 @@ class Service:
         """
         untried = len(self.queue)
         while untried and self.queue:
-            before = self._in_flight()
+            before = self.balancer.in_flight
             self.queue.popleft().wake()
-            untried = untried - 1 if self._in_flight() <= before else 0
-
-    def _in_flight(self) -> int:
-        return sum([member.in_flight for member in self.balancer.members.values()])
+            untried = untried - 1 if self.balancer.in_flight <= before else 0
 
 
 @lru_cache(1)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from failover import Instance
 from nacos_client import NacosSettings
-from nacos_client.discover import Discovery
+from nacos_client.discover import RARE_SECONDS, RECONCILE_SECONDS, Discovery
 from nacos_client.ports import Listing, ServiceKey
 from nacos_client.runtime import Runtime
-from nacos_client.snapshot import HOLD_SECONDS, REJOIN_SECONDS
+from nacos_client.snapshot import HOLD_SECONDS, REJOIN_SECONDS, STALE_SECONDS, Known
 from nacos_client.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +34,8 @@ class Feed:
         self.id: str | None = "first"
         self.listing = some(4)
         self.now = 1000.0
+        self.subscribed = 0
+        self.push: Callable[[Listing], None] = lambda _: None
         self._looked = asyncio.Event()
         self._poke: Callable[[], None] = lambda: None
 
@@ -52,8 +54,10 @@ class Feed:
         """Answer the list."""
         return self.listing
 
-    async def subscribe(self, service: ServiceKey, push: object) -> Listing:  # noqa: ARG002
-        """Answer the list, and never push."""
+    async def subscribe(self, service: ServiceKey, push: Callable[[Listing], None]) -> Listing:  # noqa: ARG002
+        """Answer the list; the test pushes."""
+        self.subscribed += 1
+        self.push = push
         return self.listing
 
     async def unsubscribe(self, service: ServiceKey) -> None:
@@ -76,6 +80,87 @@ async def followed(store: Store) -> AsyncIterator[tuple[Discovery, Feed]]:
     yield discovery, feed
     task.cancel()
     await asyncio.wait([task])
+
+
+def ports(discovery: Discovery) -> list[int]:
+    snapshot = discovery.snapshot
+    assert isinstance(snapshot, Known)
+    return [instance.port for instance in snapshot.instances]
+
+
+async def quiet(discovery: Discovery, feed: Feed, seconds: float) -> int:
+    """Let time pass in which nothing happens; returns how often the discovery looked."""
+    end, looks = feed.now + seconds, 0
+    while feed.now + discovery.patience <= end:
+        feed.now += discovery.patience
+        await feed.turn()
+        looks += 1
+    return looks
+
+
+async def test_a_quiet_service_is_asked_every_two_minutes(tmp_path: Path) -> None:
+    """And never later: so long may a lost push stay unnoticed."""
+    async with followed(Store(NacosSettings(cache_dir=tmp_path))) as (discovery, feed):
+        await feed.turn()
+        assert 29 <= await quiet(discovery, feed, 3600) <= 32
+        assert discovery.patience <= RARE_SECONDS
+
+        feed.listing = some(5)  # and nobody tells
+        assert await quiet(discovery, feed, RARE_SECONDS) >= 1
+        assert ports(discovery) == [1, 2, 3, 4, 5]
+        assert discovery.age == 0
+
+
+async def test_a_lost_push_makes_the_next_question_soon_and_the_subscription_anew(
+    tmp_path: Path,
+) -> None:
+    """For that connection has forgotten the subscription, or loses more."""
+    async with followed(Store(NacosSettings(cache_dir=tmp_path))) as (discovery, feed):
+        await feed.turn()
+        await quiet(discovery, feed, 600)
+        feed.listing = some(5)
+        await quiet(discovery, feed, RARE_SECONDS)
+        assert feed.subscribed == 1
+        assert await quiet(discovery, feed, RECONCILE_SECONDS) == 1
+        assert feed.subscribed == 2
+
+
+@pytest.mark.parametrize("seconds", [0, 600])
+async def test_a_question_follows_each_push_within_ten_seconds(
+    tmp_path: Path, seconds: float
+) -> None:
+    """A second change may come at once, and its push be the one that is lost."""
+    async with followed(Store(NacosSettings(cache_dir=tmp_path))) as (discovery, feed):
+        await feed.turn()
+        await quiet(discovery, feed, seconds)
+        feed.push(some(5))
+        feed.listing = some(6)
+        await feed.turn()
+        assert len(ports(discovery)) == 5
+        await quiet(discovery, feed, RECONCILE_SECONDS)
+        assert len(ports(discovery)) == 6
+
+
+async def test_a_snapshot_ages_from_the_end_of_the_connection(tmp_path: Path) -> None:
+    """Until then Nacos would have pushed a change, however long ago its last answer came."""
+    async with followed(Store(NacosSettings(cache_dir=tmp_path))) as (discovery, feed):
+        await feed.turn()
+        await quiet(discovery, feed, 600)
+        feed.now += discovery.patience / 2
+        assert discovery.age == 0
+        feed.id = None
+        await feed.turn()
+        for seconds, stale in ((STALE_SECONDS - 1, False), (1, True)):
+            feed.now += seconds
+            await feed.turn()
+            assert isinstance(discovery.snapshot, Known)
+            assert discovery.snapshot.stale is stale
+        assert feed.now - discovery.snapshot.observed_at == STALE_SECONDS
+
+        feed.id = "second"
+        await feed.turn()
+        assert not discovery.snapshot.stale
+        assert discovery.age == 0
 
 
 async def test_a_doubt_does_not_outlive_its_connection(tmp_path: Path) -> None:

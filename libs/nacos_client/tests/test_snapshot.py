@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from failover import Instance
 from hypothesis import given, strategies as st
-from nacos_client.discover import RECONCILE_SECONDS, SLOTS, until_slot
+from nacos_client.discover import RARE_SECONDS, RECONCILE_SECONDS, SLOTS, until_slot
 from nacos_client.ports import Listing
 from nacos_client.snapshot import (
     HOLD_SECONDS,
@@ -28,13 +28,17 @@ def known(count: int) -> Known:
     return Known(some(count), "nacos", 0.0)
 
 
-@given(st.integers(0, SLOTS - 1), st.floats(0, 1e6))
-def test_a_service_asks_every_ten_seconds_in_its_slot(slot: int, now: float) -> None:
-    """The next question comes within ten seconds, at once never, and when its slot is there."""
-    patience = until_slot(slot, now)
-    assert 0 < patience <= RECONCILE_SECONDS
-    off = (now + patience - slot) % RECONCILE_SECONDS
-    assert min(off, RECONCILE_SECONDS - off) < 0.051
+@given(
+    st.integers(0, SLOTS - 1),
+    st.floats(0, 1e6),
+    st.sampled_from([RECONCILE_SECONDS, RARE_SECONDS]),
+)
+def test_a_service_asks_in_its_slot(slot: int, now: float, period: float) -> None:
+    """The next question comes within the period, at once never, and when its slot is there."""
+    patience = until_slot(slot, now, period)
+    assert 0 < patience <= period
+    off = (now + patience - slot * period / SLOTS) % period
+    assert min(off, period - off) < 0.051
 
 
 def test_the_first_answer_is_believed_even_if_it_is_empty() -> None:

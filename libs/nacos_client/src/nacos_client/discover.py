@@ -1,6 +1,9 @@
 """Following the instances of a service: one snapshot, swapped whole, read without locks or awaits.
 
-Pushes make the snapshot quick; a question every ten seconds makes it right, whatever push was lost.
+Pushes make the snapshot quick; questions make it right, whatever push was lost. After each change a
+question follows within ten seconds. Once its answer says what is known already, pushes are trusted,
+and the next question comes within two minutes. After an answer that no push had told, the next
+question subscribes anew.
 """
 
 import asyncio
@@ -26,9 +29,12 @@ from nacos_client.store import Store
 log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 10
-"""Seconds between two questions about a service."""
+"""Seconds, at most, from a change to the next question about a service."""
+RARE_SECONDS = 120
+"""Seconds, at most, between two questions once an answer was known before: this is how long a lost
+push stays unnoticed. Asked every ten seconds, 500 services took 3 % of a core."""
 SLOTS = 10
-"""The period has this many slots; services of the same slot ask at the same time, because gRPC
+"""A period has this many slots; services of the same slot ask at the same time, because gRPC
 takes a third of the CPU for fifty calls at once that it takes for fifty calls one by one."""
 SOON_SECONDS = 0.05
 """Seconds before its slot in which a service counts as having just asked."""
@@ -62,6 +68,10 @@ class Discovery:
         self._pushed: Listing | None = None
         self._doubt: Doubt | None = None
         self._connection: str | None = None
+        self._listed: Listing | None = None
+        self._confirmed = False
+        self._missed = False
+        self._vouched = False
         self._reconnected_at = -math.inf
         self._subscribers: list[_Subscriber] = []
         self._writing = threading.Lock()
@@ -79,6 +89,22 @@ class Discovery:
     def existed(self) -> bool:
         """True if the service has had instances, in this process or by the copy on disk."""
         return self._existed
+
+    @property
+    def age(self) -> float:
+        """Seconds since Nacos last vouched for the snapshot; infinite if Nacos never did.
+
+        Nacos vouches by answers, and from one to the next by the connection on which it pushes
+        changes.
+        """
+        if self._vouched:
+            return 0.0
+        return self._snapshot.age if isinstance(self._snapshot, Known) else math.inf
+
+    @property
+    def patience(self) -> float:
+        """Seconds from the last turn to the next one, unless something happens before."""
+        return self._loop.patience
 
     @property
     def plain_state(self) -> dict[str, Any]:
@@ -153,17 +179,19 @@ class Discovery:
         try:
             listing = await self._ask(pushed)
         except NacosError:
-            self._put(aged(self._snapshot, self._clock()))
+            self._grow_old()
             raise
         now = self._clock()
-        patience = until_slot(self._slot, now)
         if listing is None:
-            self._put(aged(self._snapshot, now))
-            return patience
+            self._grow_old()
+            return until_slot(self._slot, now, RECONCILE_SECONDS)
+        self._vouched = True
         snapshot, self._doubt = judge(
             self._snapshot, listing, self._doubt, now=now, reconnected_at=self._reconnected_at
         )
         self._put(snapshot)
+        period = RARE_SECONDS if self._confirmed else RECONCILE_SECONDS
+        patience = until_slot(self._slot, now, period)
         if self._doubt is not None:
             return min(patience, max(0.05, self._doubt.until - now))
         return patience
@@ -174,12 +202,34 @@ class Discovery:
             return None
         if connection != self._connection:
             listing = await self._feed.subscribe(self.service, self._push)
+            self._learn(listing, confirmed=False, missed=False)
             if self._connection is not None or isinstance(self._snapshot, Known):
                 self._reconnected_at = self._clock()
             self._connection = connection
             self._doubt = None  # this connection has told the suspicious list once only
             return listing
-        return pushed or await self._feed.instances(self.service)
+        if pushed is not None:
+            known = self._confirmed and _alike(self._listed, pushed)
+            return self._learn(pushed, confirmed=known, missed=False)
+        if self._missed:
+            listing = await self._feed.subscribe(self.service, self._push)
+        else:
+            listing = await self._feed.instances(self.service)
+        known = _alike(self._listed, listing)
+        return self._learn(listing, confirmed=known, missed=not known)
+
+    def _learn(self, listing: Listing, *, confirmed: bool, missed: bool) -> Listing:
+        """Remember what Nacos said, whether that was known before, or a push of it was missed."""
+        self._listed, self._confirmed, self._missed = listing, confirmed, missed
+        return listing
+
+    def _grow_old(self) -> None:
+        """Let the snapshot age, now that Nacos does not vouch for it."""
+        now = self._clock()
+        if self._vouched and isinstance(self._snapshot, Known):
+            self._put(replace(self._snapshot, observed_at=now))  # until now the connection did
+        self._vouched = False
+        self._put(aged(self._snapshot, now))
 
     def _push(self, listing: Listing) -> None:
         self._pushed = listing
@@ -235,15 +285,23 @@ class Discovery:
         return Known(instances, "disk", self._clock() - age, stale=True)
 
 
-def until_slot(slot: int, now: float) -> float:
-    """Return the seconds until a service asks again: until its slot, at most ten.
+def until_slot(slot: int, now: float, period: float) -> float:
+    """Return the seconds until a service asks again: until its slot, at most the period.
 
     Args:
         slot: the number of the service's slot.
         now: monotonic time in seconds.
+        period: seconds.
     """
-    left = (slot * RECONCILE_SECONDS / SLOTS - now) % RECONCILE_SECONDS
-    return left if left > SOON_SECONDS else RECONCILE_SECONDS
+    left = (slot * period / SLOTS - now) % period
+    return left if left > SOON_SECONDS else period
+
+
+def _alike(before: Listing | None, after: Listing) -> bool:
+    """Return whether Nacos said the same, in whatever order."""
+    if before is None or before.protected != after.protected:
+        return False
+    return _same_instances(before.instances, after.instances)
 
 
 def _same(before: Snapshot, after: Snapshot) -> bool:
@@ -252,9 +310,14 @@ def _same(before: Snapshot, after: Snapshot) -> bool:
         return before == after
     if replace(before, instances=(), observed_at=0) != replace(after, instances=(), observed_at=0):
         return False
-    if before.instances == after.instances:  # by far the most frequent answer, and cheap to compare
+    return _same_instances(before.instances, after.instances)
+
+
+def _same_instances(before: tuple[Instance, ...], after: tuple[Instance, ...]) -> bool:
+    """Return whether two lists have the same instances, in whatever order."""
+    if before == after:  # by far the most frequent answer, and cheap to compare
         return True
-    one, other = (sorted(each.instances, key=lambda i: i.address) for each in (before, after))
+    one, other = (sorted(each, key=lambda i: i.address) for each in (before, after))
     return one == other
 
 

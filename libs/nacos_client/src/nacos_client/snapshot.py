@@ -12,7 +12,7 @@ from failover import Instance
 from nacos_client.ports import Listing
 
 STALE_SECONDS = 35.0
-"""Seconds, three missed questions and some, after which Nacos no longer vouches for a snapshot."""
+"""Seconds without a connection to Nacos, or without an answer, until a snapshot counts as stale."""
 HOLD_SECONDS = 5.0
 """Seconds for which instances that vanished together are kept, while Nacos is asked again."""
 REJOIN_SECONDS = 35.0
@@ -35,7 +35,8 @@ class Known:
     Attributes:
         instances: the enabled instances, healthy or not.
         source: an answer of Nacos, or the disk, where an earlier process left them.
-        observed_at: monotonic time in seconds at which Nacos last vouched for this list.
+        observed_at: monotonic time in seconds at which Nacos last vouched for this list: of its
+            answer, or of the end of the connection on which Nacos would have pushed a change.
         stale: True if Nacos does not vouch for this list at present.
         held: the number of instances that Nacos no longer lists, kept until that is confirmed.
         protected: True if so few are healthy that Nacos wants calls spread over all, lest the last
@@ -51,7 +52,7 @@ class Known:
 
     @property
     def age(self) -> float:
-        """Seconds since Nacos last vouched for this list."""
+        """Seconds since Nacos last vouched for this list; `Discovery.age` knows of connections."""
         return time.monotonic() - self.observed_at
 
 

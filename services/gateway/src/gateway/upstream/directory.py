@@ -92,9 +92,9 @@ class NacosDirectory:
         self._forget_strays(now, FORGET_ABSENT)
 
     def ages(self) -> Mapping[str, float]:
-        """Return the seconds since Nacos last confirmed each service's instances."""
+        """Return the seconds since Nacos last vouched for each service's instances."""
         return {
-            name: discovery.snapshot.age
+            name: discovery.age
             for name, (discovery, _) in self._followed.items()
             if isinstance(discovery.snapshot, Known) and not self.services[name].absent
         }

@@ -455,3 +455,22 @@ async def test_metrics_tell_all_and_their_labels_are_bounded(world):
     for name in ("retry_budget", "ejections_total", "discovery_age_seconds", "pool_connections",
                  "ewma_seconds", "in_flight", "client_connections"):  # fmt: skip
         assert f"\ngateway_{name}{{" in text or f"\ngateway_{name} " in text
+
+
+@pytest.mark.parametrize("count", [1, 500])
+async def test_what_is_asked_of_a_worker_each_second_does_not_grow_with_the_instances(world, count):
+    """The supervisor asks for the counters only; instances that were not called have none."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    for port in range(1, count + 1):
+        fake.put_instance("others", Instance("10.0.0.1", port))
+    fake.publish("gateway", "routes: [{path: /others, service: others}]")
+    async with gateway_on(fake) as (data, _, worker):
+        await data.get(f"/{SERVICE}/x")
+        others = worker.directory.services["others"].balancer.members
+        await world.until(lambda: len(others) == count, "the others are known")
+        counters, state = worker.ask({"do": "counters"}), worker.ask({"do": "state"})
+
+    assert sum(len(entries) for entries in counters.values()) < 10
+    assert counters.keys() < state.keys()
+    assert len(state["in_flight"]) == count + 1

@@ -1,6 +1,6 @@
 """A service's state over HTTP: liveness, readiness with reasons, metrics, Spring Boot's paths."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -35,6 +35,7 @@ class HealthChecks:
         self._checks: dict[str, Check] = {}
         self._parts: list[Callable[[], Mapping[str, State]]] = []
         self._measures: list[Callable[[], Iterable[Metric]]] = []
+        self._preparations: list[Callable[[], Awaitable[None]]] = []
 
     def add(self, name: str, check: Check) -> None:
         """Make readiness depend on one more check."""
@@ -47,6 +48,15 @@ class HealthChecks:
     def measure(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Serve the metrics that `collect` makes at each scrape, beside the others."""
         self._measures.append(collect)
+
+    def prepare(self, gather: Callable[[], Awaitable[None]]) -> None:
+        """Await `gather` before each scrape, for metrics whose figures are in other processes."""
+        self._preparations.append(gather)
+
+    async def prepared(self) -> None:
+        """Wait until the figures of a scrape are there."""
+        for gather in self._preparations:
+            await gather()
 
     def report(self) -> tuple[bool, dict[str, State]]:
         """Return whether the service wants traffic, and the state of each check and part."""
@@ -110,6 +120,7 @@ def add_health(app: FastAPI, health: HealthChecks) -> None:
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Serve the process's metrics in Prometheus's text format."""
+        await health.prepared()
         text = generate_latest(REGISTRY) + generate_latest(own)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

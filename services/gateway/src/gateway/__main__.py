@@ -50,6 +50,9 @@ class Alone:
         """Send a command to the worker."""
         return [self._worker.ask(command)]
 
+    async def refresh(self) -> None:
+        """Ask nothing: the state of this process is read when it is needed."""
+
 
 async def main() -> None:
     """Build everything and serve until told to stop."""
@@ -117,6 +120,7 @@ async def administer(
 
     health.add("workers", workers.check)
     health.add("discovery", known)
+    health.prepare(workers.refresh)
     REGISTRY.register(metrics)
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
     labels = {"version": VERSION, "protocol": "https" if settings.tls_cert else "http"}

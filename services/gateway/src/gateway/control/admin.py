@@ -19,6 +19,9 @@ class Workers(Protocol):
     async def ask(self, command: Command) -> list[Any]:
         """Send a command to every worker and return their answers."""
 
+    async def refresh(self) -> None:
+        """Have the workers' states ready to be read."""
+
 
 def create_app(
     workers: Workers, health: HealthChecks, *, version: str, token: str | None

@@ -39,6 +39,8 @@ class Worker:
         match command:
             case {"do": "state"}:
                 return self.describe()
+            case {"do": "counters"}:
+                return self.counters()
             case {"do": "services"}:
                 return self.services()
             case {"do": "drained"}:
@@ -88,14 +90,14 @@ class Worker:
             if not service.absent
         }
 
-    def describe(self) -> dict[str, Any]:
-        """Return counters and gauges: lists of label values followed by the number."""
-        now = self.context.clock()
+    def counters(self) -> dict[str, Any]:
+        """Return what has happened: lists of label values followed by the number.
+
+        That is what the end of this worker would lose, and is asked for every second: its size
+        depends on what was called, not on what Nacos lists.
+        """
         counters = self.context.counters
-        present = [s for s in self.directory.services.values() if not s.absent]
-        members = [(s, m) for s in present for m in s.balancer.members.values()]
-        where = [(s.name, m.instance.address, m) for s, m in members]
-        pools = [(s.name, m.instance.address, s.pools[m]) for s, m in members]
+        followed = self.directory.services.values()
         return {
             "unknown": [
                 name
@@ -114,6 +116,24 @@ class Worker:
             "hedges": [(*labels, count) for labels, count in counters.hedges.items()],
             "shadow": [(*labels, count) for labels, count in counters.shadows.items()],
             "ejections": [
+                (s.name, c.value, count)
+                for s in followed
+                for c, count in s.balancer.ejected.items()
+                if count
+            ],
+            "refused_connections": [(self._port.over_limit,)],
+            "access_log_dropped": [(self._log.dropped if self._log else 0,)],
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return counters and gauges: lists of label values followed by the number."""
+        now = self.context.clock()
+        present = [s for s in self.directory.services.values() if not s.absent]
+        members = [(s, m) for s in present for m in s.balancer.members.values()]
+        where = [(s.name, m.instance.address, m) for s, m in members]
+        pools = [(s.name, m.instance.address, s.pools[m]) for s, m in members]
+        return self.counters() | {
+            "ejections": [
                 (s.name, c.value, count) for s in present for c, count in s.balancer.ejected.items()
             ],
             "retry_budget": [(s.name, s.balancer.budget.balance(now)) for s in present],
@@ -131,8 +151,6 @@ class Worker:
             ],
             "client_connections": [(len(self._port.connections),)],
             "exchanges": [(len(self.context.active),)],
-            "refused_connections": [(self._port.over_limit,)],
-            "access_log_dropped": [(self._log.dropped if self._log else 0,)],
         }
 
 

@@ -106,6 +106,13 @@ class Child:
         """Ask for the worker's state, and keep it if the worker answers."""
         self.state = await self.ask({"do": "state"}) or self.state
 
+    async def refresh_counters(self) -> None:
+        """Ask for the part of the worker's state that its end would lose, and keep that."""
+        if self.state is None:
+            await self.refresh()
+        elif told := await self.ask({"do": "counters"}):
+            self.state = {**self.state, **told}
+
     async def _read(self) -> tuple[int, Any]:
         """Read the next answer; ValueError if there is none."""
         number, told = json.loads(await self._reader.readline())
@@ -165,6 +172,17 @@ class Supervisor:
         """Send a command to every worker; an order waits for a worker that is starting."""
         async with self._starting if command["do"] == "drain" else contextlib.nullcontext():
             return await self._tell(command)
+
+    async def refresh(self) -> None:
+        """Ask every worker for its state, before the states are read for metrics.
+
+        A state lists every instance of every service that is followed: asked for every second, 500
+        services of 20 instances took 16 % of a core.
+        """
+        await asyncio.gather(*(child.refresh() for child in self._running()))
+
+    def _running(self) -> list[Child]:
+        return [child for child in (*self._children, *self._leaving) if child is not None]
 
     async def _tell(self, command: Mapping[str, Any]) -> list[Any]:
         children = [child for child in self._children if child is not None]
@@ -226,7 +244,7 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     async def _watch(self) -> None:
-        """Replace workers that ended by themselves, and refresh the states of all."""
+        """Replace workers that ended by themselves, and refresh the counters of all."""
         while True:
             for slot, child in enumerate(self._children):
                 if child is not None and child.process.returncode is not None:
@@ -234,8 +252,7 @@ class Supervisor:
                     async with self._starting:  # not `_rolling`: an old worker takes long to end
                         if self._children[slot] is child and await self._refill(slot):
                             self._keep_counters(child)
-            children = [*self._children, *self._leaving]
-            await asyncio.gather(*(child.refresh() for child in children if child is not None))
+            await asyncio.gather(*(child.refresh_counters() for child in self._running()))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _refill(self, slot: int) -> bool:

@@ -78,6 +78,7 @@ class ProxyContext:
         shadows: copies of requests under way.
         draining: every response closes its connection.
         debug: responses name the instances that the request was sent to.
+        wake: to be called for the first request while the sweep over `active` rests, else None.
     """
 
     directory: Directory
@@ -93,3 +94,4 @@ class ProxyContext:
     shadows: set[object] = field(default_factory=set)
     draining: bool = False
     debug: bool = False
+    wake: Callable[[], None] | None = None

@@ -192,6 +192,8 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
             self._idle = admitted.route.body_idle or self._idle
         self.due = record.started + self._idle
         context.active.add(self)
+        if context.wake is not None:
+            context.wake()
 
     # The request arrives.
 

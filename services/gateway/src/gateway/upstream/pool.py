@@ -54,7 +54,7 @@ class ConnectionPool(ConnectionHome):
     __slots__ = (
         "_closed", "_connect", "_dials", "_failed", "_fresh", "_instance", "_quota", "_server_name",
         "_timer", "_tls", "_waiting", "host_line", "idle", "max_idle", "open", "opened_at",
-        "secure",
+        "secure", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,7 @@ class ConnectionPool(ConnectionHome):
         connect: float,
         max_idle: float,
         tls: tuple[ssl.SSLContext, str] | None = None,
+        warm: set["ConnectionPool"] | None = None,
     ) -> None:
         """Start without a connection.
 
@@ -72,7 +73,9 @@ class ConnectionPool(ConnectionHome):
             tls: speak TLS, and expect this name in the instance's certificate.
             connect: seconds to open a connection.
             max_idle: seconds after which an idle connection is not used again.
+            warm: the pools that may have an idle connection; this one adds itself.
         """
+        self.warm = set() if warm is None else warm
         self._instance = instance
         self._connect = connect
         self._tls = tls[0] if tls is not None else None
@@ -127,6 +130,8 @@ class ConnectionPool(ConnectionHome):
             connection.transport.close()
         else:
             connection.idle_since = monotonic()
+            if not self.idle:
+                self.warm.add(self)
             self.idle.append(connection)
 
     def forget(self, connection: InstanceConnection) -> None:
@@ -138,6 +143,8 @@ class ConnectionPool(ConnectionHome):
         """Close the connections that have been idle for too long: the oldest are at the front."""
         while self.idle and now - self.idle[0].idle_since > self.max_idle:
             self.idle.pop(0).transport.close()
+        if not self.idle:
+            self.warm.discard(self)
 
     def close(self) -> None:
         """Close every idle connection, now and later."""

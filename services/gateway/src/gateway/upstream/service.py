@@ -71,7 +71,7 @@ class Service:
 
     __slots__ = (
         "_limits", "balancer", "context_path", "declared", "expected", "hedging", "known", "name",
-        "per_try", "pools", "prefix", "queue", "takes_websockets", "timeout",
+        "per_try", "pools", "prefix", "queue", "takes_websockets", "timeout", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +89,8 @@ class Service:
         )
         self.pools: dict[Member, ConnectionPool] = {}
         """The connection pool of each member; none of a member that left."""
+        self.warm: set[ConnectionPool] = set()
+        """The pools that may have an idle connection: few, where hundreds of services have many."""
         self.queue: deque[QueuedRequest] = deque()
         self._limits = limits
         self.declared = Declared()
@@ -145,7 +147,11 @@ class Service:
             name = ServiceKey.read(divided(self.name)[1], None, "").name
             tls = _context(limits.tls), limits.tls.server_name(name, instance.ip)
         return ConnectionPool(
-            instance, connect=limits.connect, max_idle=limits.upstream_idle, tls=tls
+            instance,
+            connect=limits.connect,
+            max_idle=limits.upstream_idle,
+            tls=tls,
+            warm=self.warm,
         )
 
     def in_context(self, target: bytes) -> bytes:
@@ -175,7 +181,7 @@ class Service:
 
     def prune(self, now: float) -> None:
         """Close the connections that were idle for too long."""
-        for pool in self.pools.values():
+        for pool in tuple(self.warm):
             pool.prune(now)
 
     def leave_queue(self, request: QueuedRequest) -> None:

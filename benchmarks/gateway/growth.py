@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -25,13 +26,11 @@ from stack.waiting import wait_until
 from benchmarks.gateway.__main__ import LOAD_CORE, PROXY_CORE, READY_SECONDS
 from benchmarks.gateway.crowd import INSTANCES, crowd, name_of
 from benchmarks.gateway.peers import (
-    GATEWAY,
     GATEWAY_COMPILED,
     METADATA,
     START,
     Site,
     start_backend,
-    versions,
 )
 from benchmarks.gateway.study import Run, Runner, measure
 from benchmarks.measure import chart, report
@@ -333,7 +332,7 @@ def _keep(
     parts = [
         "# How the gateway's cost grows",
         __doc__.partition("\n\n")[2],
-        report.facts({**about, GATEWAY_COMPILED: versions()[GATEWAY]}),
+        report.facts({**about, GATEWAY_COMPILED: version("modelserve-gateway")}),
         "\n".join(wrong) or "Result: every figure is within its limit.",
         "![CPU a request](growth.svg)",
         tables(found, idlers),

@@ -302,3 +302,32 @@ async def test_the_free_retry_keeps_its_place(world):
     assert member.in_flight == 1
     go.set()
     assert [reply.status for reply in await asyncio.gather(*calls)] == [200, 200]
+
+
+async def test_only_pools_with_an_idle_connection_are_looked_at(world):
+    """A gateway may know ten thousand instances that nobody calls."""
+    gateway = await world.gateway(*[await world.instance() for _ in range(3)])
+    service = gateway.service
+    assert not service.warm
+
+    await gateway.call()
+    await world.until(lambda: len(service.warm) == 1, "the connection is kept")
+    (pool,) = service.warm
+    service.prune(time.monotonic() + 60)
+    assert not service.warm
+    assert not pool.idle
+
+
+async def test_the_sweep_rests_while_there_is_no_request(world):
+    """Then the first request wakes it, for the sweep keeps that request's deadlines."""
+    go = asyncio.Event()
+    gateway = await world.gateway(await world.instance(world.answering_after(go)))
+    await world.until(lambda: gateway.context.wake is not None, "the sweep rests")
+
+    asking = asyncio.create_task(gateway.call())
+    await world.until(lambda: bool(gateway.context.active), "the request is under way")
+    assert gateway.context.wake is None
+    go.set()
+
+    assert (await asking).status == 200
+    await world.until(lambda: gateway.context.wake is not None, "the sweep rests again")

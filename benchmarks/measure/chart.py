@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 OURS, PEER = "#1a6faf", "#9aa5b1"
-COLOURS = (OURS, "#c4572b", "#3d8b4f")
+COLOURS = (OURS, PEER, "#c4572b", "#3d8b4f")
 GOOD, BAD, ABSENT = "#d7f0dc", "#f6b8b0", "#f2f2f2"
 LABEL, BAR, CELL, ROW, TALL = 230, 480, 130, 26, 200  # widths and heights, in pixels
 
@@ -109,7 +109,7 @@ def line(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
 
 
 def growth(title: str, unit: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Draw a figure against counts on a logarithmic axis, a line for each name; at most three.
+    """Draw a figure against counts on a logarithmic axis, a line for each name; at most four.
 
     Args:
         title: of the chart.

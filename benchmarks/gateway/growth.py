@@ -9,6 +9,7 @@ idle gateway uses is read from the clocks of its processes.
 import argparse
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -309,7 +310,7 @@ LIMITS = {"routes": 1.1, "services": 1.15, "workers": 1.25}
 """The most that the largest case of a kind may cost, the smallest being 1."""
 BESIDE_HAPROXY = 1.2
 """The most that the cost may grow with the instances, HAProxy's growth being 1."""
-SHORT_LIMIT = 2.0
+SHORT_LIMIT = 4.0
 """The same in a short run, on a machine that does other work meanwhile."""
 IDLE_PERCENT = 0.5
 """Per cent of a core that a gateway with one worker may use while nobody asks."""
@@ -393,6 +394,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="few cases, printed and not kept")
     short = parser.parse_args().short
+    if missing := [name for name in ("nginx", "haproxy", "wrk") if shutil.which(name) is None]:
+        print(f"install these programs first: {', '.join(missing)}", file=sys.stderr)
+        return 2
     end_in_order_on_sigterm()
     extent = SHORT if short else Extent()
     about = report.machine()

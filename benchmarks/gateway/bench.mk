@@ -9,9 +9,11 @@ bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway as make
 	$(PY) -m benchmarks.gateway --short --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),1)
 
 bench-gateway-growth: $(READY) gateway-compiled  ## the gateway's cost by instances, routes, services and workers; 10 minutes
+	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway.growth
 
 bench-gateway-growth-short: $(READY) gateway-compiled  ## the same with few cases, no results kept; 2 minutes
+	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway.growth --short
 
 soak-gateway: $(READY) gateway-compiled  ## the gateway under load for MINUTES (10): memory and files must not grow

@@ -9,7 +9,6 @@ idle gateway uses is read from the clocks of its processes.
 import argparse
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from stack.waiting import wait_until
 from benchmarks.gateway.__main__ import LOAD_CORE, PROXY_CORE, READY_SECONDS
 from benchmarks.gateway.crowd import INSTANCES, crowd, name_of
 from benchmarks.gateway.peers import (
-    GATEWAY_COMPILED,
+    GATEWAY,
     HAPROXY,
     METADATA,
     START,
@@ -224,7 +223,7 @@ def gateways(extent: Extent, work: Path) -> Iterator[dict[Shape | int, Runner]]:
             place = Site(folder, servers, accounts[shape.namespace], core=PROXY_CORE,
                          environment={"GATEWAY_WORKERS": str(shape.workers)})  # fmt: skip
             port = _ports()
-            process = stack.enter_context(START[GATEWAY_COMPILED](place, port))
+            process = stack.enter_context(START[GATEWAY](place, port))
             process.listening("127.0.0.1", port, READY_SECONDS)
             started[shape] = Runner(shape.name, process, port)
         for case in cases(extent):
@@ -373,7 +372,7 @@ def _keep(
     parts = [
         "# How the gateway's cost grows",
         __doc__.partition("\n\n")[2],
-        report.facts({**about, GATEWAY_COMPILED: version("modelserve-gateway")}),
+        report.facts({**about, GATEWAY: version("modelserve-gateway")}),
         "\n".join(wrong) or "Result: every figure is within its limit.",
         "![CPU a request](growth.svg)",
         tables(found, idlers),
@@ -399,9 +398,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="few cases, printed and not kept")
     short = parser.parse_args().short
-    if missing := [name for name in ("nginx", "haproxy", "wrk") if shutil.which(name) is None]:
-        print(f"install these programs first: {', '.join(missing)}", file=sys.stderr)
-        return 2
     end_in_order_on_sigterm()
     extent = SHORT if short else Extent()
     about = report.machine()

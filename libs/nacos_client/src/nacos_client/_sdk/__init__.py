@@ -1,6 +1,6 @@
-"""The vendor's protocol behind our ports; nothing outside knows that the SDK exists.
+"""The protocol of the vendor's SDK behind our ports; nothing outside knows how Nacos is spoken.
 
-Of the vendor's SDK (`nacos-sdk-python`, import name `v2`) only the wire messages are used. Its
-services drop empty lists, call back under their locks, lose a registration for ever after a frozen
-minute and log the password. The README lists the known traps, each with its answer here.
+The SDK itself (`nacos-sdk-python`, import name `v2`) is not used. Its services drop empty lists,
+call back under their locks, lose a registration for ever after a frozen minute and log the
+password. The README lists the known traps, each with its answer here.
 """

@@ -28,7 +28,9 @@ with 500."""
 RENEW_AT = 0.8
 """Share of a token's life after which a new token is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
-"""Seconds from a failed login to the next: the first pause, which doubles up to the longest."""
+"""Seconds from a refused login to the next: the first pause, which doubles up to the longest."""
+ABSENT_SECONDS = 1.0
+"""Seconds to the next login where no server answered: it may be starting, with every service."""
 
 
 class Credentials:
@@ -44,7 +46,7 @@ class Credentials:
         self._token = ""
         self._renew_at = 0.0
         self._next_try = 0.0
-        self._pause = RELOGIN_SECONDS[0]
+        self._pause = 0.0
         self._lock = asyncio.Lock()
 
     async def headers(
@@ -93,12 +95,11 @@ class Credentials:
             answer = await self._login()
         except NacosError as error:
             log.warning("login failed: %s", error)
+            self._pause = pause_after(error, self.trouble, self._pause)
             self.trouble = error
             self._next_try = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, RELOGIN_SECONDS[1])
         else:
-            self.trouble = None
-            self._pause, self._next_try = RELOGIN_SECONDS[0], 0.0
+            self.trouble, self._next_try = None, 0.0
             self._token = str(answer["accessToken"])
             self._renew_at = time.monotonic() + RENEW_AT * float(answer.get("tokenTtl", 18_000))
 
@@ -128,6 +129,22 @@ class Credentials:
             if status not in http.MISSING:
                 break
         raise Refused(f"login at {in_brackets(server[0])}:{server[1]}: HTTP {status}", status)
+
+
+def pause_after(error: NacosError, before: NacosError | None, pause: float) -> float:
+    """Return the seconds from a failed login to the next.
+
+    Args:
+        error: the login's.
+        before: that of the login before it; None if there was none, or it worked.
+        pause: the seconds between these two.
+    """
+    if isinstance(error, Unreachable):
+        return ABSENT_SECONDS
+    shortest, longest = RELOGIN_SECONDS
+    if before is None or isinstance(before, Unreachable):
+        return shortest
+    return min(2 * pause, longest)
 
 
 def sign(

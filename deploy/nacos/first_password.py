@@ -11,8 +11,8 @@ import urllib.parse
 import urllib.request
 from http import HTTPStatus
 
-PATIENCE = 120.0
-"""Seconds to go on trying: for some of them Nacos refuses logins although it is ready."""
+PATIENCE = 300.0
+"""Seconds to go on trying: Nacos starts meanwhile, and refuses logins for some seconds after it."""
 
 
 def accepted(path: str, **form: str) -> bool:
@@ -35,7 +35,7 @@ def main() -> int:
             print("the login works")
             return 0
         accepted("/v3/auth/user/admin", password=password)
-        time.sleep(1)  # noqa: TID251 - no event loop here
+        time.sleep(0.5)  # noqa: TID251 - no event loop here
     print("logins are refused: another password was set before", file=sys.stderr)
     return 1
 

@@ -202,12 +202,16 @@ ours = [package for package, found in packages_distributions().items() if {{*fou
 for package in ours:
     path = importlib.import_module(package).__path__
     for module in pkgutil.walk_packages(path, package + "."):
-        importlib.import_module(module.name)
-        print(module.name)
+        try:
+            importlib.import_module(module.name)
+            print(module.name)
+        except ModuleNotFoundError as error:
+            if error.name != "sklearn":  # the model's training, which is an extra of its package
+                raise
 """
     imported = run(docker_stack.images()[service], script, "-W", "error").split()
 
-    assert {f"{service}.settings", "service_kit.runner", "nacos_client.client"} <= {*imported}
+    assert {f"{service}.__main__", "nacos_client.transport", "service_kit.runner"} <= {*imported}
 
 
 def test_no_secret_is_in_an_image(docker_stack: DockerStack) -> None:

@@ -1,0 +1,1 @@
+"""Seconds until the stack answers: from nothing, warm, in containers, and the gateway alone."""

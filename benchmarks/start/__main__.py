@@ -22,8 +22,9 @@ TEXT = """# Seconds until the stack answers
 A start is over when each model has answered a call through the gateway, which has found all four
 instances. *From nothing* is `make up-local` in a new clone: the virtual environment, Nacos' jars,
 the compiled gateway, then everything is started. What package managers keep for all projects of a
-user (uv's and Maven's caches) stays; with empty ones the network decides. *Warm* is the same command
-after `make down`, *containers, once built* is `make up-docker` with its images built and no volume.
+user (uv's and Maven's caches) stays; with empty ones the network decides. *Warm* is the same
+command after `make down`, *containers, once built* is `make up-docker` with its images built and no
+volume.
 
 {goals}
 

@@ -8,21 +8,22 @@ paid from the retry budget.
 """
 
 from bisect import bisect_left
+from typing import Final
 
-LEAST_DELAY = 0.050
+LEAST_DELAY: Final = 0.050
 """Seconds before which nothing is hedged, however quick a service is."""
-QUANTILE = 0.99
-VOLUME = 20
+QUANTILE: Final = 0.99
+VOLUME: Final = 20
 """Answers within the window below which their times say nothing."""
-HALF_WINDOW = 30.0
+HALF_WINDOW: Final = 30.0
 """Seconds of each half of the window of which answers count."""
-GROWTH = 1.2
-_UPPER_ENDS = tuple(LEAST_DELAY * GROWTH**step for step in range(42))
+GROWTH: Final = 1.2
+_UPPER_ENDS: Final = tuple(LEAST_DELAY * GROWTH**step for step in range(42))
 """Upper ends of the buckets in seconds: up to 88 s, each a fifth over the one before."""
-_REFRESH = 32
+_REFRESH: Final = 32
 """Answers after which the delay is worked out again."""
-MAX_KINDS = 64
-NEVER = float("inf")
+MAX_KINDS: Final = 64
+NEVER: Final = float("inf")
 
 
 class AnswerTimes:

@@ -9,12 +9,13 @@ say so, and the first of them that says anything decides:
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-IDEMPOTENT = "gateway.idempotent"
+IDEMPOTENT: Final = "gateway.idempotent"
 """Instance metadata: the requests that may run twice, as `METHOD /path`, separated by commas (or
 semicolons, which survive where commas do not); `*` stands for one path segment."""
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-MAX_REMEMBERED = 256
+IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+MAX_REMEMBERED: Final = 256
 """Different requests whose answer a declaration remembers."""
 
 

@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
-MAX_IN_FLIGHT = "gateway.max-in-flight"
+NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+MAX_IN_FLIGHT: Final = "gateway.max-in-flight"
 """Metadata: requests one caller may have under way at this instance."""
-TIMEOUT = "gateway.timeout"
+TIMEOUT: Final = "gateway.timeout"
 """Metadata: seconds after which the service itself gives a request up."""
-SECURE = "secure"
+SECURE: Final = "secure"
 """Metadata: "true" in any case if the instance listens for TLS."""
-_COUNT = re.compile(r"[1-9][0-9]{0,6}")
-_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
-MAX_TIMEOUT = 3600.0
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,6}")
+_SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+MAX_TIMEOUT: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

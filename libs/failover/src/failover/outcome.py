@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import Final
 
 from failover.deadline import parse_retry_after
 
@@ -72,7 +73,7 @@ class Rule:
     strikes: int
 
 
-TABLE: Mapping[Outcome, Rule] = MappingProxyType(
+TABLE: Final[Mapping[Outcome, Rule]] = MappingProxyType(
     {
         #                                repeatable            otherwise       strikes
         Outcome.ANSWERED: Rule(Then.NEVER, Then.NEVER, 0),
@@ -106,7 +107,7 @@ class Judgement:
     retry_forbidden: bool = False
 
 
-ANSWER = Judgement(Outcome.ANSWERED)
+ANSWER: Final = Judgement(Outcome.ANSWERED)
 """The judgement of every response that is the service's own answer."""
 
 

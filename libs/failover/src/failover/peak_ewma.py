@@ -25,24 +25,25 @@ nobody waited for count at once.
 import math
 from collections.abc import Iterable
 from statistics import median
+from typing import Final
 
 from failover.ejection import EjectionPolicy, EjectionState
 from failover.instance import Instance
 
-DECAY = 10.0
+DECAY: Final = 10.0
 """Seconds in which a past answer time loses 63 % of its say."""
-UNMEASURED = 0.030
+UNMEASURED: Final = 0.030
 """Seconds assumed for the first instance of a service (Linkerd's default)."""
-FAILURE_FACTOR = 4.0
+FAILURE_FACTOR: Final = 4.0
 """A failure counts as an answer this many times slower than those that are tolerated: failing fast
 must not look good."""
-SLOWEST = 10.0
+SLOWEST: Final = 10.0
 """Seconds; failures raise an average no further."""
-SLOWER = 3.0
+SLOWER: Final = 3.0
 """Factor between two answer times up to which they are alike."""
-SLOWER_SECONDS = 0.005
+SLOWER_SECONDS: Final = 0.005
 """Seconds between two answer times up to which they are alike, whatever the factor."""
-FIRST_ANSWERS = 5
+FIRST_ANSWERS: Final = 5
 """Answers of a new instance until slow ones count."""
 
 

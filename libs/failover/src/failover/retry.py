@@ -6,6 +6,7 @@ for by `Balancer.decide`, so that a refused withdrawal is told apart from a rule
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from failover.outcome import TABLE, Outcome, Then
 
@@ -27,7 +28,7 @@ class RetryPolicy:
     least: float = 0.020
 
 
-STANDARD_RETRIES = RetryPolicy()
+STANDARD_RETRIES: Final = RetryPolicy()
 """The retry policy of a request whose caller names none."""
 
 

@@ -16,6 +16,7 @@ traffic, the judgement is more likely wrong than the instances, and those count 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from failover.ejection import Cause
 from failover.group import Group
@@ -58,7 +59,7 @@ class Subset:
         )
 
 
-EVERYBODY = Subset()
+EVERYBODY: Final = Subset()
 
 
 def arrange(

@@ -1,12 +1,13 @@
 """Pipelined requests: those that a client sent ahead wait until the one before is answered."""
 
 from collections import deque
+from typing import Final
 
 from gateway.http.heads import Head
 from gateway.http.problems import LocalReply
 from gateway.proxy.exchange import Exchange
 
-MAX_AHEAD = 16
+MAX_AHEAD: Final = 16
 """Requests that may wait; those that were sent after them are not answered."""
 
 

@@ -4,11 +4,13 @@ The gateway takes the chunks off a body and frames the body anew. The bytes that
 body, in the head or between and after chunks, are bounded.
 """
 
+from typing import Final
+
 from gateway.http.problems import LocalReply
 
-MAX_HEAD_BYTES = 32 * 1024
-MAX_FIELDS = 100
-LAST_CHUNK = b"0\r\n\r\n"
+MAX_HEAD_BYTES: Final = 32 * 1024
+MAX_FIELDS: Final = 100
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def chunk(data: bytes) -> bytes:

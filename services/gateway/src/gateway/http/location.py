@@ -6,14 +6,15 @@ address. Where it has understood `X-Forwarded-Host` and `X-Forwarded-Prefix`, it
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
-LOCATIONS = (b"location", b"content-location")
+LOCATIONS: Final[tuple[bytes, ...]] = (b"location", b"content-location")
 """Response fields with a URL of the service."""
-SLASHES = b"/\\\t"
+SLASHES: Final = b"/\\\t"
 """Bytes that make a path with two of them in front another host, as browsers read it."""
-_ABSOLUTE = re.compile(rb"(?:https?:)?//([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_PATH = re.compile(rb"(/[^?#]*)(.*)", re.DOTALL)
-_PORT = re.compile(rb":(?:80|443)?$")
+_ABSOLUTE: Final = re.compile(rb"(?:https?:)?//([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_PATH: Final = re.compile(rb"(/[^?#]*)(.*)", re.DOTALL)
+_PORT: Final = re.compile(rb":(?:80|443)?$")
 
 
 @dataclass(frozen=True, slots=True)

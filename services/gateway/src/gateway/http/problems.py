@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
 import orjson
 from failover import NoInstance, Outcome
 from service_kit import Problem
 
-STATUS_OF: Mapping[Outcome, tuple[int, str, str]] = {
+STATUS_OF: Final[Mapping[Outcome, tuple[int, str, str]]] = {
     Outcome.REFUSED: (503, "connection_refused", "No instance of the service can be reached."),
     Outcome.STALE: (502, "connection_terminated", "The connection to the service was lost."),
     Outcome.BROKEN: (502, "connection_terminated", "The service closed without an answer."),
@@ -22,7 +23,11 @@ STATUS_OF: Mapping[Outcome, tuple[int, str, str]] = {
     Outcome.TIMED_OUT: (504, "http_response_timeout", "The service did not answer in time."),
 }
 """Status, RFC 9209 error and words for a request, by the outcome of its last attempt."""
-UNSERVED = (503, "destination_unavailable", "The service's instances say that they cannot serve.")
+UNSERVED: Final = (
+    503,
+    "destination_unavailable",
+    "The service's instances say that they cannot serve.",
+)
 """The same for any other outcome: a response came and was dropped in the hope of a better one."""
 
 

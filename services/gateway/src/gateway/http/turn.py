@@ -7,11 +7,11 @@ for another turn: what is held leaves before the loop looks for events again.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-MOST_HELD = 64 * 1024
+MOST_HELD: Final = 64 * 1024
 """Bytes that are held at most; so the transport's own limits hold true within as many bytes."""
-JOINED = 16 * 1024
+JOINED: Final = 16 * 1024
 """Bytes up to which pieces are copied into one; larger ones are handed over as they are."""
 
 

@@ -1,6 +1,7 @@
 """Admission: a request gets its terms (route, service, deadline, may it run twice) or a reply."""
 
 from collections.abc import Callable
+from typing import Final
 
 from failover import AnswerTimes, RetryState, deadline_of, may_run_twice, parse_millis
 
@@ -14,7 +15,7 @@ from gateway.routing.table import Route, Table
 from gateway.telemetry.records import RequestRecord
 from gateway.upstream.service import Service
 
-LATE_DOES_HARM = (b"PUT", b"DELETE")
+LATE_DOES_HARM: Final[tuple[bytes, ...]] = (b"PUT", b"DELETE")
 
 
 class Admitted:

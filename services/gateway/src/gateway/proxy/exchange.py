@@ -20,7 +20,7 @@ Everything is a callback of a connection, the queue or the sweep; there is no ta
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from failover import (
     Again,
@@ -51,9 +51,9 @@ from gateway.upstream.connection import InstanceConnection, ResponseConsumer
 from gateway.upstream.pool import ConnectionPool, ConnectionWaiter
 from gateway.upstream.service import QUEUE_SECONDS, QueuedRequest
 
-SMALL_BODY = 64 * 1024
+SMALL_BODY: Final = 64 * 1024
 """Bytes of a body that are read before a local reply, so that the connection can be kept."""
-LEAST_RATE = 1024
+LEAST_RATE: Final = 1024
 """Bytes per second of a body, after the time that any body has."""
 
 
@@ -71,7 +71,15 @@ class Phase(Enum):
     DONE = "done"
 
 
-DISCARDING, RECEIVING, WAITING, CONNECTING, SENT, PAUSED, ANSWERING, TUNNEL, DONE = Phase
+DISCARDING: Final = Phase.DISCARDING
+RECEIVING: Final = Phase.RECEIVING
+WAITING: Final = Phase.WAITING
+CONNECTING: Final = Phase.CONNECTING
+SENT: Final = Phase.SENT
+PAUSED: Final = Phase.PAUSED
+ANSWERING: Final = Phase.ANSWERING
+TUNNEL: Final = Phase.TUNNEL
+DONE: Final = Phase.DONE
 """The phases once more: each look into an enum costs as much as a call, and there are many."""
 
 

@@ -8,6 +8,7 @@ copy is no evidence against an instance, except a refused connection: no process
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 from failover import Member, Outcome, RetryState
@@ -20,11 +21,11 @@ from gateway.upstream.connection import InstanceConnection, ResponseConsumer
 from gateway.upstream.pool import ConnectionPool, ConnectionWaiter
 from gateway.upstream.service import Service
 
-COMPARED = 64 * 1024
+COMPARED: Final = 64 * 1024
 """Bytes of a body that are compared; of the bytes that follow only the number is."""
-MAX_SHADOWS = 64
+MAX_SHADOWS: Final = 64
 """Copies that a worker has under way; further ones are dropped and counted."""
-MARK = b"X-Gateway-Shadow: 1\r\n"
+MARK: Final = b"X-Gateway-Shadow: 1\r\n"
 """The field that only copies carry: a client cannot send it through."""
 
 

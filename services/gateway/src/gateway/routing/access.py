@@ -7,15 +7,16 @@ so one round of SHA-256 is enough; the comparison takes the same time wherever t
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.http.heads import Head, without_fields
 from gateway.http.problems import LocalReply
 
-API_KEY_FIELD = b"x-api-key"
-QUERY_TOKEN = b"access_token"
-SUBPROTOCOL = b"sec-websocket-protocol"
-BEARER_CHOSEN = b"Sec-WebSocket-Protocol: bearer\r\n"
+API_KEY_FIELD: Final = b"x-api-key"
+QUERY_TOKEN: Final = b"access_token"
+SUBPROTOCOL: Final = b"sec-websocket-protocol"
+BEARER_CHOSEN: Final = b"Sec-WebSocket-Protocol: bearer\r\n"
 """The answer to a page that offered nothing but its token: browsers want one of their offers."""
 
 

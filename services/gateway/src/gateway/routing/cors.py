@@ -5,13 +5,14 @@ The rules are the WHATWG Fetch standard's, section "HTTP CORS protocol".
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.http.heads import Head
 from gateway.http.problems import Content, LocalReply
 
-ASKED = b"access-control-request-method"
+ASKED: Final = b"access-control-request-method"
 """The field that tells a preflight from any other OPTIONS."""
-VARY = b"Vary: Origin\r\n"
+VARY: Final = b"Vary: Origin\r\n"
 
 
 class Cors:

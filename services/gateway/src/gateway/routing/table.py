@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from failover import EVERYBODY, RetryPolicy, Subset
 
@@ -22,7 +22,7 @@ from gateway.routing.cors import Cors
 from gateway.routing.spelling import other_readings
 from gateway.upstream.service import NAME
 
-_NAME = re.compile(NAME)
+_NAME: Final = re.compile(NAME)
 
 
 @dataclass(frozen=True, slots=True)

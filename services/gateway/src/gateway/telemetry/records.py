@@ -8,6 +8,7 @@ import os
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Final
 
 from failover import Outcome, RetryState, Stopped
 from service_kit import REQUEST_ID
@@ -15,11 +16,13 @@ from service_kit import REQUEST_ID
 from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import Head
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+BUCKETS: Final[tuple[float, ...]] = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
+)  # fmt: skip
 """Upper ends of the duration histogram, in seconds."""
 
 
-TENTHS = tuple(b"%d.%d" % divmod(tenths, 10) for tenths in range(4096))
+TENTHS: Final = tuple(b"%d.%d" % divmod(tenths, 10) for tenths in range(4096))
 """Milliseconds with one digit behind the point, rendered: to render a float costs more."""
 
 
@@ -106,7 +109,7 @@ def _millis(seconds: float) -> bytes:
     return TENTHS[tenths] if 0 <= tenths < len(TENTHS) else b"%.1f" % (seconds * 1000)
 
 
-COUNTS = tuple(b"-7%03x-" % count for count in range(4096))
+COUNTS: Final = tuple(b"-7%03x-" % count for count in range(4096))
 
 
 class RequestIds:

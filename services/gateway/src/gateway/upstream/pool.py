@@ -13,19 +13,19 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from time import monotonic
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from failover import Instance
 
 from gateway.upstream.connection import ConnectionHome, InstanceConnection
 
-DIALS = 8
+DIALS: Final = 8
 """Connections that are dialled at once."""
-PACE = 0.002
+PACE: Final = 0.002
 """Seconds until as many are dialled again, while any request waits: long enough for a connection to
 be given back by a service that is quick and near, short enough to dial a thousand before the first
 of them times out."""
-FRESH_ONLY = 1.0
+FRESH_ONLY: Final = 1.0
 """Seconds a connection may have been idle to carry a request that cannot be sent again."""
 
 

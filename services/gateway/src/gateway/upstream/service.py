@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from failover import Balancer, Declared, EjectionPolicy, Hedging, Instance, Member
 from nacos_client import InstanceTls
@@ -19,22 +19,22 @@ from nacos_client.ports import ServiceKey
 from gateway.upstream.namespaces import divided
 from gateway.upstream.pool import ConnectionPool
 
-NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """The pattern of a service's name."""
-_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]{1,64}){1,8}")
-MAX_QUEUE = 64
+_PATH: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]{1,64}){1,8}")
+MAX_QUEUE: Final = 64
 """Requests of one service that may wait for an instance to have room."""
-QUEUE_SECONDS = 1.0
+QUEUE_SECONDS: Final = 1.0
 """Seconds for which a request may wait."""
-TIMEOUT = 15.0
+TIMEOUT: Final = 15.0
 """Seconds until the response head, of a service that names no limit of its own."""
-GRACE = 1.0
+GRACE: Final = 1.0
 """Seconds beyond its own limit in which a service's answer that the limit is over arrives."""
-UPGRADE = "gateway.upgrade"
+UPGRADE: Final = "gateway.upgrade"
 """Metadata: `websocket` lets calls by name become WebSockets."""
-CONTEXT_PATH = "context-path"
+CONTEXT_PATH: Final = "context-path"
 """Metadata: Spring's `server.servlet.context-path`, where a provider tells it."""
-PER_TRY = 5.0
+PER_TRY: Final = 5.0
 """Seconds until an attempt at such a service is given up for another."""
 
 

@@ -176,3 +176,27 @@ def test_the_model_services_mirror_each_other() -> None:
 
     assert shared <= rooms["classifier"]
     assert shared <= rooms["kmeans"]
+
+
+def compiled_modules() -> list[Path]:
+    """The modules that the gateway's wheel has compiled."""
+    project = tomllib.loads((ROOT / "services/gateway/pyproject.toml").read_text())
+    hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    sources = {"failover": ROOT / "libs/failover/src"}
+    return [
+        sources.get(folder, ROOT / "services/gateway/src") / folder / f"{name}.py"
+        for folder, names in hook["compiled"].items()
+        for name in names
+    ]
+
+
+def test_constants_of_compiled_modules_are_final() -> None:
+    """Compiled code finds a `Final` at once; it looks up any other global, by name, at each use."""
+    variable = [
+        f"{path.name}: {line}"
+        for path in compiled_modules()
+        for line in path.read_text().splitlines()
+        if re.match(r"_?[A-Z][A-Z0-9_, ]*(:(?! Final\b)[^=]*)? = ", line)
+    ]
+
+    assert variable == []

@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 from collections import deque
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
@@ -22,15 +22,15 @@ from gateway.http.turn import TurnTransport
 from gateway.proxy.context import ProxyContext
 from gateway.proxy.exchange import Client, Exchange, begin_exchange
 
-HIGH_WATER = 64 * 1024
+HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait to be sent to a client before the instance is paused."""
-LINGER = 2.0
+LINGER: Final = 2.0
 """Seconds that a client has to read the last response before the connection is cut."""
-LINGER_UPLOAD = 30.0
+LINGER_UPLOAD: Final = 30.0
 """Seconds for which a client may go on sending a body that nobody wants, before it reads."""
-RESET = struct.pack("ii", 1, 0)
+RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: drop unsent bytes, and close with an RST."""
-NO_PARSER = httptools.HttpRequestParser(object())
+NO_PARSER: Final = httptools.HttpRequestParser(object())
 """Takes the parser's place on a lost connection: the two hold each other, and both are large."""
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Self
+from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
 from failover import Judgement, judge_response
@@ -18,11 +18,11 @@ from failover import Judgement, judge_response
 from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, check_size
 from gateway.http.problems import LocalReply
 
-MAX_TARGET_BYTES = 8 * 1024
-CACHE_SIZE = 256
+MAX_TARGET_BYTES: Final = 8 * 1024
+CACHE_SIZE: Final = 256
 """Results that each cache of this package remembers, for the next request like an earlier one."""
 
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {
         b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate",
         b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade",
@@ -30,7 +30,7 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields for the next hop only; never passed on."""
 
-FORWARDING = frozenset(
+FORWARDING: Final = frozenset(
     {
         b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
         b"x-forwarded-port", b"x-forwarded-prefix",
@@ -38,7 +38,7 @@ FORWARDING = frozenset(
 )  # fmt: skip
 """Fields in which earlier proxies tell about the client, and which the gateway writes anew."""
 
-CLAIMS = (
+CLAIMS: Final[tuple[bytes, ...]] = (
     b"cf-connecting-ip", b"fastly-client-ip", b"forwarded-for", b"front-end-https",
     b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address",
     b"x-forwarded", b"x-forwarded-by", b"x-forwarded-protocol", b"x-forwarded-scheme",
@@ -48,7 +48,7 @@ CLAIMS = (
 """Fields that services read before the standard ones: client, scheme, host and path of a request as
 some proxy says. They pass from trusted proxies only."""
 
-HANDLED = (
+HANDLED: Final = (
     HOP_BY_HOP
     | FORWARDING
     | frozenset(CLAIMS)
@@ -59,7 +59,7 @@ HANDLED = (
 )  # fmt: skip
 """Request fields that the gateway reads or replaces; all others pass as they are."""
 
-RESPONSE_HANDLED = HOP_BY_HOP | {
+RESPONSE_HANDLED: Final = HOP_BY_HOP | {
     b"content-length",
     b"content-location",
     b"location",
@@ -69,24 +69,26 @@ RESPONSE_HANDLED = HOP_BY_HOP | {
     b"x-gateway-retry",
 }
 """Response fields that the gateway reads or replaces; all others pass as they are."""
-PROTECTED = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
+PROTECTED: Final = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
-CHUNKED = b"chunked"
-ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+CHUNKED: Final = b"chunked"
+ORDINARY: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """Values of `Connection` that name no field."""
-SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
+SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Fields that a message has once; two are joined by a NUL, which no valid value has."""
 
-LINE_EXTRA = len(b": \r\n")
+LINE_EXTRA: Final = len(b": \r\n")
 """Bytes of a rendered field beside its name and value."""
-NO_CONTENT, NOT_MODIFIED, UPGRADE_REQUIRED = 204, 304, 426
+NO_CONTENT: Final = 204
+NOT_MODIFIED: Final = 304
+UPGRADE_REQUIRED: Final = 426
 
-STATUS_LINES = {
+STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class MisframedError(ValueError):

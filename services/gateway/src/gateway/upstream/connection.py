@@ -10,7 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import httptools
 from failover import Outcome, judge_loss
@@ -24,15 +24,15 @@ from gateway.http.heads import (
 )
 from gateway.http.turn import TurnTransport
 
-MAX_RESPONSE_HEAD = 64 * 1024
-BYPASS_FROM = 64 * 1024
+MAX_RESPONSE_HEAD: Final = 64 * 1024
+BYPASS_FROM: Final = 64 * 1024
 """A body with at least so many bytes left bypasses the parser."""
-READ_BYTES = 64 * 1024
-ENDLESS = 1 << 62
+READ_BYTES: Final = 64 * 1024
+ENDLESS: Final = 1 << 62
 """The bytes left of a tunnel."""
-TUNNEL_SECONDS = 10.0
+TUNNEL_SECONDS: Final = 10.0
 """Seconds in which an instance has to read the last bytes of a tunnel whose client is gone."""
-NO_PARSER = httptools.HttpResponseParser(object())
+NO_PARSER: Final = httptools.HttpResponseParser(object())
 """Takes the parser's place on a lost connection: parser and connection would hold each other."""
 
 _log = logging.getLogger(__name__)

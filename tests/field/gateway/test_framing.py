@@ -5,6 +5,7 @@ import socket
 from email.utils import parsedate_to_datetime
 
 import pytest
+from gateway.http.turn import Turn
 from gateway.upstream.connection import InstanceConnection
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +104,9 @@ class Home:
 
     host_line = b"Host: h\r\n"
     open = 0
+
+    def __init__(self) -> None:
+        self.turn = Turn()
 
     def put(self, connection) -> None:
         """Keep nothing."""

@@ -96,7 +96,7 @@ class ClientConnection(Client):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are too many."""
-        self.transport = TurnTransport(cast("asyncio.Transport", transport))
+        self.transport = TurnTransport(cast("asyncio.Transport", transport), self._context.turn)
         self.forwarded = self._registry.describe(self.transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         if not self._registry.joined(self):

@@ -15,6 +15,38 @@ JOINED: Final = 16 * 1024
 """Bytes up to which pieces are copied into one; larger ones are handed over as they are."""
 
 
+class Turn:
+    """The end of the loop's turn, at which transports send what they hold, the first writer first.
+
+    One callback of the loop serves all of them: one for each write cost a request 0.6 us.
+    """
+
+    __slots__ = ("_writers",)
+
+    def __init__(self) -> None:
+        self._writers: list[TurnTransport] = []
+
+    def await_end(self, writer: "TurnTransport") -> None:
+        """Have a transport send at the end of this turn."""
+        if not self._writers:
+            self._call_soon()
+        self._writers.append(writer)
+
+    def _call_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        writers, sent = self._writers, 0
+        try:
+            for writer in writers:  # the list grows if a transport, told to pause, has others write
+                sent += 1
+                writer.flush()
+        finally:
+            self._writers = writers[sent:]
+            if self._writers:  # the error of one transport is not the others'
+                self._call_soon()
+
+
 class TurnTransport:
     """A transport whose writes leave at the end of the loop's turn, in their order.
 
@@ -23,19 +55,19 @@ class TurnTransport:
         held: bytes that wait for the turn's end.
     """
 
-    __slots__ = ("_loop", "_pieces", "held", "raw")
+    __slots__ = ("_pieces", "_turn", "held", "raw")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        """Take a transport, from within its loop."""
+    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
+        """Take a transport, and the end of turns of its loop."""
         self.raw = transport
-        self._loop = asyncio.get_running_loop()
+        self._turn = turn
         self._pieces: list[bytes] = []
         self.held = 0
 
     def write(self, data: bytes) -> None:
         """Hold bytes until the end of the turn, unless too many are held."""
         if not self._pieces:
-            self._loop.call_soon(self.flush)
+            self._turn.await_end(self)
         self._pieces.append(data)
         self.held += len(data)
         if self.held >= MOST_HELD:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Protocol
 
+from gateway.http.turn import Turn
 from gateway.routing.table import Table
 from gateway.telemetry.records import Counters
 from gateway.upstream.service import Service, ServiceLimits
@@ -76,6 +77,7 @@ class ProxyContext:
         service_limits: limits of each service.
         active: requests under way.
         shadows: copies of requests under way.
+        turn: at whose end the writes to clients leave.
         draining: every response closes its connection.
         debug: responses name the instances that the request was sent to.
         wake: to be called for the first request while the sweep over `active` rests, else None.
@@ -92,6 +94,7 @@ class ProxyContext:
     service_limits: ServiceLimits = field(default_factory=ServiceLimits)
     active: set[Expiring] = field(default_factory=set)
     shadows: set[object] = field(default_factory=set)
+    turn: Turn = field(default_factory=Turn)
     draining: bool = False
     debug: bool = False
     wake: Callable[[], None] | None = None

@@ -22,7 +22,7 @@ from gateway.http.heads import (
     ResponseHead,
     check_response,
 )
-from gateway.http.turn import TurnTransport
+from gateway.http.turn import Turn, TurnTransport
 
 MAX_RESPONSE_HEAD: Final = 64 * 1024
 BYPASS_FROM: Final = 64 * 1024
@@ -76,6 +76,7 @@ class ConnectionHome(Protocol):
 
     host_line: bytes
     open: int
+    turn: Turn
 
     def put(self, connection: "InstanceConnection") -> None:
         """Keep the connection for the next request."""
@@ -166,7 +167,7 @@ class InstanceConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = TurnTransport(cast("asyncio.Transport", transport))
+        self.transport = TurnTransport(cast("asyncio.Transport", transport), self.pool.turn)
         self.pool.open += 1
 
     def data_received(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import Final, Protocol, cast
 
 from failover import Instance
 
+from gateway.http.turn import Turn
 from gateway.upstream.connection import ConnectionHome, InstanceConnection
 
 DIALS: Final = 8
@@ -49,12 +50,13 @@ class ConnectionPool(ConnectionHome):
         open: how many connections are open.
         opened_at: clock time of the last dial that succeeded, 0 before.
         secure: the connections are TLS.
+        turn: at whose end the writes to the instance leave.
     """
 
     __slots__ = (
         "_closed", "_connect", "_dials", "_failed", "_fresh", "_instance", "_quota", "_server_name",
         "_timer", "_tls", "_waiting", "host_line", "idle", "max_idle", "open", "opened_at",
-        "secure", "warm",
+        "secure", "turn", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,7 @@ class ConnectionPool(ConnectionHome):
         *,
         connect: float,
         max_idle: float,
+        turn: Turn,
         tls: tuple[ssl.SSLContext, str] | None = None,
         warm: set["ConnectionPool"] | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class ConnectionPool(ConnectionHome):
             tls: speak TLS, and expect this name in the instance's certificate.
             connect: seconds to open a connection.
             max_idle: seconds after which an idle connection is not used again.
+            turn: at whose end the writes to the instance leave.
             warm: the pools that may have an idle connection; this one adds itself.
         """
         self.warm = set() if warm is None else warm
@@ -94,6 +98,7 @@ class ConnectionPool(ConnectionHome):
         self.host_line = f"Host: {instance.address}\r\n".encode()
         self.open = 0
         self.opened_at = 0.0
+        self.turn = turn
 
     def take(self, now: float, *, resendable: bool) -> InstanceConnection | None:
         """Return an idle connection that is likely to be alive, if there is one.

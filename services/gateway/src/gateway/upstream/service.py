@@ -16,6 +16,7 @@ from failover import Balancer, Declared, EjectionPolicy, Hedging, Instance, Memb
 from nacos_client import InstanceTls
 from nacos_client.ports import ServiceKey
 
+from gateway.http.turn import Turn
 from gateway.upstream.namespaces import divided
 from gateway.upstream.pool import ConnectionPool
 
@@ -70,8 +71,8 @@ class Service:
     """A service: its balancer, the connection pool of each instance, and a queue of requests."""
 
     __slots__ = (
-        "_limits", "balancer", "context_path", "declared", "expected", "hedging", "known", "name",
-        "per_try", "pools", "prefix", "queue", "takes_websockets", "timeout", "warm",
+        "_limits", "_turn", "balancer", "context_path", "declared", "expected", "hedging", "known",
+        "name", "per_try", "pools", "prefix", "queue", "takes_websockets", "timeout", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,7 @@ class Service:
         """The pools that may have an idle connection: few, where hundreds of services have many."""
         self.queue: deque[QueuedRequest] = deque()
         self._limits = limits
+        self._turn = Turn()
         self.declared = Declared()
         """The requests that its owner declared to be idempotent."""
         self.hedging = Hedging()
@@ -150,6 +152,7 @@ class Service:
             instance,
             connect=limits.connect,
             max_idle=limits.upstream_idle,
+            turn=self._turn,
             tls=tls,
             warm=self.warm,
         )

@@ -5,7 +5,6 @@ from an enum; a name that a stranger invented is counted as `unknown`.
 """
 
 import os
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
@@ -135,12 +134,37 @@ class RequestIds:
         return self._head + COUNTS[self._count] + self._tail
 
 
+class Tally:
+    """The requests that ended alike: how many there were, by how long they took.
+
+    Attributes:
+        buckets: a count for each bucket of the histogram, the last one for what is beyond.
+        seconds: that all of them took together.
+    """
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+
+    def count(self, took: float) -> None:
+        """Count a request by the seconds it took; by far the most are in the first buckets."""
+        bucket = 0
+        for upper in BUCKETS:
+            if took <= upper:
+                break
+            bucket += 1
+        self.buckets[bucket] += 1
+        self.seconds += took
+
+
 class Counters:
     """The counts of everything that was answered; ended records go on to the access log.
 
+    A request is counted in one place, and whoever reads the counts sums them up.
+
     Attributes:
-        requests: count by route, service, status class and result.
-        seconds: histogram (a count for each bucket, then the sum) by route and service.
         attempt_outcomes: count by service, instance and outcome.
         stops: count by service and reason for not trying again.
         shadows: count by route and result of the copy.
@@ -161,14 +185,26 @@ class Counters:
         """
         self._ids = ids
         self.log = log
-        self.requests: dict[tuple[str, str, int, str], int] = defaultdict(int)
-        self.seconds: dict[tuple[str, str], list[float]] = defaultdict(
-            lambda: [0] * (len(BUCKETS) + 2)
-        )
-        self.attempt_outcomes: dict[tuple[str, str, Outcome], int] = defaultdict(int)
+        self._ended: dict[tuple[str, str, int, str], Tally] = {}
+        self.attempt_outcomes: dict[tuple[str, str, Outcome], int] = {}
         self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
         self.shadows: dict[tuple[str, str], int] = defaultdict(int)
         self.hedges: dict[tuple[str, str], int] = defaultdict(int)
+
+    @property
+    def requests(self) -> dict[tuple[str, str, int, str], int]:
+        """Return the count by route, service, status class and result."""
+        return {labels: sum(tally.buckets) for labels, tally in self._ended.items()}
+
+    @property
+    def seconds(self) -> dict[tuple[str, str], list[float]]:
+        """Return the histogram (a count for each bucket, then the sum) by route and service."""
+        sums: dict[tuple[str, str], list[float]] = {}
+        for (route, service, _, _), tally in self._ended.items():
+            counts = [*tally.buckets, tally.seconds]
+            before = sums.get((route, service), [0.0] * len(counts))
+            sums[route, service] = [a + b for a, b in zip(before, counts, strict=True)]
+        return sums
 
     def begin(self, head: Head, client: bytes, now: float) -> RequestRecord:
         """Begin the record of a request."""
@@ -182,15 +218,16 @@ class Counters:
     ) -> None:
         """Count an attempt that ended."""
         record.ended_attempts.append((instance, outcome, seconds))
-        self.attempt_outcomes[record.service, instance, outcome] += 1
+        labels = record.service, instance, outcome
+        self.attempt_outcomes[labels] = self.attempt_outcomes.get(labels, 0) + 1
 
     def end(self, record: RequestRecord, status: int, sent: int, result: str, now: float) -> None:
         """Count a request that ended, and log it."""
-        self.requests[record.route, record.service, status // 100, result] += 1
-        took = now - record.started
-        histogram = self.seconds[record.route, record.service]
-        histogram[bisect_left(BUCKETS, took)] += 1
-        histogram[-1] += took
+        labels = record.route, record.service, status // 100, result
+        tally = self._ended.get(labels)
+        if tally is None:
+            tally = self._ended[labels] = Tally()
+        tally.count(now - record.started)
         if record.stopped is not None:
             self.stops[record.service, record.stopped] += 1
         if self.log is not None:

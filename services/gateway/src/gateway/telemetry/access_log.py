@@ -17,32 +17,33 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
 import orjson
 
 from gateway.http.heads import CACHE_SIZE
 from gateway.telemetry.records import RequestRecord
 
-MAX_LINES = 20_000
+MAX_LINES: Final = 20_000
 """Lines that may wait; a second of a busy gateway."""
-MAX_PATH_BYTES = 1024
+MAX_PATH_BYTES: Final = 1024
 """Bytes of a path that a line tells: of a longer path, the beginning."""
-MAX_QUOTED_BYTES = 2050
+MAX_QUOTED_BYTES: Final = 2050
 """Bytes of a path as JSON, where a control character takes six: a line fits a pipe's write."""
-LINE_ROOM = select.PIPE_BUF - 1
+LINE_ROOM: Final = select.PIPE_BUF - 1
 """Bytes of lines in one write to a shared pipe; one byte more may end a line that was cut."""
-LAST_SECOND = 1.0
+LAST_SECOND: Final = 1.0
 """Seconds for which the end of the log waits for a reader."""
-POLL_MILLIS = 100
-PAUSE = 0.03
+POLL_MILLIS: Final = 100
+PAUSE: Final = 0.03
 """Seconds between two batches: short, so the lines are still in the processor's cache."""
-OPENING = tuple(
+OPENING: Final = tuple(
     b'.%03d+00:00","level":"info","logger":"gateway.access","event":"request","request_id":"'
     % millis
     for millis in range(1000)
 )
 """The part of a line that follows the seconds of its time, by millisecond."""
-HUNDREDTHS = tuple(b"%d.%02d" % divmod(hundredths, 100) for hundredths in range(4096))
+HUNDREDTHS: Final = tuple(b"%d.%02d" % divmod(hundredths, 100) for hundredths in range(4096))
 """Milliseconds with two digits behind the point, rendered."""
 
 _log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ class AccessLog:
         self._lines: deque[bytes] = deque()
         self._until = math.inf
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._writer.start()
 
     @property
     def dropped(self) -> int:
@@ -86,7 +87,7 @@ class AccessLog:
     @property
     def running(self) -> bool:
         """Return whether the writing thread has not ended."""
-        return self._thread.is_alive()
+        return self._writer.is_alive()
 
     def __call__(
         self, record: RequestRecord, status: int, sent: int, result: str, now: float
@@ -101,7 +102,7 @@ class AccessLog:
         """Write the lines that wait, within a second."""
         self._until = time.monotonic() + LAST_SECOND
         self._stopping.set()
-        self._thread.join(LAST_SECOND)
+        self._writer.join(LAST_SECOND)
 
     def _run(self) -> None:
         while not self._stopping.wait(PAUSE) or self._lines:

@@ -105,7 +105,7 @@ def test_an_exact_route_with_a_last_slash_is_not_passed_without_it():
     assert answer(table, "/app/both") == "/app/both /app/both"
     assert answer(table, "/app/some") == "/app /app/some"
     asking = head("/app/some")
-    asking.lines.append(b"X: 1\r\n")
+    asking.lines += b"X: 1\r\n"
     with pytest.raises(LocalReply):
         table.match(asking)
 

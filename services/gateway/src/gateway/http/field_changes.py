@@ -35,6 +35,6 @@ class FieldChanges:
             for name, value in (*replace.items(), *add.items())
         )
 
-    def without_dropped(self, lines: list[bytes]) -> list[bytes]:
+    def without_dropped(self, lines: bytes) -> bytes:
         """Return the fields that stay."""
         return without_fields(lines, self._dropped) if self._dropped else lines

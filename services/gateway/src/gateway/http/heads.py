@@ -145,12 +145,14 @@ class FieldCollector:
         handled = sum(map(len, self.handled)) + sum(map(len, self.handled.values()))
         return passed + handled + self._repeated_bytes
 
-    def end_head(self) -> None:
-        """Leave the fields to the head they are of, and be empty for the next head."""
+    def end_head(self) -> bytes:
+        """Return the lines as one block, and be empty for the next head."""
+        lines = b"".join(self.lines)
         self.in_head = False
         self.lines = []
         self.handled = {}
         self._repeated = self._repeated_bytes = 0
+        return lines
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field of the head, rendered if it passes unchanged; trailers are dropped."""
@@ -188,7 +190,7 @@ class Head:
         method: as sent.
         target: path and query exactly as sent.
         path: the path, percent-decoded, to match routes against.
-        lines: rendered fields that pass unchanged, in their order.
+        lines: rendered fields that pass unchanged, in their order, as one block.
         handled: the other fields by lower-case name; repeated ones joined by a comma.
         length: bytes of the body, None when chunked.
         close: the connection ends after the answer.
@@ -202,7 +204,7 @@ class Head:
     )  # fmt: skip
 
     def __init__(
-        self, method: bytes, target: bytes, path: bytes, *, lines: list[bytes],
+        self, method: bytes, target: bytes, path: bytes, *, lines: bytes,
         handled: dict[bytes, bytes], length: int | None, close: bool, http10: bool,
     ) -> None:  # fmt: skip
         self.method = method
@@ -221,7 +223,7 @@ class Head:
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of a field that passes unchanged, by its lower-case name."""
         found = []
-        for line in self.lines:
+        for line in split_lines(self.lines):
             given, _, value = line.partition(b":")
             if given.lower() == name:
                 found.append(value.strip())
@@ -230,7 +232,7 @@ class Head:
     @classmethod
     def unreadable(cls) -> Self:
         """Make a head that stands for one that could not be read."""
-        return cls(b"-", b"-", b"-", lines=[], handled={}, length=0, close=True, http10=False)
+        return cls(b"-", b"-", b"-", lines=b"", handled={}, length=0, close=True, http10=False)
 
 
 def check_head(
@@ -256,9 +258,9 @@ def check_head(
     Raises:
         LocalReply: the request is malformed, ambiguous or too large.
     """
-    lines, handled, field_count = fields.lines, fields.handled, fields.field_count
+    handled, field_count = fields.handled, fields.field_count
     field_bytes = fields.field_bytes if most_bytes > MAX_HEAD_BYTES else 0
-    fields.end_head()
+    lines = fields.end_head()
     if len(target) > MAX_TARGET_BYTES:
         raise LocalReply(414, "uri_too_long", "The request target is longer than 8 KiB.")
     if field_count > MAX_FIELDS or field_bytes > MAX_HEAD_BYTES:
@@ -364,7 +366,7 @@ def _decoded_path(target: bytes) -> bytes:
     return path
 
 
-def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
+def _without_listed(lines: bytes, connection: bytes) -> bytes:
     """Drop the fields that `Connection` names, except those it must not take away."""
     if connection in ORDINARY:
         return lines
@@ -375,9 +377,16 @@ def _without_listed(lines: list[bytes], connection: bytes) -> list[bytes]:
     return without_fields(lines, tokens)
 
 
-def without_fields(lines: list[bytes], names: Container[bytes]) -> list[bytes]:
+def split_lines(lines: bytes) -> list[bytes]:
+    """Return each rendered field of a block; no value has a line end."""
+    return lines.splitlines(keepends=True)
+
+
+def without_fields(lines: bytes, names: Container[bytes]) -> bytes:
     """Return the rendered fields whose lower-case names are not among these."""
-    return [line for line in lines if line.partition(b":")[0].lower() not in names]
+    return b"".join(
+        [line for line in split_lines(lines) if line.partition(b":")[0].lower() not in names]
+    )
 
 
 class ResponseHead:
@@ -385,7 +394,7 @@ class ResponseHead:
 
     Attributes:
         status: HTTP status.
-        lines: rendered fields that pass unchanged.
+        lines: rendered fields that pass unchanged, as one block.
         handled: the other fields by lower-case name.
         length: bytes of the body; None when chunked or ended by the connection's end.
         chunked: the body is chunked.
@@ -396,7 +405,7 @@ class ResponseHead:
     __slots__ = ("bodyless", "chunked", "handled", "length", "lines", "reusable", "status")
 
     def __init__(
-        self, status: int, lines: list[bytes], handled: dict[bytes, bytes], length: int | None, *,
+        self, status: int, lines: bytes, handled: dict[bytes, bytes], length: int | None, *,
         chunked: bool, bodyless: bool, reusable: bool,
     ) -> None:  # fmt: skip
         self.status = status
@@ -422,7 +431,7 @@ class ResponseHead:
         """Return whether the body is a stream of server-sent events."""
         return any(
             line[:13].lower() == b"content-type:" and b"text/event-stream" in line.lower()
-            for line in self.lines
+            for line in split_lines(self.lines)
         )
 
     def _text(self, name: bytes) -> str | None:
@@ -448,14 +457,13 @@ def check_response(
     Raises:
         MisframedError: the body has a transfer coding that the gateway does not know.
     """
-    lines, handled = fields.lines, fields.handled
-    fields.end_head()
+    handled, lines = fields.handled, fields.end_head()
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
         if status == UPGRADE_REQUIRED and b"upgrade" in handled:
             # To which protocol: the one thing such an answer must say (RFC 9110, 15.5.22).
             offer = b"Upgrade: %b\r\nConnection: upgrade\r\n" % handled[b"upgrade"]
-            lines = [*lines, offer]
+            lines += offer
     chunked = _is_chunked(handled)
     stated = handled.get(b"content-length")
     bodyless = to_head or status in (NO_CONTENT, NOT_MODIFIED)

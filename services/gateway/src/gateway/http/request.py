@@ -110,9 +110,9 @@ def common_lines(
         prefix: leading part of the path that the instance does not see.
         changes: of the route.
     """
-    parts = [*head.lines, forwarded.lines(head), id_line]
+    parts = [head.lines, forwarded.lines(head), id_line]
     if changes is not None:
-        parts = [*changes.without_dropped(head.lines), changes.added, *parts[-2:]]
+        parts = [changes.without_dropped(head.lines), changes.added, *parts[-2:]]
     if forwarded.trusted:
         prefix = forwarded.outer_prefix(head) + prefix
     if prefix:

@@ -49,7 +49,7 @@ class ClientResponse:
             added: rendered fields of the gateway's own.
         """
         self.status = head.status
-        parts = [_status_line(head.status), *head.lines, *added]
+        parts = [_status_line(head.status), head.lines, *added]
         if head.length is not None:
             parts.append(b"Content-Length: %d\r\n" % head.length)
         elif not head.bodyless:
@@ -107,7 +107,7 @@ class ClientResponse:
         self.status = head.status
         self.close = True
         upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.handled.get(b"upgrade", b"")
-        self._transport.write(b"".join([_status_line(101), *head.lines, *added, upgrade, data]))
+        self._transport.write(b"".join([_status_line(101), head.lines, *added, upgrade, data]))
 
     def _connection(self) -> bytes:
         """Render the field that says what becomes of the connection, and the empty line."""

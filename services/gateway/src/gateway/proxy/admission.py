@@ -194,8 +194,7 @@ def _add_fields(record: RequestRecord, route: Route, table: Table) -> None:
         record.fields += table.unshared_lines(route)
     changes = record.changes = route.response_changes
     if changes is not None:
-        told = changes.without_dropped(record.fields.splitlines(keepends=True))
-        record.fields = b"".join(told) + changes.added
+        record.fields = changes.without_dropped(record.fields) + changes.added
 
 
 def _enter(route: Route, now: float) -> None:

@@ -36,7 +36,7 @@ from failover import (
 from gateway.http import problems, request
 from gateway.http.body import RequestBody
 from gateway.http.framing import LAST_CHUNK
-from gateway.http.heads import Head, ResponseHead
+from gateway.http.heads import Head, ResponseHead, split_lines
 from gateway.http.location import LOCATIONS, Places
 from gateway.http.problems import LocalReply, ProblemContext
 from gateway.http.request import Forwarded
@@ -647,7 +647,9 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         if changes is not None:
             head.lines = changes.without_dropped(head.lines)
         if self._record.shared:
-            head.lines = [line for line in head.lines if line[:15].lower() != b"access-control-"]
+            head.lines = b"".join(
+                line for line in split_lines(head.lines) if line[:15].lower() != b"access-control-"
+            )
 
     def _locations(self, head: ResponseHead) -> list[bytes]:
         """Render the URLs of a response as the client has to call them."""
@@ -843,7 +845,7 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         now = context.clock()
         lines = [problems.date_line(int(context.wall())), *lines]
         if record.changes is not None:
-            lines = record.changes.without_dropped(lines)
+            lines = [record.changes.without_dropped(b"".join(lines))]
         fields = [*lines, *record.response_fields(now, None)]
         self.response.send_whole(reply.status, fields, document, to_head=head.method == b"HEAD")
         context.counters.end(record, reply.status, self.response.sent, reply.error, now)

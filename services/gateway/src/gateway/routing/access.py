@@ -69,7 +69,7 @@ class Keys:
             return False
         head.lines = without_fields(head.lines, (SUBPROTOCOL,))
         if rest := offered[2:]:
-            head.lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % b", ".join(rest))
+            head.lines += b"Sec-WebSocket-Protocol: %b\r\n" % b", ".join(rest)
         return True
 
     def _is_token(self, parameter: bytes) -> bool:

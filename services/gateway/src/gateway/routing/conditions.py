@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from gateway.http.heads import Head
+from gateway.http.heads import Head, split_lines
 from gateway.routing.pattern import TextPattern
 
 Wanted = Mapping[bytes, bytes | TextPattern]
@@ -88,7 +88,7 @@ def query_of(target: bytes) -> Mapping[bytes, Sequence[bytes]]:
 def fields_of(head: Head) -> Mapping[bytes, Sequence[bytes]]:
     """Return the values of each header field by its lower-case name."""
     values = {name: [value] for name, value in head.handled.items()}
-    for line in head.lines:
+    for line in split_lines(head.lines):
         name, _, value = line.partition(b":")
         values.setdefault(name.lower(), []).append(value.strip())
     return values

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - hatchling loads the file by its path
-"""A build hook: compiles the modules of a wheel that every request runs through, with mypyc.
+"""A build hook: compiles the modules that every request runs through, with mypyc or from C.
 
 A project names the modules in its pyproject.toml, by folder:
 
@@ -10,6 +10,10 @@ A project names the modules in its pyproject.toml, by folder:
     [tool.hatch.build.targets.wheel.hooks.custom.compiled]
     "gateway/upstream" = ["connection", "pool"]
     failover = ["balancer"]
+    "gateway/http" = ["heads", "scan.c"]
+
+A module whose name ends in `.c` is compiled from the C source of that name; the Python source
+beside it is its pure form, and the two must do the same for their callers.
 
 The sources of modules of another member are in the folders `beside`: they are compiled together, so
 that calls between them are direct, and this wheel has their extension modules, while the sources
@@ -126,7 +130,11 @@ def compiled(folders: list[Path], modules: dict[str, list[str]], work: Path) -> 
             folder, work, ignore=shutil.ignore_patterns("__pycache__", "*.so"), dirs_exist_ok=True
         )
     own = next(one.name for one in sorted(folders[0].iterdir()) if one.is_dir())
-    sources = [f"{folder}/{name}.py" for folder, names in modules.items() for name in names]
+    sources = [
+        f"{folder}/{name if name.endswith('.c') else name + '.py'}"
+        for folder, names in modules.items()
+        for name in names
+    ]
     others = set(ROOT.glob("libs/*/src")) - {folder.resolve() for folder in folders}
     types = os.pathsep.join(map(str, sorted(others)))
     subprocess.run(
@@ -146,9 +154,15 @@ def compile_in_place(package: str, sources: list[str]) -> None:
     The library that has all their code gets the name of the wheel's own package.
     """
     from mypyc.build import mypycify  # noqa: PLC0415 - a pure build has no mypyc
-    from setuptools import setup  # noqa: PLC0415
+    from setuptools import Extension, setup  # noqa: PLC0415
 
-    extensions = mypycify([*OPTIONS, *sources], opt_level="3", debug_level="0", group_name=package)
+    typed = [source for source in sources if source.endswith(".py")]
+    extensions = mypycify([*OPTIONS, *typed], opt_level="3", debug_level="0", group_name=package)
+    extensions += [
+        Extension(source.removesuffix(".c").replace("/", "."), [source])
+        for source in sources
+        if source.endswith(".c")
+    ]
     arguments = ["--quiet", "build_ext", "--inplace"]
     setup(name=package, ext_modules=extensions, script_args=arguments)
     shutil.rmtree("build")

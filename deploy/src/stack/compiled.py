@@ -38,7 +38,9 @@ def folder() -> Path:
     """Return where the compiled form of the present sources is, or will be when it is built."""
     files = [HOOK]
     for member in TYPED:
-        files += [ROOT / member / "pyproject.toml", *sorted((ROOT / member / "src").rglob("*.py"))]
+        files.append(ROOT / member / "pyproject.toml")
+        files += sorted((ROOT / member / "src").rglob("*.py"))
+        files += sorted((ROOT / member / "src").rglob("*.c"))
     tools = (version("mypy"), sys.version, sysconfig.get_platform(), os.environ.get("CC"))
     digest = hashlib.sha256(f"{tools}\n".encode())
     for file in files:

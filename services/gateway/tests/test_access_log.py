@@ -24,7 +24,7 @@ def told(path: bytes, *, attempts: int = 1) -> dict[str, object]:
         b"POST",
         path + b"?secret=1",
         path,
-        lines=[],
+        lines=b"",
         handled={},
         length=0,
         close=False,
@@ -69,7 +69,7 @@ def test_a_long_path_is_cut():
 def test_a_line_fits_one_write_to_a_pipe():
     """Whatever a client sends and a document names, a line is no longer than PIPE_BUF."""
     path = b"/" + b"\x01" * MAX_PATH_BYTES
-    head = Head(b"OPTIONS", path, path, lines=[], handled={}, length=0, close=False, http10=False)
+    head = Head(b"OPTIONS", path, path, lines=b"", handled={}, length=0, close=False, http10=False)
     record = RequestRecord(head, b"255.255.255.255", b"i" * 128, 10.0)
     record.route, record.service = "\x01" * 64, "s" * 63
     record.ended_attempts = [("255.255.255.255:65535", Outcome.ANSWERED, 0.001)]
@@ -83,7 +83,7 @@ def test_a_line_fits_one_write_to_a_pipe():
 
 
 def record(number: int) -> RequestRecord:
-    head = Head(b"GET", b"/x", b"/x", lines=[], handled={}, length=0, close=False, http10=False)
+    head = Head(b"GET", b"/x", b"/x", lines=b"", handled={}, length=0, close=False, http10=False)
     return RequestRecord(head, b"127.0.0.1", b"id-%d" % number, 10.0)
 
 
@@ -205,7 +205,7 @@ def test_lines_of_several_workers_do_not_run_into_each_other():
     reading, writing = os.pipe2(os.O_DIRECT)
     log = AccessLog(lambda: 1_700_000_000.0, writing, shared=True)
     head = Head(
-        b"POST", b"/x", b"/x" * 200, lines=[], handled={}, length=0, close=False, http10=False
+        b"POST", b"/x", b"/x" * 200, lines=b"", handled={}, length=0, close=False, http10=False
     )
     try:
         for number in range(100):

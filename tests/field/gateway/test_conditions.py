@@ -251,7 +251,7 @@ def test_conditions_of_many_routes_read_a_request_once(by_document):
         for number in range(1000)
     ]  # fmt: skip
     table = by_document(*routes)
-    lines = [b"Cookie: %b\r\n" % b"; ".join([b"c=1"] * 2000), b"X-A: 1\r\n"]
+    lines = b"Cookie: %b\r\n" % b"; ".join([b"c=1"] * 2000) + b"X-A: 1\r\n"
     target = b"/a?" + b"a&" * 3000 + b"v=999"
     head = Head(b"GET", target, b"/a", lines=lines, handled={}, length=0, close=False, http10=False)
 

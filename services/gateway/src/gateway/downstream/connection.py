@@ -1,4 +1,4 @@
-"""A client's connection: llhttp, the limits and deadlines of a client, one exchange at a time.
+"""A client's connection: its bytes read, its limits and deadlines, one exchange at a time.
 
 Requests that were sent ahead (pipelined) wait for their turn; meanwhile the client is not read.
 """
@@ -15,9 +15,10 @@ import httptools
 from gateway.downstream.pipeline import PipelinedRequest, enqueue
 from gateway.http import heads, problems
 from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, head_for_body
-from gateway.http.heads import HANDLED, FieldCollector, Head
+from gateway.http.heads import HANDLED, FieldCollector, Head, scan_request
 from gateway.http.problems import LocalReply
 from gateway.http.request import Forwarded
+from gateway.http.scan import SCANS
 from gateway.http.turn import TurnTransport
 from gateway.proxy.context import ProxyContext
 from gateway.proxy.exchange import Client, Exchange, begin_exchange
@@ -61,10 +62,10 @@ class ClientConnection(Client):
     """
 
     __slots__ = (
-        "_ahead", "_body_follows", "_context", "_fields", "_head", "_head_bytes", "_head_from",
-        "_linger_end", "_lingering", "_packet_from", "_parser", "_reading_paused", "_received",
-        "_registry", "_resuming", "_unsent", "_url", "_writing_paused", "due", "exchange",
-        "forwarded", "on_header", "transport",
+        "_ahead", "_body_follows", "_body_left", "_context", "_fields", "_head", "_head_bytes",
+        "_head_from", "_linger_end", "_lingering", "_packet_from", "_parser", "_reading_paused",
+        "_received", "_registry", "_resuming", "_scannable", "_unsent", "_url", "_writing_paused",
+        "due", "exchange", "forwarded", "on_header", "transport",
     )  # fmt: skip
 
     def __init__(self, context: ProxyContext, registry: ConnectionRegistry) -> None:
@@ -80,6 +81,8 @@ class ClientConnection(Client):
         self._head_bytes = self._unsent = 0
         # Bytes received in all, before the packet at hand, before the packet in which a head began.
         self._received = self._packet_from = self._head_from = 0
+        # The next bytes may be scanned, for no message is under way; bytes left of a scanned body.
+        self._scannable, self._body_left = SCANS, 0
         self._body_follows = self._resuming = False
         self._linger_end = 0.0
         self._lingering = self._reading_paused = self._writing_paused = False
@@ -103,21 +106,24 @@ class ClientConnection(Client):
             self._take(problems.too_many_connections())
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes, or pass them on in a tunnel."""
+        """Read bytes, or pass them on in a tunnel."""
         if self._lingering or (self.exchange is not None and self.exchange.tunnel(data)):
             self._received += len(data)
             return
         self._packet_from = self._received
         self._received += len(data)
-        waited, rest = self._fields.in_head or self.exchange is None, b""
+        waited, rest = False, b""
         try:
-            self._parser.feed_data(data)
-            if self._fields.chunk_limits is not None:
-                self._fields.chunk_limits.count_packet(len(data))
+            if self._scannable or self._body_left:
+                data = self._scan(data)
+            if data:
+                waited = self._fields.in_head or self.exchange is None
+                self._parse(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             self._ignore_upgrade()
-        except (httptools.HttpParserError, LocalReply) as error:
+        except Exception as error:  # noqa: BLE001 - of callbacks: reading ends, and the client is told
+            self._scannable = False
             self._fail(reply_to(error))
         if rest and not (self.exchange is not None and self.exchange.tunnel(rest)):
             self.data_received(rest)
@@ -144,10 +150,56 @@ class ClientConnection(Client):
         self._pause_writing(paused=False)
         self._next()
 
+    # Bytes become requests: an ordinary head is scanned, all others are the parser's.
+
+    def _scan(self, data: bytes) -> bytes:
+        """Read bodies that bypass the parser, and ordinary heads; return what is left to parse."""
+        if self._body_left:
+            data = self._pass_body(data)
+        while data and (scanned := scan_request(data)) is not None:
+            method, target, lines, handled, head_bytes, self._body_left = scanned
+            self._fields.fill(lines, handled)
+            self._take_head(method, target, most_bytes=head_bytes, http10=False, keep_alive=True)
+            data = self._pass_body(data[head_bytes:])
+        return data
+
+    def _pass_body(self, data: bytes) -> bytes:
+        """Pass bytes of a body on without the parser; return those after its end."""
+        body, rest = data[: self._body_left], data[self._body_left :]
+        self._body_left -= len(body)
+        if body:
+            self.on_body(body)
+        if not self._body_left:
+            self._end_body()
+        return rest
+
+    def _parse(self, data: bytes) -> None:
+        self._scannable = False
+        self._parser.feed_data(data)
+        if self._fields.chunk_limits is not None:
+            self._fields.chunk_limits.count_packet(len(data))
+
+    def _take_head(
+        self, method: bytes, target: bytes, *, most_bytes: int, http10: bool, keep_alive: bool
+    ) -> Head | LocalReply:
+        """Check the head and begin the request, or let it wait for its turn."""
+        head: Head | LocalReply
+        try:
+            head = heads.check_head(
+                method, target, self._fields,
+                most_bytes=most_bytes, http10=http10, keep_alive=keep_alive,
+            )  # fmt: skip
+            self._fields.chunk_limits = ChunkLimits() if head.length is None else None
+        except LocalReply as reply:
+            head = reply
+        self._take(head)
+        return head
+
     # Calls of the parser, beside `on_header`.
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        self._scannable = False
         if not self._resuming:
             self._fields.in_head = True
             self._url = b""
@@ -159,7 +211,7 @@ class ClientConnection(Client):
         self._url += url
 
     def on_headers_complete(self) -> None:
-        """Check the head and begin the request, or let it wait for its turn."""
+        """Take the head."""
         if self._resuming:
             return
         parser, handled = self._parser, self._fields.handled
@@ -167,18 +219,13 @@ class ClientConnection(Client):
         # Only a field keeps HTTP/1.0 alive; to ask the parser for the version makes a string.
         named = b"connection" in handled or b"proxy-connection" in handled
         http10 = (named or not kept) and parser.get_http_version() == "1.0"
-        head: Head | LocalReply
-        try:
-            head = self._head = heads.check_head(
-                parser.get_method(), self._url, self._fields,
-                most_bytes=self._received - self._head_from, http10=http10, keep_alive=kept,
-            )  # fmt: skip
-            self._fields.chunk_limits = ChunkLimits() if head.length is None else None
-            if b"upgrade" in handled:
-                self._body_follows = head.length != 0 and bool(parser.should_upgrade())
-        except LocalReply as reply:
-            head = reply
-        self._take(head)
+        head = self._take_head(
+            parser.get_method(), self._url,
+            most_bytes=self._received - self._head_from, http10=http10, keep_alive=kept,
+        )  # fmt: skip
+        if b"upgrade" in handled and isinstance(head, Head):
+            self._head = head
+            self._body_follows = head.length != 0 and bool(parser.should_upgrade())
 
     def on_body(self, data: bytes) -> None:
         """Pass bytes of a body on."""
@@ -190,9 +237,12 @@ class ClientConnection(Client):
             self.exchange.take_body(data)
 
     def on_message_complete(self) -> None:
-        """End the body of the request."""
-        if self._body_follows:
-            return
+        """Let the next message be scanned, if there may be one, and end the body."""
+        if not self._body_follows:
+            self._scannable = SCANS and self._parser.should_keep_alive()
+            self._end_body()
+
+    def _end_body(self) -> None:
         self._fields.chunk_limits = None
         if self._ahead:
             self._ahead[-1].complete = True
@@ -342,7 +392,7 @@ class ClientConnection(Client):
             self.transport.close()
 
 
-def reply_to(error: httptools.HttpParserError | LocalReply) -> LocalReply:
+def reply_to(error: Exception) -> LocalReply:
     """Return the reply to bytes that cannot be parsed on: no HTTP, over a limit, or our own fault.
 
     Args:
@@ -352,7 +402,7 @@ def reply_to(error: httptools.HttpParserError | LocalReply) -> LocalReply:
     cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
     if isinstance(cause, LocalReply):
         return cause
-    if cause is error:
+    if isinstance(cause, httptools.HttpParserError):
         return problems.not_http()
     _log.error("request_failed", exc_info=error)
     return problems.gateway_fault()

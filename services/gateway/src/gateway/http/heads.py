@@ -17,6 +17,7 @@ from failover import Judgement, judge_response
 
 from gateway.http.framing import MAX_FIELDS, MAX_HEAD_BYTES, ChunkLimits, check_size
 from gateway.http.problems import LocalReply
+from gateway.http.scan import HeadScan
 
 MAX_TARGET_BYTES: Final = 8 * 1024
 CACHE_SIZE: Final = 256
@@ -76,6 +77,17 @@ ORDINARY: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """Values of `Connection` that name no field."""
 SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Fields that a message has once; two are joined by a NUL, which no valid value has."""
+
+PARSED: Final = frozenset({b"transfer-encoding", b"upgrade", b"proxy-connection"})
+"""Fields with which a head, and the body behind it, are left to llhttp."""
+scan_request: Final = HeadScan(
+    HANDLED, PARSED, most_fields=MAX_FIELDS, most_bytes=MAX_HEAD_BYTES
+).request
+"""Read the head of a request at once; None: llhttp is to read it."""
+scan_response: Final = HeadScan(
+    RESPONSE_HANDLED, PARSED, most_fields=MAX_FIELDS, most_bytes=MAX_HEAD_BYTES
+).response
+"""Read the head of a response at once; None: llhttp is to read it."""
 
 LINE_EXTRA: Final = len(b": \r\n")
 """Bytes of a rendered field beside its name and value."""
@@ -153,6 +165,11 @@ class FieldCollector:
         self.handled = {}
         self._repeated = self._repeated_bytes = 0
         return lines
+
+    def fill(self, lines: bytes, handled: dict[bytes, bytes]) -> None:
+        """Take the fields of a head that was scanned, whose bounds the scan has kept."""
+        self.lines.append(lines)
+        self.handled = handled
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field of the head, rendered if it passes unchanged; trailers are dropped."""

@@ -21,7 +21,9 @@ from gateway.http.heads import (
     MisframedError,
     ResponseHead,
     check_response,
+    scan_response,
 )
+from gateway.http.scan import SCANS
 from gateway.http.turn import Turn, TurnTransport
 
 MAX_RESPONSE_HEAD: Final = 64 * 1024
@@ -105,8 +107,8 @@ class InstanceConnection:
 
     __slots__ = (
         "_bypass_left", "_ended", "_excess", "_fields", "_head", "_head_bytes", "_parser",
-        "_reading_paused", "_to_head", "consumer", "ended", "idle_since", "on_header", "pool",
-        "request_sent", "response_begun", "reused", "transport",
+        "_parser_waits", "_reading_paused", "_to_head", "consumer", "ended", "idle_since",
+        "on_header", "pool", "request_sent", "response_begun", "reused", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: ConnectionHome) -> None:
@@ -131,6 +133,8 @@ class InstanceConnection:
         self._bypass_left = 0
         self._head_bytes = 0
         self._to_head = to_head
+        # The parser has read the head and will not see the body that the head promises.
+        self._parser_waits = to_head
 
     def send(self, consumer: ResponseConsumer, data: bytes, *, to_head: bool, whole: bool) -> None:
         """Send a request (or, not `whole`, its first part); the consumer gets the response."""
@@ -171,21 +175,24 @@ class InstanceConnection:
         self.pool.open += 1
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes of a response; large bodies bypass the parser."""
+        """Read bytes of a response: bodies of ordinary heads, and large ones, bypass the parser."""
         consumer = self.consumer
         if consumer is None:
             self.transport.abort()
             return
+        scannable = SCANS and not (self.response_begun or self._to_head)
         self.response_begun = True
         if self._bypass_left:
             self._pass_by(consumer, data)
             return
         try:
+            if scannable and self._scan(consumer, data):
+                return
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[upgrade.args[0] :])
             return
-        except httptools.HttpParserError as error:
+        except Exception as error:  # noqa: BLE001 - of callbacks: the response is lost, no other
             self._unreadable(error)
             return
         if self._ended:
@@ -230,6 +237,19 @@ class InstanceConnection:
         else:
             consumer.response_lost(Outcome.CUT)
 
+    def _scan(self, consumer: ResponseConsumer, data: bytes) -> bool:
+        """Read an ordinary head and what came of its body; False: all bytes are the parser's."""
+        scanned = scan_response(data)
+        if scanned is None:
+            return False
+        status, lines, handled, head_bytes, self._bypass_left = scanned
+        self._fields.fill(lines, handled)
+        head = self._head = check_response(status, self._fields, keep_alive=True, to_head=False)
+        consumer.response_head(head)
+        if self.consumer is not None:  # perhaps another one since the head
+            self._pass_by(self.consumer, data[head_bytes:])
+        return True
+
     # Calls of the parser, beside `on_header`.
 
     def on_message_begin(self) -> None:
@@ -259,6 +279,7 @@ class InstanceConnection:
             self._ended = True
         elif head.length is not None and head.length >= BYPASS_FROM:
             self._bypass_left = head.length
+            self._parser_waits = True
         self.consumer.response_head(head)
 
     def on_body(self, data: bytes) -> None:
@@ -279,13 +300,13 @@ class InstanceConnection:
     # Ends.
 
     def _pass_by(self, consumer: ResponseConsumer, data: bytes) -> None:
-        """Pass bytes of a large body on, without the parser."""
+        """Pass bytes of a body on without the parser."""
         if len(data) > self._bypass_left:
             data, self._excess = data[: self._bypass_left], True
         self._bypass_left -= len(data)
-        consumer.response_body(data)
+        if data:
+            consumer.response_body(data)
         if not self._bypass_left:
-            self._parser = httptools.HttpResponseParser(self)
             self._finish()
         else:
             consumer.flush()
@@ -305,7 +326,7 @@ class InstanceConnection:
             return
         if self._reading_paused:  # by a client that read slowly, and whose buffer took the rest
             self.pause_reading(paused=False)
-        if self._to_head:
+        if self._parser_waits:
             self._parser = httptools.HttpResponseParser(self)
         if self._may_serve_another():
             self.pool.put(self)
@@ -324,7 +345,7 @@ class InstanceConnection:
             and not (self.transport.held or self.transport.raw.get_write_buffer_size())
         )
 
-    def _unreadable(self, error: httptools.HttpParserError) -> None:
+    def _unreadable(self, error: Exception) -> None:
         """Lose the response, unless it has ended: bytes after its end take nothing from it."""
         if self._ended:
             self._excess = True
@@ -333,10 +354,10 @@ class InstanceConnection:
         cause: BaseException | None = error
         if isinstance(error, httptools.HttpParserCallbackError):
             cause = error.__context__
-            if not isinstance(cause, MisframedError):
-                _log.error("response_failed", exc_info=error)
-                self._lose(Outcome.GARBLED)
-                return
+        if not isinstance(cause, (MisframedError, httptools.HttpParserError)):
+            _log.error("response_failed", exc_info=error)
+            self._lose(Outcome.GARBLED)
+            return
         misframed = any(field in str(cause) for field in ("Content-Length", "Transfer-Encoding"))
         self._lose(Outcome.MISFRAMED if misframed else Outcome.GARBLED, str(cause))
 

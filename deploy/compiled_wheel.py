@@ -159,7 +159,11 @@ def compile_in_place(package: str, sources: list[str]) -> None:
     typed = [source for source in sources if source.endswith(".py")]
     extensions = mypycify([*OPTIONS, *typed], opt_level="3", debug_level="0", group_name=package)
     extensions += [
-        Extension(source.removesuffix(".c").replace("/", "."), [source])
+        Extension(
+            source.removesuffix(".c").replace("/", "."),
+            [source],
+            extra_compile_args=["-O3", "-g0"],  # like mypyc's: the folder's name is in no wheel
+        )
         for source in sources
         if source.endswith(".c")
     ]

@@ -29,23 +29,32 @@ packages = ["src/tiny"]
 path = "{hook}"
 
 [tool.hatch.build.targets.wheel.hooks.custom.compiled]
-tiny = ["hot"]
+tiny = ["hot", "fast.c"]
 """
 SOUND, UNSOUND = (
     "def twice(x: int) -> int:\n    return 2 * x\n",
     "def one() -> int:\n    return ''\n",
 )
+IN_C = """
+#include <Python.h>
+static PyObject *twice(PyObject *self, PyObject *x) { return PyNumber_Add(x, x); }
+static PyMethodDef methods[] = {{"twice", twice, METH_O, ""}, {NULL}};
+static struct PyModuleDef fast = {PyModuleDef_HEAD_INIT, "fast", "", -1, methods};
+PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&fast); }
+"""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with two modules, of which one is to be compiled."""
+    """A project with three modules, of which one is to be compiled and one has a form in C."""
     folder = tmp_path / "project"
     package = folder / "src" / "tiny"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "cold.py").write_text(SOUND)
     (package / "hot.py").write_text(SOUND)
+    (package / "fast.py").write_text(SOUND)
+    (package / "fast.c").write_text(IN_C)
     (folder / "pyproject.toml").write_text(PROJECT.format(hook=os.path.relpath(HOOK, folder)))
     return folder
 
@@ -74,7 +83,7 @@ def names(wheel: Path) -> list[str]:
 def test_only_the_named_modules_are_compiled(
     project: Path, program: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    """The wheel is for this platform; the named module is an extension module, the other is not.
+    """The wheel is for this platform; the named modules are extension modules, the other is not.
 
     Every source is in the wheel, the project has no new file, a second wheel has the same bytes.
     """
@@ -84,18 +93,21 @@ def test_only_the_named_modules_are_compiled(
     first = wheel.read_bytes()
     wheel.rename(tmp_path / wheel.name)
     wheel.parent.rmdir()
-    code = "from tiny import cold, hot; print(cold.__file__, hot.__file__, hot.twice(2))"
+    code = """from tiny import cold, fast, hot
+print(cold.__file__, hot.__file__, fast.__file__, hot.twice(2), fast.twice(3))"""
     with zipfile.ZipFile(tmp_path / wheel.name) as archive:
         archive.extractall(tmp_path / "site")
     said = subprocess.check_output(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path / "site")}, text=True
     )
-    cold, hot, four = said.split()
+    cold, hot, fast, four, six = said.split()
 
     assert done.returncode == 0, done.stdout
     assert not wheel.name.endswith("-none-any.whl")
     assert (Path(cold).suffix, Path(hot).suffix, four) == (".py", ".so", "4")
-    assert {"tiny/__init__.py", "tiny/cold.py", "tiny/hot.py"} <= set(names(tmp_path / wheel.name))
+    assert (Path(fast).suffix, six) == (".so", "6")
+    sources = {f"tiny/{name}.py" for name in ("__init__", "cold", "fast", "hot")}
+    assert sources <= set(names(tmp_path / wheel.name))
     assert sorted(project.rglob("*")) == before
     assert build(project)[1][0].read_bytes() == first
 

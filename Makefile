@@ -21,7 +21,7 @@ $(READY): requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@touch $@
 
 .PHONY: setup
-setup: $(READY)  ## make the virtual environment from requirements.lock
+setup: $(READY)  ## make the virtual environment from requirements.lock, of PYTHON (python3)
 
 .PHONY: fmt
 fmt: $(READY)  ## format and fix what ruff can fix

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes the virtual environment: uv, every distribution by hash, the workspace editable. What the
 # machine lacks is installed with apt as root on Debian or Ubuntu, and named everywhere else.
-# usage: setup.sh VENV MEMBER...
+# usage: [PYTHON=python3] setup.sh VENV MEMBER...
 set -euo pipefail
 venv=$1; shift
 
-python=$(command -v python3 || true)
+python=$(command -v "${PYTHON:-python3}" || true)
 new_enough() { [ -n "$python" ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; }
 missing=()
 new_enough || missing+=(python3)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from nacos_client import Nacos, NacosSettings
 
 from gateway.control.commands import Worker
+from gateway.control.heap import keep_freed_memory
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import PortLimits, ProxyContext
 from gateway.routing.document import DATA_ID, RoutesDocument
@@ -30,6 +31,7 @@ async def data_path(
     settings: GatewaySettings, nacos: Nacos, sock: socket.socket
 ) -> AsyncIterator[tuple[DataPort, Worker]]:
     """Build the data port on a bound socket, and its worker for the operator; Nacos may be down."""
+    keep_freed_memory()
     limits = limits_of(settings, nacos.settings)
     log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
     counters = Counters(RequestIds(time.time), log)

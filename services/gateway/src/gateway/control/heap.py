@@ -23,4 +23,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return all([mallopt(name, size) == 1 for name, size in KEPT_BYTES.items()])
+    return all(mallopt(name, size) == 1 for name, size in KEPT_BYTES.items())

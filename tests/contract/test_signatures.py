@@ -38,10 +38,10 @@ class Recorder:
         return {"content": "", "md5": ""}
 
 
-def vendor_headers() -> Mapping[str, dict[str, str]]:
+def vendor_headers(tenant: str) -> Mapping[str, dict[str, str]]:
     """Have the vendor's Java client sign three requests."""
     source = Path(__file__).with_name("Sign.java")
-    keys = (ACCESS_KEY, SECRET_KEY, "prod", "BLUE", "models")
+    keys = (ACCESS_KEY, SECRET_KEY, tenant, "BLUE", "models")
     argv = ["java", "-cp", class_path(), str(source), *keys]
     ran = subprocess.run(argv, check=True, capture_output=True, text=True)
     headers: dict[str, dict[str, str]] = defaultdict(dict)
@@ -51,10 +51,16 @@ def vendor_headers() -> Mapping[str, dict[str, str]]:
     return headers
 
 
-async def test_requests_are_signed_as_the_vendors_java_client_signs_them(tmp_path: Path) -> None:
-    """Same key, same resource, same millisecond: the same headers, for each kind of request."""
+@pytest.mark.parametrize(("namespace", "tenant"), [("prod", "prod"), ("public", "")])
+async def test_requests_are_signed_as_the_vendors_java_client_signs_them(
+    tmp_path: Path, namespace: str, tenant: str
+) -> None:
+    """Same key, same resource, same millisecond: the same headers, for each kind of request.
+
+    The Java client has an empty name for the namespace `public`.
+    """
     settings = NacosSettings(
-        namespace="prod",
+        namespace=namespace,
         access_key=ACCESS_KEY,
         secret_key=SecretStr(SECRET_KEY),
         cache_dir=tmp_path,
@@ -65,7 +71,7 @@ async def test_requests_are_signed_as_the_vendors_java_client_signs_them(tmp_pat
     await session.fetch(DocumentKey("models", "BLUE"))
     await session.listen(DocumentKey("models", "BLUE"), "", lambda: None)
 
-    expected = vendor_headers()
+    expected = vendor_headers(tenant)
     kinds = {
         "naming": "ServiceQueryRequest",
         "config": "ConfigQueryRequest",

@@ -56,7 +56,8 @@ class Credentials:
 
         Args:
             naming: `group@@service` of a naming request.
-            config: `namespace+group` of a configuration request, or "" if the request has neither.
+            config: `tenant+group` of a configuration request, `group` alone in the namespace
+                `public`, or "" if the request has neither.
 
         Raises:
             Denied: the user or the password is wrong.

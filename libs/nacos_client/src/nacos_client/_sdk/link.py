@@ -213,7 +213,7 @@ class Link:
     async def _open(self, stream: Stream, *, acknowledged: bool) -> None:
         hello = {
             "clientVersion": wire.CLIENT_VERSION,
-            "tenant": self._settings.namespace,
+            "tenant": wire.tenant_of(self._settings.namespace),
             "labels": LABELS,
             "abilityTable": {},
         }

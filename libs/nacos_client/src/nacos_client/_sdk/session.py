@@ -30,6 +30,7 @@ class SdkSession:
     ) -> None:
         self._settings = settings
         self._namespace = settings.namespace
+        self._tenant = wire.tenant_of(settings.namespace)
         self._credentials = credentials
         self._link = make_link(settings, label, credentials, self._received)
         self._pushes: dict[str, Callable[[Listing], None]] = {}
@@ -147,12 +148,12 @@ class SdkSession:
         await self._config("ConfigRemoveRequest", key, {})
 
     def _place(self, key: DocumentKey) -> dict[str, str]:
-        return {"dataId": key.data_id, "group": key.group, "tenant": self._namespace}
+        return {"dataId": key.data_id, "group": key.group, "tenant": self._tenant}
 
     async def _config(
         self, kind: str, key: DocumentKey, body: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        resource = f"{self._namespace}+{key.group}"
+        resource = f"{self._tenant}+{key.group}" if self._tenant else key.group
         return await self._link.call(kind, {**self._place(key), **body}, config=resource)
 
     async def override(

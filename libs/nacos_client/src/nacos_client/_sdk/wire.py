@@ -17,6 +17,18 @@ NOT_FOUND = 300
 FORBIDDEN = 403
 
 
+PUBLIC = "public"
+
+
+def tenant_of(namespace: str) -> str:
+    """Return the name of a namespace in configuration: that of `public` is empty.
+
+    Servers before 3.0 keep the documents of `public` under the empty name and do not translate;
+    2.5 translates all requests but the one that listens for changes; later ones take both.
+    """
+    return "" if namespace == PUBLIC else namespace
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message of the client or the server."""

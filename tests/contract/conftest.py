@@ -4,6 +4,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +37,10 @@ class World(Protocol):
         """Add an instance that some other process announced, with the health it reports."""
 
     def protect(self, service: str, threshold: float) -> None:
-        """Set the share of healthy instances at which all count as healthy."""
+        """Set the share of healthy instances at which all count as healthy; some are there."""
+
+    def in_public(self) -> "World":
+        """Return the same server for the namespace `public`, which all tests share."""
 
 
 class FakeWorld:
@@ -80,12 +84,16 @@ class FakeWorld:
     def protect(self, service: str, threshold: float) -> None:
         self._fake.protect(service, threshold)
 
+    def in_public(self) -> "FakeWorld":
+        return self  # its clients are in no other
+
 
 class RealWorld:
     """A real server, in a namespace of the test's own."""
 
     def __init__(self, access: NacosAccess, cache: Path) -> None:
         self._access = access
+        self._cache = cache
         self._settings = NacosSettings(
             server_addr=access.server_addr,
             username=access.username,
@@ -111,27 +119,31 @@ class RealWorld:
 
     def change(self, service: str, instance: Instance, *, ephemeral: bool = True) -> None:
         form = _form(instance) | {"ephemeral": str(ephemeral).lower()}
-        self._admin("PUT", "/v3/admin/ns/instance", service, **form)
+        self._admin("PUT", "instance", service, **form)
 
     def put(self, service: str, instance: Instance) -> None:
-        self._admin("POST", "/v3/client/ns/instance", service, **_form(instance))
+        with self._access.operator() as operator:
+            path = {"v3": "/v3/client/ns/instance", "v1": "/v1/ns/instance"}[operator.dialect]
+            form = self._place(service) | _form(instance)
+            operator.http.post(path, data=form).raise_for_status()
 
     def protect(self, service: str, threshold: float) -> None:
-        method = "PUT" if self.shown(service) else "POST"
-        self._admin(method, "/v3/admin/ns/service", service, protectThreshold=threshold)
+        self._admin("PUT", "service", service, protectThreshold=threshold)
 
-    def _admin(self, method: str, path: str, service: str, **form: Any) -> None:
-        place = {
+    def in_public(self) -> "RealWorld":
+        return RealWorld(replace(self._access, namespace="public"), self._cache)
+
+    def _place(self, service: str) -> dict[str, str]:
+        return {
             "namespaceId": self._access.namespace,
             "groupName": "DEFAULT_GROUP",
             "serviceName": service,
             "ephemeral": "true",
         }
-        with self._access.http() as http:
-            login = {"username": self._access.username, "password": self._access.password}
-            token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-            headers = {"accessToken": token}
-            http.request(method, path, data=place | form, headers=headers).raise_for_status()
+
+    def _admin(self, method: str, thing: str, service: str, **form: Any) -> None:
+        with self._access.operator() as operator:
+            operator.request(method, thing, **(self._place(service) | form))
 
 
 def _form(instance: Instance) -> dict[str, Any]:

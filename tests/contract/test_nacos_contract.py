@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -254,9 +255,9 @@ async def test_the_last_instance_disappears(world: Any) -> None:
 
 async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
     """When Nacos says that too few are healthy, all are callable, and none counts as missing."""
-    world.protect("models", 0.4)
     for port, healthy in ((1, True), (2, False), (3, False)):
         world.put("models", Instance("10.0.0.1", port, healthy=healthy))
+    world.protect("models", 0.4)
     async with world.client() as nacos:
         discovery = nacos.discover("models")
         await eventually(lambda: getattr(discovery.snapshot, "protected", False))
@@ -347,6 +348,27 @@ async def test_a_change_is_applied_and_told(world: Any) -> None:
         took = await eventually(lambda: watched.value.clusters == 4)
         assert took < 2
         assert told == [Settings(clusters=4)]
+
+
+async def test_a_document_of_the_default_namespace_is_followed(world: Any) -> None:
+    """`public`, where most documents are, is no other than the namespace of that id."""
+    public = world.in_public()
+    data_id = f"models-{os.urandom(6).hex()}"
+    public.publish(data_id, "clusters: 4")
+    try:
+        async with public.client() as nacos:
+            await _settled(nacos, data_id, "clusters: 4")
+            watched = nacos.watch(data_id, Settings)
+            await watched.start()
+            assert (watched.value.clusters, watched.state.source) == (4, "nacos")
+
+            public.publish(data_id, "clusters: 5")
+            assert await eventually(lambda: watched.value.clusters == 5) < 2
+
+            await nacos.publish(data_id, "clusters: 6")
+            await eventually(lambda: watched.value.clusters == 6)
+    finally:
+        public.remove(data_id)
 
 
 async def test_a_bad_document_is_kept_out(world: Any) -> None:

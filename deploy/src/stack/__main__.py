@@ -10,14 +10,15 @@ from stack.docker import DockerStack
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
 from stack.plan import HOST, Plan
+from stack.releases import UnknownReleaseError
 
 
 def main() -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args()
     plan = Plan(arguments.offset)
-    local, docker = LocalStack(plan), DockerStack(plan)
     try:
+        local, docker = LocalStack(plan), DockerStack(plan)
         if arguments.command == "up":
             _up(arguments.mode, local, docker)
         elif arguments.command == "down":
@@ -26,7 +27,7 @@ def main() -> int:
             _logs(local, docker)
         else:
             _status(local, docker)
-    except (StackError, MissingToolError, TimeoutError) as error:
+    except (StackError, MissingToolError, UnknownReleaseError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
@@ -71,7 +72,7 @@ def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
         why = "as asked" if mode == "local" else f"because {reason}"
         print(f"up: local processes, {why}", flush=True)
         local.up()
-    _print_addresses(local.plan, in_containers=reason is None)
+    _print_addresses(local, in_containers=reason is None)
 
 
 def _down(local: LocalStack, docker: DockerStack) -> None:
@@ -102,7 +103,8 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
         print("status: nothing runs")
 
 
-def _print_addresses(plan: Plan, *, in_containers: bool) -> None:
+def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
+    plan = local.plan
     credentials = read_or_make()
     gateway, admin = (
         f"http://{HOST}:{plan.gateway.port}",
@@ -113,7 +115,7 @@ def _print_addresses(plan: Plan, *, in_containers: bool) -> None:
         "classifier docs": f"{gateway}/car-evaluation/docs",
         "kmeans docs": f"{gateway}/skl-kmeans/docs",
         "gateway admin": f"{admin}/docs",
-        "Nacos console": f"http://{HOST}:{plan.console_port}/",
+        "Nacos console": local.nacos.console_url,
         "  login": f"nacos, password {credentials.nacos.password}",
     }
     if in_containers:

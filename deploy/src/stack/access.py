@@ -1,4 +1,7 @@
-"""A Nacos server as its operator uses it, over its admin API: documents, instances, namespaces."""
+"""A Nacos server as its operator uses it, over HTTP, in the dialect of the server.
+
+Servers from 3.0 on have the paths `/v3/...`, those before have `/v1/...`.
+"""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -10,6 +13,73 @@ from typing import Any
 import httpx
 
 GROUP = "DEFAULT_GROUP"
+LOGIN = {"v3": "/v3/auth/user/login", "v1": "/v1/auth/users/login"}
+PATHS = {
+    "document": {"v3": "/v3/admin/cs/config", "v1": "/v1/cs/configs"},
+    "instance": {"v3": "/v3/admin/ns/instance", "v1": "/v1/ns/instance"},
+    "service": {"v3": "/v3/admin/ns/service", "v1": "/v1/ns/service"},
+    "namespace": {"v3": "/v3/admin/core/namespace", "v1": "/v1/console/namespaces"},
+    "user": {"v3": "/v3/auth/user", "v1": "/v1/auth/users"},
+    "role": {"v3": "/v3/auth/role", "v1": "/v1/auth/roles"},
+    "permission": {"v3": "/v3/auth/permission", "v1": "/v1/auth/permissions"},
+}
+"""The path of each thing that an operator changes, in both dialects."""
+V1_FIELDS = {
+    "document": {"groupName": "group", "namespaceId": "tenant"},
+    "namespace": {"namespaceId": "customNamespaceId"},
+}
+"""The fields of the form that have another name in v1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator who is logged in to a server.
+
+    Attributes:
+        http: sends the operator's token with every request.
+        dialect: `v3` or `v1`.
+    """
+
+    http: httpx.Client
+    dialect: str
+
+    def request(self, method: str, thing: str, **fields: Any) -> httpx.Response:
+        """Add (POST), change (PUT) or delete a thing of `PATHS`; the fields are those of v3.
+
+        Raises:
+            httpx.HTTPStatusError: the server refused.
+        """
+        form = dict(fields)
+        if self.dialect == "v1":
+            for name, old in V1_FIELDS.get(thing, {}).items():
+                if name in form:
+                    form[old] = form.pop(name)
+            if form.get("tenant") == "public":
+                form["tenant"] = ""
+        place = {"params": form} if method == "DELETE" else {"data": form}
+        answer = self.http.request(method, PATHS[thing][self.dialect], **place)
+        return answer.raise_for_status()
+
+    def instances(self, **place: str) -> list[dict[str, Any]]:
+        """Return every instance of a service, those out of traffic too."""
+        if self.dialect == "v3":
+            answer = self.http.get("/v3/admin/ns/instance/list", params=place)
+            return [] if _is_unknown(answer) else list(answer.raise_for_status().json()["data"])
+        answer = self.http.get("/v1/ns/catalog/service", params=place)
+        if _is_unknown(answer):
+            return []
+        found: list[dict[str, Any]] = []
+        for cluster in answer.raise_for_status().json()["clusters"]:
+            page = {"clusterName": cluster["name"], "pageNo": "1", "pageSize": "10000"}
+            answer = self.http.get("/v1/ns/catalog/instances", params={**place, **page})
+            found += [] if _is_unknown(answer) else answer.raise_for_status().json()["list"]
+        return found
+
+
+def _is_unknown(answer: httpx.Response) -> bool:
+    """Return whether the server knows no such service or cluster (any more)."""
+    unknown = {httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST, httpx.codes.INTERNAL_SERVER_ERROR}
+    return answer.status_code in unknown and " not found" in f" {answer.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +120,50 @@ class NacosAccess:
     def publish(self, data_id: str, content: str) -> None:
         """Publish a YAML document; it is in force at once."""
         document = {"dataId": data_id, "groupName": GROUP, "content": content, "type": "yaml"}
-        with self._session() as http:
-            form = {**document, "namespaceId": self.namespace}
-            http.post("/v3/admin/cs/config", data=form).raise_for_status()
+        with self.operator() as operator:
+            operator.request("POST", "document", **document, namespaceId=self.namespace)
 
     def withdraw(self, data_id: str) -> None:
         """Delete a document; nothing happens where it is absent."""
         document = {"dataId": data_id, "groupName": GROUP, "namespaceId": self.namespace}
-        with self._session() as http:
-            http.delete("/v3/admin/cs/config", params=document).raise_for_status()
+        with self.operator() as operator:
+            operator.request("DELETE", "document", **document)
 
     def instances(self, service: str) -> list[dict[str, Any]]:
         """Return the instances that the server shows of a service; it may know none."""
-        query = {"serviceName": service, "groupName": GROUP, "namespaceId": self.namespace}
-        with self._session() as http:
-            answer = http.get("/v3/admin/ns/instance/list", params=query)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return []
-        answer.raise_for_status()
-        return list(answer.json()["data"])
+        with self.operator() as operator:
+            return operator.instances(
+                serviceName=service, groupName=GROUP, namespaceId=self.namespace
+            )
 
     def new_namespace(self, name: str) -> "NacosAccess":
         """Create a namespace; return the same access with that namespace."""
-        form = {"namespaceId": name, "namespaceName": name}
-        with self._session() as http:
-            http.post("/v3/admin/core/namespace", data=form).raise_for_status()
+        with self.operator() as operator:
+            operator.request("POST", "namespace", namespaceId=name, namespaceName=name)
         return replace(self, namespace=name)
 
     @contextmanager
-    def _session(self) -> Iterator[httpx.Client]:
+    def operator(self) -> Iterator[Operator]:
+        """Log in, in the dialect that the server answers.
+
+        Raises:
+            httpx.HTTPStatusError: the server refused the login.
+        """
         with self.http() as http:
-            login = {"username": self.username, "password": self.password}
-            answer = http.post("/v3/auth/user/login", data=login)
-            answer.raise_for_status()
-            http.headers["accessToken"] = answer.json()["accessToken"]
-            yield http
+            dialect, token = self.log_in(http)
+            # 2.0 looks for the token in the second header only.
+            http.headers.update({"accessToken": token, "Authorization": f"Bearer {token}"})
+            yield Operator(http, dialect)
+
+    def log_in(self, http: httpx.Client) -> tuple[str, str]:
+        """Return the server's dialect, and a token.
+
+        Raises:
+            httpx.HTTPError: the server refused the login; 2.3 refuses one with the status 0.
+        """
+        login = {"username": self.username, "password": self.password}
+        answer = http.post(LOGIN["v3"], data=login)
+        dialect = "v3"
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            answer, dialect = http.post(LOGIN["v1"], data=login), "v1"
+        return dialect, str(answer.raise_for_status().json()["accessToken"])

@@ -11,6 +11,7 @@ import httpx
 from stack import ROOT, ready
 from stack.credentials import read_or_make
 from stack.plan import Plan
+from stack.releases import chosen
 from stack.waiting import wait_for_all
 
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
@@ -34,6 +35,10 @@ class DockerStack:
             "DATA_PORT": str(plan.gateway.port),
             "ADMIN_PORT": str(plan.gateway.admin_port),
         }
+        release = chosen()
+        if not release.has_console_port:
+            self._env.setdefault("NACOS_IMAGE", release.image)
+            self._env["NACOS_DATA"] = f"nacos-data-{release.version}"
 
     def obstacle(self) -> str | None:
         """Return the reason why containers cannot be used on this machine, or None if they can.

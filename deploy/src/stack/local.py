@@ -19,6 +19,7 @@ from stack.nacos import NacosServer
 from stack.plan import HOST, Part, Plan
 from stack.ports import is_free
 from stack.process import Process, clean_environment
+from stack.releases import chosen
 from stack.waiting import wait_for_all
 
 READY_SECONDS = 300.0
@@ -38,11 +39,13 @@ class LocalStack:
         self.plan = plan
         self.home = home or STATE / (f"stack-{plan.offset}" if plan.offset else "stack")
         self._file = self.home / "processes.json"
+        release = chosen()
         self._nacos = NacosServer(
-            self.home / "nacos",
+            release.home(self.home),
             port=plan.nacos_port,
             console_port=plan.console_port,
             shared=read_or_make().nacos,
+            release=release,
         )
 
     @property

@@ -4,22 +4,22 @@ import base64
 import json
 import secrets
 import socket
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
-from stack import ROOT
 from stack.access import NacosAccess
-from stack.jars import LAUNCHER, class_path
+from stack.jars import class_path
 from stack.ports import NacosPorts, claim
 from stack.process import Process, clean_environment
+from stack.releases import Release, chosen
 from stack.waiting import wait_until
 
-SETTINGS = ROOT / "deploy" / "nacos"
-"""The folder that holds the server's application.properties."""
 READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
+DEFAULT_PASSWORD = "nacos"  # noqa: S105 - of every server before 2.4, until it is changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class NacosServer:
 
     `address` is the IP literal that the server takes for its own, IPv6 in brackets. `peers` names
     all members of its cluster as `ip:port`; without peers it stands alone. With `tls` it refuses
-    plain text.
+    plain text. `release` is the one that NACOS_VERSION names, if none is given.
     """
 
     username = "nacos"
@@ -63,8 +63,10 @@ class NacosServer:
         peers: tuple[str, ...] = (),
         shared: NacosSecrets | None = None,
         tls: NacosTls | None = None,
+        release: Release | None = None,
     ) -> None:
         self.home = home.resolve()
+        self.release = release or chosen()
         self.ports = NacosPorts(port, console_port or port + 1) if port else NacosPorts.free()
         self._address = address
         self._peers = peers
@@ -85,7 +87,9 @@ class NacosServer:
     @property
     def console_url(self) -> str:
         """The address of the console, for a browser."""
-        return f"http://{self._address}:{self.ports.console}/"
+        if self.release.has_console_port:
+            return f"http://{self._address}:{self.ports.console}/"
+        return f"http://{self.server_addr}/nacos/"
 
     @property
     def password(self) -> str:
@@ -110,8 +114,9 @@ class NacosServer:
         argv += [f"-Dnacos.server.ip={self._address}", *self._mode()]
         argv += [f"-Dnacos.home={self.home}", f"-Dnacos.logs.path={self.home}/logs"]
         argv += [f"-Dderby.stream.error.file={self.home}/logs/derby.log"]
-        argv += [f"-Dspring.config.additional-location=file:{SETTINGS}/", *self._encryption()]
-        argv += ["-cp", class_path(), str(LAUNCHER)]
+        settings = self.release.folder
+        argv += [f"-Dspring.config.additional-location=file:{settings}/", *self._encryption()]
+        argv += ["-cp", class_path(self.release), *self.release.main]
         # Secrets go by the environment, which only the owner can read, never on the command line.
         env = {
             **clean_environment(),
@@ -152,16 +157,15 @@ class NacosServer:
                 return False
             tail = self.log.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"Nacos ended while starting; the end of {self.log}:\n{tail}")
-        with self.access.http(timeout=5) as http:
-            try:
-                if http.get("/v3/admin/core/state/readiness").status_code != httpx.codes.OK:
-                    return False
-                login = {"username": self.username, "password": self.password}
-                if http.post("/v3/auth/user/login", data=login).status_code == httpx.codes.OK:
-                    return self._grpc_listens()
-                http.post("/v3/auth/user/admin", data={"password": self.password})
-            except httpx.HTTPError:
+        with self.access.http(timeout=5) as http, suppress(httpx.HTTPError):
+            if http.get(self.release.readiness).status_code != httpx.codes.OK:
                 return False
+            try:
+                self.access.log_in(http)
+            except httpx.HTTPError:
+                self._set_password(http)
+            else:
+                return self._grpc_listens()
         return False
 
     def stop(self) -> None:
@@ -183,6 +187,19 @@ class NacosServer:
         """End a pause."""
         if self.process:
             self.process.resume()
+
+    def _set_password(self, http: httpx.Client) -> None:
+        """Give the server its password if none is set yet.
+
+        Raises:
+            httpx.HTTPError: a password is set, or the server does not take one yet.
+        """
+        if self.release.has_console_port:
+            http.post("/v3/auth/user/admin", data={"password": self.password})
+            return
+        account = {"username": self.username, "newPassword": self.password}
+        with replace(self.access, password=DEFAULT_PASSWORD).operator() as operator:
+            operator.request("PUT", "user", **account)
 
     def _grpc_listens(self) -> bool:
         try:

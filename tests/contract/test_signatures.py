@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from nacos_client import NacosSettings
-from nacos_client._sdk.auth import Credentials, sign
+from nacos_client._sdk.administration import Administration
+from nacos_client._sdk.auth import sign
 from nacos_client._sdk.session import SdkSession
 from nacos_client.ports import DocumentKey, ServiceKey
 from pydantic import SecretStr
@@ -66,7 +67,7 @@ async def test_requests_are_signed_as_the_vendors_java_client_signs_them(
         cache_dir=tmp_path,
     )
     link = Recorder()
-    session = SdkSession(settings, "signing", Credentials(settings), lambda *_: link)
+    session = SdkSession(settings, "signing", Administration(settings), lambda *_: link)
     await session.instances(ServiceKey("models", "BLUE"))
     await session.fetch(DocumentKey("models", "BLUE"))
     await session.listen(DocumentKey("models", "BLUE"), "", lambda: None)

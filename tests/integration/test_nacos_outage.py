@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from nacos_client import Denied, Known, Nacos, NacosSettings, Shown, Unreachable
-from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from pydantic import BaseModel, SecretStr
 from stack.access import NacosAccess
@@ -221,17 +221,17 @@ async def test_a_password_and_its_token_are_not_logged(
     """Announcing, reading and writing with them leaves no trace of them in any record."""
     caplog.set_level(logging.DEBUG)
     settings = settings_of(nacos, tmp_path)
-    credentials = Credentials(settings)
+    administration = Administration(settings)
 
     def connect(given: NacosSettings, label: str) -> SdkSession:
-        return SdkSession(given, label, credentials)
+        return SdkSession(given, label, administration)
 
     async with Nacos(settings, connect=connect) as client:
         announcement = client.announcement("models", port=8001)
         await announcement.announce()
         await client.publish("models", "clusters: 4")
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED, 10)
-    token = (await credentials.headers())["accessToken"]
+    token = (await administration.credentials.headers())["accessToken"]
     assert token
     assert "withdrawn" in caplog.text
     assert not [secret for secret in (nacos.password, token) if secret in logged(caplog)]

@@ -56,9 +56,10 @@ class Operator:
                     form[old] = form.pop(name)
             if form.get("tenant") == "public":
                 form["tenant"] = ""
-        place = {"params": form} if method == "DELETE" else {"data": form}
-        answer = self.http.request(method, PATHS[thing][self.dialect], **place)
-        return answer.raise_for_status()
+        path = PATHS[thing][self.dialect]
+        if method == "DELETE":
+            return self.http.delete(path, params=form).raise_for_status()
+        return self.http.request(method, path, data=form).raise_for_status()
 
     def instances(self, **place: str) -> list[dict[str, Any]]:
         """Return every instance of a service, those out of traffic too."""

@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 from nacos_client import NacosSettings
-from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.link import Link
 from nacos_client._sdk.wire import Message, encode
 
@@ -35,7 +35,7 @@ async def test_a_server_that_is_starting_is_no_error_of_ours(caplog):
     await server.start()
     settings = NacosSettings(server_addr=f"127.0.0.1:{port - 1000}")
     with caplog.at_level(logging.DEBUG):
-        link = Link(settings, "test", Credentials(settings), lambda _message: None)
+        link = Link(settings, "test", Administration(settings).credentials, lambda _message: None)
         link.start()
         async with asyncio.timeout(20):
             while "not connected yet" in (link.trouble or ""):  # noqa: ASYNC110 - a plain attribute

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 
 import pytest
 from failover import Instance
-from nacos_client import Denied, NacosError, NacosSettings
-from nacos_client._sdk.auth import Credentials
+from nacos_client import Denied, NacosError, NacosSettings, Refused
+from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from nacos_client.ports import ServiceKey
 from pydantic import SecretStr
@@ -32,9 +32,18 @@ class Heard:
     tokens: list[str | None] = field(default_factory=list)
 
 
+STATE = {"code": 0, "data": {"version": "3.1.0"}}
+"""The answer of a server of 3.x to who asks what it is."""
+
+
 @contextmanager
-def server(status: int) -> Iterator[tuple[str, Heard]]:
-    """Run an HTTP server that gives a token, or refuses with a status."""
+def server(status: int, body: bytes | None = None) -> Iterator[tuple[str, Heard]]:
+    """Run an HTTP server that gives a token, or refuses with a status.
+
+    Args:
+        status: of every answer but the one that tells the version.
+        body: default: a token with 200, else the page that the web server of 3.x makes.
+    """
     heard = Heard()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,7 +55,14 @@ def server(status: int) -> Iterator[tuple[str, Heard]]:
             )
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps({"accessToken": TOKEN}).encode())
+            page = {"status": status, "error": "Internal Server Error", "path": self.path}
+            usual = {"accessToken": TOKEN} if status == 200 else page | {"accessToken": TOKEN}
+            self.wfile.write(json.dumps(usual).encode() if body is None else body)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(STATE).encode())
 
         do_POST = do_PUT = answer  # noqa: N815  (names that the library asks for)
 
@@ -70,7 +86,7 @@ def session(address: str) -> SdkSession:
         access_key="public",
         secret_key=SecretStr(KEY),
     )
-    return SdkSession(settings, "test", Credentials(settings))
+    return SdkSession(settings, "test", Administration(settings))
 
 
 def told(caplog: pytest.LogCaptureFixture) -> str:
@@ -103,3 +119,20 @@ async def test_a_refusal_repeats_no_secret(caplog: pytest.LogCaptureFixture, sta
     assert "login failed" in caplog.text
     seen = f"{heard.lines} {caught.value!r} {told(caplog)}"
     assert not [secret for secret in (PASSWORD, TOKEN, KEY) if secret in seen]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Bad Gateway</html>", b'{"code": 30000, "message": "server error"}']
+)
+async def test_a_failing_server_is_no_wrong_password(body: bytes) -> None:
+    """Nacos or a proxy that answers a login with 500 is told as such: the password may be right."""
+    with server(500, body) as (address, _), pytest.raises(Refused, match=r"login at .*HTTP 500"):
+        await session(address).override(SERVICE, Instance("10.0.0.1", 8001))
+
+
+@pytest.mark.parametrize("body", [b"caused: User somebody not found;", b"unknown user!"])
+async def test_a_user_who_is_not_known_is_told_as_such(body: bytes) -> None:
+    """Servers of 2.x answer such a login with 500 and a sentence."""
+    refused = pytest.raises(Denied, match="refused the user 'somebody'")
+    with server(500, body) as (address, _), refused:
+        await session(address).override(SERVICE, Instance("10.0.0.1", 8001))

@@ -19,6 +19,7 @@ from nacos_client.discoveries import Discoveries
 from nacos_client.documents import kind_of
 from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
 from nacos_client.runtime import Runtime
+from nacos_client.server_check import ServerCheck
 from nacos_client.settings import NacosSettings
 from nacos_client.store import Store
 from nacos_client.vendor import Vendor
@@ -46,6 +47,8 @@ class Nacos:
         self._runtime = Runtime()
         self._store = Store(settings)
         self._session: Session | None = None
+        self._check: ServerCheck | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._announcements: list[Announcement] = []
         self._watches: list[Watched[Any]] = []
         self._discoveries = Discoveries(self._runtime, self._main_session, self._store)
@@ -91,9 +94,13 @@ class Nacos:
     async def _open(self) -> Session:
         session = self._connect(self.settings, "main")
         session.start()
+        self._check = ServerCheck(session)
+        self._checking = asyncio.create_task(self._check.run(), name="server check")
         return session
 
     async def _shut(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         self._discoveries.clear()
         await asyncio.gather(*(announcement.abandon() for announcement in self._announcements))
         if self._session is not None:
@@ -303,11 +310,17 @@ class Nacos:
         cached instances and configuration go on working. If several parts have the same name,
         the later names carry the group (and port) too. A withdrawn announcement is not shown.
         """
-        session = self._session
+        session, check = self._session, self._check
         trouble = session.trouble if session else "not started"
+        facts = check.facts if check else None
+        if trouble is None and check is not None:
+            trouble = check.trouble
         main = {
             "ok": trouble is None,
             "connection": session.connection if session else None,
+            "server": facts.address if facts else None,
+            "version": facts.version if facts else None,
+            "dialect": facts.dialect if facts else None,
             "trouble": trouble,
             "disk": self._store.trouble,
         }

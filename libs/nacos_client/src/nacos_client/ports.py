@@ -80,6 +80,21 @@ class Document:
     type: str = "yaml"
 
 
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server, as it says what it is.
+
+    Attributes:
+        address: `host:port` of its HTTP API.
+        version: as the server spells it; "" if it does not tell us.
+        dialect: of its HTTP API, `v3` since 3.0, `v1` before.
+    """
+
+    address: str
+    version: str
+    dialect: str
+
+
 class Connected(Protocol):
     """A connection that repairs itself; what it carried is lost when it breaks."""
 
@@ -167,8 +182,20 @@ class Documents(Connected, Protocol):
         ...
 
 
-class Session(Naming, Feed, Documents, Protocol):
-    """One connection, with all three ports."""
+class Served(Connected, Protocol):
+    """The port for knowing the server of the connection, and the place there."""
+
+    async def server(self) -> ServerFacts:
+        """Ask the connected server what it is, unless it has said so on this connection."""
+        ...
+
+    async def namespace_trouble(self) -> str | None:
+        """Say what is wrong with the session's namespace; None: nothing, or nothing to be seen."""
+        ...
+
+
+class Session(Naming, Feed, Documents, Served, Protocol):
+    """One connection, with all four ports."""
 
     def start(self) -> None:
         """Begin to connect, on the running event loop."""

@@ -1,5 +1,6 @@
 """The settings of a client: its servers, its credentials, and how its instances appear."""
 
+import re
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -65,6 +66,20 @@ def _advertise_ip(value: str) -> str:
     return ip  # a literal, or the name of a network interface
 
 
+def _context_path(value: str) -> str:
+    path = value.strip("/")
+    if not re.fullmatch(r"[\w.~/-]*", path, flags=re.ASCII):
+        raise ValueError("is no path of letters, digits and - . _ ~ /")
+    return f"/{path}" if path else ""
+
+
+def _grpc_port(value: str) -> str:
+    number = value.removeprefix("+")
+    if not (number.isdecimal() and number.isascii() and 0 < int(number) <= MAX_PORT):
+        raise ValueError("is neither a port nor + and what to add to each server's port")
+    return value
+
+
 # Nacos' ParamCheckRule (since 2.3; com.alibaba.nacos.common.paramcheck) has these characters and
 # lengths. NamingUtils.checkInstanceIsLegal, by which every version refuses the registration of an
 # instance, forbids `_` in clusters too.
@@ -77,8 +92,9 @@ class NacosSettings(BaseModel):
     """Settings of the environment; each field's alias is the name of its variable.
 
     Attributes:
-        server_addr: `host:port` or `[IPv6 address]:port` of each server, comma-separated; the gRPC
-            port is 1000 above.
+        server_addr: `host:port` or `[IPv6 address]:port` of each server, comma-separated.
+        context_path: what precedes every path of the HTTP API; `/` for nothing.
+        grpc: the gRPC port of every server, or, as `+1000`, what to add to each server's port.
         namespace: id (not name) of the namespace.
         group: group of the services and documents for which no group is named.
         cluster: Nacos cluster of this instance, which its own calls prefer.
@@ -102,6 +118,12 @@ class NacosSettings(BaseModel):
 
     server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(
         default="127.0.0.1:8848", validation_alias="NACOS_SERVER_ADDR"
+    )
+    context_path: Annotated[str, AfterValidator(_context_path)] = Field(
+        default="/nacos", validation_alias="NACOS_CONTEXT_PATH"
+    )
+    grpc: Annotated[str, AfterValidator(_grpc_port)] = Field(
+        default="+1000", validation_alias="NACOS_GRPC_PORT"
     )
     namespace: Namespace = Field(default="public", validation_alias="NACOS_NAMESPACE")
     group: Group = Field(default="DEFAULT_GROUP", validation_alias="NACOS_GROUP")
@@ -129,6 +151,11 @@ class NacosSettings(BaseModel):
         """Host (without brackets) and HTTP port of each server, in the order they were named."""
         return _servers(self.server_addr)
 
+    def grpc_port(self, port: int) -> int:
+        """Return the gRPC port of the server with this HTTP port."""
+        number = int(self.grpc)
+        return port + number if self.grpc.startswith("+") else number
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings from a process environment; empty variables count as unset."""
@@ -144,6 +171,14 @@ class NacosSettings(BaseModel):
         for names, (one, other) in pairs.items():
             if (one is None) != (other is None):
                 raise ValueError(f"{names} belong together: one is set, the other is not")
+        hosts = [host for host, _ in self.servers]
+        if not self.grpc.startswith("+") and len(set(hosts)) < len(hosts):
+            raise ValueError(
+                f"NACOS_GRPC_PORT={self.grpc} would be the port of two servers on one host: write "
+                "+ and what to add to each server's port"
+            )
+        if any(self.grpc_port(port) > MAX_PORT for _, port in self.servers):
+            raise ValueError(f"NACOS_GRPC_PORT={self.grpc} leads to a port above {MAX_PORT}")
         return self
 
     @model_validator(mode="after")

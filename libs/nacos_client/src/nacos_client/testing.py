@@ -21,7 +21,7 @@ from failover import Instance
 
 from nacos_client.client import Nacos
 from nacos_client.errors import Conflict, Unreachable
-from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
+from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
 from nacos_client.settings import NacosSettings
 
 Place = tuple[str, Any]
@@ -286,6 +286,16 @@ class FakeSession:
         self._namespace = namespace
         self._pokes: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def server(self) -> ServerFacts:
+        """Tell what the server in memory is."""
+        self._server.carried(self.connection)
+        return ServerFacts("memory", "", "none")
+
+    async def namespace_trouble(self) -> str | None:
+        """Find nothing wrong: here a namespace exists as soon as it is named."""
+        self._server.carried(self.connection)
+        return None
 
     def start(self) -> None:
         """Begin to connect, on the running event loop."""

@@ -7,14 +7,14 @@ from nacos_client.ports import Session
 from nacos_client.settings import NacosSettings
 
 if TYPE_CHECKING:
-    from nacos_client._sdk.auth import Credentials
+    from nacos_client._sdk.administration import Administration
 
 
 class Vendor:
-    """Makes sessions with a real Nacos for one client; one login serves all of them."""
+    """Makes sessions with a real Nacos for one client; all share one login and one memory."""
 
     def __init__(self) -> None:
-        self._credentials: Credentials | None = None
+        self._administration: Administration | None = None
 
     def __call__(self, settings: NacosSettings, label: str) -> Session:
         """Make a session that is not started."""
@@ -23,9 +23,9 @@ class Vendor:
         os.putenv("GRPC_ENABLE_FORK_SUPPORT", "0")
         # Every failure is in the state and in our log; gRPC would print lines in a form of its own.
         os.putenv("GRPC_VERBOSITY", "NONE")
-        from nacos_client._sdk.auth import Credentials  # noqa: PLC0415
+        from nacos_client._sdk.administration import Administration  # noqa: PLC0415
         from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
 
-        if self._credentials is None:
-            self._credentials = Credentials(settings)
-        return SdkSession(settings, label, self._credentials)
+        if self._administration is None:
+            self._administration = Administration(settings)
+        return SdkSession(settings, label, self._administration)

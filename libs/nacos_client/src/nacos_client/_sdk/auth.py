@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +16,17 @@ from typing import Any
 from failover import in_brackets
 
 from nacos_client._sdk import http
+from nacos_client._sdk.dialect import Dialect, Dialects
+from nacos_client._sdk.http import HttpAnswer
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
 
-LOGIN_PATHS = ("/v3/auth/user/login", "/v1/auth/users/login")
-"""The login's path since Nacos 3.0, and before; servers of 3.x answer both."""
-LOGIN_DENIED = (*http.DENIED, 500)
-"""HTTP statuses of a denied login: Nacos 3.1 answers an unknown user with 403, and a wrong password
-with 500."""
+LOGIN_PATHS = {Dialect.V3: "/v3/auth/user/login", Dialect.V1: "/v1/auth/users/login"}
+CODELESS = 0
+"""The status with which 2.3 denies a wrong password: its error has no code."""
+FAILED = 500
 RENEW_AT = 0.8
 """Share of a token's life after which a new token is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
@@ -40,9 +42,10 @@ class Credentials:
         trouble: the error that kept the last login from a token, or None.
     """
 
-    def __init__(self, settings: NacosSettings) -> None:
+    def __init__(self, settings: NacosSettings, dialects: Dialects) -> None:
         self.trouble: NacosError | None = None
         self._settings = settings
+        self._dialects = dialects
         self._token = ""
         self._renew_at = 0.0
         self._next_try = 0.0
@@ -118,10 +121,10 @@ class Credentials:
         password = settings.password.get_secret_value() if settings.password else ""
         form = {"username": settings.username or "", "password": password}
         status = 0
-        for path in LOGIN_PATHS:
+        for path in await self._login_paths(server):
             answer = await http.send(settings, server, "POST", path, form=form)
             status = answer.status
-            if status in LOGIN_DENIED:
+            if is_denial(answer):
                 raise Denied(f"Nacos refused the user {settings.username!r} or the password")
             body = answer.json() if status == http.OK else {}
             found: dict[str, Any] = body if "accessToken" in body else body.get("data") or {}
@@ -129,7 +132,34 @@ class Credentials:
                 return found
             if status not in http.MISSING:
                 break
+            self._dialects.forget(server)
         raise Refused(f"login at {in_brackets(server[0])}:{server[1]}: HTTP {status}", status)
+
+    async def _login_paths(self, server: tuple[str, int]) -> tuple[str, ...]:
+        """Return the path of the server's dialect; every path, if it tells none."""
+        try:
+            facts = await self._dialects.of(server)
+        except Refused:
+            return tuple(LOGIN_PATHS.values())
+        return (LOGIN_PATHS[Dialect(facts.dialect)],)
+
+
+def is_denial(answer: HttpAnswer) -> bool:
+    """Return whether a login's answer denies the user, rather than tells of a failing server.
+
+    Several versions answer a wrong password, or a user they do not know, with an error without a
+    code: 2.3 sends it as the status 0, or as 500 with "User ... not found"; 3.x fails to send it,
+    and its web server answers 500 with a page of its own. An error of Nacos itself has a code.
+    """
+    if answer.status in {*http.DENIED, CODELESS}:
+        return True
+    if answer.status != FAILED:
+        return False
+    try:
+        page = answer.json()
+    except Refused:
+        return re.search(rb"(?i)user .*not found|unknown user", answer.body) is not None
+    return "code" not in page and str(page.get("path", "")).endswith("/login")
 
 
 def pause_after(error: NacosError, before: NacosError | None, pause: float) -> float:

@@ -9,7 +9,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import BadStatusLine, HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +24,8 @@ MAX_BYTES = 1024 * 1024
 OK = 200
 DENIED = (401, 403)
 MISSING = (404, 410, 501)
+STATUS_ZERO = "HTTP/1.1 0 "
+"""The beginning of an answer that is no HTTP: the code of an error of Nacos that has no code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class HttpAnswer:
 
     status: int
     body: bytes
+
+    def text(self, most: int) -> str:
+        """Return the body in one line, for a message; at most so many characters."""
+        return " ".join(self.body.decode(errors="replace").split())[:most]
 
     def json(self) -> dict[str, Any]:
         """Read the body, which must be a JSON object.
@@ -62,7 +68,12 @@ async def send(
     try:
         async with asyncio.timeout(HTTP_SECONDS):
             return await asyncio.to_thread(
-                _exchange, settings, server, (method, f"/nacos{path}"), form, headers or {}
+                _exchange,
+                settings,
+                server,
+                (method, f"{settings.context_path}{path}"),
+                form,
+                headers or {},
             )
     except (OSError, HTTPException) as error:  # a TimeoutError is an OSError
         what = f"{type(error).__name__} {error}".rstrip()
@@ -81,7 +92,12 @@ def _exchange(
         connection.sock = _connect(settings, server)
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request(*target, urlencode(form), {**kind, **headers})
-        response = connection.getresponse()
+        try:
+            response = connection.getresponse()
+        except BadStatusLine as error:
+            if str(error).startswith(STATUS_ZERO):
+                return HttpAnswer(0, b"")
+            raise
         return HttpAnswer(response.status, response.read(MAX_BYTES))
     finally:
         connection.close()

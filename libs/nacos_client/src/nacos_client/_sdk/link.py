@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Never
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 0.5
+ASK_SECONDS = 0.02
+"""Seconds between two questions whether the server has registered a connection; it takes some
+milliseconds."""
 BEAT_SECONDS = 3.0
 """Seconds between two beats: requests by which each side sees that the other is alive."""
 SILENT_BEATS = 2
@@ -65,6 +69,8 @@ class Link:
     Attributes:
         connection: id of the present connection, as the server names it; None while not connected.
         trouble: the reason why there is no connection, or None.
+        server: host and HTTP port of the server of the present connection, or None.
+        lost_at: monotonic time in seconds at which the last connection was lost; 0 before.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class Link:
     ) -> None:
         self.connection: str | None = None
         self.trouble: str | None = "not connected yet"
+        self.server: tuple[str, int] | None = None
+        self.lost_at = 0.0
         self._settings = settings
         self._label = label
         self._credentials = credentials
@@ -190,7 +198,7 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 stream, connection = await self._set_up(channel)
-            self._gained(channel, connection, f"{in_brackets(host)}:{port}")
+            self._gained(channel, connection, (host, port))
             await self._stay(channel, stream)
         finally:
             self._channel = None
@@ -204,13 +212,17 @@ class Link:
             raise BrokenError(f"not ready: {check.get('message') or 'no connection id'}")
         stream: Stream = channel.stream_stream(STREAM)()
         try:
-            await self._open(stream, acknowledged=not check.get("supportAbilityNegotiation"))
+            await self._open(stream)
+            if check.get("supportAbilityNegotiation"):
+                await self._acknowledged(stream)
+            else:
+                await self._registered(channel)
         except BaseException:
             stream.cancel()
             raise
         return stream, str(check["connectionId"])
 
-    async def _open(self, stream: Stream, *, acknowledged: bool) -> None:
+    async def _open(self, stream: Stream) -> None:
         hello = {
             "clientVersion": wire.CLIENT_VERSION,
             "tenant": wire.tenant_of(self._settings.namespace),
@@ -218,21 +230,36 @@ class Link:
             "abilityTable": {},
         }
         await own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
-        while not acknowledged:
-            acknowledged = (await self._receive(stream)).kind == "SetupAckRequest"
 
-    def _gained(self, channel: grpc.aio.Channel, connection: str, server: str) -> None:
-        log.info("connected to Nacos %s", server, extra={"link": self._label})
+    async def _acknowledged(self, stream: Stream) -> None:
+        """Wait until the server says that it has registered this connection."""
+        while (await self._receive(stream)).kind != "SetupAckRequest":
+            pass
+
+    async def _registered(self, channel: grpc.aio.Channel) -> None:
+        """Ask until the server knows this connection: before 2.3 it does not say so by itself."""
+        question = Message("HealthCheckRequest", {}, {})
+        while (  # noqa: ASYNC110  (the event is in the server)
+            (await ask(channel, question)).body.get("errorCode") == wire.UN_REGISTER
+        ):
+            await asyncio.sleep(ASK_SECONDS)
+
+    def _gained(self, channel: grpc.aio.Channel, connection: str, server: tuple[str, int]) -> None:
+        host, port = server
+        log.info("connected to Nacos %s:%d", in_brackets(host), port, extra={"link": self._label})
         self._broken.clear()
         self._channel, self.connection, self.trouble = channel, connection, None
+        self.server = server
         self._up.set()
         self._poke()
 
     def _lost(self, reason: str) -> None:
         if self.connection is not None or self.trouble is None:
             log.warning("lost Nacos: %s", reason, extra={"link": self._label})
+            self.lost_at = time.monotonic()
         self._up.clear()
         self._channel, self.connection, self.trouble = None, None, reason
+        self.server = None
         self._poke()
 
     def _poke(self) -> None:

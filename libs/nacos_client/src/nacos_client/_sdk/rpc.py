@@ -15,7 +15,6 @@ from nacos_client.errors import NacosError, Unreachable
 from nacos_client.settings import NacosSettings
 
 CALL_SECONDS = 3.0
-GRPC_OFFSET = 1000
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 REQUEST = "/Request/request"
 STREAM = "/BiRequestStream/requestBiStream"
@@ -47,7 +46,7 @@ def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Chan
     Raises:
         Unreachable: a file for TLS cannot be used.
     """
-    target = f"{in_brackets(host)}:{port + GRPC_OFFSET}"
+    target = f"{in_brackets(host)}:{settings.grpc_port(port)}"
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.use_local_subchannel_pool", 1),

@@ -1,21 +1,25 @@
 """The ports of `nacos_client.ports`, spoken in Nacos' protocol over one link."""
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from failover import Instance
 
-from nacos_client._sdk import http, wire
+from nacos_client._sdk import wire
+from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.dialect import Server, is_before
 from nacos_client._sdk.link import Handler, Link
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import Conflict, Denied, Refused, Unreachable
-from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
+from nacos_client.errors import Conflict, Refused, Unreachable
+from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
 from nacos_client.settings import NacosSettings
 
-ADMIN_PATH = "/v3/admin/ns/instance"
+REGISTER, DEREGISTER = "registerInstance", "deregisterInstance"
+COMPARES_SINCE = (2, 3, 2)
+"""The first version that was seen to refuse a write over another version of a document; 2.0.4 and
+2.2.3 with their own storage take every such write."""
 
 
 class SdkSession:
@@ -25,14 +29,13 @@ class SdkSession:
         self,
         settings: NacosSettings,
         label: str,
-        credentials: Credentials,
+        administration: Administration,
         make_link: Callable[[NacosSettings, str, Credentials, Handler], Link] = Link,
     ) -> None:
-        self._settings = settings
         self._namespace = settings.namespace
         self._tenant = wire.tenant_of(settings.namespace)
-        self._credentials = credentials
-        self._link = make_link(settings, label, credentials, self._received)
+        self._administration = administration
+        self._link = make_link(settings, label, administration.credentials, self._received)
         self._pushes: dict[str, Callable[[Listing], None]] = {}
         self._changes: dict[DocumentKey, set[Callable[[], None]]] = {}
 
@@ -44,8 +47,21 @@ class SdkSession:
     @property
     def trouble(self) -> str | None:
         """The reason why there is no connection or no permission, or None."""
-        denied = self._credentials.trouble
+        denied = self._administration.credentials.trouble
         return self._link.trouble or (str(denied) if denied else None)
+
+    async def server(self) -> ServerFacts:
+        """Ask the connected server what it is, unless it has said so on this connection."""
+        return await self._administration.dialects.of(self._server(), since=self._link.lost_at)
+
+    async def namespace_trouble(self) -> str | None:
+        """Ask the connected server whether the session's namespace exists."""
+        return await self._administration.namespace_trouble(self._server(), self._namespace)
+
+    def _server(self) -> Server:
+        if self._link.server is None:
+            raise Unreachable(f"not connected to Nacos: {self._link.trouble}")
+        return self._link.server
 
     def start(self) -> None:
         """Begin to connect, on the running event loop."""
@@ -63,13 +79,13 @@ class SdkSession:
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
         """Publish the instance, or replace what this session published for the service."""
-        await self._instance("registerInstance", service, instance, ephemeral=ephemeral)
+        await self._instance(REGISTER, service, instance, ephemeral=ephemeral)
 
     async def deregister(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
         """Take the instance out."""
-        await self._instance("deregisterInstance", service, instance, ephemeral=ephemeral)
+        await self._instance(DEREGISTER, service, instance, ephemeral=ephemeral)
 
     async def _instance(
         self, what: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
@@ -85,8 +101,20 @@ class SdkSession:
             "serviceName": service.name,
             "metadata": dict(instance.metadata),
         }
-        kind = "InstanceRequest" if ephemeral else "PersistentInstanceRequest"
-        await self._naming(kind, service, {"type": what, "instance": published})
+        if ephemeral:
+            await self._naming("InstanceRequest", service, {"type": what, "instance": published})
+            return
+        body = {"type": what, "instance": published}
+        try:
+            await self._naming("PersistentInstanceRequest", service, body)
+        except Refused as error:
+            if error.code != wire.NO_HANDLER:
+                raise
+            # Servers before 2.3 take persistent instances over HTTP only.
+            method = "POST" if what == REGISTER else "DELETE"
+            await self._administration.send_instance(
+                method, self._namespace, service, instance, ephemeral=False
+            )
 
     async def instances(self, service: ServiceKey) -> Listing:
         """Ask the server for the instances of a service."""
@@ -134,7 +162,14 @@ class SdkSession:
         return bool(answer.get("changedConfigs"))
 
     async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
-        """Write the document; with `cas_md5`, only over the document with that MD5."""
+        """Write the document; with `cas_md5`, only over the document with that MD5.
+
+        Raises:
+            Conflict: the document has another MD5.
+            Refused: the server is too old to compare: it would overwrite the change of another.
+        """
+        if cas_md5 is not None:
+            await self._refuse_old_server()
         body = {"content": content, "casMd5": cas_md5, "additionMap": {"type": kind}}
         try:
             await self._config("ConfigPublishRequest", key, body)
@@ -142,6 +177,18 @@ class SdkSession:
             if cas_md5 is not None and "md5" in str(error).lower():
                 raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}") from error
             raise
+
+    async def _refuse_old_server(self) -> None:
+        try:
+            facts = await self.server()
+        except (Unreachable, Refused):
+            return  # without HTTP the version is not known: the server decides
+        if is_before(facts, COMPARES_SINCE):
+            least = ".".join(map(str, COMPARES_SINCE))
+            raise Refused(
+                f"Nacos {facts.version} may overwrite a document that changed meanwhile: "
+                f"publish without cas_md5, or use Nacos {least} or later"
+            )
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""
@@ -159,36 +206,14 @@ class SdkSession:
     async def override(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
-        """Undo what somebody set by hand for this instance, through the administration's API.
+        """Undo what somebody set by hand for this instance, over HTTP.
 
         Raises:
             Denied: this user may not administer the service.
         """
-        wanted = {
-            "namespaceId": self._namespace,
-            "groupName": service.group,
-            "serviceName": service.name,
-            "ip": instance.host,
-            "port": str(instance.port),
-            "clusterName": instance.cluster,
-            "weight": str(instance.weight),
-            "enabled": str(instance.enabled).lower(),
-            "ephemeral": str(ephemeral).lower(),
-            "metadata": json.dumps(dict(instance.metadata)),
-        }
-        headers = await self._credentials.headers(naming=str(service))
-        for server in self._settings.servers:
-            try:
-                answer = await http.send(
-                    self._settings, server, "PUT", ADMIN_PATH, form=wanted, headers=headers
-                )
-            except Unreachable:
-                continue
-            if answer.status in http.DENIED:
-                raise Denied("changed by hand in Nacos, and this user may not undo it")
-            if answer.status == http.OK:
-                return
-        raise Refused("changed by hand in Nacos, and not undone by its administration API")
+        await self._administration.send_instance(
+            "PUT", self._namespace, service, instance, ephemeral=ephemeral
+        )
 
     def _received(self, message: Message) -> None:
         """Hand a push to the callbacks that asked for it; called on the link's loop."""

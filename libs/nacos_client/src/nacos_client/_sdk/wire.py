@@ -13,6 +13,8 @@ CLIENT_VERSION = "Nacos-Python-Client:v3.2.0"
 OK = 200
 UN_REGISTER = 301
 """Error code: the server does not know this connection (any more)."""
+NO_HANDLER = 302
+"""Error code: this version of the server does not know this kind of request."""
 NOT_FOUND = 300
 FORBIDDEN = 403
 

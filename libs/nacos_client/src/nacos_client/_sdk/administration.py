@@ -1,0 +1,134 @@
+"""The HTTP API of the servers: what gRPC does not offer, in the dialect of each server."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from failover import Instance
+
+from nacos_client._sdk import http
+from nacos_client._sdk.auth import Credentials
+from nacos_client._sdk.dialect import Dialect, Dialects, Server
+from nacos_client._sdk.http import HttpAnswer
+from nacos_client._sdk.wire import PUBLIC
+from nacos_client.errors import Denied, NacosError, Refused, Unreachable
+from nacos_client.ports import ServiceKey
+from nacos_client.settings import NacosSettings
+
+INSTANCE_PATHS = {Dialect.V3: "/v3/admin/ns/instance", Dialect.V1: "/v1/ns/instance"}
+NAMESPACES_PATHS = {
+    Dialect.V3: "/v3/admin/core/namespace/list",
+    Dialect.V1: "/v1/console/namespaces",
+}
+
+
+class Administration:
+    """The administration of the servers of one client, whatever the namespace.
+
+    Attributes:
+        dialects: the servers, as they said what they are.
+        credentials: the client's login.
+    """
+
+    def __init__(self, settings: NacosSettings) -> None:
+        self.dialects = Dialects(settings)
+        self.credentials = Credentials(settings, self.dialects)
+        self._settings = settings
+
+    async def send_instance(
+        self,
+        method: str,
+        namespace: str,
+        service: ServiceKey,
+        instance: Instance,
+        *,
+        ephemeral: bool,
+    ) -> None:
+        """Add (POST), change (PUT) or take out (DELETE) an instance, at the first server that can.
+
+        Raises:
+            Denied: this user may not.
+            Refused: no server did so; the message has the answer of the last one.
+            Unreachable: no server answered.
+        """
+        form = _form(namespace, service, instance, ephemeral=ephemeral)
+        trouble: NacosError = Unreachable("no Nacos server is named")
+        for server in self._settings.servers:
+            try:
+                answer = await self._send(server, method, INSTANCE_PATHS, form, str(service))
+            except (Unreachable, Refused) as error:
+                trouble = error
+                continue
+            if answer.status in http.DENIED:
+                raise Denied(f"this user may not {method} an instance over HTTP")
+            if answer.status == http.OK:
+                return
+            told = answer.text(200)
+            trouble = Refused(
+                f"{method} of an instance: HTTP {answer.status} {told}", answer.status
+            )
+        raise trouble
+
+    async def namespace_trouble(self, server: Server, namespace: str) -> str | None:
+        """Say what is wrong with a namespace: it does not exist, or is a name and not an id.
+
+        Returns:
+            None if the namespace is there, or if this user may not see that.
+
+        Raises:
+            Unreachable: the server does not answer over HTTP.
+            Refused: it answers in neither dialect.
+        """
+        if namespace == PUBLIC:
+            return None
+        answer = await self._send(server, "GET", NAMESPACES_PATHS, {}, None)
+        if answer.status != http.OK:
+            return None
+        listed = answer.json().get("data") or ()
+        ids = [str(each.get("namespace")) for each in listed]
+        if namespace in ids:
+            return None
+        named = [
+            i
+            for i, each in zip(ids, listed, strict=True)
+            if each.get("namespaceShowName") == namespace
+        ]
+        if named:
+            return (
+                f"NACOS_NAMESPACE={namespace} is a namespace's name: set it to the id, {named[0]}"
+            )
+        return f"NACOS_NAMESPACE={namespace} does not exist: create this namespace, or set its id"
+
+    async def _send(
+        self,
+        server: Server,
+        method: str,
+        paths: Mapping[Dialect, str],
+        form: Mapping[str, str],
+        naming: str | None,
+    ) -> HttpAnswer:
+        facts = await self.dialects.of(server)
+        headers = await self.credentials.headers(naming=naming)
+        if token := headers.get("accessToken"):
+            # Servers of 2.0 look for the token in this header only.
+            headers["Authorization"] = f"Bearer {token}"
+        path = paths[Dialect(facts.dialect)]
+        return await http.send(self._settings, server, method, path, form=form, headers=headers)
+
+
+def _form(
+    namespace: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
+) -> dict[str, Any]:
+    """Spell an instance as both dialects want it."""
+    return {
+        "namespaceId": namespace,
+        "groupName": service.group,
+        "serviceName": service.name,
+        "ip": instance.host,
+        "port": str(instance.port),
+        "clusterName": instance.cluster,
+        "weight": str(instance.weight),
+        "enabled": str(instance.enabled).lower(),
+        "ephemeral": str(ephemeral).lower(),
+        "metadata": json.dumps(dict(instance.metadata)),
+    }

@@ -1,0 +1,99 @@
+"""A server's version and its dialect of the HTTP API: found by asking, remembered for each server.
+
+Servers from 3.0 on have the paths `/v3/...`; 3.2 has no others. Those before have `/v1/...`.
+"""
+
+import asyncio
+import enum
+import re
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from failover import in_brackets
+
+from nacos_client._sdk import http
+from nacos_client.errors import Refused
+from nacos_client.ports import ServerFacts
+from nacos_client.settings import NacosSettings
+
+Server = tuple[str, int]
+"""Host (without brackets) and HTTP port."""
+
+
+class Dialect(enum.StrEnum):
+    """The two forms of the HTTP API, each by the prefix of its paths."""
+
+    V3 = "v3"
+    V1 = "v1"
+
+
+STATE_PATHS = {Dialect.V3: "/v3/admin/core/state", Dialect.V1: "/v1/console/server/state"}
+"""The path at which a server tells its version, without a login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of a server about itself, and the monotonic time of the question in seconds."""
+
+    facts: ServerFacts
+    at: float
+
+
+class Dialects:
+    """The servers of a client, as they said what they are; for one event loop."""
+
+    def __init__(self, settings: NacosSettings) -> None:
+        self._settings = settings
+        self._answered: dict[Server, Answered] = {}
+        self._locks: defaultdict[Server, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def of(self, server: Server, *, since: float = 0.0) -> ServerFacts:
+        """Return what a server is.
+
+        Args:
+            server: the server.
+            since: monotonic time in seconds. An older answer does not count: another server may
+                have taken its place.
+
+        Raises:
+            Unreachable: the server does not answer over HTTP.
+            Refused: it answers, and tells no version in either dialect.
+        """
+        async with self._locks[server]:
+            known = self._answered.get(server)
+            if known is None or known.at < since:
+                known = self._answered[server] = await self._ask(server)
+            return known.facts
+
+    def forget(self, server: Server) -> None:
+        """Ask anew when the server is needed next: what it answers fits no longer."""
+        self._answered.pop(server, None)
+
+    async def _ask(self, server: Server) -> Answered:
+        began, status = time.monotonic(), 0
+        name = f"{in_brackets(server[0])}:{server[1]}"
+        for dialect, path in STATE_PATHS.items():
+            answer = await http.send(self._settings, server, "GET", path, form={})
+            status = answer.status
+            if status == http.OK:
+                version = _version(answer.json())
+                return Answered(ServerFacts(name, version, dialect), began)
+            if status in http.DENIED:  # the path is there, for others than us
+                return Answered(ServerFacts(name, "", dialect), began)
+            if status not in http.MISSING:
+                break
+        raise Refused(f"{name} tells no version: HTTP {status}", status)
+
+
+def _version(state: Mapping[str, Any]) -> str:
+    found = state.get("data", state)
+    return str(found.get("version") or "") if isinstance(found, Mapping) else ""
+
+
+def is_before(facts: ServerFacts, version: tuple[int, ...]) -> bool:
+    """Return whether a server is known to be older than a version."""
+    numbers = re.match(r"\d+(\.\d+)*", facts.version)
+    return numbers is not None and tuple(map(int, numbers[0].split("."))) < version

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 from failover import Instance
-from nacos_client import Announcement, Nacos, NacosSettings, Shown, Unreachable
+from hypothesis import given, strategies as st
+from nacos_client import Announcement, Denied, Nacos, NacosSettings, Shown, Unreachable
 from nacos_client.address import trial
+from nacos_client.announce import LONGEST_PAUSE, RETRY_SECONDS, pause
 from nacos_client.ports import Document, DocumentKey, ServiceKey
 from nacos_client.runtime import Runtime
 from nacos_client.testing import FakeNacos, FakeSession
@@ -214,6 +216,53 @@ async def test_a_change_by_hand_is_undone_at_the_first_sight(fake: FakeNacos) ->
         await announcement.update(weight=2.0)
         await eventually(lambda: fake.instances("models")[0].weight == 2.0)
         await eventually(lambda: done == [1.0, 2.0])
+
+
+class Powerless(FakeSession):
+    """A session whose user may not undo what is set by hand; the tries are noted."""
+
+    def __init__(self, server: FakeNacos, settings: NacosSettings, tries: list[float]) -> None:
+        super().__init__(server, settings.namespace, "powerless")
+        self.tries = tries
+
+    async def override(
+        self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
+    ) -> None:
+        """Refuse, as a server does whose administration this user may not use."""
+        del service, instance, ephemeral
+        self.tries.append(time.monotonic())
+        raise Denied("this user may not change an instance over HTTP")
+
+
+async def test_what_cannot_be_undone_is_told_and_not_counted(fake: FakeNacos) -> None:
+    """A change by hand that stays is no healing, is named with its reason, and tried ever less."""
+    tries: list[float] = []
+    settings = fake.client().settings
+    async with Nacos(settings, connect=lambda given, _: Powerless(fake, given, tries)) as nacos:
+        announcement = nacos.announcement("models", port=8001)
+        await announcement.announce()
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+
+        fake.override("models", "127.0.0.1:8001", weight=9.0)
+        await eventually(lambda: len(tries) == 4)
+        assert announcement.state.healed == 0
+        assert announcement.state.shown is Shown.DIFFERENT
+        assert "not undone: this user may not change" in announcement.state.detail
+        pauses = [later - sooner for sooner, later in pairwise(tries)]
+        least = [0.9 * RETRY_SECONDS * 2**number for number in range(3)]
+        assert [one for one, floor in zip(pauses, least, strict=True) if one < floor] == []
+
+        fake.override("models", "127.0.0.1:8001")
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert announcement.state.detail == ""
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_a_difference_is_mended_ever_more_slowly(in_vain: int, refusals: int) -> None:
+    """The pauses never shrink, double, and stay within what a person waits for."""
+    now, later = pause(in_vain, refusals), pause(in_vain + 1, refusals + bool(refusals))
+    assert RETRY_SECONDS <= now <= later <= min(2 * now, LONGEST_PAUSE)
+    assert pause(10_000, refusals) == LONGEST_PAUSE or refusals
 
 
 class Settings(BaseModel):

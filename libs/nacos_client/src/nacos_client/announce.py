@@ -19,7 +19,7 @@ from typing import Any
 from failover import Instance, in_brackets
 
 from nacos_client.address import trial
-from nacos_client.errors import BadAddress, NacosError, Unreachable
+from nacos_client.errors import BadAddress, Denied, NacosError, Refused, Unreachable
 from nacos_client.own_address import is_loopback
 from nacos_client.ports import Listing, Naming, ServiceKey, Session
 from nacos_client.reconcile import Reconciler
@@ -37,7 +37,10 @@ SETTLE_SECONDS = 2.0
 """Seconds after a change in which another answer of Nacos proves nothing: Nacos publishes a change
 about half a second after it took the change."""
 RETRY_SECONDS = 0.5
-"""Seconds until the next audit after one that failed."""
+"""Seconds from an audit that failed to the next, and from the first refusal to the next claim."""
+LONGEST_PAUSE = 15.0
+"""Seconds from one claim to the next, at most, however often claims were in vain or refused: the
+pauses double until then."""
 STALE_SECONDS = 10.0
 """Seconds, three missed audits, after which the last audit says nothing about the present."""
 LEAVE_SECONDS = 3.5
@@ -70,7 +73,7 @@ class AnnouncementState:
         seen: the instance as Nacos publishes it, if Nacos does.
         detail: what differs, why Nacos could not be asked, or why the instance is held back.
         checked_at: monotonic time of the audit in seconds; 0 before the first.
-        healed: how often a difference was mended.
+        healed: how often a difference was mended, and Nacos then seen to show what is wanted.
     """
 
     shown: Shown
@@ -335,12 +338,24 @@ def observe(wanted: Instance | None, address: str, listing: Listing) -> Announce
     return AnnouncementState(Shown.AS_WANTED, wanted, seen)
 
 
+def pause(in_vain: int, refusals: int) -> float:
+    """Return the seconds from a claim to the next one, if Nacos does not show what is wanted.
+
+    Args:
+        in_vain: earlier claims that did not show.
+        refusals: claims in a row of which Nacos refused a part.
+    """
+    if refusals:
+        return min(RETRY_SECONDS * 2.0 ** min(refusals - 1, 10), LONGEST_PAUSE)
+    return min(SETTLE_SECONDS * 2.0 ** min(max(in_vain - 1, 0), 10), LONGEST_PAUSE)
+
+
 class _Audit:
     """The loop that keeps one instance right while its session lasts.
 
     A claim is one attempt to make Nacos publish what is wanted: a registration (or the removal,
     where nothing is wanted) on the present connection. A claim that does not show within
-    `SETTLE_SECONDS` is made again.
+    `SETTLE_SECONDS`, or that Nacos refuses, is made again, ever more slowly.
     """
 
     def __init__(
@@ -360,8 +375,10 @@ class _Audit:
         self._held_back = held_back
         self._ephemeral = ephemeral
         self._claim: tuple[str, Instance | None] | None = None
+        self._is_due = False
         self._claimed_at = 0.0
         self._claims_in_vain = 0
+        self._refusals = 0
         self._confirmed = False
         self._by_hand = False
         self._told_by_hand: Instance | None = None
@@ -407,48 +424,77 @@ class _Audit:
         try:
             return await self._mend(connection, wanted, reason)
         except NacosError as error:
-            self._claim = None
             self._note(AnnouncementState(Shown.UNKNOWN, wanted, None, str(error)))
-            return RETRY_SECONDS
+            if isinstance(error, Unreachable):
+                self._claim = None
+            return AUDIT_SECONDS if isinstance(error, Denied) else RETRY_SECONDS
 
     async def _mend(self, connection: str, wanted: Instance | None, reason: str | None) -> float:
         if self._claim != (connection, wanted):
+            self._claim, self._is_due = (connection, wanted), True
+            self._claims_in_vain = self._refusals = 0
+        if self._is_due:
             await self._make_claim(wanted)
-            self._claim, self._claimed_at = (connection, wanted), time.monotonic()
-            self._confirmed = False
+            self._is_due, self._confirmed = False, False
+            self._claimed_at = time.monotonic()
         state = observe(wanted, self._wanted.address, await self._session.instances(self._service))
         if state.shown is Shown.AS_WANTED:
-            self._claims_in_vain, self._refusal = 0, ""
+            if self._claims_in_vain:
+                self.state = replace(self.state, healed=self.state.healed + 1)
+            self._claims_in_vain, self._refusals, self._refusal = 0, 0, ""
             self._confirmed, self._by_hand = True, False
         self._note(replace(state, detail=reason or self._refusal or state.detail))
         if state.shown is Shown.AS_WANTED:
             return AUDIT_SECONDS
-        if time.monotonic() - self._claimed_at < SETTLE_SECONDS:
-            return LOOK_SECONDS
-        self._claim = None
+        waited = time.monotonic() - self._claimed_at
+        left = pause(self._claims_in_vain, self._refusals) - waited
+        if left > 0:
+            return min(left, LOOK_SECONDS if waited < SETTLE_SECONDS else AUDIT_SECONDS)
+        self._is_due = True
         self._claims_in_vain += 1
         # An instance that was shown and vanished may have been disabled by hand, which a
         # registration alone does not undo.
         self._by_hand = (
             self._confirmed or state.shown is Shown.DIFFERENT or self._claims_in_vain > 1
         )
-        self.state = replace(self.state, healed=self.state.healed + 1)
         return 0.0
 
     async def _make_claim(self, wanted: Instance | None) -> None:
-        if wanted is None:
-            await self._deregister()
-            return
-        await self._session.register(self._service, wanted, ephemeral=self._ephemeral)
-        # What Nacos was told by hand outweighs every registration, and so a later change as well:
-        # once this audit has used that way, it has to go on using it.
-        if self._by_hand or self._told_by_hand not in (None, wanted):
-            try:
-                await self._session.override(self._service, wanted, ephemeral=self._ephemeral)
-            except NacosError as error:
-                self._refusal = str(error)
+        """Tell Nacos what is wanted; a refusal is kept, to be told and to be tried again later.
+
+        Raises:
+            Unreachable: Nacos does not answer.
+        """
+        try:
+            if wanted is None:
+                await self._deregister()
             else:
-                self._told_by_hand = wanted
+                await self._session.register(self._service, wanted, ephemeral=self._ephemeral)
+                await self._tell_by_hand(wanted)
+        except Unreachable:
+            raise
+        except NacosError as error:
+            self._refusals += 1
+            self._refusal = str(error)
+        else:
+            self._refusals, self._refusal = 0, ""
+
+    async def _tell_by_hand(self, wanted: Instance) -> None:
+        """Say over HTTP what is wanted, where somebody said something else there.
+
+        What Nacos was told by hand outweighs every registration, and so a later change as well:
+        once this audit has used that way, it has to go on using it.
+
+        Raises:
+            Refused: that is not possible; the registration holds all the same.
+        """
+        if not self._by_hand and self._told_by_hand in (None, wanted):
+            return
+        try:
+            await self._session.override(self._service, wanted, ephemeral=self._ephemeral)
+        except NacosError as error:
+            raise Refused(f"changed by hand in Nacos, and not undone: {error}") from error
+        self._told_by_hand = wanted
 
     async def _deregister(self) -> None:
         await self._session.deregister(self._service, self._wanted, ephemeral=self._ephemeral)

@@ -20,6 +20,7 @@ NAMESPACES_PATHS = {
     Dialect.V3: "/v3/admin/core/namespace/list",
     Dialect.V1: "/v1/console/namespaces",
 }
+WORDS = {"POST": "add", "PUT": "change", "DELETE": "take out"}
 
 
 class Administration:
@@ -60,7 +61,7 @@ class Administration:
                 trouble = error
                 continue
             if answer.status in http.DENIED:
-                raise Denied(f"this user may not {method} an instance over HTTP")
+                raise Denied(f"this user may not {WORDS[method]} an instance over HTTP")
             if answer.status == http.OK:
                 return
             told = answer.text(200)

@@ -73,6 +73,14 @@ test-slow: $(READY)  ## the long forms: more examples, more changes, longer outa
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network
 	$(PYTEST) libs services deploy tests/architecture $(TEST_ARGS)
 
+.PHONY: test-nacos
+test-nacos: $(READY)  ## what depends on Nacos' version: NACOS_VERSION=3.1 (default) or 2.3.2
+	$(PYTEST) tests/contract tests/integration tests/docs/test_operations.py -m "nacos and not slow" $(TEST_ARGS)
+
+.PHONY: test-contract
+test-contract: $(READY)  ## the contract suite, on the server NACOS_SERVER_ADDR if it is set
+	$(PYTEST) tests/contract -m nacos $(TEST_ARGS)
+
 .PHONY: engine
 engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)
 	@bash deploy/engine.sh

@@ -34,13 +34,9 @@ def watched_metrics() -> set[str]:
 def account(nacos: NacosAccess) -> Iterator[NacosAccess]:
     """The server, left without the user that the document makes."""
     yield nacos
-    url = f"http://{nacos.server_addr}/nacos"
-    with httpx.Client(base_url=url, trust_env=False) as http:
-        login = {"username": nacos.username, "password": nacos.password}
-        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-        http.headers["accessToken"] = token
-        http.delete("/v3/auth/role", params={"role": "models", "username": "models"})
-        http.delete("/v3/auth/user", params={"username": "models"})
+    with nacos.operator() as operator:
+        operator.request("DELETE", "role", role="models", username="models")
+        operator.request("DELETE", "user", username="models")
 
 
 @pytest.mark.nacos

@@ -99,12 +99,8 @@ def has_ipv4() -> bool:
 
 def change_by_hand(access: NacosAccess, ip: str, port: int) -> None:
     """Give the instance another weight, as in the console."""
-    with access.http() as http:
-        login = {"username": access.username, "password": access.password}
-        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-        form = {"serviceName": "models", "ip": ip, "port": str(port), "weight": "7.0"}
-        headers = {"accessToken": token}
-        http.put("/v3/admin/ns/instance", data=form, headers=headers).raise_for_status()
+    with access.operator() as operator:
+        operator.request("PUT", "instance", serviceName="models", ip=ip, port=port, weight="7.0")
 
 
 async def checked_by_nacos(nacos: Nacos, port: int) -> bool:

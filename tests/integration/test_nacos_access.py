@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
 import pytest
 from stack.access import NacosAccess
 from stack.waiting import wait_until
@@ -28,33 +26,22 @@ class User:
             "resource": f"{self.access.namespace}:{resource}",
             "action": action,
         }
-        with as_admin(self.admin) as http:
-            http.post("/v3/auth/permission", data=wanted).raise_for_status()
-
-
-@contextmanager
-def as_admin(access: NacosAccess) -> Iterator[httpx.Client]:
-    """Open a client of the HTTP API with an administrator's token."""
-    with access.http() as http:
-        login = {"username": access.username, "password": access.password}
-        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-        http.headers["accessToken"] = token
-        yield http
+        with self.admin.operator() as operator:
+            operator.request("POST", "permission", **wanted)
 
 
 @pytest.fixture
 def user(nacos: NacosAccess) -> Iterator[User]:
     """A user who may do nothing yet."""
     name, password = f"user-{os.urandom(4).hex()}", os.urandom(12).hex()
-    with as_admin(nacos) as http:
-        account = {"username": name, "password": password}
-        http.post("/v3/auth/user", data=account).raise_for_status()
-        role = {"username": name, "role": name}
-        http.post("/v3/auth/role", data=role).raise_for_status()
+    role = {"username": name, "role": name}
+    with nacos.operator() as operator:
+        operator.request("POST", "user", username=name, password=password)
+        operator.request("POST", "role", **role)
     yield User(nacos, NacosAccess(nacos.server_addr, name, password, nacos.namespace))
-    with as_admin(nacos) as http:
-        http.delete("/v3/auth/role", params=role).raise_for_status()
-        http.delete("/v3/auth/user", params={"username": name}).raise_for_status()
+    with nacos.operator() as operator:
+        operator.request("DELETE", "role", **role)
+        operator.request("DELETE", "user", username=name)
 
 
 def test_a_missing_permission_is_visible_and_can_be_given(
@@ -89,3 +76,28 @@ def test_a_missing_permission_is_visible_and_can_be_given(
     assert part("config skl-kmeans")["source"] == "nacos"
     assert part("config skl-kmeans")["trouble"] is None
     assert 'service_state_ok{part="config skl-kmeans"} 1.0' in kmeans.metrics()
+
+
+def test_a_namespace_that_is_not_there_is_told(
+    service: Callable[..., Any], nacos: NacosAccess
+) -> None:
+    """/readyz and one line of the log name it, and readiness stays; once it is made, all is well.
+
+    Nacos itself takes registrations in a namespace that nobody made, and callers find nothing.
+    """
+    missing = replace(nacos, namespace=f"absent-{os.urandom(4).hex()}")
+    kmeans = service("kmeans", missing)
+
+    def part() -> Any:
+        return kmeans.readyz()[1]["checks"]["nacos"]
+
+    wait_until(lambda: not part()["ok"], seconds=30, what="the trouble")
+    assert f"NACOS_NAMESPACE={missing.namespace} does not exist" in part()["trouble"]
+    assert kmeans.readyz()[0] == 200
+    told = [line for line in kmeans.log.read_text().splitlines() if "does not exist" in line]
+    assert len(told) == 1
+
+    nacos.new_namespace(missing.namespace)
+    wait_until(lambda: part()["ok"], seconds=60, what="the namespace is seen")
+    assert (part()["server"], part()["trouble"]) == (nacos.server_addr, None)
+    assert part()["version"]

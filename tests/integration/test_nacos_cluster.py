@@ -64,11 +64,9 @@ def leader_of(servers: list[NacosServer]) -> NacosServer | None:
 
     A member shows its groups in the list only after it has told them to the one asked.
     """
-    access = servers[0].access
-    login = {"username": access.username, "password": access.password}
-    with httpx.Client(base_url=servers[0].url, timeout=10, trust_env=False) as http:
-        token = http.post("/v3/auth/user/login", data=login).json()["accessToken"]
-        answer = http.get("/v3/admin/core/cluster/node/list", headers={"accessToken": token})
+    with servers[0].access.operator() as operator:
+        path = {"v3": "/v3/admin/core/cluster/node/list", "v1": "/v1/core/cluster/nodes"}
+        answer = operator.http.get(path[operator.dialect])
     for member in answer.raise_for_status().json()["data"]:
         groups = member["extendInfo"].get("raftMetaData", {}).get("metaDataMap", {})
         if leader := groups.get("naming_instance_metadata", {}).get("leader"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stack.access import NacosAccess
+from stack.access import PATHS, NacosAccess
 from stack.nacos import NacosServer
 
 pytestmark = pytest.mark.nacos
@@ -22,8 +22,10 @@ def test_a_document_can_be_published_and_withdrawn(nacos: NacosAccess) -> None:
 
 def test_nothing_is_shown_without_a_login(nacos_server: NacosAccess) -> None:
     """Authentication is on: documents and instances are refused to a caller without a token."""
-    url = f"http://{nacos_server.server_addr}/nacos/v3/admin/cs/config"
-    answer = httpx.get(url, params={"dataId": "kmeans", "groupName": "DEFAULT_GROUP"})
+    with nacos_server.operator() as operator:
+        path = PATHS["document"][operator.dialect]
+    group = {"groupName": "DEFAULT_GROUP", "group": "DEFAULT_GROUP"}
+    answer = httpx.get(f"{nacos_server.url}{path}", params={"dataId": "kmeans", **group})
 
     assert answer.status_code in {401, 403}
 

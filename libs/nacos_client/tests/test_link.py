@@ -1,4 +1,4 @@
-"""The connection to Nacos, against a gRPC server that is not ready."""
+"""The connection to Nacos, against gRPC servers that are not ready for it."""
 
 import asyncio
 import logging
@@ -9,7 +9,8 @@ import pytest
 from nacos_client import NacosSettings
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.link import Link
-from nacos_client._sdk.wire import Message, encode
+from nacos_client._sdk.rpc import STREAM
+from nacos_client._sdk.wire import Message, decode, encode
 
 pytestmark = pytest.mark.anyio
 NOT_READY = Message("ErrorResponse", {"resultCode": 500, "message": "server is STARTING now"}, {})
@@ -47,3 +48,78 @@ async def test_a_server_that_is_starting_is_no_error_of_ours(caplog):
     assert trouble is not None
     assert "server is STARTING now" in trouble
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+class Silent(grpc.GenericRpcHandler):
+    """A server of 2.2: it registers a connection some time after the setup, and does not say so.
+
+    Attributes:
+        asked: the kinds of the requests, in their order.
+    """
+
+    def __init__(self, asks: int) -> None:
+        """Know the connection after `asks` requests that come too early."""
+        self.asked: list[str] = []
+        self._too_early = asks
+
+    def service(self, handler_call_details):
+        """Answer requests, and keep the stream open."""
+        if handler_call_details.method == STREAM:
+            return grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.unary_unary_rpc_method_handler(self._answer)
+
+    async def _stream(self, messages, _context):
+        async for _ in messages:
+            pass
+        for never in ():
+            yield never
+
+    async def _answer(self, request, _context):
+        kind = decode(request).kind
+        self.asked.append(kind)
+        body = {"resultCode": 200, "errorCode": 0}
+        if kind == "ServerCheckRequest":
+            body["connectionId"] = "the-only-one"
+        elif self._too_early:
+            self._too_early -= 1
+            body = {"resultCode": 500, "errorCode": 301, "message": "Connection is unregistered."}
+        return encode(Message(kind.replace("Request", "Response"), body, {}))
+
+
+async def test_nothing_is_asked_before_the_server_knows_the_connection():
+    """Where no acknowledgement comes, beats are sent until one is taken; then calls work at once.
+
+    Nacos before 2.3 answers an earlier request with 301, and the connection would be made anew.
+    """
+    handler, server = Silent(asks=3), grpc.aio.server()
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    settings = NacosSettings(server_addr=f"127.0.0.1:{port - 1000}")
+    link = Link(settings, "test", Administration(settings).credentials, lambda _message: None)
+    link.start()
+    await link.call("ServiceQueryRequest", {})
+    assert link.connection == "the-only-one"
+    await link.close()
+    await server.stop(None)
+
+    assert handler.asked == [
+        "ServerCheckRequest",
+        *["HealthCheckRequest"] * 4,
+        "ServiceQueryRequest",
+    ]
+
+
+async def test_the_port_of_grpc_can_be_another():
+    """One port for every server, or an amount above each server's own."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Silent(asks=0),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    for grpc_port in (str(port), f"+{port - 8848}"):
+        settings = NacosSettings(server_addr="127.0.0.1:8848", grpc=grpc_port)
+        link = Link(settings, "test", Administration(settings).credentials, lambda _message: None)
+        link.start()
+        await link.call("ServiceQueryRequest", {})
+        await link.close()
+    await server.stop(None)

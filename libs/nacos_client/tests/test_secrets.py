@@ -72,10 +72,12 @@ def server(status: int, body: bytes | None = None) -> Iterator[tuple[str, Heard]
     listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
     thread.start()
-    yield f"127.0.0.1:{listening.server_port}", heard
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
+    try:
+        yield f"127.0.0.1:{listening.server_port}", heard
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
 
 
 def session(address: str) -> SdkSession:

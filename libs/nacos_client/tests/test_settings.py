@@ -37,6 +37,10 @@ def test_several_servers() -> None:
         ("NACOS_SERVER_ADDR", "http://a:8848/nacos", "is not host:port"),
         ("NACOS_SERVER_ADDR", "a:port", "is not host:port"),
         ("NACOS_SERVER_ADDR", ",", "names no server"),
+        ("NACOS_CONTEXT_PATH", "/nacos?x=1", "is no path"),
+        ("NACOS_GRPC_PORT", "high", "neither a port nor"),
+        ("NACOS_GRPC_PORT", "0", "neither a port nor"),
+        ("NACOS_GRPC_PORT", "+57000", "above 65535"),
         ("ADVERTISE_IP", "fe80::1%lo", "has a zone"),
         ("ADVERTISE_IP", "[eth0]", "brackets"),
         ("ADVERTISE_IP", "0.0.0.0", "no address to which a caller"),  # noqa: S104
@@ -73,6 +77,15 @@ def test_a_bad_value_is_refused_with_a_reason(variable: str, value: str, reason:
     """Every variable is checked when it is read."""
     with pytest.raises(ValidationError, match=reason):
         NacosSettings.from_env({variable: value})
+
+
+def test_one_grpc_port_for_two_servers_of_one_host_is_refused() -> None:
+    """Both would be told to listen there; an amount above each server's port is meant."""
+    servers = {"NACOS_SERVER_ADDR": "a:8848,a:8858"}
+    with pytest.raises(ValidationError, match="two servers on one host"):
+        NacosSettings.from_env({**servers, "NACOS_GRPC_PORT": "9848"})
+    settings = NacosSettings.from_env({**servers, "NACOS_GRPC_PORT": "+2000"})
+    assert [settings.grpc_port(port) for _, port in settings.servers] == [10848, 10858]
 
 
 def test_secrets_are_not_shown() -> None:

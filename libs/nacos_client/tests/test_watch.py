@@ -43,6 +43,20 @@ async def test_there_is_no_value_before_the_start(nacos: Nacos) -> None:
         _ = watched.value
 
 
+async def test_no_document_is_told_from_no_answer(fake: FakeNacos, nacos: Nacos) -> None:
+    """Both leave the defaults in force; the state says for which of the two reasons."""
+    fake.stop()
+    watched = nacos.watch("models", Settings)
+    await watched.start(wait=0.0)
+    assert (watched.state.source, watched.plain_state["source"]) == ("default", "default")
+    assert watched.plain_state["document"] == "not known: Nacos has not answered yet"
+    fake.start()
+    await eventually(lambda: watched.plain_state["document"] == "no such document")
+    assert watched.plain_state["source"] == "default"
+    fake.publish("models", "clusters: 4")
+    await eventually(lambda: watched.plain_state["document"] == "found")
+
+
 async def test_what_is_built_is_the_value(fake: FakeNacos, nacos: Nacos) -> None:
     """A plain function builds in a worker thread, a coroutine function on the loop."""
     threads: list[int] = []

@@ -135,9 +135,17 @@ class Watched(Generic[T]):
             "ok": self._state.applied_at > 0 and not self._sync.loop.denied,
             "version": self._state.version,
             "source": self._state.source,
+            "document": self._document,
             "rejected": rejection.reason if rejection else None,
             "trouble": self.trouble,
         }
+
+    @property
+    def _document(self) -> str:
+        """The last answer of Nacos about the document; `trouble` says why there is no newer one."""
+        if self._newest is None:
+            return "not known: Nacos has not answered yet"
+        return "found" if any(self._newest) else "no such document"
 
     @property
     def trouble(self) -> str | None:

@@ -14,6 +14,7 @@ from nacos_client._sdk.session import SdkSession
 from nacos_client.ports import DocumentKey, ServiceKey
 from pydantic import SecretStr
 from stack.jars import class_path
+from stack.releases import NEWEST, RELEASES
 
 pytestmark = [pytest.mark.nacos, pytest.mark.anyio]
 
@@ -40,10 +41,10 @@ class Recorder:
 
 
 def vendor_headers(tenant: str) -> Mapping[str, dict[str, str]]:
-    """Have the vendor's Java client sign three requests."""
+    """Have the vendor's newest Java client sign three requests."""
     source = Path(__file__).with_name("Sign.java")
     keys = (ACCESS_KEY, SECRET_KEY, tenant, "BLUE", "models")
-    argv = ["java", "-cp", class_path(), str(source), *keys]
+    argv = ["java", "-cp", class_path(RELEASES[NEWEST]), str(source), *keys]
     ran = subprocess.run(argv, check=True, capture_output=True, text=True)
     headers: dict[str, dict[str, str]] = defaultdict(dict)
     for line in ran.stdout.splitlines():

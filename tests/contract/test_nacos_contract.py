@@ -206,8 +206,8 @@ async def test_what_is_changed_by_hand_is_set_right(world: Any) -> None:
         await eventually(lambda: not world.shown("models")[0][2])
         took = await eventually(lambda: world.shown("models")[0][2], seconds=12)
         assert took < 6
-        assert announcement.state.healed >= 2
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        assert announcement.state.healed >= 2
 
         await announcement.update(weight=3.0)
         await eventually(lambda: world.shown("models")[0][1:3] == (3.0, True))

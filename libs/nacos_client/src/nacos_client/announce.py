@@ -379,6 +379,7 @@ class _Audit:
         self._claimed_at = 0.0
         self._claims_in_vain = 0
         self._refusals = 0
+        self._denials = 0
         self._confirmed = False
         self._by_hand = False
         self._told_by_hand: Instance | None = None
@@ -425,19 +426,22 @@ class _Audit:
             return await self._mend(connection, wanted, reason)
         except NacosError as error:
             self._note(AnnouncementState(Shown.UNKNOWN, wanted, None, str(error)))
-            if isinstance(error, Unreachable):
-                self._claim = None
-            return AUDIT_SECONDS if isinstance(error, Denied) else RETRY_SECONDS
+            if not isinstance(error, Denied):
+                self._claim = None if isinstance(error, Unreachable) else self._claim
+                return RETRY_SECONDS
+            self._denials += 1
+            return min(pause(0, self._denials), AUDIT_SECONDS)
 
     async def _mend(self, connection: str, wanted: Instance | None, reason: str | None) -> float:
         if self._claim != (connection, wanted):
             self._claim, self._is_due = (connection, wanted), True
-            self._claims_in_vain = self._refusals = 0
+            self._claims_in_vain = self._refusals = self._denials = 0
         if self._is_due:
             await self._make_claim(wanted)
             self._is_due, self._confirmed = False, False
             self._claimed_at = time.monotonic()
         state = observe(wanted, self._wanted.address, await self._session.instances(self._service))
+        self._denials = 0
         if state.shown is Shown.AS_WANTED:
             if self._claims_in_vain:
                 self.state = replace(self.state, healed=self.state.healed + 1)

@@ -173,7 +173,7 @@ def pause_after(error: NacosError, before: NacosError | None, pause: float) -> f
     if isinstance(error, Unreachable):
         return ABSENT_SECONDS
     shortest, longest = RELOGIN_SECONDS
-    if before is None or isinstance(before, Unreachable):
+    if type(error) is not type(before):  # a server that is back is not made to wait
         return shortest
     return min(2 * pause, longest)
 

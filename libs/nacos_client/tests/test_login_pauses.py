@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given, strategies as st
 from nacos_client import Denied, NacosError, Refused, Unreachable
-from nacos_client._sdk.auth import ABSENT_SECONDS, RELOGIN_SECONDS, pause_after
+from nacos_client._sdk.auth import ABSENT_SECONDS, RELOGIN_GROWTH, RELOGIN_SECONDS, pause_after
 
 errors = st.sampled_from([Denied("no"), Refused("no", 500), Unreachable("nobody there")])
 
@@ -32,11 +32,12 @@ def test_a_server_that_returns_is_met_at_once(earlier: list[NacosError], absent:
 
 @given(st.lists(errors, max_size=30), st.integers(2, 30))
 def test_a_wrong_password_is_tried_ever_more_rarely(earlier: list[NacosError], denied: int) -> None:
-    """Each refusal in a row doubles the pause, up to the longest; the first ones come quickly.
+    """Each refusal in a row lengthens the pause, up to the longest; the first ones come quickly.
 
     A new server refuses every login until its first password is set.
     """
     found = pauses([*earlier, Unreachable("nobody there"), *[Denied("no")] * denied])[-denied:]
 
     assert found[0] == RELOGIN_SECONDS[0]
-    assert all(later == min(2 * pause, RELOGIN_SECONDS[1]) for pause, later in pairwise(found))
+    longest = RELOGIN_SECONDS[1]
+    assert all(later == min(RELOGIN_GROWTH * pause, longest) for pause, later in pairwise(found))

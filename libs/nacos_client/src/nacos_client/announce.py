@@ -426,9 +426,10 @@ class _Audit:
             return await self._mend(connection, wanted, reason)
         except NacosError as error:
             self._note(AnnouncementState(Shown.UNKNOWN, wanted, None, str(error)))
-            if not isinstance(error, Denied):
-                self._claim = None if isinstance(error, Unreachable) else self._claim
-                return RETRY_SECONDS
+            if isinstance(error, Unreachable):
+                self._claim = None
+            if not isinstance(error, Denied) or self._session.trouble:
+                return RETRY_SECONDS  # without a login this asks nobody: the login has its own pace
             self._denials += 1
             return min(pause(0, self._denials), AUDIT_SECONDS)
 

@@ -30,7 +30,10 @@ FAILED = 500
 RENEW_AT = 0.8
 """Share of a token's life after which a new token is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
-"""Seconds from a refused login to the next: the first pause, which doubles up to the longest."""
+"""Seconds from a refused login to the next: the first pause, and the longest."""
+RELOGIN_GROWTH = 1.5
+"""The growth of that pause. A server of 2.x refuses right passwords for some seconds after it has
+started, and a growth of 2 would add as many again."""
 ABSENT_SECONDS = 1.0
 """Seconds to the next login where no server answered: it may be starting, with every service."""
 
@@ -175,7 +178,7 @@ def pause_after(error: NacosError, before: NacosError | None, pause: float) -> f
     shortest, longest = RELOGIN_SECONDS
     if type(error) is not type(before):  # a server that is back is not made to wait
         return shortest
-    return min(2 * pause, longest)
+    return min(RELOGIN_GROWTH * pause, longest)
 
 
 def sign(

@@ -136,7 +136,8 @@ def test_the_fallback_is_a_pure_wheel(
 
     assert done.returncode == 0, done.stdout
     assert wheel.name == "tiny-1-py3-none-any.whl"
-    assert names(wheel) == ["tiny/__init__.py", "tiny/cold.py", "tiny/hot.py"]
+    sources = ("__init__.py", "cold.py", "fast.c", "fast.py", "hot.py")
+    assert names(wheel) == [f"tiny/{name}" for name in sources]
     (line,) = [line for line in done.stdout.splitlines() if "pure wheel" in line]
     assert reason in line
 

@@ -25,6 +25,7 @@ PARTS = {
     "train-model": "release-model",
     "gateway-compiled": "test-gateway-compiled",
     "gateway-wheels": "release-gateway",
+    "test-contract": "test-nacos",
 }
 
 

@@ -18,6 +18,7 @@ may look at all of them.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from failover.budget import Budget, BudgetPolicy
 from failover.ejection import Cause, EjectionPolicy
@@ -29,7 +30,7 @@ from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.retry_state import NoInstance, RetryState
 from failover.tiers import EVERYBODY, Subset, Tiers, arrange
 
-SAMPLE = 8
+SAMPLE: Final = 8
 """Instances that are looked at where one of them, or their median, stands for all."""
 
 

@@ -203,6 +203,20 @@ async def test_a_request_in_pieces_is_left_to_the_application():
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("arrived", [100_000, 0], ids=["its-body", "a-request-before"])
+async def test_a_large_beginning_is_no_large_head(arrived):
+    """The limit of heads counts no byte of a body, nor of the requests before, in one packet."""
+    edge = RequestEdge(application, at_once=AtOnce(PATH, answer))
+    before, whole = post(b"1" * (100_000 - arrived)), post(b"1" * 200_000)
+    cut = len(before) + arrived + 20
+    sent = before + whole
+    (*_, response) = (await asked(sent[:cut], sent[cut:], edge=edge)).responses()
+
+    assert response.status == 200
+    assert response.body.endswith(b" " + b"1" * 200_000)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -308,6 +322,21 @@ async def test_an_idle_connection_is_closed_after_an_answer_at_once():
         b"application 1",
         b"at once 1",
     ]
+    client.end()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("body", [b"1", b"wait"])
+async def test_an_empty_line_does_not_hold_a_connection(body):
+    """Line ends between two requests are no request: the keep-alive time goes on to count."""
+    client = Client()
+    await client.send(post(body))
+    await client.send(b"\r\n")
+    close_late({client.connection}, time.monotonic() + client.connection.timeout_keep_alive - 1)
+    assert not client.wire.closed
+
+    close_late({client.connection}, time.monotonic() + client.connection.timeout_keep_alive + 1)
+    assert client.wire.closed
     client.end()
 
 

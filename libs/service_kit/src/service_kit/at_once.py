@@ -5,12 +5,9 @@ answer that only has to be looked up: without them a one-row prediction takes 0.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service_kit.edge import RequestEdge
 from service_kit.http import BoundedHttp
@@ -29,8 +26,6 @@ class AtOnceHttp(BoundedHttp):
     _target = b""
     _held: bytearray | None = None
     """The body, as far as it has arrived, of the request that is held; None if none is held."""
-    _idle_since = float("inf")
-    """Moment of the last answer at once, on `time.monotonic`'s clock; infinite after any other."""
     _fields: Sequence[tuple[bytes, bytes]] = ()
     """Header fields of every answer; uvicorn makes new ones each second."""
     _opening = b""
@@ -47,7 +42,6 @@ class AtOnceHttp(BoundedHttp):
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes that arrived; a request that is still held after them is not whole."""
-        self._idle_since = float("inf")
         super().data_received(data)
         if self._held is not None and not self.transport.is_closing():
             self._leave(bytes(self._held))
@@ -55,9 +49,10 @@ class AtOnceHttp(BoundedHttp):
     def on_headers_complete(self) -> None:
         """Hold a request for the route; leave any other to the application."""
         if self._is_for_edge():
+            self._in_head = False
             self._held = bytearray()
         else:
-            self._start()
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -74,15 +69,6 @@ class AtOnceHttp(BoundedHttp):
             # The request's id in logs ends with the request's own context.
             copy_context().run(self._answer_or_leave, self._edge, bytes(self._held))
 
-    def close_if_late(self, now: float) -> None:
-        """Close also if the keep-alive time is over since an answer at once.
-
-        uvicorn sets a timer after each answer, which would cost a tenth of an answer at once.
-        """
-        super().close_if_late(now)
-        if now - self._idle_since > self.timeout_keep_alive:
-            self.transport.close()
-
     def _is_for_edge(self) -> bool:
         return (
             self._edge is not None
@@ -93,11 +79,6 @@ class AtOnceHttp(BoundedHttp):
             and not self.flow.write_paused
             and not self.transport.is_closing()
         )
-
-    def _is_under_way(self) -> bool:
-        """Return whether the application answers a request now."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
 
     def _answer_or_leave(self, edge: RequestEdge, body: bytes) -> None:
         scope: Any = self.scope
@@ -110,21 +91,15 @@ class AtOnceHttp(BoundedHttp):
             super().on_message_complete()
             return
         self._held = None
-        self._has_arrived = True
-        self._idle_since = time.monotonic()
+        self._note_arrival()
         self._write(*answer, is_last=not self.parser.should_keep_alive())
 
     def _leave(self, body: bytes) -> None:
         """Leave the request that was held, and `body`, to the application."""
         self._held = None
-        self._start()
+        super().on_headers_complete()
         if body:
             super().on_body(body)
-
-    def _start(self) -> None:
-        """Have the application answer a request; uvicorn's timer follows that answer."""
-        self._idle_since = float("inf")
-        super().on_headers_complete()
 
     def _write(self, lines: bytes, document: bytes, *, is_last: bool) -> None:
         fields = self.server_state.default_headers

@@ -6,10 +6,9 @@ minute. One check of all connections per second replaces a timer for each reques
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service_kit.problem import MEDIA_TYPE, Problem
 
@@ -51,11 +50,19 @@ class _Joined:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """A client's connection, which ends when a head is too large or a request too slow."""
+    """A client's connection, which ends when a head is too large or a request too slow.
+
+    The connection also ends if it is idle for the keep-alive time: uvicorn stops its own timer at
+    any byte, so that an empty line, which begins no request, would keep the connection for ever.
+    """
 
     arriving_since = float("inf")
     """Moment on `time.monotonic`'s clock since which a request arrives; infinite if none does."""
+    _idle_since = float("inf")
+    """Moment of the last bytes after which no request was under way; infinite while one is."""
     _head_bytes = 0
+    _in_head = True
+    """Whether the head of the last request that began is not here whole; at first, of the next."""
     _has_arrived = False
     """Whether the last request that began to arrive is here whole."""
 
@@ -68,15 +75,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes that arrived; answer 431 if the head has grown past the limit."""
+        self._idle_since = float("inf")
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._has_arrived:
+        if not self._in_head or self._has_arrived:
             self._head_bytes = 0
-            self.arriving_since = float("inf")
+        if self._has_arrived:
+            if not self._is_under_way():
+                self._idle_since = time.monotonic()
             return
-        scope: Mapping[str, Any] | None = self.scope
-        head_complete = scope is not None and "method" in scope
         self.arriving_since = min(self.arriving_since, time.monotonic())
-        self._head_bytes = 0 if head_complete else self._head_bytes + len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             detail = f"The head is larger than {MAX_HEAD_BYTES} bytes."
             self._refuse(Problem(431, detail, type="head-too-large"))
@@ -85,17 +93,36 @@ class BoundedHttp(HttpToolsProtocol):
         """Note that a request begins to arrive."""
         super().on_message_begin()
         self._has_arrived = False
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """Note that a head is here whole, and have the application answer its request."""
+        self._in_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Note that a request is here whole, be it answered by now or not."""
-        self._has_arrived = True
+        self._note_arrival()
         super().on_message_complete()
 
     def close_if_late(self, now: float) -> None:
-        """Answer 408 and close if a request has been arriving for too long."""
+        """Answer 408 if a request has been arriving for too long; close, also if none came."""
         if now - self.arriving_since > REQUEST_SECONDS and not self.transport.is_closing():
             detail = f"The request did not arrive within {REQUEST_SECONDS:g} s."
             self._refuse(Problem(408, detail, type="slow-request"))
+        if now - self._idle_since > self.timeout_keep_alive:
+            self.transport.close()
+
+    def _note_arrival(self) -> None:
+        """Note that the last request is here whole: what comes behind is not the request's."""
+        self._has_arrived = True
+        self._head_bytes = 0
+        self.arriving_since = float("inf")
+
+    def _is_under_way(self) -> bool:
+        """Return whether the application answers a request now."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - says less than `detail`
         """Answer 400 to bytes that are not HTTP."""

@@ -503,3 +503,19 @@ async def test_the_last_bytes_of_a_tunnel_arrive(world):
 
     async with asyncio.timeout(10):
         assert len(await heard) == len(told)
+
+
+async def test_a_reply_to_a_slow_head_makes_no_second_sweep(world):
+    """The sweep itself begins that exchange, which woke one more sweep, for good: none is left."""
+    gateway = await world.gateway(await world.instance(), port_limits=PortLimits(head=0.05))
+    other = await world.gateway(await world.instance())
+    wire = await gateway.connect()
+    wire.send(GET[:9])
+    assert (await wire.reply()).status == 408
+    assert await wire.ended()
+
+    await gateway.port.close()
+
+    ticks, others = gateway.port.ticks, other.port.ticks
+    await world.until(lambda: other.port.ticks > others + 2, "a port that is open sweeps on")
+    assert gateway.port.ticks == ticks

@@ -152,6 +152,7 @@ class DataPort:
     def _tick(self) -> None:
         """Call `expire` on every overdue exchange, once a second on every overdue connection."""
         now = self._context.clock()
+        self._context.wake = None  # the sweep is awake: a reply to a slow head wakes no second one
         try:
             for exchange in [one for one in self._context.active if one.due <= now]:
                 if exchange.due <= now:  # still: the end of one exchange may let another go on
@@ -165,9 +166,7 @@ class DataPort:
         except Exception:  # noqa: BLE001 - the sweep keeps all deadlines: it logs and goes on
             _log.exception("sweep_failed")
         pause = TICK
-        if self._context.active or self._context.draining:
-            self._context.wake = None
-        else:
+        if not (self._context.active or self._context.draining):
             pause = max(TICK, self._slow_sweep_at - now)
             self._context.wake = self._wake
         self._sweep = asyncio.get_running_loop().call_later(pause, self._tick)

@@ -1,0 +1,411 @@
+"""What the server answers over HTTP: the paths of v1 and of v3, for clients and for operators."""
+
+import asyncio
+import enum
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from nacos_client._sdk.wire import tenant_of
+from nacos_client.ports import Document, DocumentKey, ServiceKey
+
+from tests.nacos_wire.character import Character, bearer
+from tests.nacos_wire.http_port import Reply, Request
+from tests.nacos_wire.registry import BEAT, Published, Registry, Service, Text, milliseconds
+from tests.nacos_wire.traits import Trait
+
+TOKEN_SECONDS = 18_000
+NO_STATUS = 0
+BEATEN, UNKNOWN_TO_V1, UNKNOWN_TO_V3 = 10_200, 20_404, 21_003
+"""The codes of a beat's answer: taken, and taken for an instance that is not registered."""
+NO_DOCUMENT = 20_004
+SERVER_ERROR = 30_000
+PLAIN = "text/plain;charset=UTF-8"
+WORD, LINE = "\x02", "\x01"
+"""The marks between the words and behind the lines of what a long poll listens to."""
+LONGEST_POLL = 30_000
+SHORTEST_POLL, REPLY_EARLIER = 10_000, 500
+"""Milliseconds of a long poll: at least, and less than the client waits."""
+
+
+class Asks(enum.Enum):
+    """Who may ask: anybody, a client, or an operator."""
+
+    ANYBODY = enum.auto()
+    CLIENT = enum.auto()
+    OPERATOR = enum.auto()
+
+
+Handler = Callable[[Request], Reply | Awaitable[Reply]]
+
+
+class HttpApi:
+    """The paths, each with who may ask, and how it is answered."""
+
+    def __init__(self, character: Character, registry: Registry, context_path: str) -> None:
+        self._character = character
+        self._registry = registry
+        self._context_path = context_path
+        self._changed = asyncio.Event()
+        registry.document_changed.append(self._wake)
+        anybody, client, operator = Asks.ANYBODY, Asks.CLIENT, Asks.OPERATOR
+        self._v1_client: Mapping[str, tuple[Asks, Handler]] = {
+            "POST /v1/auth/users/login": (anybody, self._log_in),
+            "POST /v1/ns/instance": (client, self._register_v1),
+            "PUT /v1/ns/instance/beat": (client, self._beat_v1),
+            "DELETE /v1/ns/instance": (client, self._deregister_v1),
+            "GET /v1/ns/instance/list": (client, self._list_v1),
+            "GET /v1/cs/configs": (client, self._read_v1),
+            "POST /v1/cs/configs": (client, self._publish_v1),
+            "DELETE /v1/cs/configs": (client, self._remove_v1),
+            "POST /v1/cs/configs/listener": (client, self._poll),
+        }
+        self._v1_operator: Mapping[str, tuple[Asks, Handler]] = {
+            "GET /v1/console/server/state": (anybody, lambda _: in_json(self._state())),
+            "GET /v1/console/health/readiness": (anybody, lambda _: Reply(200, "OK", PLAIN)),
+            "GET /v1/console/namespaces": (anybody, self._namespaces_v1),
+            "POST /v1/console/namespaces": (client, self._new_namespace_v1),
+            "PUT /v1/ns/instance": (client, lambda asked: self._by_hand(asked, told("ok"))),
+            "PUT /v1/ns/service": (client, lambda asked: self._protect(asked, told("ok"))),
+            "GET /v1/ns/catalog/service": (client, self._clusters),
+            "GET /v1/ns/catalog/instances": (client, self._cluster),
+        }
+        self._v3: Mapping[str, tuple[Asks, Handler]] = {
+            "POST /v3/auth/user/login": (anybody, self._log_in),
+            "POST /v3/client/ns/instance": (client, self._register_v3),
+            "DELETE /v3/client/ns/instance": (client, self._deregister_v3),
+            "GET /v3/client/ns/instance/list": (client, self._list_v3),
+            "GET /v3/client/cs/config": (client, self._read_v3),
+            "GET /v3/admin/core/state": (anybody, lambda _: result(self._state())),
+            "GET /v3/admin/core/state/readiness": (anybody, lambda _: result("ok")),
+            "GET /v3/admin/core/namespace/list": (operator, self._namespaces_v3),
+            "POST /v3/admin/core/namespace": (operator, self._new_namespace_v3),
+            "GET /v3/admin/ns/instance/list": (operator, self._everything),
+            "PUT /v3/admin/ns/instance": (operator, lambda q: self._by_hand(q, result("ok"))),
+            "PUT /v3/admin/ns/service": (operator, lambda q: self._protect(q, result("ok"))),
+            "GET /v3/admin/cs/config": (operator, self._read_v3),
+            "POST /v3/admin/cs/config": (operator, self._publish_v3),
+            "DELETE /v3/admin/cs/config": (operator, self._remove_v3),
+        }
+
+    async def answer(self, asked: Request) -> Reply:
+        """Answer a request as the version does."""
+        path = asked.path.removeprefix(self._context_path)
+        if path == asked.path and self._context_path:
+            return page(asked, HTTPStatus.NOT_FOUND)
+        found = self._find(f"{asked.method} {path}")
+        if isinstance(found, HTTPStatus):
+            return page(asked, found)
+        asks, handler = found
+        if not self._may(asks, asked):
+            return page(asked, HTTPStatus.FORBIDDEN)
+        try:
+            reply = handler(asked)
+            return reply if isinstance(reply, Reply) else await reply
+        except KeyError:  # a field that must be there
+            return page(asked, HTTPStatus.BAD_REQUEST)
+
+    def _find(self, line: str) -> tuple[Asks, Handler] | HTTPStatus:
+        character = self._character
+        if line in self._v3 and character.has(Trait.SPEAKS_V3):
+            return self._v3[line]
+        if character.has(Trait.DROPPED_V1):
+            return HTTPStatus.NOT_FOUND
+        if line in self._v1_operator and character.has(Trait.RETIRED_THE_ADMINISTRATION_OF_V1):
+            return HTTPStatus.GONE
+        return {**self._v1_client, **self._v1_operator}.get(line, HTTPStatus.NOT_FOUND)
+
+    def _may(self, asks: Asks, asked: Request) -> bool:
+        guarded = {
+            Asks.ANYBODY: False,
+            Asks.CLIENT: self._character.auth,
+            Asks.OPERATOR: self._character.has(Trait.GUARDS_ITS_ADMINISTRATION),
+        }
+        tokens = {
+            bearer(asked.headers.get("authorization", "")),
+            asked.fields.get("accessToken"),
+        }
+        if self._character.has(Trait.TAKES_THE_TOKEN_HEADER):
+            tokens.add(asked.headers.get("accesstoken"))
+        return not guarded[asks] or self._character.token in tokens
+
+    # Logins, and what the server says of itself.
+
+    def _log_in(self, asked: Request) -> Reply:
+        character = self._character
+        given = (asked.fields["username"], asked.fields["password"])
+        if given == (character.username, character.password):
+            token = {"accessToken": character.token, "tokenTtl": TOKEN_SECONDS}
+            return in_json({**token, "globalAdmin": True, "username": character.username})
+        if character.has(Trait.REFUSES_A_LOGIN_WITH_500):
+            return page(asked, HTTPStatus.INTERNAL_SERVER_ERROR)
+        if character.has(Trait.REFUSES_A_LOGIN_WITH_403):
+            return told("user not found!", HTTPStatus.FORBIDDEN)
+        return Reply(NO_STATUS, "")
+
+    def _state(self) -> dict[str, str]:
+        version, auth = self._character.version, self._character.auth
+        return {"version": version, "startup_mode": "standalone", "auth_enabled": str(auth).lower()}
+
+    def _namespaces_v1(self, _: Request) -> Reply:
+        listed = [
+            {"namespace": "" if each == "public" else each, "namespaceShowName": name}
+            for each, name in self._registry.namespaces.items()
+        ]
+        return in_json({"code": HTTPStatus.OK, "message": None, "data": listed})
+
+    def _namespaces_v3(self, _: Request) -> Reply:
+        names = self._registry.namespaces
+        return result(
+            [{"namespace": each, "namespaceShowName": name} for each, name in names.items()]
+        )
+
+    def _new_namespace_v1(self, asked: Request) -> Reply:
+        self._registry.namespaces[asked.fields["customNamespaceId"]] = asked.fields["namespaceName"]
+        return DONE_V1
+
+    def _new_namespace_v3(self, asked: Request) -> Reply:
+        self._registry.namespaces[asked.fields["namespaceId"]] = asked.fields["namespaceName"]
+        return DONE_V3
+
+    # Naming.
+
+    def _register_v1(self, asked: Request) -> Reply:
+        self._register(asked)
+        return told("ok")
+
+    def _register_v3(self, asked: Request) -> Reply:
+        if asked.fields.get("heartBeat") != "true":
+            self._register(asked)
+        elif not self._beat(service_of(asked), host_of(asked.fields)):
+            return result(None, UNKNOWN_TO_V3, "instance not found")
+        return result("ok")
+
+    def _register(self, asked: Request) -> None:
+        host = host_of(asked.fields)
+        beat = time.monotonic() if host["ephemeral"] else None
+        self._registry.publish(service_of(asked), client_of(host), Published(host, beat))
+
+    def _beat_v1(self, asked: Request) -> Reply:
+        service = service_of(asked)
+        told_by_client = json.loads(asked.fields.get("beat") or "{}")
+        host = host_of({**asked.fields, **told_by_client, **cluster_of(told_by_client)})
+        known = self._beat(service, host)
+        if not known and told_by_client:
+            self._registry.publish(service, client_of(host), Published(host, time.monotonic()))
+            known = True
+        return in_json(
+            {
+                "clientBeatInterval": milliseconds(host, BEAT),
+                "code": BEATEN if known else UNKNOWN_TO_V1,
+                "lightBeatEnabled": True,
+            }
+        )
+
+    def _beat(self, service: Service, host: Mapping[str, Any]) -> bool:
+        """Note a beat; return whether the instance is registered."""
+        published = self._registry.published(service, client_of(host))
+        if published is None:
+            return False
+        published.beat = time.monotonic()
+        self._registry.judge(service, published, healthy=True)
+        return True
+
+    def _deregister_v1(self, asked: Request) -> Reply:
+        self._registry.withdraw(service_of(asked), client_of(host_of(asked.fields)))
+        return told("ok")
+
+    def _deregister_v3(self, asked: Request) -> Reply:
+        self._registry.withdraw(service_of(asked), client_of(host_of(asked.fields)))
+        return result("ok")
+
+    def _list_v1(self, asked: Request) -> Reply:
+        healthy_only = asked.fields.get("healthyOnly") == "true"
+        service = service_of(asked)
+        listing = self._registry.listing(service, healthy_only=healthy_only)
+        return in_json({**listing, "name": str(service[1])})
+
+    def _list_v3(self, asked: Request) -> Reply:
+        return result(self._registry.listing(service_of(asked))["hosts"])
+
+    def _by_hand(self, asked: Request, done: Reply) -> Reply:
+        self._registry.set_by_hand(service_of(asked), Published(host_of(asked.fields)))
+        return done
+
+    def _protect(self, asked: Request, done: Reply) -> Reply:
+        self._registry.protect(service_of(asked), float(asked.fields["protectThreshold"]))
+        return done
+
+    def _everything(self, asked: Request) -> Reply:
+        service = service_of(asked)
+        hosts = self._registry.everything(service)
+        if not hosts:
+            missing = f"service {service[1]} is not found!"
+            return result(missing, SERVER_ERROR, "server error", HTTPStatus.NOT_FOUND)
+        return result(hosts)
+
+    def _clusters(self, asked: Request) -> Reply:
+        service = service_of(asked)
+        clusters = {host["clusterName"] for host in self._registry.everything(service)}
+        if not clusters:
+            return told(f"service {service[1]} is not found!", HTTPStatus.NOT_FOUND)
+        return in_json({"clusters": [{"name": cluster} for cluster in sorted(clusters)]})
+
+    def _cluster(self, asked: Request) -> Reply:
+        cluster = asked.fields["clusterName"]
+        everything = self._registry.everything(service_of(asked))
+        hosts = [host for host in everything if host["clusterName"] == cluster]
+        if not hosts:
+            return told(f"cluster {cluster} is not found!", HTTPStatus.NOT_FOUND)
+        return in_json({"list": hosts, "count": len(hosts)})
+
+    # Configuration.
+
+    def _read_v1(self, asked: Request) -> Reply:
+        # Every version translates here, whatever it does elsewhere.
+        tenant = tenant_of(asked.fields.get("tenant", ""))
+        document = self._registry.read((tenant, key_of(asked.fields, "group")))
+        if document is None:
+            return told("config data not exist\n", HTTPStatus.NOT_FOUND)
+        return told(document.content)
+
+    def _read_v3(self, asked: Request) -> Reply:
+        document = self._registry.read(self._text_v3(asked))
+        if document is None:
+            return result(None, NO_DOCUMENT, "resource not found")
+        return result(fields_of(document))
+
+    def _publish_v1(self, asked: Request) -> Reply:
+        text = self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC)
+        self._registry.write(text, asked.fields["content"], asked.fields.get("type") or "text")
+        return DONE_V1
+
+    def _publish_v3(self, asked: Request) -> Reply:
+        kind = asked.fields.get("type") or "text"
+        self._registry.write(self._text_v3(asked), asked.fields["content"], kind)
+        return DONE_V3
+
+    def _remove_v1(self, asked: Request) -> Reply:
+        self._registry.write(self._text_v1(asked, Trait.FINDS_LISTENERS_OF_PUBLIC), None)
+        return DONE_V1
+
+    def _remove_v3(self, asked: Request) -> Reply:
+        self._registry.write(self._text_v3(asked), None)
+        return DONE_V3
+
+    async def _poll(self, asked: Request) -> Reply:
+        """Reply when a document differs from what the client has, or when its time is over."""
+        asked_for = int(asked.headers.get("long-pulling-timeout", LONGEST_POLL))
+        hurried = asked.headers.get("long-pulling-timeout-no-hangup") == "true"
+        longest = 0 if hurried else max(SHORTEST_POLL, asked_for - REPLY_EARLIER)
+        lines = [line.split(WORD) for line in asked.fields["Listening-Configs"].split(LINE) if line]
+        changed = self._different(lines)
+        try:
+            async with asyncio.timeout(longest / 1000):
+                while not changed:
+                    await self._changed.wait()
+                    changed = self._different(lines)
+        except TimeoutError:
+            pass
+        words = (WORD.join(filter(None, (line[0], line[1], *line[3:]))) + LINE for line in changed)
+        body = quote("".join(words))
+        return Reply(HTTPStatus.OK, f"{body}\n" if body else "", "application/json;charset=UTF-8")
+
+    def _different(self, lines: list[list[str]]) -> list[list[str]]:
+        """Return those lines, `data id, group, MD5[, tenant]`, of which the document differs."""
+        return [line for line in lines if self._registry.md5(self._listened(line)) != line[2]]
+
+    def _listened(self, line: list[str]) -> Text:
+        tenant = self._character.tenant("".join(line[3:]), Trait.FINDS_LISTENERS_OF_PUBLIC)
+        return tenant, DocumentKey(line[0], line[1])
+
+    def _wake(self, _: Text) -> None:
+        """Let every long poll look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _text_v1(self, asked: Request, trait: Trait) -> Text:
+        tenant = self._character.tenant(asked.fields.get("tenant", ""), trait)
+        return tenant, key_of(asked.fields, "group")
+
+    def _text_v3(self, asked: Request) -> Text:
+        spelled = asked.fields.get("namespaceId", "")
+        tenant = self._character.tenant(spelled, Trait.SPEAKS_V3)
+        return tenant, key_of(asked.fields, "groupName")
+
+
+def service_of(asked: Request) -> Service:
+    """Return the service that a form names, as `service` or as `GROUP@@service`."""
+    fields = asked.fields
+    group = fields.get("groupName")
+    service = ServiceKey.read(fields["serviceName"], group, "DEFAULT_GROUP")
+    return fields.get("namespaceId") or "public", service
+
+
+def host_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the instance that a form describes, with Nacos' own values for what it leaves out."""
+    metadata = fields.get("metadata") or {}
+    return {
+        "ip": fields["ip"],
+        "port": int(fields["port"]),
+        "weight": float(fields.get("weight", 1.0)),
+        "healthy": is_true(fields.get("healthy", True)),
+        "enabled": is_true(fields.get("enabled", True)),
+        "ephemeral": is_true(fields.get("ephemeral", True)),
+        "clusterName": fields.get("clusterName") or "DEFAULT",
+        "metadata": json.loads(metadata) if isinstance(metadata, str) else metadata,
+    }
+
+
+def cluster_of(beat: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cluster as a form names it, where the body of a beat has one."""
+    return {"clusterName": beat["cluster"]} if beat.get("cluster") else {}
+
+
+def client_of(host: Mapping[str, Any]) -> str:
+    """Return the name of the client that is one instance, for instances come without connection."""
+    return f"{host['ip']}:{host['port']}#{'ephemeral' if host['ephemeral'] else 'persistent'}"
+
+
+def is_true(value: object) -> bool:
+    """Return whether a form, or JSON, says true."""
+    return str(value).lower() == "true"
+
+
+def key_of(fields: Mapping[str, str], group: str) -> DocumentKey:
+    """Return the document that a form names; `group` is the name of the group's field."""
+    return DocumentKey(fields["dataId"], fields.get(group) or "DEFAULT_GROUP")
+
+
+def fields_of(document: Document) -> dict[str, Any]:
+    """Return a document as v3 sends it."""
+    return {"content": document.content, "md5": document.md5, "contentType": document.type}
+
+
+def told(text: str, status: int = HTTPStatus.OK) -> Reply:
+    """Reply with a text."""
+    return Reply(status, text, PLAIN)
+
+
+def in_json(body: Any) -> Reply:
+    """Reply with JSON."""
+    return Reply(HTTPStatus.OK, json.dumps(body))
+
+
+def result(
+    data: Any, code: int = 0, message: str = "success", status: int = HTTPStatus.OK
+) -> Reply:
+    """Reply with data in the envelope of v3."""
+    return Reply(status, json.dumps({"code": code, "message": message, "data": data}))
+
+
+def page(asked: Request, status: HTTPStatus) -> Reply:
+    """Reply with the error page of the web server."""
+    told_of = {"status": status, "error": status.phrase, "path": asked.path}
+    return Reply(status, json.dumps(told_of))
+
+
+DONE_V1, DONE_V3 = in_json(body=True), result(data=True)

@@ -26,7 +26,6 @@ SERVER_ERROR = 30_000
 PLAIN = "text/plain;charset=UTF-8"
 WORD, LINE = "\x02", "\x01"
 """The marks between the words and behind the lines of what a long poll listens to."""
-LONGEST_POLL = 30_000
 SHORTEST_POLL, REPLY_EARLIER = 10_000, 500
 """Milliseconds of a long poll: at least, and less than the client waits."""
 
@@ -298,7 +297,9 @@ class HttpApi:
 
     async def _poll(self, asked: Request) -> Reply:
         """Reply when a document differs from what the client has, or when its time is over."""
-        asked_for = int(asked.headers.get("long-pulling-timeout", LONGEST_POLL))
+        if "long-pulling-timeout" not in asked.headers:
+            return told("")  # an older form of the question, answered at once in headers
+        asked_for = int(asked.headers["long-pulling-timeout"])
         hurried = asked.headers.get("long-pulling-timeout-no-hangup") == "true"
         longest = 0 if hurried else max(SHORTEST_POLL, asked_for - REPLY_EARLIER)
         lines = [line.split(WORD) for line in asked.fields["Listening-Configs"].split(LINE) if line]

@@ -1,0 +1,403 @@
+"""The Nacos in memory answers on the wire what the real server of its version answers.
+
+One list of questions, by HTTP and by gRPC, is put to both. Each field that the one in memory sends
+must be in the real answer, with the same value; it may send fewer.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from nacos_client import NacosSettings
+from nacos_client._sdk import http, rpc
+from nacos_client._sdk.wire import Message, decode, encode
+from stack.access import NacosAccess
+
+from tests.nacos_wire import WireNacos
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nacos]
+
+VARYING = {"lastRefTime", "connectionId", "requestId", "accessToken", "message"}
+"""Fields of which only the presence counts: times, numbers, tokens, and sentences."""
+SETTLING_SECONDS = 8.0
+"""Seconds for a real server to show what was written."""
+STATES = ("/v3/admin/core/state", "/v1/console/server/state", "/v3/admin/core/state/readiness")
+NAMESPACES = ("/v3/admin/core/namespace/list", "/v1/console/namespaces")
+LOGINS = ("/v3/auth/user/login", "/v1/auth/users/login")
+CLIENTS, CONFIGURATION = ("/v1/ns", "/v3/client/ns"), "/v1/cs/configs"
+NOT_THERE = {"ip": "10.0.0.7", "port": 80}
+AT_ONCE = {"Long-Pulling-Timeout": "10000", "Long-Pulling-Timeout-No-Hangup": "true"}
+"""The headers of a long poll that does not wait; other questions pay no heed to them."""
+HELLO = {
+    "clientVersion": "Nacos-Python-Client:v3.2.0",
+    "tenant": "",
+    "labels": {"source": "sdk", "module": "naming"},
+    "abilityTable": {},
+}
+
+Test = Callable[[Any], bool]
+
+
+class Asker:
+    """Somebody who puts questions to a server and notes its answers."""
+
+    def __init__(self, access: NacosAccess) -> None:
+        self.answers: list[tuple[str, Any]] = []
+        self.login = {"username": access.username, "password": access.password}
+        self.settings = NacosSettings(server_addr=access.server_addr)
+        with access.operator() as operator:
+            self._token = operator.http.headers["accessToken"]
+        self._headers = {
+            "the token": {"accessToken": self._token},
+            "bearer": {"Authorization": f"Bearer {self._token}"},
+            "nobody": {},
+        }
+
+    async def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        by: str = "the token",
+        until: Test | None = None,
+        shown: Callable[[Any], Any] = lambda body: body,
+        **form: Any,
+    ) -> None:
+        """Ask over HTTP, again and again until the answer's body passes a test.
+
+        Args:
+            method: of HTTP.
+            path: below the context path.
+            by: whom the token says the question is from, and in which header; or nobody.
+            until: the test.
+            shown: returns what is compared of a body.
+            form: in the body, or in the query.
+        """
+        target, body = path, form
+        if method in {"GET", "DELETE"}:
+            target, body = f"{path}?{urlencode(form)}", {}
+        headers = {**self._headers[by], **AT_ONCE}
+
+        async def ask() -> tuple[Any, Any]:
+            [server] = self.settings.servers
+            answer = await http.send(
+                self.settings, server, method, target, form=body, headers=headers
+            )
+            told = read(answer.body)
+            return {"status": answer.status, "body": shown(told)}, told
+
+        await self._note(f"{method} {path} by {by}", ask, until)
+
+    async def _note(self, question: str, ask: Callable[[], Any], until: Test | None) -> None:
+        async with asyncio.timeout(SETTLING_SECONDS):
+            noted, body = await ask()
+            while until is not None and not until(body):
+                await asyncio.sleep(0.05)
+                noted, body = await ask()
+        self.answers.append((question, noted))
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """Connect by gRPC, and ask before the server can know the connection."""
+        [(host, port)] = self.settings.servers
+        channel = rpc.open_channel(self.settings, host, port)
+        stream = channel.stream_stream(rpc.STREAM)()
+        try:
+            yield Connection(self, channel, stream)
+        finally:
+            stream.cancel()
+            await channel.close()
+
+    async def grpc(
+        self, channel: Any, kind: str, by: str, until: Test | None, body: Mapping[str, Any]
+    ) -> None:
+        """Ask by gRPC."""
+
+        async def ask() -> tuple[Any, Any]:
+            answer = await rpc.ask(channel, Message(kind, body, self._headers[by]))
+            return {"kind": answer.kind, **answer.body}, answer.body
+
+        await self._note(f"{kind} by {by}", ask, until)
+
+
+class Connection:
+    """A connection by gRPC."""
+
+    def __init__(self, asker: Asker, channel: Any, stream: Any) -> None:
+        self._asker = asker
+        self._channel = channel
+        self._stream = stream
+
+    async def ask(
+        self, kind: str, *, by: str = "the token", until: Test | None = None, **body: Any
+    ) -> None:
+        """Ask, again and again until the answer passes a test."""
+        await self._asker.grpc(self._channel, kind, by, until, body)
+
+    async def set_up(self) -> None:
+        """Introduce a client, and wait until the server has registered the connection."""
+        await self._stream.write(encode(Message("ConnectionSetupRequest", HELLO, {})))
+        await self.ask("HealthCheckRequest", until=lambda answer: answer["success"])
+
+    async def pushed(self, kind: str, until: Test = lambda _: True) -> None:
+        """Wait for a push, and acknowledge it."""
+        async with asyncio.timeout(SETTLING_SECONDS):
+            while True:
+                message = decode(await self._stream.read())
+                answer = {"resultCode": 200, "requestId": message.body.get("requestId")}
+                kind_of_answer = message.kind.replace("Request", "Response")
+                await self._stream.write(encode(Message(kind_of_answer, answer, {})))
+                if message.kind == kind and until(message.body):
+                    break
+        self._asker.answers.append((f"pushed {kind}", dict(message.body)))
+
+
+def read(body: bytes) -> Any:
+    """Return JSON, or else the text."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode()
+
+
+@pytest.fixture(scope="module")
+def version(nacos_server: NacosAccess) -> str:
+    """The version of the real server, as it tells it."""
+    with nacos_server.http() as client:
+        answers = [client.get(path).json() for path in STATES[:2]]
+    told = [answer.get("data", answer).get("version") for answer in answers]
+    return str(next(filter(None, told)))
+
+
+@pytest.fixture
+def both(nacos_server: NacosAccess, version: str) -> Iterator[tuple[Asker, Asker, str]]:
+    """The one in memory and the real one, with a new namespace in both."""
+    namespace = f"wire-{os.urandom(6).hex()}"
+    with WireNacos(version, auth=True) as nacos:
+        memory = NacosAccess(nacos.server_addr, nacos.username, nacos.password)
+        for access in (memory, nacos_server):
+            access.new_namespace(namespace)
+        yield Asker(memory), Asker(nacos_server), namespace
+
+
+async def compare(both: tuple[Asker, Asker, str], ask: Callable[[Asker, str], Any]) -> None:
+    """Put the same questions to both, and compare the answers one by one."""
+    memory, real, namespace = both
+    await ask(memory, namespace)
+    await ask(real, namespace)
+    assert len(memory.answers) > 1
+    for (question, mine), (_, theirs) in zip(memory.answers, real.answers, strict=True):
+        assert within(mine, theirs), f"{question}:\n{mine}\n{theirs}"
+
+
+def within(part: Any, whole: Any) -> bool:
+    """Return whether every field of an answer is in another, with the same value."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(
+            name in whole and (name in VARYING or within(value, whole[name]))
+            for name, value in part.items()
+        )
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(within, part, whole))
+    return bool(part == whole)
+
+
+async def test_logins_state_and_namespaces(both: tuple[Asker, Asker, str]) -> None:
+    """The paths that are there, who may ask them, and how a wrong password is refused."""
+
+    async def ask(asker: Asker, _: str) -> None:
+        for path in LOGINS:
+            await asker.http("POST", path, by="nobody", **asker.login)
+            await asker.http("POST", path, by="nobody", **{**asker.login, "password": "wrong"})
+        for path in (*STATES, "/v1/console/health/readiness", "/nowhere", "/v9/ns"):
+            await asker.http("GET", path, by="nobody")
+        for path in NAMESPACES:
+            for by in ("nobody", "the token"):
+                await asker.http("GET", path, by=by, shown=public_alone)
+
+    await compare(both, ask)
+
+
+async def test_instances_over_http(both: tuple[Asker, Asker, str]) -> None:
+    """Clients' paths of v1 and v3, those of operators, and what a heartbeat is answered."""
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        place = {"serviceName": "models", "groupName": "DEFAULT_GROUP", "namespaceId": namespace}
+        instance = {**place, "ip": "10.0.0.1", "port": 80, "metadata": '{"a": "b"}', "weight": 2.0}
+        known = {"ip": "10.0.0.1", "port": 80, "serviceName": "DEFAULT_GROUP@@models"}
+        for path in CLIENTS:
+            for by in ("nobody", "bearer", "the token"):
+                await asker.http("POST", f"{path}/instance", by=by, **instance)
+            await asker.http("GET", f"{path}/instance/list", by="nobody", **place)
+            await asker.http("GET", f"{path}/instance/list", until=some("10.0.0.1"), **place)
+            await asker.http("GET", f"{path}/instance/list", **{**place, "serviceName": "nobody"})
+        beat = {**place, "beat": json.dumps({**known, "cluster": "DEFAULT"})}
+        await asker.http("PUT", "/v1/ns/instance/beat", **beat)
+        await asker.http("PUT", "/v1/ns/instance/beat", **place, **NOT_THERE)
+        await asker.http("POST", "/v3/client/ns/instance", heartBeat="true", **instance)
+        await asker.http("POST", "/v3/client/ns/instance", heartBeat="true", **place, **NOT_THERE)
+        for path in ("/v3/admin/ns", "/v1/ns"):
+            changed = {**instance, "weight": 3.0, "enabled": "false"}
+            await asker.http("PUT", f"{path}/instance", by="nobody", **changed)
+            await asker.http("PUT", f"{path}/instance", **changed)
+            await asker.http("PUT", f"{path}/service", protectThreshold=0.4, **place)
+        listing = {"clusterName": "DEFAULT", "pageNo": 1, "pageSize": 10, **place}
+        changed_since = some('"weight": 3.0')
+        await asker.http("GET", "/v3/admin/ns/instance/list", until=changed_since, **place)
+        await asker.http("GET", "/v1/ns/catalog/service", **place)
+        await asker.http("GET", "/v1/ns/catalog/instances", until=changed_since, **listing)
+        unknown = {**place, "serviceName": "nobody"}
+        await asker.http("GET", "/v3/admin/ns/instance/list", **unknown)
+        await asker.http("GET", "/v1/ns/catalog/service", **unknown)
+        await asker.http("GET", "/v1/ns/catalog/instances", **{**listing, "clusterName": "west"})
+        for path in CLIENTS:
+            await asker.http("DELETE", f"{path}/instance", **instance)
+
+    await compare(both, ask)
+
+
+async def test_documents_over_http(both: tuple[Asker, Asker, str]) -> None:
+    """Reading, writing and listening, in `public` by its name and by none, and in a namespace."""
+    data_id = f"wire-{os.urandom(6).hex()}"
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        for tenant in (namespace, "", "public"):
+            key = {"dataId": f"{data_id}-{tenant == 'public'}", "group": "DEFAULT_GROUP"}
+            document = {**key, "tenant": tenant}
+            v3 = {"dataId": key["dataId"], "groupName": key["group"], "namespaceId": tenant}
+            content = {"content": "a: 1", "type": "yaml"}
+            await asker.http("GET", CONFIGURATION, by="nobody", **document)
+            await asker.http("GET", CONFIGURATION, **document)
+            await asker.http("GET", "/v3/client/cs/config", **v3)
+            await asker.http("POST", CONFIGURATION, by="nobody", **document, **content)
+            await asker.http("POST", CONFIGURATION, **document, **content)
+            await asker.http("POST", "/v3/admin/cs/config", by="nobody", **v3, **content)
+            await asyncio.sleep(1)
+            await asker.http("GET", CONFIGURATION, **document)
+            await asker.http("GET", "/v3/client/cs/config", **v3)
+            for listened in (tenant, "", "public"):
+                words = "\x02".join((key["dataId"], "DEFAULT_GROUP", "", listened))
+                configs = {"Listening-Configs": f"{words}\x01"}
+                await asker.http("POST", f"{CONFIGURATION}/listener", **configs)
+            await asker.http("DELETE", CONFIGURATION, **document)
+
+    await compare(both, ask)
+
+
+async def test_connections_by_grpc(both: tuple[Asker, Asker, str]) -> None:
+    """What is answered before a connection is registered, and to whom it is refused after."""
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        place = {"namespace": namespace, "serviceName": "models", "groupName": "DEFAULT_GROUP"}
+        query = {**place, "cluster": "", "healthyOnly": False, "udpPort": 0}
+        async with asker.connection() as connection:
+            for kind in ("ServerCheckRequest", "HealthCheckRequest", "NoSuchRequest"):
+                await connection.ask(kind, by="nobody")
+            await connection.ask("PersistentInstanceRequest", type="registerInstance")
+            await connection.set_up()
+            await connection.pushed("SetupAckRequest")
+            await connection.ask("NoSuchRequest")
+            await connection.ask("ServiceQueryRequest", by="nobody", **query)
+            await connection.ask("ServiceQueryRequest", **query)
+            document = {"dataId": "models", "group": "DEFAULT_GROUP", "tenant": namespace}
+            await connection.ask("ConfigQueryRequest", by="nobody", **document)
+            await connection.ask("ConfigQueryRequest", **document)
+            contexts = {"listen": True, "configListenContexts": [{**document, "md5": ""}]}
+            await connection.ask("ConfigBatchListenRequest", by="nobody", **contexts)
+            await connection.ask("ConfigBatchListenRequest", **contexts)
+
+    await compare(both, ask)
+
+
+async def test_instances_by_grpc(both: tuple[Asker, Asker, str]) -> None:
+    """What is registered is listed and pushed; a connection has one instance of a service."""
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        place = {"namespace": namespace, "serviceName": "models", "groupName": "DEFAULT_GROUP"}
+        query = {**place, "cluster": "", "healthyOnly": False, "udpPort": 0}
+        instance = {
+            "ip": "10.0.0.2",
+            "port": 81,
+            "weight": 1.5,
+            "healthy": True,
+            "enabled": True,
+            "ephemeral": True,
+            "clusterName": "east",
+            "serviceName": "models",
+            "metadata": {"v": "1"},
+        }
+        other, kept = {**instance, "port": 82}, {**instance, "ephemeral": False}
+        async with asker.connection() as connection:
+            await connection.set_up()
+            await connection.ask("SubscribeServiceRequest", subscribe=True, clusters="", **place)
+            await connection.ask("InstanceRequest", by="nobody", type="registerInstance", **place)
+            for each in (instance, other):
+                await connection.ask(
+                    "InstanceRequest", type="registerInstance", instance=each, **place
+                )
+                await connection.pushed("NotifySubscriberRequest")
+            await connection.ask("ServiceQueryRequest", until=some('"port": 82'), **query)
+            await connection.ask(
+                "InstanceRequest", type="deregisterInstance", instance=other, **place
+            )
+            await connection.pushed("NotifySubscriberRequest")
+            elsewhere = {**place, "serviceName": "kept"}
+            for what in ("registerInstance", "deregisterInstance"):
+                await connection.ask(
+                    "PersistentInstanceRequest", type=what, instance=kept, **elsewhere
+                )
+
+    await compare(both, ask)
+
+
+async def test_documents_by_grpc(both: tuple[Asker, Asker, str]) -> None:
+    """A document of `public` is found where the version looks for it; a stale write is refused."""
+    data_id = f"wire-{os.urandom(6).hex()}"
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        for tenant in (namespace, "", "public"):
+            key = {"dataId": f"{data_id}-{tenant == 'public'}", "group": "DEFAULT_GROUP"}
+            document = {**key, "tenant": tenant}
+            write = {**document, "casMd5": None, "additionMap": {"type": "yaml"}}
+            async with asker.connection() as connection:
+                await connection.set_up()
+                await connection.ask("ConfigPublishRequest", by="nobody", content="a: 1", **write)
+                await connection.ask("ConfigPublishRequest", content="a: 1", **write)
+                await connection.ask("ConfigQueryRequest", until=found, **document)
+                for other in ("", "public"):
+                    spelled = {**key, "tenant": other}
+                    contexts = {"listen": True, "configListenContexts": [{**spelled, "md5": ""}]}
+                    await connection.ask("ConfigQueryRequest", **spelled)
+                    await connection.ask("ConfigBatchListenRequest", **contexts)
+                contexts = {"listen": True, "configListenContexts": [{**document, "md5": ""}]}
+                await connection.ask("ConfigBatchListenRequest", **contexts)
+                stale = {**write, "casMd5": "0cc175b9c0f1b6a831c399e269772661"}
+                await connection.ask("ConfigPublishRequest", content="a: 2", **stale)
+                await connection.ask("ConfigPublishRequest", content="a: 3", **write)
+                await connection.pushed("ConfigChangeNotifyRequest")
+                await connection.ask("ConfigRemoveRequest", **document)
+                await connection.ask("ConfigQueryRequest", until=lambda a: not found(a), **document)
+
+    await compare(both, ask)
+
+
+def some(text: str) -> Test:
+    """Return a test whether an answer has a text, or is an error page."""
+    return lambda body: text in json.dumps(body) or (isinstance(body, dict) and "status" in body)
+
+
+def found(answer: Mapping[str, Any]) -> bool:
+    """Return whether a document was found."""
+    return "content" in answer
+
+
+def public_alone(body: Any) -> Any:
+    """Return a list of namespaces without those that other tests made."""
+    if "data" not in body:
+        return body
+    return {**body, "data": [n for n in body["data"] if n["namespaceShowName"] == "public"]}

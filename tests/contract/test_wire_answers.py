@@ -7,162 +7,24 @@ must be in the real answer, with the same value; it may send fewer.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from nacos_client import NacosSettings
-from nacos_client._sdk import http, rpc
-from nacos_client._sdk.wire import Message, decode, encode
 from stack.access import NacosAccess
 
 from tests.nacos_wire import WireNacos
+from tests.nacos_wire.asker import Asker, Test
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nacos]
 
 VARYING = {"lastRefTime", "connectionId", "requestId", "accessToken", "message"}
 """Fields of which only the presence counts: times, numbers, tokens, and sentences."""
-SETTLING_SECONDS = 8.0
-"""Seconds for a real server to show what was written."""
 STATES = ("/v3/admin/core/state", "/v1/console/server/state", "/v3/admin/core/state/readiness")
 NAMESPACES = ("/v3/admin/core/namespace/list", "/v1/console/namespaces")
 LOGINS = ("/v3/auth/user/login", "/v1/auth/users/login")
 CLIENTS, CONFIGURATION = ("/v1/ns", "/v3/client/ns"), "/v1/cs/configs"
 NOT_THERE = {"ip": "10.0.0.7", "port": 80}
-AT_ONCE = {"Long-Pulling-Timeout": "10000", "Long-Pulling-Timeout-No-Hangup": "true"}
-"""The headers of a long poll that does not wait; other questions pay no heed to them."""
-HELLO = {
-    "clientVersion": "Nacos-Python-Client:v3.2.0",
-    "tenant": "",
-    "labels": {"source": "sdk", "module": "naming"},
-    "abilityTable": {},
-}
-
-Test = Callable[[Any], bool]
-
-
-class Asker:
-    """Somebody who puts questions to a server and notes its answers."""
-
-    def __init__(self, access: NacosAccess) -> None:
-        self.answers: list[tuple[str, Any]] = []
-        self.login = {"username": access.username, "password": access.password}
-        self.settings = NacosSettings(server_addr=access.server_addr)
-        with access.operator() as operator:
-            self._token = operator.http.headers["accessToken"]
-        self._headers = {
-            "the token": {"accessToken": self._token},
-            "bearer": {"Authorization": f"Bearer {self._token}"},
-            "nobody": {},
-        }
-
-    async def http(
-        self,
-        method: str,
-        path: str,
-        *,
-        by: str = "the token",
-        until: Test | None = None,
-        shown: Callable[[Any], Any] = lambda body: body,
-        **form: Any,
-    ) -> None:
-        """Ask over HTTP, again and again until the answer's body passes a test.
-
-        Args:
-            method: of HTTP.
-            path: below the context path.
-            by: whom the token says the question is from, and in which header; or nobody.
-            until: the test.
-            shown: returns what is compared of a body.
-            form: in the body, or in the query.
-        """
-        target, body = path, form
-        if method in {"GET", "DELETE"}:
-            target, body = f"{path}?{urlencode(form)}", {}
-        headers = {**self._headers[by], **AT_ONCE}
-
-        async def ask() -> tuple[Any, Any]:
-            [server] = self.settings.servers
-            answer = await http.send(
-                self.settings, server, method, target, form=body, headers=headers
-            )
-            told = read(answer.body)
-            return {"status": answer.status, "body": shown(told)}, told
-
-        await self._note(f"{method} {path} by {by}", ask, until)
-
-    async def _note(self, question: str, ask: Callable[[], Any], until: Test | None) -> None:
-        async with asyncio.timeout(SETTLING_SECONDS):
-            noted, body = await ask()
-            while until is not None and not until(body):
-                await asyncio.sleep(0.05)
-                noted, body = await ask()
-        self.answers.append((question, noted))
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Connection"]:
-        """Connect by gRPC, and ask before the server can know the connection."""
-        [(host, port)] = self.settings.servers
-        channel = rpc.open_channel(self.settings, host, port)
-        stream = channel.stream_stream(rpc.STREAM)()
-        try:
-            yield Connection(self, channel, stream)
-        finally:
-            stream.cancel()
-            await channel.close()
-
-    async def grpc(
-        self, channel: Any, kind: str, by: str, until: Test | None, body: Mapping[str, Any]
-    ) -> None:
-        """Ask by gRPC."""
-
-        async def ask() -> tuple[Any, Any]:
-            answer = await rpc.ask(channel, Message(kind, body, self._headers[by]))
-            return {"kind": answer.kind, **answer.body}, answer.body
-
-        await self._note(f"{kind} by {by}", ask, until)
-
-
-class Connection:
-    """A connection by gRPC."""
-
-    def __init__(self, asker: Asker, channel: Any, stream: Any) -> None:
-        self._asker = asker
-        self._channel = channel
-        self._stream = stream
-
-    async def ask(
-        self, kind: str, *, by: str = "the token", until: Test | None = None, **body: Any
-    ) -> None:
-        """Ask, again and again until the answer passes a test."""
-        await self._asker.grpc(self._channel, kind, by, until, body)
-
-    async def set_up(self) -> None:
-        """Introduce a client, and wait until the server has registered the connection."""
-        await self._stream.write(encode(Message("ConnectionSetupRequest", HELLO, {})))
-        await self.ask("HealthCheckRequest", until=lambda answer: answer["success"])
-
-    async def pushed(self, kind: str, until: Test = lambda _: True) -> None:
-        """Wait for a push, and acknowledge it."""
-        async with asyncio.timeout(SETTLING_SECONDS):
-            while True:
-                message = decode(await self._stream.read())
-                answer = {"resultCode": 200, "requestId": message.body.get("requestId")}
-                kind_of_answer = message.kind.replace("Request", "Response")
-                await self._stream.write(encode(Message(kind_of_answer, answer, {})))
-                if message.kind == kind and until(message.body):
-                    break
-        self._asker.answers.append((f"pushed {kind}", dict(message.body)))
-
-
-def read(body: bytes) -> Any:
-    """Return JSON, or else the text."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode()
 
 
 @pytest.fixture(scope="module")
@@ -179,10 +41,9 @@ def both(nacos_server: NacosAccess, version: str) -> Iterator[tuple[Asker, Asker
     """The one in memory and the real one, with a new namespace in both."""
     namespace = f"wire-{os.urandom(6).hex()}"
     with WireNacos(version, auth=True) as nacos:
-        memory = NacosAccess(nacos.server_addr, nacos.username, nacos.password)
-        for access in (memory, nacos_server):
+        for access in (nacos.access, nacos_server):
             access.new_namespace(namespace)
-        yield Asker(memory), Asker(nacos_server), namespace
+        yield Asker(nacos.access), Asker(nacos_server), namespace
 
 
 async def compare(both: tuple[Asker, Asker, str], ask: Callable[[Asker, str], Any]) -> None:
@@ -296,11 +157,13 @@ async def test_connections_by_grpc(both: tuple[Asker, Asker, str]) -> None:
         place = {"namespace": namespace, "serviceName": "models", "groupName": "DEFAULT_GROUP"}
         query = {**place, "cluster": "", "healthyOnly": False, "udpPort": 0}
         async with asker.connection() as connection:
-            for kind in ("ServerCheckRequest", "HealthCheckRequest", "NoSuchRequest"):
+            told = await connection.ask("ServerCheckRequest", by="nobody")
+            for kind in ("HealthCheckRequest", "NoSuchRequest"):
                 await connection.ask(kind, by="nobody")
             await connection.ask("PersistentInstanceRequest", type="registerInstance")
             await connection.set_up()
-            await connection.pushed("SetupAckRequest")
+            if told.get("supportAbilityNegotiation"):
+                await connection.pushed("SetupAckRequest")
             await connection.ask("NoSuchRequest")
             await connection.ask("ServiceQueryRequest", by="nobody", **query)
             await connection.ask("ServiceQueryRequest", **query)

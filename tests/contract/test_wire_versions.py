@@ -18,7 +18,6 @@ from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from nacos_client.errors import Denied
 from nacos_client.ports import DocumentKey, ServiceKey
-from stack.access import NacosAccess
 
 from tests.contract.conftest import RealWorld
 from tests.contract.test_nacos_contract import (
@@ -68,8 +67,7 @@ def nacos_wire(version: str) -> Iterator[WireNacos]:
 @pytest.fixture
 def world(nacos_wire: WireNacos, tmp_path: Path) -> RealWorld:
     """Each server as the contract's tests see one, in a namespace of their own."""
-    access = NacosAccess(nacos_wire.server_addr, nacos_wire.username, nacos_wire.password)
-    return RealWorld(access.new_namespace(f"contract-{os.urandom(6).hex()}"), tmp_path)
+    return RealWorld(nacos_wire.access.new_namespace(f"contract-{os.urandom(6).hex()}"), tmp_path)
 
 
 @pytest.fixture
@@ -89,8 +87,9 @@ def session_at(nacos_wire: WireNacos, **other: str) -> SdkSession:
 
 
 def settings_for(nacos_wire: WireNacos, **other: str) -> NacosSettings:
-    login = {"username": nacos_wire.username, "password": nacos_wire.password}
-    return NacosSettings(server_addr=nacos_wire.server_addr, **{**login, **other})
+    access = nacos_wire.access
+    login = {"username": access.username, "password": access.password}
+    return NacosSettings(server_addr=access.server_addr, **{**login, **other})
 
 
 async def test_the_first_request_meets_a_server_that_knows_the_connection(
@@ -113,9 +112,8 @@ async def test_what_an_operator_set_is_undone(
     session: SdkSession, nacos_wire: WireNacos, tmp_path: Path
 ) -> None:
     """The instance gets its weight and its place in traffic back, in the server's own dialect."""
-    access = NacosAccess(nacos_wire.server_addr, nacos_wire.username, nacos_wire.password)
     await session.register(SERVICE, INSTANCE)
-    RealWorld(access, tmp_path).change(SERVICE.name, replace(INSTANCE, enabled=False))
+    RealWorld(nacos_wire.access, tmp_path).change(SERVICE.name, replace(INSTANCE, enabled=False))
     assert (await session.instances(SERVICE)).instances == ()
 
     await session.override(SERVICE, INSTANCE)
@@ -170,7 +168,7 @@ async def test_a_namespace_that_is_not_there_is_told(nacos_wire: WireNacos) -> N
 async def test_a_client_without_a_login(version: str) -> None:
     """By default it was served until 3.3, where its error names the refusal."""
     with WireNacos(version) as nacos_wire:
-        settings = NacosSettings(server_addr=nacos_wire.server_addr)
+        settings = NacosSettings(server_addr=nacos_wire.access.server_addr)
         session = SdkSession(settings, "test", Administration(settings))
         session.start()
         if version < "3.3":
@@ -188,7 +186,7 @@ async def test_the_grpc_port_is_closed_and_opened_again(
     await session.register(SERVICE, INSTANCE)
     nacos_wire.close_grpc()
     await eventually(lambda: session.connection is None)
-    assert nacos_wire.server_addr in str(session.trouble)
+    assert nacos_wire.access.server_addr in str(session.trouble)
     nacos_wire.open_grpc()
     await eventually(lambda: session.connection is not None)
     assert (await session.instances(SERVICE)).instances == ()

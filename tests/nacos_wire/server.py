@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc.aio
+from stack.access import NacosAccess
 from stack.ports import NacosPorts
 
 from tests.nacos_wire.character import Character
@@ -28,8 +29,7 @@ class WireNacos:
     and by HTTP, v1 and v3, logins and namespaces. The paths of v2 are left out.
 
     Attributes:
-        server_addr: `ip:port`, as NACOS_SERVER_ADDR wants it; gRPC is 1000 above.
-        username: a user who may do all, with `password`.
+        access: its address, and a login of one who may do all; gRPC is 1000 above the port.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class WireNacos:
             context_path: precedes every path of the HTTP API.
         """
         self._port = NacosPorts.free().http
-        self.server_addr = f"127.0.0.1:{self._port}"
         self._character = Character(version, auth=auth)
-        self.username = self._character.username
-        self.password = self._character.password
+        self.access = NacosAccess(
+            f"127.0.0.1:{self._port}", self._character.username, self._character.password
+        )
         self._context_path = context_path
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"nacos {version}")

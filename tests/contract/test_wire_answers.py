@@ -39,7 +39,7 @@ def version(nacos_server: NacosAccess) -> str:
 @pytest.fixture
 def both(nacos_server: NacosAccess, version: str) -> Iterator[tuple[Asker, Asker, str]]:
     """The one in memory and the real one, with a new namespace in both."""
-    namespace = f"wire-{os.urandom(6).hex()}"
+    namespace = f"contract-{os.urandom(6).hex()}"
     with WireNacos(version, auth=True) as nacos:
         for access in (nacos.access, nacos_server):
             access.new_namespace(namespace)

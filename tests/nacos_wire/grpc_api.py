@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -35,20 +36,26 @@ class Connection:
     """A client's connection, and what ends with it beside its registrations.
 
     Attributes:
-        outgoing: the messages that the server has for the client.
+        outgoing: the messages that the server has for the client; None ends the connection.
         services: the services whose changes are pushed.
         texts: the documents whose changes are pushed, each with the tenant as the client spells it.
     """
 
-    outgoing: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    outgoing: SimpleQueue[Message | None] = field(default_factory=SimpleQueue)
     services: set[Service] = field(default_factory=set)
     texts: dict[Text, str] = field(default_factory=dict)
 
 
 class GrpcApi(grpc.GenericRpcHandler):
-    """The two methods of Nacos' gRPC service."""
+    """The two methods of Nacos' gRPC service.
 
-    def __init__(self, character: Character, registry: Registry) -> None:
+    gRPC calls them in threads of its own; all else here runs on the server's event loop.
+    """
+
+    def __init__(
+        self, character: Character, registry: Registry, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._loop = loop
         self._character = character
         self._registry = registry
         self._connections: dict[str, Connection] = {}
@@ -76,8 +83,11 @@ class GrpcApi(grpc.GenericRpcHandler):
             return grpc.stream_stream_rpc_method_handler(self._stream)
         return None
 
-    async def _request(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        return encode(self._answer(decode(data), context.peer()))
+    def _request(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        async def answer() -> Message:
+            return self._answer(decode(data), context.peer())
+
+        return encode(asyncio.run_coroutine_threadsafe(answer(), self._loop).result())
 
     def _answer(self, asked: Message, peer: str) -> Message:
         if asked.kind == "ServerCheckRequest":
@@ -95,23 +105,31 @@ class GrpcApi(grpc.GenericRpcHandler):
             return Message(kind, failed(FORBIDDEN, "user not found!"), {})
         return Message(kind, handler(asked.body, peer), {})
 
-    async def _stream(
-        self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[bytes]:
-        setup = decode(await anext(messages))
-        peer, connection = context.peer(), Connection()
-        reading = asyncio.create_task(_read(messages))
+    def _stream(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        # The messages after the setup acknowledge pushes; nothing depends on them.
+        setup, connection = decode(next(messages)), Connection()
+        if not context.add_callback(lambda: connection.outgoing.put(None)):
+            return
+        able = "abilityTable" in setup.body
+        self._loop.call_soon_threadsafe(
+            self._loop.call_later, REGISTERING_SECONDS, self._gained, context, connection, able
+        )
         try:
-            await asyncio.sleep(REGISTERING_SECONDS)
-            self._connections[peer] = connection
-            if self._character.has(Trait.SAYS_THAT_IT_REGISTERED) and "abilityTable" in setup.body:
-                yield encode(Message("SetupAckRequest", {"abilityTable": {}}, {}))
-            while True:
-                yield encode(await connection.outgoing.get())
+            while (message := connection.outgoing.get()) is not None:
+                yield encode(message)
         finally:
-            reading.cancel()
-            self._connections.pop(peer, None)
-            self._registry.withdraw_all(peer)
+            self._loop.call_soon_threadsafe(self._lost, context.peer())
+
+    def _gained(self, context: grpc.ServicerContext, connection: Connection, able: bool) -> None:
+        if not context.is_active():
+            return
+        self._connections[context.peer()] = connection
+        if able and self._character.has(Trait.SAYS_THAT_IT_REGISTERED):
+            connection.outgoing.put(Message("SetupAckRequest", {"abilityTable": {}}, {}))
+
+    def _lost(self, peer: str) -> None:
+        self._connections.pop(peer, None)
+        self._registry.withdraw_all(peer)
 
     def _instance(self, body: Mapping[str, Any], peer: str) -> dict[str, Any]:
         return self._change(body, peer)
@@ -191,13 +209,7 @@ class GrpcApi(grpc.GenericRpcHandler):
 
     def _push(self, connection: Connection, kind: str, **body: Any) -> None:
         number = str(next(self._numbers))
-        connection.outgoing.put_nowait(Message(kind, {"requestId": number, **body}, {}))
-
-
-async def _read(messages: AsyncIterator[bytes]) -> None:
-    """Take the client's acknowledgements of pushes; nothing depends on them."""
-    async for _ in messages:
-        pass
+        connection.outgoing.put(Message(kind, {"requestId": number, **body}, {}))
 
 
 def service_of(place: Mapping[str, Any]) -> Service:

@@ -1,12 +1,13 @@
-"""The server: its two ports, in a thread with an event loop of its own."""
+"""The server: HTTP and the memory in a thread with an event loop, gRPC in threads of its own."""
 
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-import grpc.aio
+import grpc
 from stack.access import NacosAccess
 from stack.ports import NacosPorts
 
@@ -20,6 +21,8 @@ GRPC_OFFSET = 1000
 EXPIRE_SECONDS = 0.1
 """Seconds between two looks for instances without beats; a real server takes five."""
 PATIENCE_SECONDS = 10.0
+MOST_CONNECTIONS = 64
+"""Threads for gRPC; each connection holds one."""
 
 
 class WireNacos:
@@ -43,34 +46,45 @@ class WireNacos:
             context_path: precedes every path of the HTTP API.
         """
         self._port = NacosPorts.free().http
-        self._character = Character(version, auth=auth)
-        self.access = NacosAccess(
-            f"127.0.0.1:{self._port}", self._character.username, self._character.password
-        )
-        self._context_path = context_path
+        character = Character(version, auth=auth)
+        address = f"127.0.0.1:{self._port}"
+        self.access = NacosAccess(address, character.username, character.password)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"nacos {version}")
-        self._grpc: grpc.aio.Server | None = None
+        self._registry = Registry()
+        self._http = HttpPort(HttpApi(character, self._registry, context_path).answer)
+        self._grpc_api = GrpcApi(character, self._registry, self._loop)
+        self._grpc: grpc.Server | None = None
+        self._expiry: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Listen on both ports."""
         self._thread.start()
-        self._run(self._start())
+        self._run(self._open_http())
+        self.open_grpc()
 
     def stop(self) -> None:
         """End every connection, and the thread."""
-        self._run(self._stop())
+        self.close_grpc()
+        self._run(self._close_http())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def close_grpc(self) -> None:
-        """Close the gRPC port, as a firewall may; connections end, HTTP goes on."""
-        self._run(self._close_grpc())
-
     def open_grpc(self) -> None:
-        """Open the gRPC port again."""
-        self._run(self._open_grpc())
+        """Open the gRPC port; `start` does so."""
+        # Not grpc.aio: it has one poller for all event loops of a process, the clients' too.
+        self._threads = ThreadPoolExecutor(MOST_CONNECTIONS)
+        self._grpc = grpc.server(self._threads, (self._grpc_api,))
+        self._grpc.add_insecure_port(f"127.0.0.1:{self._port + GRPC_OFFSET}")
+        self._grpc.start()
+
+    def close_grpc(self) -> None:
+        """Close the gRPC port, as a firewall may; its connections end, HTTP goes on."""
+        if self._grpc is not None:
+            self._grpc.stop(None).wait(PATIENCE_SECONDS)
+            self._threads.shutdown()
+            self._grpc = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,33 +101,17 @@ class WireNacos:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
-    async def _start(self) -> None:
-        registry = Registry()
-        self._grpc_api = GrpcApi(self._character, registry)
-        self._http_api = HttpApi(self._character, registry, self._context_path)
-        self._expiry = asyncio.create_task(_expire(registry))
-        self._http = HttpPort(self._http_api.answer)
+    async def _open_http(self) -> None:
+        self._expiry = asyncio.create_task(self._expire())
         await self._http.open(self._port)
-        await self._open_grpc()
 
-    async def _stop(self) -> None:
-        await self._close_grpc()
-        self._expiry.cancel()
+    async def _close_http(self) -> None:
         await self._http.close()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            await asyncio.wait([self._expiry])
 
-    async def _open_grpc(self) -> None:
-        self._grpc = grpc.aio.server()
-        self._grpc.add_generic_rpc_handlers((self._grpc_api,))
-        self._grpc.add_insecure_port(f"127.0.0.1:{self._port + GRPC_OFFSET}")
-        await self._grpc.start()
-
-    async def _close_grpc(self) -> None:
-        if self._grpc is not None:
-            await self._grpc.stop(None)
-            self._grpc = None
-
-
-async def _expire(registry: Registry) -> None:
-    while True:
-        registry.expire()
-        await asyncio.sleep(EXPIRE_SECONDS)
+    async def _expire(self) -> None:
+        while True:
+            self._registry.expire()
+            await asyncio.sleep(EXPIRE_SECONDS)

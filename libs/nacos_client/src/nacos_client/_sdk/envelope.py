@@ -5,7 +5,7 @@ Nacos defines it so (api/src/main/proto/nacos_grpc_service.proto, the same since
     message Metadata { string type = 3; map<string, string> headers = 7; string clientIp = 8; }
     message Payload { Metadata metadata = 2; google.protobuf.Any body = 3; }
 
-These few lines load in no time, where importing the library takes 85 ms of every start; a test
+These few lines load in no time, where importing the library is a part of every start; a test
 proves that they and the vendor's own messages read each other.
 """
 

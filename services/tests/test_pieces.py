@@ -5,17 +5,10 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from classifier.schemas import EXAMPLE
 
-ROW = {
-    "buying": "med",
-    "maint": "high",
-    "doors": "4",
-    "persons": "more",
-    "lug_boot": "big",
-    "safety": "high",
-}
 PATHS = {
-    "classifier": ("/api/v1/predict", {"inputs": [ROW]}),
+    "classifier": ("/api/v1/predict", {"inputs": [EXAMPLE]}),
     "kmeans": ("/api/skl-kmeans", {"points": [[1, 2], [3, 4], [5, 7]]}),
 }
 

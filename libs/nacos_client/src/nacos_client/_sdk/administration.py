@@ -86,18 +86,12 @@ class Administration:
         if answer.status != http.OK:
             return None
         listed = answer.json().get("data") or ()
-        ids = [str(each.get("namespace")) for each in listed]
-        if namespace in ids:
+        names = {str(each.get("namespace")): each.get("namespaceShowName") for each in listed}
+        if namespace in names:
             return None
-        named = [
-            i
-            for i, each in zip(ids, listed, strict=True)
-            if each.get("namespaceShowName") == namespace
-        ]
-        if named:
-            return (
-                f"NACOS_NAMESPACE={namespace} is a namespace's name: set it to the id, {named[0]}"
-            )
+        for id_, name in names.items():
+            if name == namespace:
+                return f"NACOS_NAMESPACE={namespace} is a namespace's name: set it to the id, {id_}"
         return f"NACOS_NAMESPACE={namespace} does not exist: create this namespace, or set its id"
 
     async def _send(

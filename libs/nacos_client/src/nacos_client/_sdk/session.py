@@ -101,10 +101,10 @@ class SdkSession:
             "serviceName": service.name,
             "metadata": dict(instance.metadata),
         }
-        if ephemeral:
-            await self._naming("InstanceRequest", service, {"type": what, "instance": published})
-            return
         body = {"type": what, "instance": published}
+        if ephemeral:
+            await self._naming("InstanceRequest", service, body)
+            return
         try:
             await self._naming("PersistentInstanceRequest", service, body)
         except Refused as error:

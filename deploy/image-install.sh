@@ -7,10 +7,10 @@
 set -eu
 step=$1
 
-# Takes out of the libraries what no program reads: their own tests (67 MB beside the clusterer), the
-# sources of extension modules and the types for checkers (14 MB), and the debug information in
-# extension modules (22 MB, half of it uvloop's). Shared libraries of other origin, in *.libs, are
-# left as they are: their loader's tables were edited, and strip can damage them.
+# Takes out of the libraries what no program reads: their own tests (the most, beside the clusterer),
+# the sources of extension modules and the types for checkers, and the debug information in extension
+# modules. Shared libraries of other origin, in *.libs, are left as they are: their loader's tables
+# were edited, and strip can damage them.
 leave_out() {
     find /opt/venv/lib -type d -name tests -prune -exec rm -r {} +
     find /opt/venv/lib -type f -regextype posix-extended \

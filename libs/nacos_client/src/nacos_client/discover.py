@@ -32,7 +32,7 @@ RECONCILE_SECONDS = 10
 """Seconds, at most, from a change to the next question about a service."""
 RARE_SECONDS = 120
 """Seconds, at most, between two questions once an answer was known before: this is how long a lost
-push stays unnoticed. Asked every ten seconds, 500 services took 3 % of a core."""
+push stays unnoticed. To ask about hundreds of services more often is what costs while idle."""
 SLOTS = 10
 """A period has this many slots; services of the same slot ask at the same time, because gRPC
 takes a third of the CPU for fifty calls at once that it takes for fifty calls one by one."""

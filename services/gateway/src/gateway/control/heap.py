@@ -1,7 +1,7 @@
 """Memory of the process that is not given back to the kernel between two requests.
 
 glibc returns the free end of its heap when it has 128 KiB, and takes large blocks from the kernel
-one by one: a body of 64 KiB then costs five page faults, a sixth of its CPU (mallopt(3)).
+one by one (mallopt(3)). Bodies that come and go would then cost page faults again and again.
 """
 
 import ctypes

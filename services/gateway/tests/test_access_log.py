@@ -7,7 +7,10 @@ import os
 import resource
 import select
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from failover import Outcome
@@ -128,6 +131,32 @@ async def test_a_pipe_that_is_full_for_a_while_loses_nothing(world, shared):
 
     assert numbers(data) == list(range(count + 1))
     assert log.dropped == 0
+
+
+def switches(thread: threading.Thread) -> int:
+    """Return how often a thread of this process gave its processor up by itself."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(status.partition("voluntary_ctxt_switches:")[2].split(maxsplit=1)[0])
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_nothing_wakes_the_thread_of_an_idle_log(lines):
+    """Its thread sleeps until a line comes: there is half a second in which it never wakes."""
+    with pipe() as (reading, writing):
+        before = set(threading.enumerate())
+        log = AccessLog(lambda: 1_700_000_000.0, writing)
+        (thread,) = set(threading.enumerate()) - before
+        for number in range(lines):
+            log(record(number), 200, 0, "answered", 10.0)
+        assert read_until(reading, lines).count(b"\n") == lines
+        ends = time.monotonic() + 10
+        woken = 1
+        while woken and time.monotonic() < ends:
+            seen = switches(thread)
+            select.select([reading], [], [], 0.5)
+            woken = switches(thread) - seen
+        log.close()
+    assert woken == 0
 
 
 async def test_the_end_does_not_wait_for_a_reader(world):

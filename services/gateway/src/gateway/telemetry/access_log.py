@@ -36,7 +36,7 @@ LAST_SECOND: Final = 1.0
 """Seconds for which the end of the log waits for a reader."""
 POLL_MILLIS: Final = 100
 PAUSE: Final = 0.03
-"""Seconds between two batches: short, so the lines are still in the processor's cache."""
+"""Seconds for which a batch collects lines: short, so they are still in the processor's cache."""
 OPENING: Final = tuple(
     b'.%03d+00:00","level":"info","logger":"gateway.access","event":"request","request_id":"'
     % millis
@@ -70,6 +70,8 @@ class AccessLog:
         self._fd = fd
         self._lines: deque[bytes] = deque()
         self._until = math.inf
+        self._asleep = False
+        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._writer = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._writer.start()
@@ -95,6 +97,9 @@ class AccessLog:
         """Take the record of a request that ended."""
         if len(self._lines) < MAX_LINES:
             self._lines.append(line(record, status, sent, result, now, wall=self._wall()))
+            if self._asleep:
+                self._asleep = False
+                self._wake.set()
         else:
             self._overflowed += 1
 
@@ -102,14 +107,31 @@ class AccessLog:
         """Write the lines that wait, within a second."""
         self._until = time.monotonic() + LAST_SECOND
         self._stopping.set()
+        self._wake.set()
         self._writer.join(LAST_SECOND)
 
     def _run(self) -> None:
-        while not self._stopping.wait(PAUSE) or self._lines:
-            take = self._lines.popleft
-            lines = [take() for _ in range(len(self._lines))]
-            for batch in _fitting(lines) if self._shared else (lines,):
-                self._write(batch)
+        """Write batches while there are lines, and sleep while there are none."""
+        while not self._stopping.is_set() or self._lines:
+            self._sleep()
+            while self._lines:
+                self._stopping.wait(PAUSE)
+                take = self._lines.popleft
+                lines = [take() for _ in range(len(self._lines))]
+                for batch in _fitting(lines) if self._shared else (lines,):
+                    self._write(batch)
+
+    def _sleep(self) -> None:
+        """Wait for a line or the end; an idle gateway's thread takes no time.
+
+        Whoever adds a line looks at `_asleep` after it, this thread at the lines after `_asleep`:
+        one of the two sees the other.
+        """
+        self._wake.clear()
+        self._asleep = True
+        if not self._lines and not self._stopping.is_set():
+            self._wake.wait()
+        self._asleep = False
 
     def _write(self, lines: list[bytes]) -> None:
         """Write lines; if that fails, count the lines that did not leave whole."""

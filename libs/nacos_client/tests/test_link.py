@@ -1,11 +1,7 @@
 """The connection to Nacos, against gRPC servers that are not ready for it."""
 
 import asyncio
-import contextlib
 import logging
-import sys
-import threading
-import time
 
 import grpc
 import grpc.aio
@@ -13,7 +9,7 @@ import pytest
 from nacos_client import NacosSettings
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.link import Link
-from nacos_client._sdk.rpc import STREAM, open_channel
+from nacos_client._sdk.rpc import STREAM
 from nacos_client._sdk.wire import Message, decode, encode
 
 pytestmark = pytest.mark.anyio
@@ -127,42 +123,3 @@ async def test_the_port_of_grpc_can_be_another():
         await link.call("ServiceQueryRequest", {})
         await link.close()
     await server.stop(None)
-
-
-@pytest.fixture
-def often_switched():
-    """Let threads take turns every microsecond, so that a race is met within seconds."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
-
-
-@pytest.mark.usefixtures("often_switched")
-def test_the_last_connection_of_one_thread_harms_no_loop_of_another():
-    """Two threads open and close connections, 5 s long: no callback of the idle loop fails.
-
-    gRPC closed the socket that wakes both loops whenever no connection was left.
-    """
-    ends = time.monotonic() + 5
-    failures: list[dict] = []
-
-    async def connect(calls: int) -> None:
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, failure: failures.append(failure)
-        )
-        while time.monotonic() < ends:
-            channel = open_channel(NacosSettings(server_addr="127.0.0.1:1"), "127.0.0.1", 1)
-            for _ in range(calls):
-                with contextlib.suppress(grpc.aio.AioRpcError):
-                    await channel.unary_unary("/none/such")(b"", timeout=0.05)
-            await channel.close()
-            del channel
-            await asyncio.sleep(0)
-
-    threads = [threading.Thread(target=asyncio.run, args=(connect(calls),)) for calls in (1, 0)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []

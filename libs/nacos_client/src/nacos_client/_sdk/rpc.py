@@ -1,7 +1,6 @@
 """gRPC as Nacos uses it: channels, calls, and the meaning of their failures."""
 
 import asyncio
-import functools
 import os
 from collections.abc import Awaitable
 from typing import Any
@@ -47,7 +46,6 @@ def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Chan
     Raises:
         Unreachable: a file for TLS cannot be used.
     """
-    _keep_grpc()
     target = f"{in_brackets(host)}:{settings.grpc_port(port)}"
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -59,17 +57,6 @@ def open_channel(settings: NacosSettings, host: str, port: int) -> grpc.aio.Chan
     if settings.tls_server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls_server_name))
     return grpc.aio.secure_channel(target, tls.credentials(settings), options=options)
-
-
-@functools.cache
-def _keep_grpc() -> None:
-    """Keep gRPC's asyncio part until the process ends.
-
-    All event loops of a process share one socket that wakes them. gRPC closes the socket with the
-    last channel, in whichever thread that is, and the loop of another thread may be about to read
-    it: `OSError: Bad file descriptor` in a callback of that loop.
-    """
-    grpc.aio.init_grpc_aio()
 
 
 async def ask(channel: grpc.aio.Channel, message: Message) -> Message:

@@ -18,8 +18,8 @@ from stack.access import NacosAccess
 class World(Protocol):
     """A Nacos server, with what its operator can do by hand."""
 
-    def client(self, namespace: str | None = None) -> Nacos:
-        """Make a client that is not started, in the test's namespace if no other is named."""
+    def client(self, **other: Any) -> Nacos:
+        """Make a client that is not started, in the test's namespace; `other` are settings."""
 
     def publish(self, data_id: str, content: str) -> None:
         """Write a document."""
@@ -50,8 +50,8 @@ class FakeWorld:
         self._fake = FakeNacos()
         self._settings = NacosSettings(cache_dir=cache)
 
-    def client(self, namespace: str | None = None) -> Nacos:
-        return self._fake.client(_within(self._settings, namespace))
+    def client(self, **other: Any) -> Nacos:
+        return self._fake.client(self._settings.model_copy(update=other))
 
     def publish(self, data_id: str, content: str) -> None:
         self._fake.publish(data_id, content)
@@ -102,14 +102,33 @@ class RealWorld:
             cache_dir=cache,
         )
 
-    def client(self, namespace: str | None = None) -> Nacos:
-        return Nacos(_within(self._settings, namespace))
+    def client(self, **other: Any) -> Nacos:
+        return Nacos(self._settings.model_copy(update=other))
 
     def publish(self, data_id: str, content: str) -> None:
         self._access.publish(data_id, content)
 
     def remove(self, data_id: str) -> None:
         self._access.withdraw(data_id)
+
+    def try_out(self, data_id: str, content: str, *, ips: str = "", tag: str = "") -> None:
+        """Publish a document for a beta, the clients of these IP addresses, or for a tag."""
+        self._access.publish(data_id, content, ips=ips, tag=tag)
+
+    def end_beta(self, data_id: str) -> None:
+        """Give the clients of a beta the document for all again."""
+        self._access.end_beta(data_id)
+
+    def end_tag(self, data_id: str, tag: str) -> None:
+        """Give the clients of a tag the document for all again; since 2.5 it is `tag_blue`."""
+        self._access.withdraw(data_id, tag=tag)
+
+    def connections(self) -> list[dict[str, Any]]:
+        """List the connections of a real server, as it knows their clients."""
+        with self._access.operator() as operator:
+            path = {"v3": "/v3/admin/core/loader/current", "v1": "/v2/core/loader/current"}
+            answer = operator.http.get(path[operator.dialect]).raise_for_status().json()
+        return [each["metaInfo"] for each in answer.get("data", answer).values()]
 
     def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
         return [
@@ -156,10 +175,6 @@ def _form(instance: Instance) -> dict[str, Any]:
         "enabled": str(instance.enabled).lower(),
         "metadata": json.dumps(dict(instance.metadata)),
     }
-
-
-def _within(settings: NacosSettings, namespace: str | None) -> NacosSettings:
-    return settings.model_copy(update={"namespace": namespace}) if namespace else settings
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.nacos)])

@@ -4,6 +4,7 @@ One list of questions, by HTTP and by gRPC, is put to both. Each field that the 
 must be in the real answer, with the same value; it may send fewer.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -255,6 +256,49 @@ async def test_documents_by_grpc(both: tuple[Asker, Asker, str]) -> None:
                 await connection.pushed("ConfigChangeNotifyRequest")
                 await connection.ask("ConfigRemoveRequest", **document)
                 await connection.ask("ConfigQueryRequest", until=lambda a: not found(a), **document)
+
+    await compare(both, ask)
+
+
+async def test_trials_by_grpc(both: tuple[Asker, Asker, str]) -> None:
+    """Who gets the document of a beta or of a tag, with which MD5, and until when."""
+    data_id = f"wire-{os.urandom(6).hex()}"
+    blue = {"Vipserver-Tag": "blue", "app_Vipserver-Tag": "blue"}
+
+    async def ask(asker: Asker, namespace: str) -> None:
+        v1 = {"dataId": data_id, "group": "DEFAULT_GROUP", "tenant": namespace}
+        v3 = {"dataId": data_id, "groupName": "DEFAULT_GROUP", "namespaceId": namespace}
+        path, place = ("/v3/admin/cs/config", v3) if asker.dialect == "v3" else (CONFIGURATION, v1)
+        end, beta = (f"{path}/beta", {}) if asker.dialect == "v3" else (path, {"beta": "true"})
+        async with asker.connection() as tried, asker.connection() as other:
+            await tried.set_up("10.0.0.1", **blue)
+            await other.set_up("10.0.0.2")
+
+            async def query(until: Test, *, by: str = "the tag") -> None:
+                await tried.ask("ConfigQueryRequest", by=by, until=until, **v1)
+                await other.ask("ConfigQueryRequest", **v1)
+                for content in ("a: 1", "a: 2", "a: 3"):
+                    md5 = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+                    contexts = {"listen": True, "configListenContexts": [{**v1, "md5": md5}]}
+                    await tried.ask("ConfigBatchListenRequest", by=by, **contexts)
+                    await other.ask("ConfigBatchListenRequest", **contexts)
+
+            await asker.http("POST", path, content="a: 1", type="yaml", **place)
+            await query(found)
+            await asker.http("POST", path, content="a: 2", ips="10.0.0.1", type="yaml", **place)
+            await tried.pushed("ConfigChangeNotifyRequest")
+            await query(lambda answer: answer.get("beta") is True)
+            await asker.http("DELETE", end, **place, **beta)
+            await tried.pushed("ConfigChangeNotifyRequest")
+            await query(lambda answer: answer.get("content") == "a: 1")
+            await asker.http("POST", path, content="a: 3", tag="blue", type="yaml", **place)
+            await tried.pushed("ConfigChangeNotifyRequest")
+            await query(lambda answer: answer.get("tag") == "blue")
+            await query(found, by="the token")
+            for name in ("blue", "tag_blue"):
+                await asker.http("DELETE", path, **place, tag=name)
+            await tried.pushed("ConfigChangeNotifyRequest")
+            await query(lambda answer: answer.get("content") == "a: 1")
 
     await compare(both, ask)
 

@@ -133,6 +133,22 @@ async def test_a_persistent_instance_stays_without_its_session(
     assert (await session.instances(SERVICE)).instances == ()
 
 
+async def test_a_key_that_nacos_would_lose_is_not_published(
+    session: SdkSession, version: str
+) -> None:
+    """Before 2.1 nobody could decrypt the document; later ones keep its key beside it."""
+    key = DocumentKey("cipher-aes-models", "DEFAULT_GROUP")
+    if version == "2.0.4":
+        with pytest.raises(Refused, match="loses the key of an encrypted document"):
+            await session.publish(key, "0a1b", "yaml", None, "its key")
+        assert await session.fetch(key) is None
+    else:
+        await session.publish(key, "0a1b", "yaml", None, "its key")
+        document = await session.fetch(key)
+        assert document is not None
+        assert (document.content, document.data_key) == ("0a1b", "its key")
+
+
 async def test_a_document_that_changed_meanwhile_is_not_overwritten(
     session: SdkSession, version: str
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_commands_work_and_make_a_user_that_suffices(
             **account.environment,
             "MODELS_PASSWORD": MODELS_PASSWORD,
             "KMEANS": kmeans.url,
+            "TRIAL_IP": "127.0.0.1",
             "GATEWAY_ADMIN": gateway.admin_url,
         },
         capture_output=True,

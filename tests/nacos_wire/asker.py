@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from nacos_client import NacosSettings
 from nacos_client._sdk import http, rpc
-from nacos_client._sdk.wire import Message, decode, encode
+from nacos_client._sdk.wire import LABELS, Message, decode, encode
+from nacos_client.settings import TAG
 from stack.access import NacosAccess
 
 SETTLING_SECONDS = 8.0
@@ -20,7 +21,6 @@ AT_ONCE = {**PATIENT, "Long-Pulling-Timeout-No-Hangup": "true"}
 HELLO = {
     "clientVersion": "Nacos-Python-Client:v3.2.0",
     "tenant": "",
-    "labels": {"source": "sdk", "module": "naming"},
     "abilityTable": {},
 }
 
@@ -32,6 +32,7 @@ class Asker:
 
     Attributes:
         answers: each question, in words, and what was answered.
+        dialect: of the server's HTTP API.
         login: the user and the password that the server takes.
         settings: lead to the server.
     """
@@ -41,10 +42,11 @@ class Asker:
         self.login = {"username": access.username, "password": access.password}
         self.settings = NacosSettings(server_addr=access.server_addr)
         with access.operator() as operator:
-            self._token = operator.http.headers["accessToken"]
+            self._token, self.dialect = operator.http.headers["accessToken"], operator.dialect
         self._headers = {
             "the token": {"accessToken": self._token},
             "bearer": {"Authorization": f"Bearer {self._token}"},
+            "the tag": {"accessToken": self._token, TAG: "blue"},
             "nobody": {},
         }
 
@@ -57,6 +59,7 @@ class Asker:
         patient: bool = False,
         until: Test | None = None,
         shown: Callable[[Any], Any] = lambda body: body,
+        ips: str = "",
         **form: Any,
     ) -> Any:
         """Ask over HTTP, again and again until the answer's body passes a test.
@@ -68,6 +71,7 @@ class Asker:
             patient: whether a long poll waits for a change, at most three seconds.
             until: the test.
             shown: returns what is compared of a body.
+            ips: the clients of a beta.
             form: in the body, or in the query.
 
         Returns:
@@ -77,6 +81,8 @@ class Asker:
         if method in {"GET", "DELETE"}:
             target, body = f"{path}?{urlencode(form)}", {}
         headers = {**self._headers[by], **(PATIENT if patient else AT_ONCE)}
+        if ips:
+            headers["betaIps"] = ips
 
         async def ask() -> tuple[Any, Any]:
             [server] = self.settings.servers
@@ -135,9 +141,10 @@ class Connection:
         """Ask, again and again until the answer passes a test; returns kind and fields."""
         return await self._asker.grpc(self._channel, kind, by, until, body)
 
-    async def set_up(self) -> None:
+    async def set_up(self, ip: str = "", **labels: str) -> None:
         """Introduce a client, and wait until the server has registered the connection."""
-        await self._stream.write(encode(Message("ConnectionSetupRequest", HELLO, {})))
+        hello = {**HELLO, "labels": {**LABELS, **labels}}
+        await self._stream.write(encode(Message("ConnectionSetupRequest", hello, {}, ip)))
         await self.ask("HealthCheckRequest", until=lambda answer: answer["success"])
 
     async def pushed(self, kind: str, until: Test = lambda _: True) -> None:

@@ -14,15 +14,18 @@ from nacos_client._sdk.wire import (
     NO_HANDLER,
     NOT_FOUND,
     OK,
+    OWN_LABEL,
     UN_REGISTER,
     Message,
     decode,
     encode,
 )
 from nacos_client.ports import DocumentKey, ServiceKey
+from nacos_client.settings import TAG
+from nacos_client.testing import document_of
 
 from tests.nacos_wire.character import Character
-from tests.nacos_wire.registry import Published, Registry, Service, Text
+from tests.nacos_wire.registry import Published, Reader, Registry, Service, Text
 from tests.nacos_wire.traits import Trait
 
 FAILED = 500
@@ -39,8 +42,14 @@ class Connection:
         outgoing: the messages that the server has for the client; None ends the connection.
         services: the services whose changes are pushed.
         texts: the documents whose changes are pushed, each with the tenant as the client spells it.
+        ip: the IP address by which the client calls itself.
+        labels: of the connection.
+        headers: of the latest request.
     """
 
+    ip: str
+    labels: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
     outgoing: SimpleQueue[Message | None] = field(default_factory=SimpleQueue)
     services: set[Service] = field(default_factory=set)
     texts: dict[Text, str] = field(default_factory=dict)
@@ -100,6 +109,7 @@ class GrpcApi(grpc.GenericRpcHandler):
             return error(UN_REGISTER, "Connection is unregistered.")
         if asked.kind == "HealthCheckRequest":
             return Message("HealthCheckResponse", succeeded(), {})
+        self._connections[peer].headers = asked.headers
         kind, handler = self._handlers[asked.kind]
         if self._character.auth and not self._character.admits(asked.headers):
             return Message(kind, failed(FORBIDDEN, "user not found!"), {})
@@ -107,7 +117,8 @@ class GrpcApi(grpc.GenericRpcHandler):
 
     def _stream(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         # The messages after the setup acknowledge pushes; nothing depends on them.
-        setup, connection = decode(next(messages)), Connection()
+        setup = decode(next(messages))
+        connection = Connection(setup.client_ip, setup.body.get("labels", {}))
         if not context.add_callback(lambda: connection.outgoing.put(None)):
             return
         able = "abilityTable" in setup.body
@@ -157,11 +168,19 @@ class GrpcApi(grpc.GenericRpcHandler):
         (services.add if body["subscribe"] else services.discard)(service)
         return succeeded(serviceInfo=self._registry.listing(service))
 
-    def _query_document(self, body: Mapping[str, Any], _: str) -> dict[str, Any]:
-        document = self._registry.read(self._text(body, Trait.FINDS_DOCUMENTS_OF_PUBLIC))
+    def _query_document(self, body: Mapping[str, Any], peer: str) -> dict[str, Any]:
+        connection, among_labels = self._connections[peer], Trait.LOOKS_FOR_THE_TAG_AMONG_LABELS
+        header = connection.headers.get(TAG, "")
+        label = connection.labels.get(f"{OWN_LABEL}{TAG}", "")
+        reader = Reader(connection.ip, label if self._character.has(among_labels) else header)
+        document = self._registry.read(self._text(body, Trait.FINDS_DOCUMENTS_OF_PUBLIC), reader)
         if document is None:
             return failed(NOT_FOUND, "config data not exist")
-        return succeeded(content=document.content, md5=document.md5, contentType=document.type)
+        found = {"content": document.content, "md5": document.md5, "contentType": document.type}
+        if document.data_key:
+            found["encryptedDataKey"] = document.data_key
+        tried = {"beta": {"beta": True}, "tag": {"tag": reader.tag}}.get(document.tried, {})
+        return succeeded(**found, **tried)
 
     def _publish_document(self, body: Mapping[str, Any], _: str) -> dict[str, Any]:
         text = self._text(body, Trait.FINDS_DOCUMENTS_OF_PUBLIC)
@@ -169,7 +188,11 @@ class GrpcApi(grpc.GenericRpcHandler):
         compares = self._character.has(Trait.COMPARES_BEFORE_IT_SETS)
         if expected and compares and expected != self._registry.md5(text):
             return failed(FAILED, "Cas publish fail,server md5 may have changed.")
-        self._registry.write(text, body["content"], body["additionMap"].get("type") or "text")
+        more = body["additionMap"]
+        keeps_it = self._character.has(Trait.KEEPS_KEYS_OF_DOCUMENTS)
+        data_key = more.get("encryptedDataKey", "") if keeps_it else ""
+        document = document_of(body["content"], more.get("type") or "text", data_key)
+        self._registry.write(text, document)
         return succeeded()
 
     def _remove_document(self, body: Mapping[str, Any], _: str) -> dict[str, Any]:
@@ -177,16 +200,24 @@ class GrpcApi(grpc.GenericRpcHandler):
         return succeeded()
 
     def _listen(self, body: Mapping[str, Any], peer: str) -> dict[str, Any]:
-        texts, changed = self._connections[peer].texts, list[dict[str, str]]()
+        connection, changed = self._connections[peer], list[dict[str, str]]()
+        texts, reader = connection.texts, self._listener(connection)
         for context in body["configListenContexts"]:
             text = self._text(context, Trait.FINDS_LISTENERS_OF_PUBLIC)
             if not body["listen"]:
                 texts.pop(text, None)
                 continue
             texts[text] = context["tenant"]
-            if self._registry.md5(text) != context["md5"]:
+            if self._registry.md5(text, reader) != context["md5"]:
                 changed.append({key: context[key] for key in ("group", "dataId", "tenant")})
         return succeeded(changedConfigs=changed)
+
+    def _listener(self, connection: Connection) -> Reader:
+        """Return a client that listens, whose header counts in every version."""
+        tag = connection.headers.get(TAG)
+        if tag is None and self._character.has(Trait.LOOKS_FOR_THE_TAG_AMONG_LABELS):
+            tag = connection.labels.get(f"{OWN_LABEL}{TAG}")
+        return Reader(connection.ip, tag or "")
 
     def _text(self, place: Mapping[str, Any], trait: Trait) -> Text:
         tenant = self._character.tenant(place["tenant"], trait)
@@ -198,10 +229,11 @@ class GrpcApi(grpc.GenericRpcHandler):
                 listing = self._registry.listing(service)
                 self._push(connection, "NotifySubscriberRequest", serviceInfo=listing)
 
-    def _push_document(self, text: Text) -> None:
+    def _push_document(self, text: Text, tag: str) -> None:
         _, key = text
+        to_all = not tag or self._character.has(Trait.PUSHES_A_TRIAL_TO_ALL)
         for connection in self._connections.values():
-            if text in connection.texts:
+            if text in connection.texts and (to_all or connection.labels.get(TAG) == tag):
                 place = {"dataId": key.data_id, "group": key.group}
                 tenant = connection.texts[text]
                 body = {**place, "tenant": tenant} if tenant else place

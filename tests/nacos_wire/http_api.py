@@ -5,16 +5,26 @@ import enum
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from nacos_client._sdk.wire import tenant_of
 from nacos_client.ports import Document, DocumentKey, ServiceKey
+from nacos_client.testing import document_of
 
 from tests.nacos_wire.character import Character, bearer
 from tests.nacos_wire.http_port import Reply, Request
-from tests.nacos_wire.registry import BEAT, Published, Registry, Service, Text, milliseconds
+from tests.nacos_wire.registry import (
+    BEAT,
+    Published,
+    Registry,
+    Service,
+    Text,
+    Trial,
+    milliseconds,
+)
 from tests.nacos_wire.traits import Trait
 
 TOKEN_SECONDS = 18_000
@@ -88,6 +98,7 @@ class HttpApi:
             "GET /v3/admin/cs/config": (operator, self._read_v3),
             "POST /v3/admin/cs/config": (operator, self._publish_v3),
             "DELETE /v3/admin/cs/config": (operator, self._remove_v3),
+            "DELETE /v3/admin/cs/config/beta": (operator, self._end_beta_v3),
         }
 
     async def answer(self, asked: Request) -> Reply:
@@ -278,21 +289,49 @@ class HttpApi:
         return result(fields_of(document))
 
     def _publish_v1(self, asked: Request) -> Reply:
-        text = self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC)
-        self._registry.write(text, asked.fields["content"], asked.fields.get("type") or "text")
+        self._publish(asked, self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC))
         return DONE_V1
 
     def _publish_v3(self, asked: Request) -> Reply:
-        kind = asked.fields.get("type") or "text"
-        self._registry.write(self._text_v3(asked), asked.fields["content"], kind)
+        self._publish(asked, self._text_v3(asked))
         return DONE_V3
 
+    def _publish(self, asked: Request, text: Text) -> None:
+        """Write a document for all, for the clients of a beta, or for those of a tag."""
+        fields, ips = asked.fields, asked.headers.get("betaips")
+        keeps_it = self._character.has(Trait.KEEPS_KEYS_OF_DOCUMENTS)
+        data_key = fields.get("encryptedDataKey", "") if keeps_it else ""
+        document = document_of(fields["content"], fields.get("type") or "text", data_key)
+        if ips:
+            trial = Trial(replace(document, tried="beta"), ips=frozenset(ips.split(",")))
+            self._registry.try_out(text, trial)
+        elif tag := fields.get("tag"):
+            self._registry.try_out(text, Trial(replace(document, tried="tag"), tag=tag))
+        else:
+            self._registry.write(text, document)
+
     def _remove_v1(self, asked: Request) -> Reply:
-        self._registry.write(self._text_v1(asked, Trait.FINDS_LISTENERS_OF_PUBLIC), None)
-        return DONE_V1
+        text = self._text_v1(asked, Trait.FINDS_LISTENERS_OF_PUBLIC)
+        if asked.fields.get("beta") == "true":
+            self._registry.end_trial(text, "")
+            return in_json({"code": HTTPStatus.OK, "message": "stop beta ok", "data": True})
+        return self._remove(asked, text, DONE_V1)
 
     def _remove_v3(self, asked: Request) -> Reply:
-        self._registry.write(self._text_v3(asked), None)
+        return self._remove(asked, self._text_v3(asked), DONE_V3)
+
+    def _remove(self, asked: Request, text: Text, done: Reply) -> Reply:
+        named = asked.fields.get("tag")
+        if not named:
+            self._registry.write(text, None)
+        elif not self._character.has(Trait.NAMES_A_TAGS_DOCUMENT):
+            self._registry.end_trial(text, named)
+        elif not (named.startswith("tag_") and self._registry.end_trial(text, named[4:])):
+            return result(None, SERVER_ERROR, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return done
+
+    def _end_beta_v3(self, asked: Request) -> Reply:
+        self._registry.end_trial(self._text_v3(asked), "")
         return DONE_V3
 
     async def _poll(self, asked: Request) -> Reply:
@@ -323,7 +362,7 @@ class HttpApi:
         tenant = self._character.tenant("".join(line[3:]), Trait.FINDS_LISTENERS_OF_PUBLIC)
         return tenant, DocumentKey(line[0], line[1])
 
-    def _wake(self, _: Text) -> None:
+    def _wake(self, *_: object) -> None:
         """Let every long poll look again."""
         self._changed.set()
         self._changed = asyncio.Event()

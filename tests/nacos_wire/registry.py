@@ -1,6 +1,5 @@
 """What a server keeps: instances, documents and namespaces, and who is told of their changes."""
 
-import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -41,18 +40,53 @@ class Published:
         return self.host["ip"], self.host["port"], self.host["clusterName"]
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A client, as the server knows it that chooses a document for it.
+
+    Attributes:
+        ip: the IP address by which the client calls itself.
+        tag: the client's tag; "" for none.
+    """
+
+    ip: str = ""
+    tag: str = ""
+
+
+NOBODY = Reader()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A document that some clients get instead of the one for all.
+
+    Attributes:
+        ips: the clients of a beta, by IP address.
+        tag: the clients of a tag; "" for a beta.
+    """
+
+    document: Document
+    ips: frozenset[str] = frozenset()
+    tag: str = ""
+
+    def concerns(self, reader: Reader) -> bool:
+        """Return whether a client gets this document."""
+        return reader.tag == self.tag if self.tag else reader.ip in self.ips
+
+
 @dataclass(slots=True)
 class Registry:
     """The memory of a server; used on the server's event loop only.
 
     Attributes:
         service_changed: called with each service whose list may have changed.
-        document_changed: called with each document that was written or deleted.
+        document_changed: called with each document that was written or deleted, and with the tag,
+            if it is one for the clients of a tag.
         namespaces: the name of each namespace by its id.
     """
 
     service_changed: list[Callable[[Service], None]] = field(default_factory=list)
-    document_changed: list[Callable[[Text], None]] = field(default_factory=list)
+    document_changed: list[Callable[[Text, str], None]] = field(default_factory=list)
     namespaces: dict[str, str] = field(default_factory=lambda: {"public": "public"})
     _published: defaultdict[Service, dict[str, Published]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -62,6 +96,7 @@ class Registry:
     )
     _thresholds: dict[Service, float] = field(default_factory=dict)
     _documents: dict[Text, Document] = field(default_factory=dict)
+    _trials: defaultdict[Text, dict[str, Trial]] = field(default_factory=lambda: defaultdict(dict))
 
     def publish(self, service: Service, client: str, published: Published) -> None:
         """Add the instance that a client has in a service, or replace it."""
@@ -140,24 +175,45 @@ class Registry:
             "valid": True,
         }
 
-    def read(self, text: Text) -> Document | None:
-        """Read a document."""
+    def read(self, text: Text, reader: Reader = NOBODY) -> Document | None:
+        """Read the document that a client gets: that of a beta before that of a tag."""
+        for _, trial in sorted(self._trials[text].items()):
+            if trial.concerns(reader):
+                return trial.document
         return self._documents.get(text)
 
-    def md5(self, text: Text) -> str:
-        """Return the MD5 of a document; "" if there is no such document."""
-        document = self._documents.get(text)
+    def md5(self, text: Text, reader: Reader = NOBODY) -> str:
+        """Return the MD5 of the document that a client gets; "" if there is no such document."""
+        document = self.read(text, reader)
         return document.md5 if document else ""
 
-    def write(self, text: Text, content: str | None, kind: str = "text") -> None:
+    def write(self, text: Text, document: Document | None) -> None:
         """Write a document; None deletes it."""
-        if content is None:
+        if document is None:
             self._documents.pop(text, None)
         else:
-            md5 = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
-            self._documents[text] = Document(content, md5, kind)
+            self._documents[text] = document
+        self._tell_of(text, "")
+
+    def try_out(self, text: Text, trial: Trial) -> None:
+        """Give a document to the clients of a beta, or to those of a tag."""
+        self._trials[text][trial.tag] = trial
+        self._tell_of(text, trial.tag)
+
+    def end_trial(self, text: Text, tag: str) -> bool:
+        """Give the clients of a tag the document for all again; "" means those of the beta.
+
+        Returns:
+            whether there was another document for them.
+        """
+        ended = self._trials[text].pop(tag, None)
+        if ended:
+            self._tell_of(text, tag)
+        return ended is not None
+
+    def _tell_of(self, text: Text, tag: str) -> None:
         for changed in self.document_changed:
-            changed(text)
+            changed(text, tag)
 
     def _tell(self, service: Service) -> None:
         for changed in self.service_changed:

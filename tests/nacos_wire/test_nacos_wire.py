@@ -56,6 +56,47 @@ async def test_a_request_before_registration_is_refused(nacos: WireNacos, expect
     assert told.get("supportAbilityNegotiation", False) is expected
 
 
+@versions(v2_0_4="", v2_1_0="its key", v3_0_3="its key")
+async def test_the_key_of_an_encrypted_document_is_kept(nacos: WireNacos, expected: str) -> None:
+    """Since 2.1."""
+    place = {**DOCUMENT, "tenant": ""}
+    async with Asker(nacos.access).connection() as connection:
+        await connection.set_up()
+        more = {"type": "yaml", "encryptedDataKey": "its key"}
+        write = {"casMd5": None, "additionMap": more, "content": "0a1b", **place}
+        await connection.ask("ConfigPublishRequest", **write)
+        read = await connection.ask("ConfigQueryRequest", **place)
+    assert read.get("encryptedDataKey", "") == expected
+
+
+@versions(v2_4_3=("a: 2", "a: 1"), v2_5_1=("a: 1", "a: 2"))
+async def test_the_tag_is_a_header_or_a_label(nacos: WireNacos, expected: tuple[str, str]) -> None:
+    """Before 2.5 a reader with the header gets a tag's document, since then one with the label."""
+    nacos.access.publish("models", "a: 1")
+    nacos.access.publish("models", "a: 2", tag="blue")
+    place, read = {**DOCUMENT, "tenant": ""}, list[str]()
+    for by, labels in (("the tag", {}), ("the token", {"app_Vipserver-Tag": "blue"})):
+        async with Asker(nacos.access).connection() as connection:
+            await connection.set_up(**labels)
+            read.append((await connection.ask("ConfigQueryRequest", by=by, **place))["content"])
+    assert tuple(read) == expected
+
+
+@versions(v2_4_3="other", v2_5_1="models")
+async def test_a_tags_document_is_pushed_by_the_label(nacos: WireNacos, expected: str) -> None:
+    """Before 2.5 a connection without the label hears of the next document only."""
+    asker, places = Asker(nacos.access), [{**DOCUMENT, "tenant": "", "md5": ""}]
+    places.append({**places[0], "dataId": "other"})
+    async with asker.connection() as connection:
+        await connection.set_up()
+        listen = {"listen": True, "configListenContexts": places}
+        await connection.ask("ConfigBatchListenRequest", **listen)
+        nacos.access.publish("models", "a: 1", tag="blue")
+        nacos.access.publish("other", "a: 1")
+        await connection.pushed("ConfigChangeNotifyRequest")
+    assert asker.answers[-1][1]["dataId"] == expected
+
+
 @versions(v2_0_4=302, v2_2_3=302, v2_3_2=0)
 async def test_a_missing_handler_is_302(nacos: WireNacos, expected: int) -> None:
     """Persistent instances have no handler before 2.3."""

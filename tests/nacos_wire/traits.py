@@ -17,6 +17,14 @@ def numbers(version: str) -> tuple[int, ...]:
 class Trait(enum.Enum):
     """A behaviour: the first version that has it, and the source of that."""
 
+    # Beside the text, and with the answer to who reads it.
+    KEEPS_KEYS_OF_DOCUMENTS = ("2.1.0", "config/.../ConfigPublishRequestHandler.java")
+    # The tag is a label of the application's among those of the connection; before, a header.
+    LOOKS_FOR_THE_TAG_AMONG_LABELS = ("2.5.0", "config/.../DefaultChainRequestExtractor.java")
+    # For who deletes it: `tag_blue`, and what has another name is an error.
+    NAMES_A_TAGS_DOCUMENT = ("2.5.0", "config/.../ConfigOperationService.java")
+    # Before, only to the connections that have the tag as a label of its own.
+    PUSHES_A_TRIAL_TO_ALL = ("2.5.0", "config/.../RpcConfigChangeNotifier.java")
     # Before, only `Authorization: Bearer` and the parameter accessToken counted over HTTP.
     TAKES_THE_TOKEN_HEADER = (
         "2.1.0",

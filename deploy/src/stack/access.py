@@ -16,6 +16,7 @@ GROUP = "DEFAULT_GROUP"
 LOGIN = {"v3": "/v3/auth/user/login", "v1": "/v1/auth/users/login"}
 PATHS = {
     "document": {"v3": "/v3/admin/cs/config", "v1": "/v1/cs/configs"},
+    "beta": {"v3": "/v3/admin/cs/config/beta", "v1": "/v1/cs/configs"},
     "instance": {"v3": "/v3/admin/ns/instance", "v1": "/v1/ns/instance"},
     "service": {"v3": "/v3/admin/ns/service", "v1": "/v1/ns/service"},
     "namespace": {"v3": "/v3/admin/core/namespace", "v1": "/v1/console/namespaces"},
@@ -26,6 +27,7 @@ PATHS = {
 """The path of each thing that an operator changes, in both dialects."""
 V1_FIELDS = {
     "document": {"groupName": "group", "namespaceId": "tenant"},
+    "beta": {"groupName": "group", "namespaceId": "tenant"},
     "namespace": {"namespaceId": "customNamespaceId"},
 }
 """The fields of the form that have another name in v1."""
@@ -118,17 +120,37 @@ class NacosAccess:
             "NACOS_NAMESPACE": self.namespace,
         }
 
-    def publish(self, data_id: str, content: str) -> None:
-        """Publish a YAML document; it is in force at once."""
-        document = {"dataId": data_id, "groupName": GROUP, "content": content, "type": "yaml"}
-        with self.operator() as operator:
-            operator.request("POST", "document", **document, namespaceId=self.namespace)
+    def publish(self, data_id: str, content: str, *, ips: str = "", tag: str = "") -> None:
+        """Publish a YAML document; it is in force at once.
 
-    def withdraw(self, data_id: str) -> None:
-        """Delete a document; nothing happens where it is absent."""
-        document = {"dataId": data_id, "groupName": GROUP, "namespaceId": self.namespace}
+        With `ips`, separated by commas, it is a beta for the clients at these addresses, with `tag`
+        for those with this tag.
+        """
+        document = {**self._place(data_id), "content": content, "type": "yaml"}
+        if tag:
+            document["tag"] = tag
         with self.operator() as operator:
-            operator.request("DELETE", "document", **document)
+            if ips:
+                operator.http.headers["betaIps"] = ips
+            operator.request("POST", "document", **document)
+
+    def withdraw(self, data_id: str, *, tag: str = "") -> None:
+        """Delete a document; nothing happens where it is absent.
+
+        With `tag` it is the one for the clients with a tag. Servers since 2.5 call it `tag_blue`,
+        and say 500 where it is absent; those before call it `blue`.
+        """
+        tagged = {"tag": tag} if tag else {}
+        with self.operator() as operator:
+            operator.request("DELETE", "document", **self._place(data_id), **tagged)
+
+    def end_beta(self, data_id: str) -> None:
+        """Give the clients of a beta the document for all again."""
+        with self.operator() as operator:
+            operator.request("DELETE", "beta", beta="true", **self._place(data_id))
+
+    def _place(self, data_id: str) -> dict[str, str]:
+        return {"dataId": data_id, "groupName": GROUP, "namespaceId": self.namespace}
 
     def instances(self, service: str) -> list[dict[str, Any]]:
         """Return the instances that the server shows of a service; it may know none."""

@@ -140,6 +140,9 @@ class Link:
         self.server = server
         self.kinds: list[str] = []
 
+    async def up(self) -> None:
+        """Be connected."""
+
     async def call(self, kind: str, *_: Any, **__: Any) -> Mapping[str, Any]:
         """Answer as a server before 2.3 does that has no handler for a kind."""
         self.kinds.append(kind)

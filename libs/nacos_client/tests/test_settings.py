@@ -7,6 +7,7 @@ import psutil
 import pytest
 from hypothesis import example, given, strategies as st
 from nacos_client import BadAddress, NacosSettings, Unreachable
+from nacos_client._sdk.wire import labels_of
 from nacos_client.address import locator
 from pydantic import ValidationError
 
@@ -67,6 +68,17 @@ def test_several_servers() -> None:
         ("NACOS_GROUP", "a" * 129, "at most 128"),
         ("NACOS_NAMESPACE", "the test", "pattern"),
         ("NACOS_NAMESPACE", "a" * 65, "at most 64"),
+        ("NACOS_LABELS", "app", "'app' is not key=value"),
+        ("NACOS_LABELS", "app=iris,zone=", "'zone=' is not key=value"),
+        ("NACOS_LABELS", "a b=1", "is not key=value"),
+        ("NACOS_LABELS", "app=iris=rose", "is not key=value"),
+        ("NACOS_LABELS", "app=grüße", "is not key=value"),
+        ("NACOS_LABELS", "app=" + "x" * 129, "is not key=value"),
+        ("NACOS_LABELS", ",", "names 0 labels"),
+        ("NACOS_LABELS", ",".join(f"k{n}=v" for n in range(33)), "names 33 labels, not 1 to 32"),
+        ("NACOS_LABELS", "app=a,app=b", "app has two values"),
+        ("NACOS_LABELS", "ClientIp=10.0.0.1", "ClientIp is no label"),
+        ("NACOS_LABELS", "Vipserver-Tag=12345678901234567", "more than 16 characters"),
         ("SERVICE_WEIGHT", "-1", "greater than or equal to 0"),
         ("SERVICE_WEIGHT", "nan", "finite"),
         ("NACOS_USERNAME", "somebody", "belong together"),
@@ -240,3 +252,18 @@ def test_a_server_that_no_name_can_mean_is_refused(server: str) -> None:
     """IPv6 without brackets, whose port nobody could tell, and what no resolver would look up."""
     with pytest.raises(ValidationError, match="is not host:port"):
         NacosSettings(server_addr=server)
+
+
+def test_labels_are_those_that_javas_client_sends() -> None:
+    """Each label of the application has a prefix; the tag is a label of its own besides."""
+    settings = NacosSettings.from_env({"NACOS_LABELS": "app=iris, zone=a,Vipserver-Tag=blue,"})
+    connection = {"source": "sdk", "module": "naming"}
+
+    assert settings.label_values == {"app": "iris", "zone": "a", "Vipserver-Tag": "blue"}
+    assert labels_of(settings) == connection | {
+        "app_app": "iris",
+        "app_zone": "a",
+        "app_Vipserver-Tag": "blue",
+        "Vipserver-Tag": "blue",
+    }
+    assert labels_of(NacosSettings()) == connection

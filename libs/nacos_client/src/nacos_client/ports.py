@@ -6,7 +6,7 @@ before its own deadline, with an answer or a `NacosError`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from failover import Instance
@@ -73,11 +73,21 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A configuration document as stored: text, its MD5 in hex, its type as Nacos notes it."""
+    """A configuration document as Nacos gives it to this client.
+
+    Attributes:
+        content: its text; encrypted as it is stored, where it is.
+        md5: of the text as it is stored, in hexadecimal.
+        type: as Nacos notes it.
+        data_key: the key of an encrypted document, as Nacos keeps it beside the text; "" for none.
+        tried: "beta" or "tag", if Nacos gives this document to some clients only, for a trial.
+    """
 
     content: str
     md5: str
     type: str = "yaml"
+    data_key: str = field(default="", repr=False)
+    tried: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +183,13 @@ class Documents(Connected, Protocol):
         """
         ...
 
-    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
-        """Write the document; with `cas_md5`, only over the document with that MD5."""
+    async def publish(
+        self, key: DocumentKey, content: str, kind: str, cas_md5: str | None, data_key: str = ""
+    ) -> None:
+        """Write the document; with `cas_md5`, only over the document with that MD5.
+
+        `data_key` is the key of an encrypted document, to be kept beside the text.
+        """
         ...
 
     async def remove(self, key: DocumentKey) -> None:

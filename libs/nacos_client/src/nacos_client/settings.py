@@ -15,6 +15,13 @@ from nacos_client.own_address import addresses_of, fixed_address, is_literal
 
 DEFAULT_PORT = 8848
 MAX_PORT = 65_535
+MAX_LABELS = 32
+TAG = "Vipserver-Tag"
+"""The label that servers compare with the tag for which a document was published."""
+MAX_TAG = 16
+"""Characters of a tag; servers refuse every question of a client with a longer one."""
+SAID_BY_CLIENT = frozenset({"ClientIp", "ClientVersion"})
+"""The names under which a server keeps what a client says of itself, beside the labels."""
 
 
 def _servers(value: str) -> tuple[tuple[str, int], ...]:
@@ -73,6 +80,31 @@ def _context_path(value: str) -> str:
     return f"/{path}" if path else ""
 
 
+def _labels(value: str) -> dict[str, str]:
+    """Read `app=iris,zone=a`; Java's client passes over in silence what is refused here."""
+    word = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+    labels: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        key, _, text = (each.strip() for each in part.partition("="))
+        if not (word.fullmatch(key) and word.fullmatch(text)):
+            raise ValueError(f"{part!r} is not key=value, each of letters, digits, _ - and .")
+        if key in labels:
+            raise ValueError(f"{key} has two values")
+        if key in SAID_BY_CLIENT:
+            raise ValueError(f"{key} is no label: the client itself says it")
+        labels[key] = text
+    if not 0 < len(labels) <= MAX_LABELS:
+        raise ValueError(f"names {len(labels)} labels, not 1 to {MAX_LABELS}")
+    if len(labels.get(TAG, "")) > MAX_TAG:
+        raise ValueError(f"{TAG} has more than {MAX_TAG} characters, which Nacos refuses")
+    return labels
+
+
+def _label_list(value: str) -> str:
+    _labels(value)
+    return value
+
+
 def _grpc_port(value: str) -> str:
     number = value.removeprefix("+")
     if not (number.isdecimal() and number.isascii() and 0 < int(number) <= MAX_PORT):
@@ -98,6 +130,8 @@ class NacosSettings(BaseModel):
         namespace: id (not name) of the namespace.
         group: group of the services and documents for which no group is named.
         cluster: Nacos cluster of this instance, which its own calls prefer.
+        labels: `app=iris,zone=a`: the labels of this client's connections, by which a server may
+            choose who gets a document that is tried out.
         username: user of Nacos' own authentication, with `password`.
         access_key: key of the access-key authentication of hosted Nacos, with `secret_key`.
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
@@ -128,6 +162,9 @@ class NacosSettings(BaseModel):
     namespace: Namespace = Field(default="public", validation_alias="NACOS_NAMESPACE")
     group: Group = Field(default="DEFAULT_GROUP", validation_alias="NACOS_GROUP")
     cluster: Cluster = Field(default="DEFAULT", validation_alias="NACOS_CLUSTER")
+    labels: Annotated[str, AfterValidator(_label_list)] | None = Field(
+        default=None, validation_alias="NACOS_LABELS"
+    )
     username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
     password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
     access_key: str | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
@@ -150,6 +187,11 @@ class NacosSettings(BaseModel):
     def servers(self) -> tuple[tuple[str, int], ...]:
         """Host (without brackets) and HTTP port of each server, in the order they were named."""
         return _servers(self.server_addr)
+
+    @property
+    def label_values(self) -> Mapping[str, str]:
+        """The value of each label by its key."""
+        return _labels(self.labels) if self.labels else {}
 
     def grpc_port(self, port: int) -> int:
         """Return the gRPC port of the server with this HTTP port."""

@@ -158,9 +158,16 @@ class FakeNacos:
         group: str = "DEFAULT_GROUP",
         namespace: str = "public",
         kind: str = "yaml",
+        data_key: str = "",
     ) -> None:
-        """Write a document, as in the console."""
-        self.write((namespace, DocumentKey(data_id, group)), document_of(content, kind))
+        """Write a document, as in the console; `data_key` is the key of an encrypted one."""
+        self.write((namespace, DocumentKey(data_id, group)), document_of(content, kind, data_key))
+
+    def stored(
+        self, data_id: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public"
+    ) -> Document | None:
+        """Read a document as it is stored, as in the console; None if there is none."""
+        return self.document((namespace, DocumentKey(data_id, group)))
 
     def remove(
         self, data_id: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public"
@@ -398,14 +405,16 @@ class FakeSession:
         document = self._server.document(place)
         return (document.md5 if document else "") != md5
 
-    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+    async def publish(
+        self, key: DocumentKey, content: str, kind: str, cas_md5: str | None, data_key: str = ""
+    ) -> None:
         """Write the document."""
         self._server.carried(self.connection)
         place = self._place(key)
         present = self._server.document(place)
         if cas_md5 is not None and (present is None or present.md5 != cas_md5):
             raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}")
-        self._server.write(place, document_of(content, kind))
+        self._server.write(place, document_of(content, kind, data_key))
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""
@@ -413,6 +422,7 @@ class FakeSession:
         self._server.write(self._place(key), None)
 
 
-def document_of(content: str, kind: str) -> Document:
+def document_of(content: str, kind: str, data_key: str = "") -> Document:
     """Make a document as the server would store it."""
-    return Document(content, hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), kind)
+    md5 = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+    return Document(content, md5, kind, data_key)

@@ -145,7 +145,11 @@ class Watched(Generic[T]):
         """The last answer of Nacos about the document; `trouble` says why there is no newer one."""
         if self._newest is None:
             return "not known: Nacos has not answered yet"
-        return "found" if any(self._newest) else "no such document"
+        found = [document for document in self._newest if document]
+        tried = next((document.tried for document in found if document.tried), "")
+        if not found:
+            return "no such document"
+        return f"found ({tried})" if tried else "found"
 
     @property
     def trouble(self) -> str | None:

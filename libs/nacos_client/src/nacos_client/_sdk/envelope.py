@@ -12,7 +12,7 @@ proves that they and the vendor's own messages read each other.
 from collections.abc import Iterator, Mapping
 
 METADATA, BODY = 2, 3
-KIND, HEADERS = 3, 7
+KIND, HEADERS, CLIENT_IP = 3, 7, 8
 KEY, VALUE = 1, 2
 """The numbers of the fields: of a payload, of its metadata, of a header and of the body."""
 
@@ -21,33 +21,37 @@ VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5
 VARINT_BYTES = 10
 
 
-def write(kind: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Write an envelope."""
+def write(kind: str, headers: Mapping[str, str], body: bytes, client_ip: str = "") -> bytes:
+    """Write an envelope; `client_ip` is the IP address by which the sender calls itself."""
     metadata = [_field(KIND, kind.encode())]
     for name, value in headers.items():
         entry = _field(KEY, name.encode()) + _field(VALUE, value.encode())
         metadata.append(_field(HEADERS, entry))
+    if client_ip:
+        metadata.append(_field(CLIENT_IP, client_ip.encode()))
     return _field(METADATA, b"".join(metadata)) + _field(BODY, _field(VALUE, body))
 
 
-def read(data: bytes) -> tuple[str, dict[str, str], bytes]:
-    """Read the kind, the headers and the body of an envelope; unknown fields are passed over.
+def read(data: bytes) -> tuple[str, dict[str, str], bytes, str]:
+    """Read kind, headers, body and client's IP of an envelope; unknown fields are passed over.
 
     Raises:
         ValueError: the data are no envelope.
     """
-    kind, headers, body = "", dict[str, str](), b""
+    kind, headers, body, client_ip = "", dict[str, str](), b"", ""
     for number, content in _fields(data):
         if number == METADATA:
             for inner, value in _fields(content):
                 if inner == KIND:
                     kind = value.decode()
+                elif inner == CLIENT_IP:
+                    client_ip = value.decode()
                 elif inner == HEADERS:
                     entry = dict(_fields(value))
                     headers[entry.get(KEY, b"").decode()] = entry.get(VALUE, b"").decode()
         elif number == BODY:
             body = dict(_fields(content)).get(VALUE, body)
-    return kind, headers, body
+    return kind, headers, body, client_ip
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -33,13 +33,16 @@ from nacos_client._sdk.rpc import (
     refuse_forked_grpc,
 )
 from nacos_client._sdk.wire import Message
-from nacos_client.errors import Denied, Refused, Unreachable
+from nacos_client.address import locator
+from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 0.5
+LOCATE_SECONDS = 1.0
+"""Seconds that finding the own IP address may take, while a name is resolved."""
 ASK_SECONDS = 0.02
 """Seconds between two questions whether the server has registered a connection; it takes some
 milliseconds."""
@@ -49,9 +52,6 @@ SILENT_BEATS = 2
 """Beats in a row without an answer that end a connection."""
 RETRY_SECONDS = (0.1, 1.0)
 """Seconds between two attempts, at first and at most; a server that returns is soon found."""
-LABELS = {"source": "sdk", "module": "naming"}
-"""The labels of a connection: the server keeps registrations only for those of the module `naming`,
-and gives documents to all."""
 ANSWERS = {
     "NotifySubscriberRequest": "NotifySubscriberResponse",
     "ConfigChangeNotifyRequest": "ConfigChangeNotifyResponse",
@@ -83,6 +83,7 @@ class Link:
         self._settings = settings
         self._label = label
         self._credentials = credentials
+        self._tag = wire.tag_of(settings.label_values)
         self._handler = handler
         servers = list(settings.servers)
         random.shuffle(servers)
@@ -138,21 +139,30 @@ class Link:
         """
         headers = await self._credentials.headers(naming=naming, config=config)
         try:
-            return await self._exchange(Message(kind, body, headers))
+            return await self._exchange(Message(kind, body, headers | self._tag))
         except Denied:
             self._credentials.refused(headers)
             headers = await self._credentials.headers(naming=naming, config=config)
-            return await self._exchange(Message(kind, body, headers))
+            return await self._exchange(Message(kind, body, headers | self._tag))
 
-    async def _exchange(self, message: Message) -> Mapping[str, Any]:
+    async def up(self) -> grpc.aio.Channel:
+        """Wait for a connection.
+
+        Raises:
+            Unreachable: there is none within three seconds.
+        """
         if self._channel is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CALL_SECONDS):
                     await self._up.wait()
         if self._channel is None:
             raise Unreachable(f"not connected to Nacos: {self.trouble}")
+        return self._channel
+
+    async def _exchange(self, message: Message) -> Mapping[str, Any]:
+        channel = await self.up()
         try:
-            answer = await ask(self._channel, message)
+            answer = await ask(channel, message)
         except BrokenError as error:
             raise Unreachable(f"{message.kind}: {error}") from error
         except grpc.aio.AioRpcError as error:
@@ -226,10 +236,23 @@ class Link:
         hello = {
             "clientVersion": wire.CLIENT_VERSION,
             "tenant": wire.tenant_of(self._settings.namespace),
-            "labels": LABELS,
+            "labels": wire.labels_of(self._settings),
             "abilityTable": {},
         }
-        await own(stream.write(wire.encode(Message("ConnectionSetupRequest", hello, {}))))
+        setup = Message("ConnectionSetupRequest", hello, {}, await self._own_ip())
+        await own(stream.write(wire.encode(setup)))
+
+    async def _own_ip(self) -> str:
+        """Find the IP address by which an operator names this client: the one it announces.
+
+        Returns:
+            "" if it is not found in a second, or an interface has no address yet.
+        """
+        try:
+            async with asyncio.timeout(LOCATE_SECONDS):
+                return await asyncio.to_thread(locator(self._settings))
+        except (NacosError, TimeoutError):
+            return ""
 
     async def _acknowledged(self, stream: Stream) -> None:
         """Wait until the server says that it has registered this connection."""

@@ -20,6 +20,8 @@ REGISTER, DEREGISTER = "registerInstance", "deregisterInstance"
 COMPARES_SINCE = (2, 3, 2)
 """The first version that was seen to refuse a write over another version of a document; 2.0.4 and
 2.2.3 with their own storage take every such write."""
+KEEPS_KEYS_SINCE = (2, 1, 0)
+"""The first version that keeps the key of an encrypted document beside it."""
 
 
 class SdkSession:
@@ -151,7 +153,9 @@ class SdkSession:
                 return None
             raise
         kind = str(answer.get("contentType") or "yaml")
-        return Document(str(answer["content"]), str(answer["md5"]), kind)
+        data_key = str(answer.get("encryptedDataKey") or "")
+        tried = "beta" if answer.get("beta") else "tag" if answer.get("tag") else ""
+        return Document(str(answer["content"]), str(answer["md5"]), kind, data_key, tried)
 
     async def listen(self, key: DocumentKey, md5: str, changed: Callable[[], None]) -> bool:
         """Call `changed` on every change while the connection lasts."""
@@ -161,16 +165,25 @@ class SdkSession:
         answer = await self._link.call("ConfigBatchListenRequest", body, config="")
         return bool(answer.get("changedConfigs"))
 
-    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+    async def publish(
+        self, key: DocumentKey, content: str, kind: str, cas_md5: str | None, data_key: str = ""
+    ) -> None:
         """Write the document; with `cas_md5`, only over the document with that MD5.
 
         Raises:
             Conflict: the document has another MD5.
-            Refused: the server is too old to compare: it would overwrite the change of another.
+            Refused: the server is too old to compare: it would overwrite the change of another; or
+                too old for `data_key`: nobody could decrypt what it keeps.
         """
+        more = {"type": kind}
         if cas_md5 is not None:
-            await self._refuse_old_server()
-        body = {"content": content, "casMd5": cas_md5, "additionMap": {"type": kind}}
+            consequence = "may overwrite a document that changed meanwhile: publish without cas_md5"
+            await self._refuse_before(COMPARES_SINCE, consequence)
+        if data_key:
+            consequence = "loses the key of an encrypted document: publish under another data id"
+            await self._refuse_before(KEEPS_KEYS_SINCE, consequence)
+            more["encryptedDataKey"] = data_key
+        body = {"content": content, "casMd5": cas_md5, "additionMap": more}
         try:
             await self._config("ConfigPublishRequest", key, body)
         except Refused as error:
@@ -178,17 +191,15 @@ class SdkSession:
                 raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}") from error
             raise
 
-    async def _refuse_old_server(self) -> None:
+    async def _refuse_before(self, since: tuple[int, ...], consequence: str) -> None:
+        await self._link.up()
         try:
             facts = await self.server()
         except (Unreachable, Refused):
             return  # without HTTP the version is not known: the server decides
-        if is_before(facts, COMPARES_SINCE):
-            least = ".".join(map(str, COMPARES_SINCE))
-            raise Refused(
-                f"Nacos {facts.version} may overwrite a document that changed meanwhile: "
-                f"publish without cas_md5, or use Nacos {least} or later"
-            )
+        if is_before(facts, since):
+            least = ".".join(map(str, since))
+            raise Refused(f"Nacos {facts.version} {consequence}, or use Nacos {least} or later")
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""

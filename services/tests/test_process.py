@@ -130,8 +130,9 @@ def test_bad_environment_ends_the_start(package, tmp_path):
         ({"HOST": "127.0.0.1", "ADVERTISE_IP": "192.0.2.7"}, ["is not where", "listens"]),
         ({"NACOS_TLS_CA": "/nowhere/ca.pem"}, ["cannot be used", "No such file"]),
         ({"NACOS_LABELS": "app=iris,zone"}, ["'zone' is not key=value"]),
+        ({"NACOS_CIPHER_KEY_FILE": "/nowhere/key"}, ["cannot be read", "No such file"]),
     ],
-    ids=["no names", "contradiction", "absent file", "no label"],
+    ids=["no names", "contradiction", "absent file", "no label", "absent key"],
 )
 def test_what_nobody_could_call_or_register_ends_the_start(package, bad, words, tmp_path):
     """Before anything listens or is logged: exit code 2, one line of variables and reasons."""

@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from failover import Instance
 from nacos_client import (
     Announcement,
+    BadDocument,
     Conflict,
     Known,
     Shown,
@@ -308,6 +310,30 @@ async def test_a_document_is_read_as_it_was_written(world: Any) -> None:
 
         await nacos.remove("models")
         await _settled(nacos, "models", None)
+
+
+async def test_an_encrypted_document_is_followed(world: Any, tmp_path: Path) -> None:
+    """Who has the file with the key reads it, by `fetch` and by `watch`; Nacos has no text of it.
+
+    Its MD5 is that of what Nacos has, also to compare and set by.
+    """
+    data_id, key_file = "cipher-aes-models", tmp_path / "key"
+    key_file.write_text("00112233445566778899aabbccddeeff")
+    async with world.client(cipher_key_file=key_file) as nacos, world.client() as stranger:
+        await nacos.publish(data_id, "clusters: 4")
+        await _settled(nacos, data_id, "clusters: 4")
+        watched, kept_out = nacos.watch(data_id, Settings), stranger.watch(data_id, Settings)
+        await watched.start()
+        await kept_out.start()
+        assert watched.value.clusters == 4
+        assert (kept_out.value.clusters, kept_out.state.source) == (3, "default")
+        assert "set NACOS_CIPHER_KEY_FILE" in kept_out.state.rejection.reason
+
+        read = await nacos.fetch(data_id)
+        await nacos.publish(data_id, "clusters: 5", cas_md5=read.md5)
+        await eventually(lambda: watched.value.clusters == 5)
+        with pytest.raises(BadDocument, match=f"{data_id} cannot be decrypted"):
+            await stranger.fetch(data_id)
 
 
 async def test_compare_and_set(world: Any) -> None:

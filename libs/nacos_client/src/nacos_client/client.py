@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from nacos_client.address import locator
 from nacos_client.announce import Announcement, labels
+from nacos_client.cipher import DocumentCipher, is_encrypted
 from nacos_client.discover import Discovery
 from nacos_client.discoveries import Discoveries
 from nacos_client.documents import kind_of
@@ -46,6 +47,7 @@ class Nacos:
         self._connect = connect or Vendor()
         self._runtime = Runtime()
         self._store = Store(settings)
+        self._cipher = DocumentCipher(settings.cipher_key_file)
         self._session: Session | None = None
         self._check: ServerCheck | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -238,7 +240,12 @@ class Nacos:
         keys = [self._key(name, group) for name in (*shared, data_id, *top)]
         recipe = Recipe(model, build, check, absent)
         watched: Watched[Any] = Watched(
-            self._runtime, self._main_session(), keys, self._store, recipe
+            self._runtime,
+            self._main_session(),
+            keys,
+            self._store,
+            recipe,
+            cipher=self._cipher,
         )
         self._watches.append(watched)
         return watched
@@ -260,13 +267,17 @@ class Nacos:
         self._discoveries.forget(self._service(service, group))
 
     async def fetch(self, data_id: str, *, group: str | None = None) -> Document | None:
-        """Read a document once; returns None if there is no such document.
+        """Read a document once, decrypted; returns None if there is no such document.
 
         Raises:
+            BadDocument: the document could not be decrypted.
             NacosError: the document could not be read.
         """
         work = self._main_session().fetch(self._key(data_id, group))
-        return await self._runtime.run(work, CALL_SECONDS)
+        document = await self._runtime.run(work, CALL_SECONDS)
+        if document is None or not is_encrypted(data_id):
+            return document
+        return await asyncio.to_thread(self._cipher.decrypted, data_id, document)
 
     async def publish(
         self,
@@ -278,12 +289,17 @@ class Nacos:
     ) -> None:
         """Write a document; with `cas_md5` only over a document with that MD5 (compare and set).
 
+        The text of a data id that begins with `cipher-aes-` is encrypted first.
+
         Raises:
+            BadDocument: the document could not be encrypted.
             Conflict: the document has another MD5 than `cas_md5`.
             NacosError: the document could not be written.
         """
-        kind = kind_of(data_id)
-        work = self._main_session().publish(self._key(data_id, group), content, kind, cas_md5)
+        key, kind, data_key = self._key(data_id, group), kind_of(data_id), ""
+        if is_encrypted(data_id):
+            content, data_key = await asyncio.to_thread(self._cipher.encrypted, data_id, content)
+        work = self._main_session().publish(key, content, kind, cas_md5, data_key)
         await self._runtime.run(work, CALL_SECONDS)
 
     async def remove(self, data_id: str, *, group: str | None = None) -> None:

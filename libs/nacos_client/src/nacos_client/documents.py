@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from nacos_client.cipher import is_encrypted
 from nacos_client.errors import BadDocument
 from nacos_client.ports import Document
 
@@ -117,8 +118,11 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
     """Read, layer and validate documents given as (data id, document), the strongest last.
 
     Raises:
-        BadDocument: a document or the model is wrong; the message names the keys, in one line.
+        BadDocument: a document or the model is wrong; the message names the keys, in one line. Of
+            an encrypted document it quotes nothing.
     """
+    documents = list(documents)
+    secret = any(is_encrypted(data_id) for data_id, _ in documents)
     kinds: set[str] = set()
     parsed: list[dict[str, Any]] = []
     for data_id, document in documents:
@@ -127,6 +131,8 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
         try:
             parsed.append(parse(document.content, kind))
         except BadDocument as error:
+            if is_encrypted(data_id):
+                raise BadDocument(f"{data_id} is no {kind} that can be read") from None
             raise BadDocument(f"{data_id} {error}") from error
     try:
         text = json.dumps(layered(parsed), default=str)
@@ -135,13 +141,18 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
     try:
         return model.model_validate_json(text, strict="properties" not in kinds, extra="forbid")
     except ValidationError as error:
+        if secret:
+            raise BadDocument(explained(error, model, secret=True)) from None
         raise BadDocument(explained(error, model)) from error
 
 
-def explained(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each key; no value is repeated: values may be secret."""
+def explained(error: ValidationError, model: type[BaseModel], *, secret: bool = False) -> str:
+    """Say in one line what is wrong with each key; no value is repeated: values may be secret.
+
+    The words of the model's own validators, which may repeat one, are left out with `secret`.
+    """
     return "; ".join(
-        f"{_place(problem['loc'])}: {_reason(problem, model)}"
+        f"{_place(problem['loc'])}: {_reason(problem, model, secret=secret)}"
         for problem in error.errors(include_url=False, include_input=False)
     )
 
@@ -150,7 +161,9 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return ".".join(map(str, loc)) or "document"
 
 
-def _reason(problem: Any, model: type[BaseModel]) -> str:
+def _reason(problem: Any, model: type[BaseModel], *, secret: bool) -> str:
+    if secret and problem["type"] in {"value_error", "assertion_error"}:
+        return "is refused"
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"])
     import difflib  # noqa: PLC0415  (needed only for an unknown key)

@@ -7,7 +7,8 @@ NacosError
 ├── Conflict        compare-and-set: the document is no longer the one that was read
 ├── BadDocument     a configuration document was read and is not acceptable
 ├── BadAddress      `ADVERTISE_IP` or `HOST` is no address at which callers find the instance
-└── BadTls          the TLS to instances cannot be set up as it was asked for
+├── BadTls          the TLS to instances cannot be set up as it was asked for
+└── BadKey          the key of encrypted documents cannot be used; users see BadDocument
 """
 
 
@@ -49,3 +50,7 @@ class BadAddress(NacosError):  # noqa: N818  (named for what was proved)
 
 class BadTls(NacosError):  # noqa: N818  (named for what was proved)
     """A file or a name for the TLS to instances cannot be used; the message says which and why."""
+
+
+class BadKey(NacosError):  # noqa: N818  (named for what was proved)
+    """The key of encrypted documents cannot be used; the message names its file and no secret."""

@@ -9,7 +9,8 @@ from typing import Annotated, Self
 from failover import without_brackets
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from nacos_client.errors import BadAddress, BadTls
+from nacos_client.cipher_key import VARIABLE as KEY_FILE, read_key
+from nacos_client.errors import BadAddress, BadKey, BadTls
 from nacos_client.instance_tls import InstanceTls
 from nacos_client.own_address import addresses_of, fixed_address, is_literal
 
@@ -137,6 +138,8 @@ class NacosSettings(BaseModel):
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
             `tls_key` are for servers that ask the client for a certificate.
         tls_server_name: name to expect in the server's certificate instead of the host's.
+        cipher_key_file: file with the key of documents whose data ids begin with `cipher-aes-`: 32,
+            48 or 64 hexadecimal digits. It is read anew for each document.
         advertise_ip: IPv4 or IPv6 literal, or the name of a network interface, under which an
             instance is announced; default: `host`, if that is one address, else the address this
             host uses to reach Nacos. IPv4 is preferred where there are both.
@@ -174,6 +177,7 @@ class NacosSettings(BaseModel):
     tls_cert: Path | None = Field(default=None, validation_alias="NACOS_TLS_CERT")
     tls_key: Path | None = Field(default=None, validation_alias="NACOS_TLS_KEY")
     tls_server_name: str | None = Field(default=None, validation_alias="NACOS_TLS_SERVER_NAME")
+    cipher_key_file: Path | None = Field(default=None, validation_alias=KEY_FILE)
     advertise_ip: Annotated[str, AfterValidator(_advertise_ip)] | None = Field(
         default=None, validation_alias="ADVERTISE_IP"
     )
@@ -230,6 +234,11 @@ class NacosSettings(BaseModel):
                 InstanceTls(self.tls_ca, self.tls_cert, self.tls_key).context()
             except BadTls as error:
                 raise ValueError(f"NACOS_TLS_*: {error}") from error
+        if self.cipher_key_file is not None:
+            try:
+                read_key(self.cipher_key_file)
+            except BadKey as error:
+                raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from nacos_client.cipher import DocumentCipher, FileStamp, is_encrypted
 from nacos_client.document_sync import DocumentSync, Found
 from nacos_client.documents import validated
 from nacos_client.errors import BadDocument, NacosError
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Source = Literal["default", "nacos", "last_good"]
 Absent = Literal["default", "last_good"]
+KEY_SECONDS = 2.0
+"""Seconds between two looks for another key file, while a document cannot be decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,16 @@ class Watched(Generic[T]):
         keys: Sequence[DocumentKey],
         store: Store,
         recipe: Recipe[T],
+        *,
+        cipher: DocumentCipher,
     ) -> None:
         self.keys = tuple(keys)
         self._runtime = runtime
         self._store = store
         self._recipe = recipe
+        self._cipher = cipher
+        self._secret = any(is_encrypted(key.data_id) for key in self.keys)
+        self._key_file: FileStamp | None = None
         self._sync = DocumentSync(documents, self.keys, self._deliver)
         self._following: Future[None] | None = None
         self._applying: asyncio.Task[None] | None = None
@@ -220,8 +228,19 @@ class Watched(Generic[T]):
 
     async def _apply_for_ever(self) -> None:
         while True:
-            await self._news.wait()
+            await self._wait()
             await self._apply_newest()
+
+    async def _wait(self) -> None:
+        """Wait for a document, or for another key to one that is kept out."""
+        while not self._news.is_set():
+            kept_out = self._secret and self._state.rejection is not None
+            try:
+                async with asyncio.timeout(KEY_SECONDS if kept_out else None):
+                    await self._news.wait()
+            except TimeoutError:
+                if await asyncio.to_thread(self._cipher.stamp) != self._key_file:
+                    return
 
     async def _apply_newest(self) -> None:
         self._news.clear()
@@ -266,10 +285,13 @@ class Watched(Generic[T]):
         Raises:
             BadDocument: one of these steps failed.
         """
-        documents = zip(self.keys, found, strict=True)
+        pairs = zip(self.keys, found, strict=True)
+        documents = [(key.data_id, document) for key, document in pairs if document]
         build, check = self._recipe.build, self._recipe.check
         try:
-            model = validated(self._recipe.model, [(k.data_id, d) for k, d in documents if d])
+            if self._secret:
+                documents = await asyncio.to_thread(self._decrypted, documents)
+            model = validated(self._recipe.model, documents)
             if build is None:
                 value = cast("T", model)
             elif inspect.iscoroutinefunction(build):
@@ -281,9 +303,16 @@ class Watched(Generic[T]):
         except BadDocument:
             raise
         except Exception as error:  # the consumer's code: whatever it raises keeps the document out
-            reason = f"{type(error).__name__}: {error}"
-            raise BadDocument(f"cannot be put in force: {reason}") from error
+            reason = f"cannot be put in force: {type(error).__name__}"
+            if self._secret:  # its words may quote the document
+                raise BadDocument(reason) from None
+            raise BadDocument(f"{reason}: {error}") from error
         return value
+
+    def _decrypted(self, documents: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:
+        """Decrypt those documents that are encrypted, after a look at the key file."""
+        self._key_file = self._cipher.stamp()
+        return [(data_id, self._cipher.decrypted(data_id, each)) for data_id, each in documents]
 
     def _swap(self, value: T, version: str, source: Source) -> None:
         rejection = None if source == "nacos" else self._state.rejection

@@ -106,7 +106,7 @@ class Asker:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """Connect by gRPC; the server does not know the connection before its `set_up`."""
-        [(host, port)] = self.settings.servers
+        [(host, port)], before = self.settings.servers, asyncio.all_tasks()
         channel = rpc.open_channel(self.settings, host, port)
         stream = channel.stream_stream(rpc.STREAM)()
         try:
@@ -114,6 +114,9 @@ class Asker:
         finally:
             stream.cancel()
             await channel.close()
+            # What gRPC hears of a call whose event loop is closed is an error in another loop.
+            if rest := asyncio.all_tasks() - before - {asyncio.current_task()}:
+                await asyncio.wait(rest, timeout=SETTLING_SECONDS)
 
     async def grpc(
         self, channel: Any, kind: str, by: str, until: Test | None, body: Mapping[str, Any]

@@ -148,6 +148,13 @@ async def test_a_gateway_says_which_form_it_runs(tmp_path):
     assert f"gateway_build_info{build} 1.0" in metrics
 
 
+def request_lines(log: Path) -> list[dict]:
+    """Return the whole lines of the access log."""
+    whole = log.read_bytes().rpartition(b"\n")[0].splitlines()
+    lines = [json.loads(line) for line in whole if line.startswith(b"{")]
+    return [line for line in lines if line["event"] == "request"]
+
+
 @pytest.mark.timeout(240)
 async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     """SIGHUP under load: both processes change, every request is answered; SIGTERM ends all.
@@ -195,6 +202,9 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             assert len(drained.executed) == seen, "after the workers were told"
             assert counts == sorted(counts), "a counter fell"
             await told(http, admin, 1 + len(statuses))
+            # A worker that is killed takes along the lines that it has not written yet.
+            count = 1 + len(statuses)
+            await world.until(lambda: len(request_lines(tmp_path / "log")) == count, "the log")
             killed = now.pop()
             os.kill(killed, signal.SIGKILL)
             now = await replaced(process.pid, {killed})
@@ -202,9 +212,7 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
             process.terminate()
             assert await asyncio.to_thread(process.wait, 30) == 0
             assert not any(map(alive, now))
-    lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()
-             if line.startswith(b"{")]  # fmt: skip
-    requests = [line for line in lines if line["event"] == "request"]
+    requests = request_lines(tmp_path / "log")
     assert len(requests) == 1 + len(statuses)
     assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
         (200, SERVICE, 1)

@@ -1,16 +1,22 @@
 """The connection to Nacos, against gRPC servers that are not ready for it."""
 
 import asyncio
+import contextlib
+import json
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
-from nacos_client import NacosSettings
+from nacos_client import Denied, NacosSettings
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.link import Link
 from nacos_client._sdk.rpc import STREAM
+from nacos_client._sdk.session import SdkSession
 from nacos_client._sdk.wire import Message, decode, encode
+from nacos_client.ports import DocumentKey
 
 pytestmark = pytest.mark.anyio
 NOT_READY = Message("ErrorResponse", {"resultCode": 500, "message": "server is STARTING now"}, {})
@@ -55,11 +61,13 @@ class Silent(grpc.GenericRpcHandler):
 
     Attributes:
         asked: the kinds of the requests, in their order.
+        headers: those of the last request of each kind.
     """
 
     def __init__(self, asks: int) -> None:
         """Know the connection after `asks` requests that come too early."""
         self.asked: list[str] = []
+        self.headers: dict[str, Mapping[str, str]] = {}
         self._too_early = asks
 
     def service(self, handler_call_details):
@@ -75,8 +83,10 @@ class Silent(grpc.GenericRpcHandler):
             yield never
 
     async def _answer(self, request, _context):
-        kind = decode(request).kind
+        message = decode(request)
+        kind = message.kind
         self.asked.append(kind)
+        self.headers[kind] = message.headers
         body = {"resultCode": 200, "errorCode": 0}
         if kind == "ServerCheckRequest":
             body["connectionId"] = "the-only-one"
@@ -123,3 +133,39 @@ async def test_the_port_of_grpc_can_be_another():
         await link.call("ServiceQueryRequest", {})
         await link.close()
     await server.stop(None)
+
+
+async def test_a_temporary_key_signs_what_goes_over_grpc(tmp_path: Path):
+    """Without its file nothing is asked, and the session's trouble tells why; then it signs."""
+    handler, server = Silent(asks=0), grpc.aio.server()
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    file = tmp_path / "key.json"
+    settings = NacosSettings(server_addr=f"127.0.0.1:{port - 1000}", credentials_file=file)
+    session = SdkSession(settings, "test", Administration(settings))
+    session.start()
+    document = DocumentKey("models", "BLUE")
+    with pytest.raises(Denied, match=f"NACOS_CREDENTIALS_FILE={file} cannot be read"):
+        await session.remove(document)
+    async with asyncio.timeout(20):
+        while session.connection is None:  # noqa: ASYNC110 - the event is in the server
+            await asyncio.sleep(0.02)
+    assert f"NACOS_CREDENTIALS_FILE={file} cannot be read" in session.trouble
+    assert "ConfigRemoveRequest" not in handler.asked
+
+    key = {"AccessKeyId": "STS.id", "AccessKeySecret": "hidden", "SecurityToken": "token"}
+    file.write_text(json.dumps(key))
+    async with asyncio.timeout(20):
+        while "ConfigRemoveRequest" not in handler.asked:
+            await asyncio.sleep(0.02)  # the file is read once a second
+            with contextlib.suppress(Denied):
+                await session.remove(document)
+    assert session.trouble is None
+    await session.close()
+    await server.stop(None)
+
+    headers = handler.headers["ConfigRemoveRequest"]
+    assert (headers["Spas-AccessKey"], headers["Spas-SecurityToken"]) == ("STS.id", "token")
+    assert headers["Spas-Signature"]
+    assert "hidden" not in str(headers)

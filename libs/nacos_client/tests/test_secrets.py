@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -29,7 +31,7 @@ class Heard:
 
     lines: list[str] = field(default_factory=list)
     bodies: list[dict[str, list[str]]] = field(default_factory=list)
-    tokens: list[str | None] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
 
 
 STATE = {"code": 0, "data": {"version": "3.1.0"}}
@@ -49,7 +51,7 @@ def server(status: int, body: bytes | None = None) -> Iterator[tuple[str, Heard]
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
             heard.lines.append(self.requestline)
-            heard.tokens.append(self.headers["accessToken"])
+            heard.headers.append(self.headers)
             heard.bodies.append(
                 parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             )
@@ -103,10 +105,32 @@ async def test_secrets_travel_in_bodies_and_headers(caplog: pytest.LogCaptureFix
     with server(200) as (address, heard):
         await session(address).override(SERVICE, Instance("10.0.0.1", 8001))
     assert heard.bodies[0]["password"] == [PASSWORD]
-    assert heard.tokens == [None, TOKEN]
+    assert [each["accessToken"] for each in heard.headers] == [None, TOKEN]
     assert [line.split()[0] for line in heard.lines] == ["POST", "PUT"]
     seen = f"{heard.lines} {told(caplog)}"
     assert not [secret for secret in (PASSWORD, TOKEN, KEY) if secret in seen]
+
+
+async def test_a_temporary_key_signs_what_goes_over_http(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its token and a signature travel in headers, and are not logged; the secret stays here."""
+    caplog.set_level(logging.DEBUG)
+    file = tmp_path / "key.json"
+    key = {"AccessKeyId": "STS.id", "AccessKeySecret": KEY, "SecurityToken": TOKEN}
+    file.write_text(json.dumps(key))
+    with server(200) as (address, heard):
+        settings = NacosSettings(
+            server_addr=address, credentials_file=file, signature_region="cn-hangzhou"
+        )
+        signing = SdkSession(settings, "test", Administration(settings))
+        await signing.override(SERVICE, Instance("10.0.0.1", 8001))
+    (headers,) = heard.headers
+    assert (headers["ak"], headers["Spas-SecurityToken"]) == ("STS.id", TOKEN)
+    assert headers["data"].endswith("@@DEFAULT_GROUP@@models")
+    assert headers["signatureVersion"] == "v4"
+    assert KEY not in f"{heard.lines} {heard.bodies} {headers}"
+    assert not [secret for secret in (TOKEN, KEY) if secret in f"{heard.lines} {told(caplog)}"]
 
 
 @pytest.mark.parametrize("status", [403, 500, 302])

@@ -86,6 +86,10 @@ def test_several_servers() -> None:
         ("SERVICE_WEIGHT", "nan", "finite"),
         ("NACOS_USERNAME", "somebody", "belong together"),
         ("NACOS_TLS_CERT", "cert.pem", "belong together"),
+        ("NACOS_SECURITY_TOKEN", "a token", "no header can hold"),
+        ("NACOS_SECURITY_TOKEN", "token", "set NACOS_ACCESS_KEY"),
+        ("NACOS_SIGNATURE_REGION", "cn/hangzhou", "pattern"),
+        ("NACOS_SIGNATURE_REGION", "cn-hangzhou", "set NACOS_ACCESS_KEY or NACOS_CREDENTIALS_FILE"),
     ],
 )
 def test_a_bad_value_is_refused_with_a_reason(variable: str, value: str, reason: str) -> None:
@@ -105,8 +109,18 @@ def test_one_grpc_port_for_two_servers_of_one_host_is_refused() -> None:
 
 def test_secrets_are_not_shown() -> None:
     """Neither `repr` nor `str` of the settings gives them away."""
-    settings = NacosSettings.from_env({"NACOS_USERNAME": "u", "NACOS_PASSWORD": "hidden-word"})
+    secrets = dict.fromkeys(
+        ("NACOS_PASSWORD", "NACOS_SECRET_KEY", "NACOS_SECURITY_TOKEN"), "hidden-word"
+    )
+    settings = NacosSettings.from_env({"NACOS_USERNAME": "u", "NACOS_ACCESS_KEY": "a", **secrets})
     assert "hidden-word" not in f"{settings!r} {settings}"
+
+
+def test_an_access_key_has_one_source() -> None:
+    """A file beside a key of the environment would leave open which of the two is meant."""
+    both = {"NACOS_ACCESS_KEY": "a", "NACOS_SECRET_KEY": "b", "NACOS_CREDENTIALS_FILE": "key.json"}
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        NacosSettings.from_env(both)
 
 
 @pytest.mark.parametrize(

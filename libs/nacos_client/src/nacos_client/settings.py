@@ -113,6 +113,17 @@ def _grpc_port(value: str) -> str:
     return value
 
 
+def _security_token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{1,16384}", token.get_secret_value()):
+        raise ValueError("is empty, too long, or has a character that no header can hold")
+    return token
+
+
+AccessKeyId = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
+SecretKey = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+SecurityToken = Annotated[SecretStr, AfterValidator(_security_token)]
+Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]
+
 # Nacos' ParamCheckRule (since 2.3; com.alibaba.nacos.common.paramcheck) has these characters and
 # lengths. NamingUtils.checkInstanceIsLegal, by which every version refuses the registration of an
 # instance, forbids `_` in clusters too.
@@ -135,6 +146,9 @@ class NacosSettings(BaseModel):
             choose who gets a document that is tried out.
         username: user of Nacos' own authentication, with `password`.
         access_key: key of the access-key authentication of hosted Nacos, with `secret_key`.
+        security_token: of an access key that is temporary (STS).
+        credentials_file: JSON file, in place of these three, whose key another process renews.
+        signature_region: id of the region for which requests are signed (v4); default: for none.
         tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
             `tls_key` are for servers that ask the client for a certificate.
         tls_server_name: name to expect in the server's certificate instead of the host's.
@@ -170,8 +184,13 @@ class NacosSettings(BaseModel):
     )
     username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
     password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
-    access_key: str | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
-    secret_key: SecretStr | None = Field(default=None, validation_alias="NACOS_SECRET_KEY")
+    access_key: AccessKeyId | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
+    secret_key: SecretKey | None = Field(default=None, validation_alias="NACOS_SECRET_KEY")
+    security_token: SecurityToken | None = Field(
+        default=None, validation_alias="NACOS_SECURITY_TOKEN"
+    )
+    credentials_file: Path | None = Field(default=None, validation_alias="NACOS_CREDENTIALS_FILE")
+    signature_region: Region | None = Field(default=None, validation_alias="NACOS_SIGNATURE_REGION")
     tls: bool = Field(default=False, validation_alias="NACOS_TLS")
     tls_ca: Path | None = Field(default=None, validation_alias="NACOS_TLS_CA")
     tls_cert: Path | None = Field(default=None, validation_alias="NACOS_TLS_CERT")
@@ -225,6 +244,20 @@ class NacosSettings(BaseModel):
             )
         if any(self.grpc_port(port) > MAX_PORT for _, port in self.servers):
             raise ValueError(f"NACOS_GRPC_PORT={self.grpc} leads to a port above {MAX_PORT}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_access_key(self) -> Self:
+        key, file = self.access_key, self.credentials_file
+        if key is not None and file is not None:
+            raise ValueError("NACOS_CREDENTIALS_FILE and NACOS_ACCESS_KEY: leave one of them out")
+        if self.security_token is not None and key is None:
+            raise ValueError("NACOS_SECURITY_TOKEN belongs to an access key: set NACOS_ACCESS_KEY")
+        if self.signature_region is not None and key is None and file is None:
+            raise ValueError(
+                "NACOS_SIGNATURE_REGION is for access keys: set NACOS_ACCESS_KEY or "
+                "NACOS_CREDENTIALS_FILE"
+            )
         return self
 
     @model_validator(mode="after")

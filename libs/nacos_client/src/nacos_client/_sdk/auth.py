@@ -4,18 +4,17 @@ Credentials travel in bodies and headers, never in a URL, and are never logged.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import logging
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from failover import in_brackets
 
 from nacos_client._sdk import http
+from nacos_client._sdk.access_key import AccessKey, KeyFile, sign
 from nacos_client._sdk.dialect import Dialect, Dialects
 from nacos_client._sdk.http import HttpAnswer
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
@@ -39,21 +38,23 @@ ABSENT_SECONDS = 1.0
 
 
 class Credentials:
-    """The headers that authenticate requests; one login serves every connection of a client.
-
-    Attributes:
-        trouble: the error that kept the last login from a token, or None.
-    """
+    """The headers that authenticate requests; one login serves every connection of a client."""
 
     def __init__(self, settings: NacosSettings, dialects: Dialects) -> None:
-        self.trouble: NacosError | None = None
         self._settings = settings
         self._dialects = dialects
+        self._key_file = KeyFile(settings.credentials_file) if settings.credentials_file else None
+        self._login_trouble: NacosError | None = None
         self._token = ""
         self._renew_at = 0.0
         self._next_try = 0.0
         self._pause = 0.0
         self._lock = asyncio.Lock()
+
+    @property
+    def trouble(self) -> NacosError | None:
+        """The error that kept the last login from a token, or a key file from use, or None."""
+        return self._login_trouble or (self._key_file.trouble if self._key_file else None)
 
     async def headers(
         self, *, naming: str | None = None, config: str | None = None
@@ -66,27 +67,35 @@ class Credentials:
                 `public`, or "" if the request has neither.
 
         Raises:
-            Denied: the user or the password is wrong.
+            Denied: the user or the password is wrong, or the key file has no good key.
             Unreachable: no server answered the login.
         """
         settings = self._settings
         headers: dict[str, str] = {}
         if settings.username is not None:
             headers["accessToken"] = await self._access_token()
-        if settings.access_key is not None and settings.secret_key is not None:
-            headers |= sign(
-                settings.access_key,
-                settings.secret_key.get_secret_value(),
-                naming=naming,
-                config=config,
-                millis=int(time.time() * 1000),
-            )
+        key = await self._access_key()
+        if key is not None:
+            millis, region = int(time.time() * 1000), settings.signature_region
+            headers |= sign(key, region=region, naming=naming, config=config, millis=millis)
         return headers
 
     def refused(self, headers: Mapping[str, str]) -> None:
-        """Stop using the token of headers that the server refused."""
+        """Stop using the token of headers that the server refused, and doubt the access key."""
         if headers.get("accessToken") == self._token:
             self._token = ""
+        if self._key_file is not None:
+            self._key_file.doubt()
+
+    async def _access_key(self) -> AccessKey | None:
+        settings = self._settings
+        if self._key_file is not None:
+            return await self._key_file.key(datetime.now(UTC))
+        if settings.access_key is None or settings.secret_key is None:
+            return None
+        return AccessKey(
+            id=settings.access_key, secret=settings.secret_key, token=settings.security_token
+        )
 
     async def _access_token(self) -> str:
         async with self._lock:
@@ -95,18 +104,18 @@ class Credentials:
                 await self._renew()
             if self._token:
                 return self._token
-            raise self.trouble or Unreachable("not logged in")
+            raise self._login_trouble or Unreachable("not logged in")
 
     async def _renew(self) -> None:
         try:
             answer = await self._login()
         except NacosError as error:
             log.warning("login failed: %s", error)
-            self._pause = pause_after(error, self.trouble, self._pause)
-            self.trouble = error
+            self._pause = pause_after(error, self._login_trouble, self._pause)
+            self._login_trouble = error
             self._next_try = time.monotonic() + self._pause
         else:
-            self.trouble, self._next_try = None, 0.0
+            self._login_trouble, self._next_try = None, 0.0
             self._token = str(answer["accessToken"])
             self._renew_at = time.monotonic() + RENEW_AT * float(answer.get("tokenTtl", 18_000))
 
@@ -179,22 +188,3 @@ def pause_after(error: NacosError, before: NacosError | None, pause: float) -> f
     if type(error) is not type(before):  # a server that is back is not made to wait
         return shortest
     return min(RELOGIN_GROWTH * pause, longest)
-
-
-def sign(
-    access_key: str, secret_key: str, *, naming: str | None, config: str | None, millis: int
-) -> dict[str, str]:
-    """Sign a request as hosted Nacos expects: HMAC-SHA1 over its time and its resource."""
-
-    def signature(text: str) -> str:
-        digest = hmac.digest(secret_key.encode(), text.encode(), hashlib.sha1)
-        return base64.b64encode(digest).decode()
-
-    if config is not None:
-        return {
-            "Spas-AccessKey": access_key,
-            "Spas-Signature": signature(f"{config}+{millis}" if config else str(millis)),
-            "Timestamp": str(millis),
-        }
-    data = f"{millis}@@{naming}" if naming else str(millis)
-    return {"ak": access_key, "data": data, "signature": signature(data)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from failover import Instance
-from nacos_client import Conflict, NacosSettings, Refused
+from nacos_client import Conflict, Nacos, NacosSettings, Refused
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from nacos_client.errors import Denied
@@ -179,6 +179,27 @@ async def test_a_namespace_that_is_not_there_is_told(nacos_wire: WireNacos) -> N
         told = await session.namespace_trouble()
         assert told is None if trouble is None else trouble in str(told)
         await session.close()
+
+
+async def test_who_may_not_administer_is_told_what_is_known_of_the_namespace(
+    version: str, tmp_path: Path
+) -> None:
+    """Before 3.0 everybody may see that it is absent; since then the state says what is missing."""
+    with WireNacos(version, auth=False) as nacos_wire:
+        settings = NacosSettings(
+            server_addr=nacos_wire.access.server_addr, namespace="staging", cache_dir=tmp_path
+        )
+        async with Nacos(settings) as nacos:
+            await eventually(lambda: nacos.states["nacos"]["namespace"])
+            state = nacos.states["nacos"]
+    if version < "3":
+        assert "does not exist" in state["namespace"]
+        assert state["namespace"] == state["trouble"]
+    else:
+        assert state["namespace"].startswith("not known: this user may not list namespaces")
+        assert "/v3/admin/core/namespace" in state["namespace"]
+        assert state["trouble"] is None
+    assert state["ok"] is (version >= "3")
 
 
 async def test_a_client_without_a_login(version: str) -> None:

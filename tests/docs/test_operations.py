@@ -80,6 +80,11 @@ def test_the_commands_work_and_make_a_user_that_suffices(
         seconds=40,
         what=f"a service is at home in Nacos with the limited user: {ours.readyz()}",
     )
+    wait_until(
+        lambda: ours.readyz()[1]["checks"]["nacos"]["namespace"] == "exists",
+        seconds=60,
+        what="the limited user sees that the namespace exists",
+    )
     with pytest.raises(httpx.HTTPStatusError, match="403"):
         limited.publish("skl-kmeans", "clusters: 5")
     with pytest.raises(httpx.HTTPStatusError, match="403"):

@@ -201,11 +201,21 @@ async def test_a_namespace_that_is_not_there(
     assert told is None if trouble is None else trouble in str(told)
 
 
-async def test_who_may_not_list_namespaces_is_told_nothing() -> None:
-    """An application's user often may not: that is no trouble of the namespace."""
-    with server({**NEW, "GET /v3/admin/core/namespace/list": 403}) as (address, _):
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (403, "may not list namespaces: give .* the permission to read /v3/admin/core/namespace"),
+        (500, "list of namespaces: HTTP 500"),
+    ],
+)
+async def test_who_may_not_list_namespaces_is_told_what_is_missing(
+    status: int, reason: str
+) -> None:
+    """An application's user often may not: the namespace may be there or not."""
+    with server({**NEW, "GET /v3/admin/core/namespace/list": status}) as (address, _):
         session, _ = session_at(address, namespace="staging")
-        assert await session.namespace_trouble() is None
+        with pytest.raises(Refused, match=reason):
+            await session.namespace_trouble()
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,7 @@ class Nacos:
             "server": facts.address if facts else None,
             "version": facts.version if facts else None,
             "dialect": facts.dialect if facts else None,
+            "namespace": check.namespace if check else None,
             "trouble": trouble,
             "disk": self._store.trouble,
         }

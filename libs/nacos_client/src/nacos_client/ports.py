@@ -205,7 +205,11 @@ class Served(Connected, Protocol):
         ...
 
     async def namespace_trouble(self) -> str | None:
-        """Say what is wrong with the session's namespace; None: nothing, or nothing to be seen."""
+        """Say what is wrong with the session's namespace, or None.
+
+        Raises:
+            Refused: the server does not tell this user.
+        """
         ...
 
 

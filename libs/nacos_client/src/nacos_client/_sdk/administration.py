@@ -20,6 +20,9 @@ NAMESPACES_PATHS = {
     Dialect.V3: "/v3/admin/core/namespace/list",
     Dialect.V1: "/v1/console/namespaces",
 }
+NAMESPACES_RESOURCE = "/v3/admin/core/namespace"
+"""The name that a permission has for the namespaces of 3.x (NamespaceControllerV3); before, every
+user may list them."""
 WORDS = {"POST": "add", "PUT": "change", "DELETE": "take out"}
 
 
@@ -74,17 +77,24 @@ class Administration:
         """Say what is wrong with a namespace: it does not exist, or is a name and not an id.
 
         Returns:
-            None if the namespace is there, or if this user may not see that.
+            None if the namespace is there.
 
         Raises:
             Unreachable: the server does not answer over HTTP.
-            Refused: it answers in neither dialect.
+            Refused: it answers in neither dialect, or does not tell this user; the message says
+                which permission is missing.
         """
         if namespace == PUBLIC:
             return None
         answer = await self._send(server, "GET", NAMESPACES_PATHS, {}, None)
+        if answer.status in http.DENIED:
+            raise Refused(
+                "this user may not list namespaces: give a role of the user the permission to read "
+                f"{NAMESPACES_RESOURCE}",
+                answer.status,
+            )
         if answer.status != http.OK:
-            return None
+            raise Refused(f"the list of namespaces: HTTP {answer.status}", answer.status)
         listed = answer.json().get("data") or ()
         names = {str(each.get("namespace")): each.get("namespaceShowName") for each in listed}
         if namespace in names:

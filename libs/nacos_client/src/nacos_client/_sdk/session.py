@@ -57,7 +57,11 @@ class SdkSession:
         return await self._administration.dialects.of(self._server(), since=self._link.lost_at)
 
     async def namespace_trouble(self) -> str | None:
-        """Ask the connected server whether the session's namespace exists."""
+        """Ask the connected server whether the session's namespace exists.
+
+        Raises:
+            Refused: the server does not tell this user.
+        """
         return await self._administration.namespace_trouble(self._server(), self._namespace)
 
     def _server(self) -> Server:

@@ -56,7 +56,8 @@ def test_what_is_announced_is_where_the_instance_listens(
 ) -> None:
     """HOST is announced, not the address from which Nacos is reached; callers get an answer there.
 
-    The readiness says what is wrong with an address of this host alone.
+    The readiness says what is wrong with an address of this host alone, and a metric that there is
+    something.
     """
     gateway = service("gateway", nacos, env={"HOST": "127.0.0.2", "ADVERTISE_IP": ""})
     wait_until(lambda: nacos.instances("gateway"), seconds=30, what="the gateway is shown")
@@ -67,6 +68,7 @@ def test_what_is_announced_is_where_the_instance_listens(
     assert answer.headers["content-type"] == "application/problem+json"
     told = gateway.readyz()[1]["checks"]["announcement gateway"]
     assert "127.0.0.2 is a loopback address" in told["warning"]
+    assert 'announcement_warning{part="announcement gateway"} 1.0' in gateway.metrics()
 
 
 @pytest.mark.anyio

@@ -298,6 +298,20 @@ async def test_configuration_state_is_a_metric(client, health):
     assert "service_ready 1.0" in text
 
 
+async def test_the_warning_of_an_announcement_is_a_metric(client, health):
+    """An alert sees that callers may not reach the announced address, though the part is well."""
+    warnings = {"announcement good": None, "announcement bad": "10.0.0.1:80 does not answer"}
+    health.show(
+        lambda: {name: {"ok": True, "warning": reason} for name, reason in warnings.items()}
+    )
+
+    text = (await client.get("/metrics")).text
+
+    assert 'announcement_warning{part="announcement good"} 0.0' in text
+    assert 'announcement_warning{part="announcement bad"} 1.0' in text
+    assert 'service_state_ok{part="announcement bad"} 1.0' in text
+
+
 async def test_client_that_goes_away_is_no_error(caplog):
     """A caller that disconnects before its body is here leaves no error in the log."""
 

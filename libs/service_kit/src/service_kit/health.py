@@ -81,12 +81,17 @@ class HealthChecks:
         rejected = GaugeMetricFamily(
             "config_rejected", "1 while the newest document is kept out", labels=["part"]
         )
+        warned = GaugeMetricFamily(
+            "announcement_warning", "1 while callers may not reach this address", labels=["part"]
+        )
         for name, state in states.items():
             ok.add_metric([name], state["ok"])
             if "rejected" in state:
                 config.add_metric([name, state["version"], state["source"]], 1)
                 rejected.add_metric([name], state["rejected"] is not None)
-        yield from (ok, config, rejected)
+            if "warning" in state:
+                warned.add_metric([name], state["warning"] is not None)
+        yield from (ok, config, rejected, warned)
         for collect in self._measures:
             yield from collect()
 

@@ -41,6 +41,24 @@ def test_secret_values_are_not_shown(monkeypatch, capsys):
     assert "hunter2" not in line
 
 
+class Neighbour(BaseModel):
+    """Settings that name a variable of another model."""
+
+    host: Annotated[str | None, Field(validation_alias="HOST")] = None
+
+
+@pytest.mark.parametrize(("given", "host"), [("", "0.0.0.0"), ("::1", "::1")])  # noqa: S104
+def test_a_variable_has_one_value_for_all_models(monkeypatch, given, host):
+    """Where it is absent, the default of the first model that names it counts for the others."""
+    monkeypatch.setenv("SERVICE_NAME", "a")
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("HOST", given)
+
+    settings, neighbour = read_env(ProcessSettings, Neighbour)
+
+    assert settings.host == neighbour.host == host
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "601", "nan", "inf", "soon"])
 def test_a_time_limit_out_of_range_is_named(monkeypatch, capsys, limit):
     """REQUEST_TIMEOUT_SECONDS that is no limit, or no bounded one, ends the start with its name."""

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from failover import in_brackets
 
 from nacos_client.errors import Unreachable
-from nacos_client.own_address import IPV4_FIRST, fixed_address, is_link_local
+from nacos_client.own_address import (
+    IPV4_FIRST,
+    fixed_address,
+    ipv4_alone,
+    is_link_local,
+    source_address,
+)
 from nacos_client.settings import NacosSettings
 
 TRIAL_SECONDS = 1.0
@@ -21,7 +27,8 @@ def locator(settings: NacosSettings) -> Callable[[], str]:
     `ADVERTISE_IP` wins, a literal or the name of an interface; then `HOST`, where it is one
     address. Else it is the address from which this host's packets to a Nacos server leave; no
     packet is sent to find this address. IPv4 is preferred where there are both; a link-local IPv6
-    address is none that callers can use.
+    address is none that callers can use. An instance that listens on IPv4 alone has an IPv4 address
+    though Nacos is reached by IPv6: the address from which packets to anywhere leave.
 
     Returns:
         a function without arguments. It blocks while a name is resolved, and raises `Unreachable`
@@ -29,21 +36,23 @@ def locator(settings: NacosSettings) -> Callable[[], str]:
         interface has no address.
     """
     return lambda: (
-        fixed_address(settings.advertise_ip, settings.host) or _by_route(settings.servers)
+        fixed_address(settings.advertise_ip, settings.host)
+        or _by_route(settings.servers, ipv4_alone(settings.host))
     )
 
 
-def _by_route(servers: Sequence[tuple[str, int]]) -> str:
+def _by_route(servers: Sequence[tuple[str, int]], ipv4: str | None) -> str:
+    """Return the address from which Nacos is reached; `ipv4` in place of an address of IPv6."""
     troubles: dict[str, None] = {}
     for family in IPV4_FIRST:
         for host, port in servers:
             try:
-                with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                    probe.connect((host, port))
-                    ip = str(probe.getsockname()[0])
+                ip = source_address(family, (host, port))
             except OSError as error:
                 troubles[f"{in_brackets(host)}:{port} ({error})"] = None
             else:
+                if ipv4 is not None and family == socket.AF_INET6:
+                    return ipv4
                 if not is_link_local(ip):
                     return ip
                 troubles[f"{in_brackets(host)}:{port} (from the link-local {ip} only)"] = None

@@ -12,6 +12,9 @@ NacosLoadBalancer, keep IPv4 instances only."""
 THIS_NETWORK, BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 """IPv4 addresses that are never a destination of a connection to another host (RFC 6890)."""
 LOOPBACK, LOOPBACK_OF_IPV6 = "127.0.0.1", "::1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (compared)
+SOMEWHERE = ("192.0.2.1", 9)
+"""An address of documentation (RFC 5737), to ask for the route of IPv4."""
 
 
 def fixed_address(advertise_ip: str | None, host: str | None) -> str | None:
@@ -37,6 +40,11 @@ def fixed_address(advertise_ip: str | None, host: str | None) -> str | None:
             )
         return listening
     candidates = addresses_of(advertise_ip)
+    if _is_ipv6(candidates[0]) and ipv4_alone(host) and _is_of_this_host(candidates[0]):
+        raise BadAddress(
+            f"ADVERTISE_IP={advertise_ip} is not where HOST={host} listens (on IPv4 alone):"
+            " set HOST=::, which listens on IPv6 and IPv4, or another ADVERTISE_IP"
+        )
     if listening is None or listening in candidates:
         return listening or candidates[0]
     # An address of another host may lead here, by NAT for example, but not to a loopback address.
@@ -46,6 +54,32 @@ def fixed_address(advertise_ip: str | None, host: str | None) -> str | None:
             " leave one of the two out, or make them equal"
         )
     return candidates[0]
+
+
+def ipv4_alone(host: str | None) -> str | None:
+    """Return the IPv4 address of a host whose instance listens on all addresses of IPv4 alone.
+
+    Returns:
+        None if the instance listens elsewhere, or that is not known, or this host has no IPv4: the
+        services of this workspace listen on IPv6 then.
+    """
+    if not host or _bound(host) != EVERYWHERE:
+        return None
+    try:
+        return source_address(socket.AF_INET, SOMEWHERE)
+    except OSError:
+        return None
+
+
+def source_address(family: socket.AddressFamily, target: tuple[str, int]) -> str:
+    """Return the address from which packets to a target leave; none is sent.
+
+    Raises:
+        OSError: there is no route, or the target's name has no address of this family.
+    """
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(target)
+        return str(probe.getsockname()[0])
 
 
 def addresses_of(advertise_ip: str) -> Sequence[str]:
@@ -112,14 +146,25 @@ def _of_interface(name: str) -> Sequence[str]:
     return found
 
 
-def _listening(host: str) -> str | None:
-    """Return the one address at which a socket listens that is bound to `host`; None for all."""
+def _is_ipv6(ip: str) -> bool:
+    """Return whether a caller needs IPv6 for an address, however the address is written."""
+    address = ip_address(ip)
+    return address.version == 6 and _inner(address) is None  # noqa: PLR2004
+
+
+def _bound(host: str) -> str | None:
+    """Return the address to which a socket is bound by `host`; None if the name has none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # the name is of no address: whoever listens there will say so
+    except OSError:  # whoever listens there will say so
         return None
-    ip = str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
-    if ip_address(ip).is_unspecified:
+    return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
+
+
+def _listening(host: str) -> str | None:
+    """Return the one address at which a socket listens that is bound to `host`; None for all."""
+    ip = _bound(host)
+    if ip is None or ip_address(ip).is_unspecified:
         return None
     # A host without IPv4 has another loopback address.
     return LOOPBACK_OF_IPV6 if ip == LOOPBACK and not _is_of_this_host(ip) else ip

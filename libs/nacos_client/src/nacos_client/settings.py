@@ -157,7 +157,8 @@ class NacosSettings(BaseModel):
         advertise_ip: IPv4 or IPv6 literal, or the name of a network interface, under which an
             instance is announced; default: `host`, if that is one address, else the address this
             host uses to reach Nacos. IPv4 is preferred where there are both.
-        host: address at which the instance listens, such as `0.0.0.0` for all; default: not known.
+        host: address at which the instance listens, such as `0.0.0.0` for all of IPv4 or `::` for
+            all; default: not known.
         service_weight: share of traffic relative to the other instances (1.0 is normal).
         cache_dir: directory of the last-known-good lists and documents; default: a private
             directory under the system's temporary one.

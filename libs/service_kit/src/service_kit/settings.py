@@ -62,18 +62,22 @@ def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
     """Build one instance of each model from the environment.
 
     A field's `validation_alias` names its variable. An empty variable counts as absent, because
-    Compose passes `${NAME:-}` as an empty text where NAME is not set.
+    Compose passes `${NAME:-}` as an empty text where NAME is not set. An absent variable that
+    several models name has one value for all of them, the first model's default: what is told of
+    `HOST` is then true of the socket.
 
     Raises:
         SystemExit: code 2, after one line on stderr that names every bad variable of all models.
     """
     found: list[BaseModel] = []
     problems: list[str] = []
+    environ = {name: value for name, value in os.environ.items() if value}
     for model in models:
         try:
-            found.append(model.model_validate(_present(model, os.environ)))
+            found.append(model.model_validate(_present(model, environ)))
         except ValidationError as error:
             problems.extend(_describe(model, error))
+        environ = _defaults(model) | environ
     if problems:
         print("bad environment: " + "; ".join(problems), file=sys.stderr)  # noqa: T201 - logs are not set up yet
         raise SystemExit(ExitCode.BAD_ENVIRONMENT)
@@ -82,7 +86,16 @@ def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
 
 def _present(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, str]:
     names = (str(field.validation_alias) for field in model.model_fields.values())
-    return {name: environ[name] for name in names if environ.get(name)}
+    return {name: environ[name] for name in names if name in environ}
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, str]:
+    """Return the texts that stand for absent variables of a model."""
+    return {
+        str(field.validation_alias): field.default
+        for field in model.model_fields.values()
+        if isinstance(field.default, str)
+    }
 
 
 def _describe(model: type[BaseModel], error: ValidationError) -> Iterator[str]:

@@ -174,13 +174,16 @@ def announcement(one: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("package", ["classifier", "kmeans"])
 def test_the_image_asks_the_port_that_is_set(service, package):
     """An image's health check asks where PORT has the service listen, and nowhere else."""
-    dockerfile = (SERVICES.parent / "deploy" / "Dockerfile").read_text()
+    root = SERVICES.parent
+    dockerfile = (root / "deploy" / "Dockerfile").read_text()
     (command,) = re.findall(r"^HEALTHCHECK .*\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
-    _, *arguments = json.loads(command)
+    ((source, folder),) = re.findall(r"^COPY (deploy/health\S+) (\S+/)$", dockerfile, re.MULTILINE)
+    assert json.loads(command) == ["python", folder + Path(source).name]
+    assert f"!{source}\n" in (root / ".dockerignore").read_text(), "it is sent to the build"
 
     def health(port: str) -> int:
         env = {"PATH": os.environ["PATH"], "PORT": port}
-        asked = [sys.executable, *arguments]
+        asked = [sys.executable, root / source]
         return subprocess.run(asked, env=env, capture_output=True, check=False).returncode
 
     assert health(service(package).url.rpartition(":")[2]) == 0

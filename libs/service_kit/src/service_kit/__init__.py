@@ -3,6 +3,7 @@
 from service_kit.bodies import (
     is_json,
     json_body,
+    json_schema,
     limit_parts,
     limit_rows,
     read_json,
@@ -29,7 +30,7 @@ from service_kit.settings import (
     read_env,
 )
 from service_kit.stages import Stages
-from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
+from service_kit.tensors import Datatype, Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.thread_pool import ThreadPool
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "TRACEPARENT",
     "AtOnce",
     "Check",
+    "Datatype",
     "Deadline",
     "ExitCode",
     "FastPath",
@@ -68,6 +70,7 @@ __all__ = [
     "invalid",
     "is_json",
     "json_body",
+    "json_schema",
     "limit_parts",
     "limit_rows",
     "model_app",

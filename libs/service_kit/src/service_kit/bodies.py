@@ -14,9 +14,15 @@ SPARE_PARTS = 1000
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """Return the `openapi_extra` argument of a route whose JSON body has the shape of `model`."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
+    content = {"application/json": {"schema": json_schema(model)}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of `model` in one piece, without references."""
+    schema = model.model_json_schema()
+    inlined: dict[str, Any] = _inlined(schema, schema.get("$defs", {}))
+    return inlined
 
 
 def _inlined(schema: Any, defs: dict[str, Any]) -> Any:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Request, Response
 
 from service_kit.bodies import json_body, require_json
 from service_kit.deadline import Deadline
@@ -65,6 +65,8 @@ def add_inference(
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     about = health.about["build"]
+    body = _described_body(model.spec)
+    named = Path(openapi_examples={"served": {"value": model.spec.name}})
 
     @router.get("")
     async def server_metadata() -> dict[str, Any]:
@@ -81,24 +83,28 @@ def add_inference(
     for path in ("/models/{model_name}", "/models/{model_name}/versions/{model_version}"):
 
         @router.get(path, responses=problems(404))
-        async def model_metadata(model_name: str, model_version: str | None = None) -> Response:
+        async def model_metadata(
+            model_name: Annotated[str, named], model_version: str | None = None
+        ) -> Response:
             spec = _find(model, model_name, model_version)
             return Response(orjson.dumps(_metadata(spec)), media_type="application/json")
 
         @router.get(path + "/ready", responses=problems(404))
-        async def model_ready(model_name: str, model_version: str | None = None) -> Response:
+        async def model_ready(
+            model_name: Annotated[str, named], model_version: str | None = None
+        ) -> Response:
             return _ready({"name": _find(model, model_name, model_version).name}, health)
 
         @router.get(path + "/stats", responses=problems(404))
-        async def statistics(model_name: str, model_version: str | None = None) -> Response:
+        async def statistics(
+            model_name: Annotated[str, named], model_version: str | None = None
+        ) -> Response:
             spec = _find(model, model_name, model_version)
             return Response(orjson.dumps(_statistics(spec, stages)), media_type="application/json")
 
-        @router.post(
-            path + "/infer", responses=problems(404), openapi_extra=json_body(InferRequest)
-        )
+        @router.post(path + "/infer", responses=problems(404), openapi_extra=body)
         async def infer(
-            request: Request, model_name: str, model_version: str | None = None
+            request: Request, model_name: Annotated[str, named], model_version: str | None = None
         ) -> Response:
             spec = _find(model, model_name, model_version)
             scope = request.scope
@@ -123,6 +129,13 @@ def add_inference(
             return answer
 
     app.include_router(router)
+
+
+def _described_body(spec: ModelSpec) -> dict[str, Any]:
+    body = json_body(InferRequest)
+    if spec.example is not None:
+        body["requestBody"]["content"]["application/json"]["example"] = spec.example
+    return body
 
 
 def _find(model: InferenceModel, name: str, version: str | None) -> ModelSpec:

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service_kit.bodies import limit_rows, read_json
 from service_kit.problem import Problem, invalid, shown
 
-Datatype = Literal["BYTES", "FP64", "INT64"]
+Datatype = Literal["BOOL", "BYTES", "FP64", "INT64"]
 _PYTHON_TYPES: Mapping[str, frozenset[type]] = {
+    "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
     "FP64": frozenset({int, float}),
     "INT64": frozenset({int}),
@@ -46,13 +47,18 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """The description of a model, as its metadata route gives it."""
+    """The description of a model, as its metadata route gives it.
+
+    Attributes:
+        example: a good inference request, for the documentation.
+    """
 
     name: str
     version: str
     platform: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    example: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

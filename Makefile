@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
-MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_pkg \
+MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_service libs/model_pkg \
            services/classifier services/kmeans services/gateway deploy
 READY := $(VENV)/.ready
 # Two workers for each processor, for tests wait more than they compute; TEST_ARGS=-n0 debugs one test.

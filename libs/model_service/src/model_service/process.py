@@ -1,0 +1,134 @@
+"""The process of a model service: everything is built here, in this order.
+
+1. Read the environment and set up logs.
+2. Load the model and check it; one that fails is never announced.
+3. Follow the service's document in Nacos.
+4. Listen, announce, serve until SIGTERM, drain (`service_kit.serve`). The announcement's metadata
+   follow the document.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nacos_client import Announcement, Nacos, NacosSettings
+from pydantic import ValidationError, create_model
+from service_kit import (
+    ExitCode,
+    HealthChecks,
+    ModelSettings,
+    Port,
+    ServiceName,
+    configure_logs,
+    read_env,
+    run,
+    serve,
+)
+from starlette.types import ASGIApp
+
+from model_service.errors import DeclarationError
+from model_service.service import InForce, ModelService, Parts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that can be served and announced."""
+
+    app: ASGIApp
+    health: HealthChecks
+    announcement: Announcement
+
+
+def main(declared: type[ModelService]) -> None:
+    """Run the process of a declared service until SIGTERM.
+
+    Raises:
+        SystemExit: a text that names what is wrong with the declaration, code 2 for a bad
+            environment, 3 for an address that cannot be listened on, 4 for a model that cannot be
+            loaded or does not answer right.
+    """
+    try:
+        wanted = settings_of(declared)
+    except DeclarationError as error:
+        raise SystemExit(f"bad declaration: {error}") from error
+    run(_serve(declared, wanted))
+
+
+async def _serve(declared: type[ModelService], wanted: type[ModelSettings]) -> None:
+    settings, nacos_settings = read_env(wanted, NacosSettings)
+    configure_logs(settings)
+    try:
+        model = declared.load(settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a model that cannot be loaded is not served
+        _refuse("unusable_model", error)
+    try:
+        await asyncio.to_thread(model.check)
+    except Exception as error:  # noqa: BLE001 - as above
+        _refuse("self_check_failed", error)
+    async with (
+        Nacos(nacos_settings) as nacos,
+        started(model, settings, nacos) as running,
+    ):
+        await serve(running.app, settings, health=running.health, presence=running.announcement)
+
+
+def _refuse(event: str, error: Exception) -> NoReturn:
+    extra = {"kind": type(error).__name__, "reason": str(error)}
+    _log.critical(event, extra=extra, exc_info=error)
+    raise SystemExit(ExitCode.UNUSABLE_MODEL) from error
+
+
+@asynccontextmanager
+async def started(model: ModelService, settings: Any, nacos: Nacos) -> AsyncIterator[Running]:
+    """Follow the model's document and build its application; close its threads at the end.
+
+    The service is announced when `announcement.announce()` is called, once it listens.
+    """
+    threads = model.threads(settings)
+    health = HealthChecks(settings.service_name, model.version)
+    if about := model.about:
+        health.about["model"] = about
+        health.add("model", lambda: {"ok": True, **about})
+    health.show(lambda: nacos.states)
+    watched = nacos.watch(model.name, model.Config)
+    await watched.start()
+    announcement = nacos.announcement(settings.service_name, port=settings.port)
+    announcement.follow(watched, lambda: model.metadata(settings, watched.state.version))
+
+    def in_force() -> InForce[Any]:
+        return InForce(watched.value, watched.state.version or "default")
+
+    parts = Parts(lambda: watched.value, in_force, health, threads, settings)
+    try:
+        yield Running(model.app(parts), health, announcement)
+    finally:
+        threads.close()
+        model.close()
+
+
+def settings_of(declared: type[ModelService]) -> type[ModelSettings]:
+    """Return the declaration's settings, with its name and port where they have no defaults.
+
+    Raises:
+        DeclarationError: the name is no host name, or the port no port.
+    """
+    own = declared.Settings
+    kinds: dict[str, Any] = {"service_name": ServiceName, "port": Port}
+    attributes = {"service_name": "name", "port": "port"}
+    wanted = {field: attributes[field] for field in kinds if own.model_fields[field].is_required()}
+    given = {field: getattr(declared, attribute, None) for field, attribute in wanted.items()}
+    named = {str(own.model_fields[field].validation_alias): field for field in wanted}
+    try:
+        own.model_validate({alias: given[field] for alias, field in named.items()})
+    except ValidationError as error:
+        for each in error.errors():
+            if (field := named.get(str(each["loc"][0]))) is not None:
+                what = f"{declared.__name__}.{wanted[field]} is {given[field]!r}"
+                raise DeclarationError(f"{what}: {each['msg']}") from error
+    defaults: dict[str, Any] = {field: (kinds[field], value) for field, value in given.items()}
+    return create_model(own.__name__, __base__=own, __module__=own.__module__, **defaults)

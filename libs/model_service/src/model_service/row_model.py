@@ -1,0 +1,212 @@
+"""`RowModel`: a model that answers rows, declared in a page of code."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+from service_kit import ModelRoutes, ModelSpec, Stages, model_app
+from starlette.types import ASGIApp
+
+from model_service.drift import InputDrift
+from model_service.errors import DeclarationError, WrongAnswerError
+from model_service.interface import RESERVED, Described, row_routes
+from model_service.outputs import Out, checked
+from model_service.predictor import Predictor, columns
+from model_service.rows import BodyReader, Rows
+from model_service.service import InForce, Live, ModelService, Parts
+from model_service.tensors import example_request, example_value, field_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRow:
+    """A row whose answer is known: a model that answers it otherwise is not announced.
+
+    Attributes:
+        row: the row as in JSON.
+        answer: the expected value of some outputs; numbers may differ by a millionth.
+    """
+
+    row: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+
+class RowModel(ModelService):
+    """A model that answers rows; its docstring is the text of its page and documentation.
+
+    Attributes:
+        title: title of page and documentation; `name` if it is empty.
+        platform: the kind of model in V2's metadata.
+        Row: a row, in JSON and as tensors, one for each field.
+        Config: the Nacos document `name`.
+        outputs: what `predict` returns.
+        golden: rows whose answers are known; the first is the example of the documentation.
+        joins_rows: whether one call of `predict` may get the rows of several requests.
+    """
+
+    title: ClassVar[str] = ""
+    platform: ClassVar[str] = "python"
+    Row: ClassVar[type[BaseModel]]
+    Config: ClassVar[type[Live]] = Live
+    outputs: ClassVar[Mapping[str, Out]]
+    golden: ClassVar[Sequence[GoldenRow]] = ()
+    joins_rows: ClassVar[bool] = True
+    _predictor: Predictor | None = None
+
+    def predict(self, rows: Any, config: Any) -> Mapping[str, Any]:
+        """Return each declared output for rows, an array or list whose first axis is the row.
+
+        `predict` runs in one thread of its own, so it may block.
+
+        Args:
+            rows: `Rows[Row]`, at least one.
+            config: the `Config` in force.
+        """
+        raise NotImplementedError
+
+    def reference(self) -> Iterable[Mapping[str, Any]]:
+        """Return rows as in JSON with which those of requests are compared; none by default."""
+        return ()
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What /readyz and /actuator/info tell of the model."""
+        return {"version": self.model_version}
+
+    def check(self) -> None:
+        """Check the declaration, and the golden rows with the configuration's defaults.
+
+        Raises:
+            DeclarationError: the declaration cannot be served.
+            WrongAnswerError: a golden row has another answer, or `predict` gives something else
+                than is declared.
+        """
+        self.describe()
+        if not self.golden:
+            return
+        reader: BodyReader[Any] = BodyReader(self.Row)
+        rows = Rows(reader.row.model_validate(golden.row) for golden in self.golden)
+        found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
+        for number, golden in enumerate(self.golden):
+            for name, wanted in golden.answer.items():
+                given = found[name][number].tolist()
+                if not _is_close(given, wanted):
+                    raise WrongAnswerError(
+                        f"output {name!r} of golden row {number} is {given!r}, not {wanted!r}"
+                    )
+
+    def describe(self) -> Described:
+        """Return all that callers are told of the model.
+
+        Raises:
+            DeclarationError: the declaration cannot be served.
+        """
+        kind = type(self).__name__
+        for attribute in ("Row", "outputs"):
+            if not hasattr(self, attribute):
+                raise DeclarationError(f"{kind} has no {attribute}")
+        if taken := self.outputs.keys() & RESERVED:
+            raise DeclarationError(f"{kind}.outputs: every answer has {min(taken)!r} already")
+        fields = BodyReader(self.Row).fields
+        example = dict(self.golden[0].row) if self.golden else _example(kind, self.Row, fields)
+        inputs = tuple(field_tensor(name, schema) for name, schema in fields.items())
+        outputs = tuple(out.spec(name) for name, out in self.outputs.items())
+        return Described(
+            title=self.title or self.name,
+            text=inspect.cleandoc(type(self).__doc__ or ""),
+            path=self.path,
+            fields=fields,
+            row=example,
+            spec=ModelSpec(
+                name=self.name,
+                version=self.model_version,
+                platform=self.platform,
+                inputs=inputs,
+                outputs=outputs,
+                example=example_request(inputs, outputs, example),
+            ),
+        )
+
+    def app(self, parts: Parts) -> ASGIApp:
+        """Return the application: the routes and all that `service_kit.model_app` adds to them."""
+        predictor = self.predictor(parts.in_force)
+        if predictor.drift is not None:
+            parts.health.measure(predictor.drift.collect)
+        return model_app(
+            self.routes(parts, predictor),
+            parts.health,
+            parts.threads,
+            predictor.stages,
+            timeout_seconds=parts.settings.timeout_seconds,
+        )
+
+    def predictor(self, in_force: Callable[[], InForce[Any]]) -> Predictor:
+        """Return the way of rows to `predict`; `close` ends its thread."""
+        described = self.describe()
+        reader: BodyReader[Any] = BodyReader(self.Row, described.row)
+        self._predictor = Predictor(
+            self.name,
+            self.predict,
+            reader,
+            self.outputs,
+            stages=Stages(self.model_version),
+            in_force=in_force,
+            joins_rows=self.joins_rows,
+            drift=self._drift(reader),
+        )
+        return self._predictor
+
+    def routes(self, parts: Parts, predictor: Predictor) -> ModelRoutes:
+        """Return the model's part of the HTTP interface.
+
+        A page, a route or a hot path of its own is a change of what `super().routes(...)` returns:
+        its `router` takes further routes, `dataclasses.replace` other parts.
+        """
+        return row_routes(self.describe(), predictor, parts.threads)
+
+    def _drift(self, reader: BodyReader[Any]) -> InputDrift | None:
+        rows = Rows(reader.row.model_validate(row) for row in self.reference())
+        if not rows:
+            return None
+        found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
+        answer = _class_output(self.outputs)
+        answers = {answer: found[answer].tolist()} if answer else {}
+        return InputDrift(columns(rows), answers, self.model_version)
+
+    def close(self) -> None:
+        """End the thread of `predict`."""
+        if self._predictor is not None:
+            self._predictor.close()
+
+
+def _example(kind: str, row: type[BaseModel], fields: Mapping[str, Any]) -> dict[str, Any]:
+    example = {name: example_value(name, schema) for name, schema in fields.items()}
+    try:
+        row.model_validate(example)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeclarationError(
+            f"{kind}.Row.{where}: no example could be made ({first['msg']}); give the field"
+            " Field(examples=[...]), or the model golden rows"
+        ) from error
+    return example
+
+
+def _class_output(outputs: Mapping[str, Out]) -> str | None:
+    """Return the name of the output whose values are counted: a text for each row, or a number."""
+    single = [name for name, out in outputs.items() if not out.shape]
+    texts = [name for name in single if outputs[name].datatype == "BYTES"]
+    return next(iter([*texts, *single]), None)
+
+
+def _is_close(given: Any, wanted: Any) -> bool:
+    if isinstance(given, list) and isinstance(wanted, list | tuple):
+        return len(given) == len(wanted) and all(map(_is_close, given, wanted))
+    if isinstance(given, float):
+        return isinstance(wanted, int | float) and math.isclose(
+            given, wanted, rel_tol=1e-6, abs_tol=1e-9
+        )
+    return bool(given == wanted)

@@ -1,0 +1,44 @@
+"""What the README shows is what the tests run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from model_service import settings_of
+
+README = Path(__file__).parents[1] / "README.md"
+EXAMPLE = Path(__file__).with_name("iris.py")
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_readme_shows_the_example():
+    """The service of the README is the example, of which the tests call every route."""
+    _, _, body = EXAMPLE.read_text().partition('"""\n\n')
+
+    assert blocks()[0] == body
+
+
+@pytest.mark.anyio
+async def test_the_route_and_page_of_the_readme_work(serve, iris, model):
+    """The second example adds its route and its page, and keeps the others."""
+    names = (
+        "from dataclasses import replace\n"
+        "from iris import Iris\n"
+        "from model_service import Parts, Predictor\n"
+        "from service_kit import ModelRoutes\n"
+    )
+    scope: dict[str, type] = {}
+    exec(names + blocks()[1], scope)  # noqa: S102 - our own
+
+    async with serve(scope["Iris2"]()) as served:
+        species = await served.http.get("/api/v1/species")
+        page = await served.http.get("/")
+        answer = await served.http.post("/api/v1/predict", json={"inputs": [iris.SETOSA]})
+
+    assert species.json() == ["setosa", "versicolor", "virginica"]
+    assert page.text == "<h1>Iris</h1>"
+    assert answer.json()["labels"] == ["setosa"]
+    assert settings_of(type(model)).model_validate({}).port == 8002

@@ -5,9 +5,12 @@ from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from time import perf_counter
+from typing import Self
 
 import orjson
+from car_evaluation_model import Model, load
 from fastapi import APIRouter, Request, Response
+from model_service import ModelService, Parts, instance_metadata as every_metadata
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     AtOnce,
@@ -27,7 +30,7 @@ from classifier.engine import Engine
 from classifier.fast_path import FastPredict
 from classifier.inference import CarInference
 from classifier.schemas import RowReader
-from classifier.settings import ClassifierSettings, ServingConfig
+from classifier.settings import DATA_ID, ClassifierSettings, ServingConfig
 
 VERSION = version("modelserve-classifier")
 API = "/api/v1"
@@ -39,6 +42,49 @@ SMALL_BODY_BYTES = 2 * 1024
 less than 10. So a small body neither waits behind large ones nor takes a place in their queue."""
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """Bytes of the largest body that is taken: 10,000 rows are 1.1 MB, indented ones 1.7 MB."""
+
+
+class Classifier(ModelService):
+    """The classifier, for `model_service.main`."""
+
+    name, version = DATA_ID, VERSION
+    Settings, Config = ClassifierSettings, ServingConfig
+
+    def __init__(self, model: Model) -> None:
+        """Check the model's table; the configuration's defaults are in force until `app`."""
+        self._model = model
+        self._engine = Engine(model, ServingConfig)
+
+    @classmethod
+    def load(cls, settings: ClassifierSettings) -> Self:
+        """Load the packaged model of the version that the environment names."""
+        return cls(load(settings.model_version or None))
+
+    @property
+    def model_version(self) -> str:
+        """Version of the packaged model."""
+        return self._model.version
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Version and digest of the model."""
+        return {"version": self._model.version, "sha256": self._model.sha256}
+
+    def app(self, parts: Parts) -> ASGIApp:
+        """Return the application, which follows the document from now on."""
+        self._engine.follow(parts.config)
+        return create_app(
+            self._engine,
+            parts.config,
+            parts.health,
+            parts.threads,
+            timeout_seconds=parts.settings.timeout_seconds,
+            cors_origins=parts.settings.cors_origins,
+        )
+
+    def close(self) -> None:
+        """End the estimator's thread."""
+        self._engine.close()
 
 
 def create_app(
@@ -89,14 +135,13 @@ def instance_metadata(
     settings: ClassifierSettings, model_version: str, config_version: str | None
 ) -> dict[str, str]:
     """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
-    return {
-        "version": VERSION,
-        "model_version": model_version,
-        "config": config_version or "default",
-        "protocol": "http",
-        "gateway.idempotent": f"POST {API}/predict",
-        "gateway.timeout": f"{settings.timeout_seconds:g}",
-    }
+    return every_metadata(
+        settings,
+        version=VERSION,
+        model_version=model_version,
+        config_version=config_version,
+        path=f"{API}/predict",
+    )
 
 
 def _router(

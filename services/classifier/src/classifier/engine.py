@@ -39,8 +39,12 @@ class Engine:
         self._check_table()
         self._classes: list[int] = model.table.classes.tolist()
         self._probabilities: list[list[float]] = model.table.probabilities.tolist()
-        self._batcher = Batcher(model.predict_codes, lambda: config().batching)
+        self._batcher = Batcher(model.predict_codes, lambda: self._config().batching)
         self._audited = 0.0
+
+    def follow(self, config: Callable[[], ServingConfig]) -> None:
+        """Answer from now on as `config` says."""
+        self._config = config
 
     def _check_table(self) -> None:
         again = self.model.predict_codes(self._codes[::-1])

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from model_service.rows import SHOWN_ERRORS
+from model_service.tensors import count_rows, example_request
 from service_kit import (
     Deadline,
     Inferred,
@@ -14,7 +16,7 @@ from service_kit import (
 )
 
 from classifier.engine import Engine
-from classifier.schemas import SHOWN_ERRORS, RowReader
+from classifier.schemas import EXAMPLE, RowReader
 from classifier.settings import DATA_ID, ServingConfig
 
 FEW_ROWS = 100
@@ -36,19 +38,22 @@ class CarInference:
         threads: ThreadPool,
     ) -> None:
         model = engine.model
+        inputs = tuple(
+            TensorSpec(field.name, "BYTES", (-1,), parameters={"enum": field.values})
+            for field in model.features
+        )
+        outputs = (
+            TensorSpec("predictions", "INT64", (-1,)),
+            TensorSpec("labels", "BYTES", (-1,), parameters={"enum": list(model.classes)}),
+            TensorSpec("probabilities", "FP64", (-1, len(model.classes))),
+        )
         self.spec = ModelSpec(
             name=DATA_ID,
             version=model.version,
             platform="car_evaluation_model",
-            inputs=tuple(
-                TensorSpec(field.name, "BYTES", (-1,), parameters={"enum": field.values})
-                for field in model.features
-            ),
-            outputs=(
-                TensorSpec("predictions", "INT64", (-1,)),
-                TensorSpec("labels", "BYTES", (-1,), parameters={"enum": list(model.classes)}),
-                TensorSpec("probabilities", "FP64", (-1, len(model.classes))),
-            ),
+            inputs=inputs,
+            outputs=outputs,
+            example=example_request(inputs, outputs, EXAMPLE),
         )
         self._engine = engine
         self._reader = reader
@@ -82,11 +87,7 @@ class CarInference:
         return Inferred({name: given[name] for name in outputs}, about)
 
     def _ranks(self, inputs: Mapping[str, Tensor]) -> list[int]:
-        sizes = {tensor.shape[0] for tensor in inputs.values()}
-        if len(sizes) != 1:
-            raise _refused(f"the inputs have different sizes: {sorted(sizes)}")
-        if sizes == {0}:
-            raise _refused("there are no rows")
+        count_rows(inputs)
         columns = []
         count = 0
         errors: list[dict[str, object]] = []
@@ -109,7 +110,3 @@ class CarInference:
             detail = "row {row}, {field}: {reason} {value!r}".format_map(errors[0])
             raise Problem(422, detail, type="invalid-rows", errors=errors, error_count=count)
         return [self._reader.rank(row) for row in zip(*columns, strict=True)]
-
-
-def _refused(detail: str) -> Problem:
-    return Problem(422, detail, type="invalid-tensor")

@@ -3,8 +3,11 @@
 import json
 from typing import Annotated, Literal
 
+from model_service import Batching, Live
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from service_kit import ModelSettings, Port, ServiceName
+
+__all__ = ["DATA_ID", "Audit", "Batching", "ClassifierSettings", "ServingConfig"]
 
 DATA_ID = "car-evaluation"
 
@@ -38,17 +41,6 @@ class ClassifierSettings(ModelSettings):
     """Version of the packaged model to serve; empty for the version that the package names."""
 
 
-class Batching(BaseModel):
-    """Bounds of the estimator engine's batches."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 4096
-    """Rows of one run of the estimator, unless one request alone has more."""
-    queue_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
-    """Rows that may wait for the estimator; a caller with more gets 503 and `Retry-After`."""
-
-
 class Audit(BaseModel):
     """Settings of the audit log of inputs."""
 
@@ -61,13 +53,8 @@ class Audit(BaseModel):
     """Rows of a request that its event shows."""
 
 
-class ServingConfig(BaseModel):
+class ServingConfig(Live):
     """The Nacos document `car-evaluation`; without a document these defaults are in force."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     engine: Literal["table", "estimator"] = "table"
-    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 10_000
-    """Rows that one request may have."""
-    batching: Batching = Batching()
     audit: Audit = Audit()

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from model_service import InForce, ModelService, Parts, instance_metadata as every_metadata
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     HealthChecks,
@@ -21,19 +22,54 @@ from service_kit import (
 )
 from starlette.types import ASGIApp, Scope
 
-from kmeans.clustering import Clustering, InForce, fit
+from kmeans.clustering import Clustering, fit, prepare_thread, self_check
 from kmeans.inference import ClusterInference
 from kmeans.picture import draw
 from kmeans.schemas import Array, Clusters, Points, read_points
-from kmeans.settings import KMeansSettings
+from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 
 VERSION = version("modelserve-kmeans")
 PATH = "/api/skl-kmeans"
 SVG = "image/svg+xml"
 
 
+class Clusterer(ModelService):
+    """The clusterer, for `model_service.main`."""
+
+    name, version = DATA_ID, VERSION
+    Settings, Config = KMeansSettings, ClusterConfig
+
+    def check(self) -> None:
+        """Check the published labels, in a thread that is prepared as those of the pool are."""
+        prepare_thread()
+        self_check()
+
+    def threads(self, settings: KMeansSettings) -> ThreadPool:
+        """Return the pool in which fits run."""
+        return ThreadPool(
+            "fit",
+            threads=settings.fit_workers,
+            queue_limit=settings.fit_queue,
+            limited_by="FIT_WORKERS + FIT_QUEUE",
+            prepare=prepare_thread,
+        )
+
+    def metadata(self, settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
+        """Return the metadata of an instance in Nacos."""
+        return instance_metadata(settings, config_version)
+
+    def app(self, parts: Parts) -> ASGIApp:
+        """Return the application."""
+        return create_app(
+            parts.in_force,
+            parts.health,
+            parts.threads,
+            timeout_seconds=parts.settings.timeout_seconds,
+        )
+
+
 def create_app(
-    in_force: Callable[[], InForce],
+    in_force: Callable[[], InForce[ClusterConfig]],
     health: HealthChecks,
     threads: ThreadPool,
     *,
@@ -117,15 +153,15 @@ def create_app(
 
 def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
     """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
-    return {
-        "version": VERSION,
-        "model_version": VERSION,
-        "config": config_version or "default",
-        "protocol": "http",
-        "gateway.idempotent": f"POST {PATH}",
-        "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
-        "gateway.timeout": f"{settings.timeout_seconds:g}",
-    }
+    most = settings.fit_workers + settings.fit_queue
+    own = {"gateway.max-in-flight": str(most)}
+    return own | every_metadata(
+        settings,
+        version=VERSION,
+        model_version=VERSION,
+        config_version=config_version,
+        path=PATH,
+    )
 
 
 def _wants_picture(scope: Scope) -> bool:
@@ -138,7 +174,9 @@ def _check_plane(points: Array) -> None:
         raise Problem(422, detail, type="invalid-points")
 
 
-def _document(clustering: Clustering, now: InForce, request_id: str, *, detail: bool) -> bytes:
+def _document(
+    clustering: Clustering, now: InForce[ClusterConfig], request_id: str, *, detail: bool
+) -> bytes:
     answer = {
         "results": clustering.labels,
         "clusters": now.config.clusters,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import sklearn
+from model_service import InForce
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
@@ -17,16 +18,17 @@ from kmeans.schemas import EXAMPLE, Array
 from kmeans.seeding import Seeding
 from kmeans.settings import ClusterConfig
 
+__all__ = [
+    "GOLDEN",
+    "Clustering",
+    "InForce",
+    "fit",
+    "prepare_thread",
+    "self_check",
+]
+
 GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
 """Labels of the example points by number of clusters, as published with the original service."""
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """The configuration in force, and its version."""
-
-    config: ClusterConfig
-    version: str
 
 
 @dataclass(frozen=True, slots=True)

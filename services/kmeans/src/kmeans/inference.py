@@ -3,11 +3,19 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from model_service import InForce
 from service_kit import Deadline, Inferred, ModelSpec, Tensor, TensorSpec, ThreadPool
 
-from kmeans.clustering import Clustering, InForce, fit
-from kmeans.schemas import check_points
-from kmeans.settings import DATA_ID
+from kmeans.clustering import Clustering, fit
+from kmeans.schemas import EXAMPLE, check_points
+from kmeans.settings import DATA_ID, ClusterConfig
+
+_EXAMPLE = {
+    "name": "points",
+    "datatype": "FP64",
+    "shape": [len(EXAMPLE), len(EXAMPLE[0])],
+    "data": EXAMPLE,
+}
 
 
 class ClusterInference:
@@ -16,7 +24,7 @@ class ClusterInference:
     def __init__(
         self,
         version: str,
-        in_force: Callable[[], InForce],
+        in_force: Callable[[], InForce[ClusterConfig]],
         threads: ThreadPool,
     ) -> None:
         self.spec = ModelSpec(
@@ -29,6 +37,7 @@ class ClusterInference:
                 TensorSpec("centres", "FP64", (-1, -1)),
                 TensorSpec("inertia", "FP64", (1,)),
             ),
+            example={"inputs": [_EXAMPLE]},
         )
         self._in_force = in_force
         self._threads = threads

@@ -12,6 +12,7 @@ if __name__ == "__main__":
 from model_service.batcher import Batching, MicroBatcher
 from model_service.errors import DeclarationError, ModelServiceError, WrongAnswerError
 from model_service.outputs import Answers, Out
+from model_service.page import welcome_page
 from model_service.predictor import Predictor
 from model_service.process import Running, main, settings_of, started
 from model_service.row_model import GoldenRow, RowModel
@@ -40,4 +41,5 @@ __all__ = [
     "main",
     "settings_of",
     "started",
+    "welcome_page",
 ]

@@ -101,7 +101,12 @@ def row_routes(described: Described, predictor: Predictor, threads: ThreadPool) 
         router=router,
         model=RowInference(described.spec, predictor, threads),
         page=form_page(
-            described.title, described.text, described.path, described.fields, described.row
+            described.title,
+            described.text,
+            path=described.path,
+            name=described.spec.name,
+            fields=described.fields,
+            row=described.row,
         ),
         fast_path=(described.path, answer),
     )

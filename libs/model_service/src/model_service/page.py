@@ -1,4 +1,4 @@
-"""The welcome page of a model that answers rows: a form with an input for each field."""
+"""The welcome pages of model services: what they share, and the form of a model of rows."""
 
 import json
 from collections.abc import Mapping
@@ -7,33 +7,69 @@ from importlib.resources import files
 from typing import Any
 
 
+def welcome_page(package: str, title: str, name: str, openapi: str = "openapi.json") -> str:
+    """Return the welcome page that the file `page.html` of a package is the inner part of.
+
+    The file has a `style` element, then what stands above the links, then a `script` element.
+
+    Args:
+        package: the package that has the file.
+        title: title of the page.
+        name: name of the model in V2.
+        openapi: path of the OpenAPI document, from the page.
+    """
+    inner = files(package).joinpath("page.html").read_text("utf-8")
+    return _page(inner, title, name, openapi)
+
+
 def form_page(
     title: str,
     text: str,
+    *,
     path: str,
+    name: str,
     fields: Mapping[str, Mapping[str, Any]],
     row: Mapping[str, Any],
 ) -> str:
-    """Return the page as HTML for `service_kit.ModelRoutes`.
+    """Return the welcome page of a model of rows: a form with an input for each field.
 
     Args:
         title: the model's title.
         text: what the model does; the first paragraph is shown.
         path: path of the route that answers rows.
+        name: name of the model in V2.
         fields: JSON schema of each field.
         row: the row that the form has at first.
     """
     inputs = "\n".join(_input(name, schema, row.get(name)) for name, schema in fields.items())
-    lead = text.partition("\n\n")[0]
-    html = files("model_service").joinpath("page.html").read_text("utf-8")
-    parts = {
-        "{{title}}": _escaped(title),
-        "{{lead}}": _escaped(lead),
-        "{{path}}": _escaped(path.removeprefix("/")),
-        "{{inputs}}": inputs,
-    }
+    inner = _filled(
+        files("model_service").joinpath("form.html").read_text("utf-8"),
+        title=_escaped(title),
+        lead=_escaped(text.partition("\n\n")[0]),
+        path=_escaped(path.removeprefix("/")),
+        inputs=inputs,
+    )
+    return _page(inner, title, name, "openapi.json")
+
+
+def _page(inner: str, title: str, name: str, openapi: str) -> str:
+    style, end, rest = inner.partition("</style>")
+    body, start, script = rest.partition("<script>")
+    return _filled(
+        files("model_service").joinpath("page.html").read_text("utf-8"),
+        title=_escaped(title),
+        style=style + end,
+        body=body.strip(),
+        openapi=_escaped(openapi),
+        name=_escaped(name),
+        script=(start + script).strip(),
+    )
+
+
+def _filled(html: str, **parts: str) -> str:
+    """Return HTML with each part in place of its name in double braces."""
     for name, part in parts.items():
-        html = html.replace(name, part)
+        html = html.replace("{{" + name + "}}", part)
     return html
 
 

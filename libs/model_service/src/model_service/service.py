@@ -54,19 +54,19 @@ class Parts:
 
 def instance_metadata(
     settings: ModelSettings,
-    *,
-    version: str,
     model_version: str,
     config_version: str | None,
+    *,
+    version: str,
     path: str,
 ) -> dict[str, str]:
     """Return the metadata of an instance in Nacos that the gateway and callers read.
 
     Args:
         settings: the environment.
-        version: version of the program.
         model_version: version of the model.
         config_version: version of the document in force; None without a document.
+        version: version of the program.
         path: path of the POST route that callers may repeat.
     """
     return {
@@ -129,11 +129,7 @@ class ModelService:
     def metadata(self, settings: Any, config_version: str | None) -> dict[str, str]:
         """Return the instance's metadata in Nacos; without a document the version is None."""
         return instance_metadata(
-            settings,
-            version=self.version,
-            model_version=self.model_version,
-            config_version=config_version,
-            path=self.path,
+            settings, self.model_version, config_version, version=self.version, path=self.path
         )
 
     def app(self, parts: Parts) -> ASGIApp:

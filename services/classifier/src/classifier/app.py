@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
-from importlib.resources import files
 from time import perf_counter
 from typing import Self
 
 import orjson
 from car_evaluation_model import Model, load
 from fastapi import APIRouter, Request, Response
-from model_service import ModelService, Parts, instance_metadata as every_metadata
+from model_service import ModelService, Parts, instance_metadata as every_metadata, welcome_page
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     AtOnce,
@@ -87,6 +86,9 @@ class Classifier(ModelService):
         self._engine.close()
 
 
+instance_metadata = partial(every_metadata, version=VERSION, path=Classifier.path)
+
+
 def create_app(
     engine: Engine,
     config: Callable[[], ServingConfig],
@@ -115,7 +117,7 @@ def create_app(
         description=__doc__,
         router=_router(engine, reader, config, threads, stages),
         model=CarInference(engine, reader, config, threads),
-        page=files("classifier").joinpath("page.html").read_text("utf-8"),
+        page=welcome_page("classifier", "Car evaluation", DATA_ID, "api/v1/openapi.json"),
         fast_path=(path, fast),
         at_once=AtOnce(path, fast.at_once),
         openapi_url=f"{API}/openapi.json",
@@ -128,19 +130,6 @@ def create_app(
         stages,
         timeout_seconds=timeout_seconds,
         cors_origins=cors_origins,
-    )
-
-
-def instance_metadata(
-    settings: ClassifierSettings, model_version: str, config_version: str | None
-) -> dict[str, str]:
-    """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
-    return every_metadata(
-        settings,
-        version=VERSION,
-        model_version=model_version,
-        config_version=config_version,
-        path=f"{API}/predict",
     )
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.resources import files
 from time import perf_counter
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from model_service import InForce, ModelService, Parts, instance_metadata as every_metadata
+from model_service import InForce, ModelService, Parts, welcome_page
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     HealthChecks,
@@ -36,7 +35,7 @@ SVG = "image/svg+xml"
 class Clusterer(ModelService):
     """The clusterer, for `model_service.main`."""
 
-    name, version = DATA_ID, VERSION
+    name, version, path = DATA_ID, VERSION, PATH
     Settings, Config = KMeansSettings, ClusterConfig
 
     def check(self) -> None:
@@ -55,8 +54,9 @@ class Clusterer(ModelService):
         )
 
     def metadata(self, settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
-        """Return the metadata of an instance in Nacos."""
-        return instance_metadata(settings, config_version)
+        """Return the instance's metadata in Nacos, with the fits that it takes at once."""
+        most = {"gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue)}
+        return super().metadata(settings, config_version) | most
 
     def app(self, parts: Parts) -> ASGIApp:
         """Return the application."""
@@ -66,6 +66,9 @@ class Clusterer(ModelService):
             parts.threads,
             timeout_seconds=parts.settings.timeout_seconds,
         )
+
+
+instance_metadata = Clusterer().metadata
 
 
 def create_app(
@@ -145,23 +148,10 @@ def create_app(
         description=__doc__,
         router=router,
         model=ClusterInference(VERSION, in_force, threads),
-        page=files("kmeans").joinpath("page.html").read_text("utf-8"),
+        page=welcome_page("kmeans", "KMeans clusterer", DATA_ID),
         fast_path=(PATH, plain_answer),
     )
     return model_app(routes, health, threads, stages, timeout_seconds=timeout_seconds)
-
-
-def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
-    """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
-    most = settings.fit_workers + settings.fit_queue
-    own = {"gateway.max-in-flight": str(most)}
-    return own | every_metadata(
-        settings,
-        version=VERSION,
-        model_version=VERSION,
-        config_version=config_version,
-        path=PATH,
-    )
 
 
 def _wants_picture(scope: Scope) -> bool:

@@ -1,10 +1,13 @@
-"""The example's model in service, with a Nacos in memory."""
+"""The example's model in service: with a Nacos in memory, and as a process without Nacos."""
 
 import asyncio
 import importlib.util
+import json
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,11 @@ import httpx
 import pytest
 from model_service import ModelService, Running, settings_of, started
 from nacos_client.testing import FakeNacos
+from stack.ports import free_port
+from stack.process import clean_environment
 
 EXAMPLE = Path(__file__).with_name("iris.py")
+SECONDS = 90.0
 
 
 @dataclass
@@ -89,3 +95,78 @@ async def served(serve, model) -> AsyncIterator[Served]:
     """The example in service."""
     async with serve(model) as one:
         yield one
+
+
+@dataclass
+class Process:
+    """A process of the example."""
+
+    url: str
+    log: Path
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def is_ready(self) -> bool:
+        """Return whether it wants requests."""
+        try:
+            return httpx.get(self.url + "/readyz", timeout=5).is_success
+        except httpx.TransportError:
+            time.sleep(0.05)  # noqa: TID251 - the test's own thread, which polls
+            return False
+
+
+class Program:
+    """The example as a program, with no Nacos to reach."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _environment(self, port: int, more: Mapping[str, str]) -> dict[str, str]:
+        own = {
+            "HOME": str(self.folder),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "DRAIN_SECONDS": "0",
+            "NACOS_SERVER_ADDR": "127.0.0.1:9",
+            "NACOS_CACHE_DIR": str(self.folder / "cache"),
+            "PYTHONPATH": str(EXAMPLE.parent),
+        }
+        return {**clean_environment(), **own, **more}
+
+    @contextmanager
+    def serves(self, **environment: str) -> Iterator[Process]:
+        """Start it; ready within the context."""
+        port, log = free_port(), self.folder / "log"
+        env = self._environment(port, environment)
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, str(EXAMPLE)], env=env, stdout=out, stderr=out
+            )
+        process = Process(f"http://127.0.0.1:{port}", log, popen)
+        deadline = time.monotonic() + SECONDS
+        try:
+            while not process.is_ready():
+                assert popen.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+            yield process
+        finally:
+            popen.terminate()
+            popen.wait(SECONDS)
+
+    def ends(self, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run other code, which is expected to end by itself."""
+        command = [sys.executable, "-c", code]
+        env = self._environment(free_port(), environment)
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+
+
+@pytest.fixture(scope="session")
+def program_of_example(tmp_path_factory) -> Program:
+    """The example as a program."""
+    return Program(tmp_path_factory.mktemp("iris"))

@@ -100,7 +100,7 @@ class _Feature:
         self.totals = np.zeros(len(self.values), np.int64)
         self.recent = self.totals.copy()
 
-    def count(self, values: Sequence[Any]) -> NDArray[np.int64]:
+    def count(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
         """Return how many of the values are in each bin; null is in the last one."""
         if self._edges is not None:
             places: Any = self._edges.searchsorted(np.array(values, np.float64))
@@ -109,7 +109,7 @@ class _Feature:
             places = [self._places.get(value, last) for value in values]
         return np.bincount(places, minlength=len(self.values))
 
-    def add(self, values: Sequence[Any]) -> None:
+    def add(self, values: Sequence[Any] | NDArray[Any]) -> None:
         """Count the values of some rows."""
         counts = self.count(values)
         self.totals = self.totals + counts
@@ -149,7 +149,7 @@ class InputDrift:
     def count(
         self,
         features: Mapping[str, Sequence[Any]],
-        answers: Mapping[str, Sequence[Any]],
+        answers: Mapping[str, Sequence[Any] | NDArray[Any]],
         rows: int,
     ) -> None:
         """Count some rows and their answers; called by one thread alone."""

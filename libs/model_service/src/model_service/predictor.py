@@ -94,7 +94,7 @@ class Predictor:
         outputs = checked(self._predict(rows, now.config), self._outputs, len(rows))
         answers = Answers(outputs, now.version)
         if self.drift is not None:
-            self.drift.count(columns(rows), answers.lists(), len(rows))
+            self.drift.count(columns(rows), outputs, len(rows))
         return answers
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Annotated, Any, Protocol
 
 import orjson
-from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 
 from service_kit.bodies import json_body, require_json
 from service_kit.deadline import Deadline
@@ -66,7 +66,11 @@ def add_inference(
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     about = health.about["build"]
     body = _described_body(model.spec)
-    named = Path(openapi_examples={"served": {"value": model.spec.name}})
+    named, versioned = _tried_with(model.spec.name), _tried_with(model.spec.version)
+    places = (
+        ("/models/{model_name}", Depends(lambda: None)),
+        ("/models/{model_name}/versions/{model_version}", versioned),
+    )
 
     @router.get("")
     async def server_metadata() -> dict[str, Any]:
@@ -80,31 +84,33 @@ def add_inference(
     async def ready() -> Response:
         return _ready({}, health)
 
-    for path in ("/models/{model_name}", "/models/{model_name}/versions/{model_version}"):
+    for path, version in places:
 
         @router.get(path, responses=problems(404))
         async def model_metadata(
-            model_name: Annotated[str, named], model_version: str | None = None
+            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
         ) -> Response:
             spec = _find(model, model_name, model_version)
             return Response(orjson.dumps(_metadata(spec)), media_type="application/json")
 
         @router.get(path + "/ready", responses=problems(404))
         async def model_ready(
-            model_name: Annotated[str, named], model_version: str | None = None
+            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
         ) -> Response:
             return _ready({"name": _find(model, model_name, model_version).name}, health)
 
         @router.get(path + "/stats", responses=problems(404))
         async def statistics(
-            model_name: Annotated[str, named], model_version: str | None = None
+            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
         ) -> Response:
             spec = _find(model, model_name, model_version)
             return Response(orjson.dumps(_statistics(spec, stages)), media_type="application/json")
 
         @router.post(path + "/infer", responses=problems(404), openapi_extra=body)
         async def infer(
-            request: Request, model_name: Annotated[str, named], model_version: str | None = None
+            request: Request,
+            model_name: Annotated[str, named],
+            model_version: Annotated[str | None, version],
         ) -> Response:
             spec = _find(model, model_name, model_version)
             scope = request.scope
@@ -129,6 +135,11 @@ def add_inference(
             return answer
 
     app.include_router(router)
+
+
+def _tried_with(value: str) -> Any:
+    """Return a part of a path, with the value that the documentation tries."""
+    return Path(openapi_examples={"served": {"value": value}})
 
 
 def _described_body(spec: ModelSpec) -> dict[str, Any]:

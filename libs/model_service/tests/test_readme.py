@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
-from model_service import settings_of
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLE = Path(__file__).with_name("iris.py")
@@ -22,7 +22,7 @@ def test_the_readme_shows_the_example():
 
 
 @pytest.mark.anyio
-async def test_the_route_and_page_of_the_readme_work(serve, iris, model):
+async def test_the_route_and_page_of_the_readme_work(serve, iris):
     """The second example adds its route and its page, and keeps the others."""
     names = (
         "from dataclasses import replace\n"
@@ -41,4 +41,22 @@ async def test_the_route_and_page_of_the_readme_work(serve, iris, model):
     assert species.json() == ["setosa", "versicolor", "virginica"]
     assert page.text == "<h1>Iris</h1>"
     assert answer.json()["labels"] == ["setosa"]
-    assert settings_of(type(model)).model_validate({}).port == 8002
+
+
+@pytest.mark.anyio
+async def test_the_test_of_the_readme_works(iris):
+    """The third example puts the model into service, with a Nacos in memory."""
+    names = (
+        "import httpx\n"
+        "from iris import Iris\n"
+        "from model_service import settings_of, started\n"
+        "from nacos_client.testing import FakeNacos\n"
+    )
+    call = """
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return (await client.post("/api/v1/predict", json={"inputs": [row]})).json()
+"""
+    scope: dict[str, object] = {}
+    exec(names + "async def use(row):\n" + indent(blocks()[2], "    ") + call, scope)  # noqa: S102 - our own
+
+    assert (await scope["use"](iris.SETOSA))["labels"] == ["setosa"]

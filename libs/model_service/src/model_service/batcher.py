@@ -18,6 +18,9 @@ from prometheus_client import Gauge, Histogram
 from pydantic import BaseModel, ConfigDict, Field
 from service_kit import Deadline, Problem
 
+RUN_SECONDS = 1.0
+"""Seconds of CPU that one run of the estimator may take, judged by recent runs."""
+
 X = TypeVar("X", bound=Sized)
 Y = TypeVar("Y")
 
@@ -55,8 +58,11 @@ class _Call(Generic[X, Y]):
 class MicroBatcher(Generic[X, Y]):
     """A queue of rows for `predict`, which runs in one thread on many callers' rows at a time.
 
-    First come, first served. A run that fails on the rows of several callers is repeated for each
-    caller alone, so that rows which the model refuses fail nobody else.
+    First come, first served. Unless one request alone has more, a batch has at most as many rows
+    as the limits say, and as recent runs let expect in `run_seconds`: a slow model does not keep
+    the first caller waiting for the last one's rows. A run that fails on the rows of several
+    callers is repeated for each caller alone, so that rows which the model refuses fail nobody
+    else.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class MicroBatcher(Generic[X, Y]):
         join: Callable[[Sequence[X]], X],
         part: Callable[[Y, int, int], Y],
         limited_by: str,
+        run_seconds: float = RUN_SECONDS,
     ) -> None:
         """Start without rows.
 
@@ -76,17 +83,19 @@ class MicroBatcher(Generic[X, Y]):
             join: makes one batch of several callers' rows.
             part: returns the answers to the rows from one index up to another.
             limited_by: name of the setting that limits the queue, for the 503 of a full queue.
+            run_seconds: seconds of CPU that one run may take.
         """
         self._predict = predict
         self._limits = limits
         self._join = join
         self._part = part
         self._limited_by = limited_by
+        self._run_seconds = run_seconds
         self._thread = ThreadPoolExecutor(1, "estimator")
         self._calls: deque[_Call[X, Y]] = deque()
         self._rows = 0
         self._busy = False
-        self._seconds_per_row = 1e-5
+        self._seconds_per_row = self._cpu_per_row = 1e-5
         queued_rows.set_function(lambda: self._rows)
 
     async def predict(self, rows: X, deadline: Deadline) -> Y:
@@ -129,7 +138,7 @@ class MicroBatcher(Generic[X, Y]):
         """Take the next batch from the queue, without the calls that nobody waits for any more."""
         batch: list[_Call[X, Y]] = []
         rows, most, now = 0, self._limits().max_rows, time.monotonic()
-        while self._calls and (not batch or rows + len(self._calls[0].rows) <= most):
+        while self._calls and (not batch or self._fits(rows + len(self._calls[0].rows), most)):
             call = self._calls.popleft()
             self._rows -= len(call.rows)
             if call.answer.done():
@@ -141,6 +150,9 @@ class MicroBatcher(Generic[X, Y]):
             batch.append(call)
             rows += len(call.rows)
         return batch
+
+    def _fits(self, rows: int, most: int) -> bool:
+        return rows <= most and rows * self._cpu_per_row <= self._run_seconds
 
     def _run(self, parts: list[X]) -> list[Y | Exception]:
         """Return the answer to each caller's rows, or what the model raised."""
@@ -157,7 +169,7 @@ class MicroBatcher(Generic[X, Y]):
         return answers
 
     def _tried(self, rows: X) -> Y | Exception:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.thread_time()
         try:
             return self._predict(rows)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where its caller waits
@@ -167,6 +179,8 @@ class MicroBatcher(Generic[X, Y]):
             batch_rows.observe(len(rows))
             batch_seconds.observe(seconds)
             self._seconds_per_row += 0.1 * (seconds / len(rows) - self._seconds_per_row)
+            cpu = time.thread_time() - cpu_started
+            self._cpu_per_row += 0.5 * (cpu / len(rows) - self._cpu_per_row)
 
     def _finish(
         self,

@@ -1,5 +1,6 @@
 """The declaration's types hold for those who write one."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,29 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).with_name("iris.py")
+DOUBLER = """# pyright: strict
+from collections.abc import Mapping
+from typing import Any
+from model_service import GoldenRow, Live, Out, RowModel, Rows, main
+from pydantic import BaseModel
+
+class Doubler(RowModel):
+    name, version, port = "doubler", "1.0.0", 8002
+
+    class Row(BaseModel):
+        x: float
+
+    class Config(Live):
+        factor: float = 2.0
+
+    outputs = {"y": Out("FP64")}
+    golden = (GoldenRow({"x": 1}, {"y": 2}),)
+
+    def predict(self, rows: Rows[Row], config: Config) -> Mapping[str, Any]:
+        return {"y": [config.factor * row.x for row in rows]}
+
+main(Doubler)
+"""
 MISUSE = """
 from iris import Iris
 from model_service import GoldenRow, Out, main
@@ -31,6 +55,24 @@ def test_the_example_is_typed(tmp_path):
     done = checked(EXAMPLE, tmp_path)
 
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_a_declaration_is_typed_for_pyright_too(tmp_path):
+    """A declaration passes pyright, strict; scikit-learn, which has no types of its own, would not.
+
+    Nested types and plain attributes take the place of the declared ones without a ClassVar.
+    """
+    (tmp_path / "doubler.py").write_text(DOUBLER)
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+
+    done = subprocess.run(
+        [*command, "doubler.py"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == 1
+    assert report["generalDiagnostics"] == []
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ class Process:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What it has logged."""
+        """The events that it has logged."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def is_ready(self) -> bool:

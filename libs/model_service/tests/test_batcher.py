@@ -1,4 +1,4 @@
-"""How many rows a run takes; the classifier's tests of its batcher hold all else."""
+"""The rows that a run takes; the classifier's tests of its batcher hold all else."""
 
 import asyncio
 import time

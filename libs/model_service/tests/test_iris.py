@@ -1,4 +1,4 @@
-"""What callers of the example get, without a line of the example's about HTTP or Nacos."""
+"""The answers of the example, which has no line of its own about HTTP or Nacos."""
 
 from hashlib import md5
 
@@ -140,7 +140,7 @@ async def test_v2_names_row_and_field_too(served, iris):
 
 
 async def test_examples_of_the_documentation_work(served):
-    """What /docs offers under "try it out" is answered: by JSON and by V2, for the named model."""
+    """The examples under "try it out" are answered: by JSON and by V2, for the named model."""
     description = (await served.http.get("/openapi.json")).json()
     predict = description["paths"][URL]["post"]
     infer = description["paths"]["/v2/models/{model_name}/infer"]["post"]

@@ -20,7 +20,7 @@ GOOD = {
 
 
 def test_lists_and_arrays_are_taken():
-    """What fits is taken as it is, in the declared order."""
+    """Outputs that fit are taken as they are, in the declared order."""
     found = checked(dict(reversed(GOOD.items())), OUTPUTS, 2)
 
     assert {name: array.tolist() for name, array in found.items()} == {

@@ -1,4 +1,4 @@
-"""What the README shows is what the tests run."""
+"""The README shows code that the tests run."""
 
 import re
 from pathlib import Path

@@ -136,7 +136,7 @@ async def test_a_wrong_answer_is_told(serve, caplog):
 
 
 async def test_a_failure_of_the_model_is_no_secret_of_the_log(serve, caplog):
-    """What `predict` raises is a 500 without a word of it; the log has the traceback."""
+    """An error that `predict` raises is a 500 without a word of it; the log has the traceback."""
 
     class Broken(Doubler):
         """Fails."""
@@ -268,12 +268,18 @@ class Even(BaseModel):
     ("members", "words"),
     [
         ({"Row": Nested}, "Row.inner is"),
-        ({"Row": Even}, "Row.word: no example could be made"),
+        ({"Row": Even}, "Row: no example could be made, for word: String should match"),
+        ({"golden": (GoldenRow({"x": "a"}, {"y": 1}),)}, "Other.golden: row 0, x: Input should be"),
+        ({"golden": (GoldenRow({"x": 1}, {"z": 1}),)}, "Other.golden: row 0: no output 'z'"),
+        ({"reference": lambda _: [{"x": 1}, {}]}, "Other.reference(): row 1, x: Field required"),
         ({"outputs": {"version": Out("INT64")}}, "every answer has 'version' already"),
     ],
 )
 def test_what_cannot_be_served_is_refused(members, words):
-    """A field that is no tensor, an example that cannot be guessed, and a member that is taken."""
+    """A field that is no tensor, an example that cannot be guessed, a member that is taken.
+
+    So are golden rows and rows to compare with that are no rows, or have an unknown output.
+    """
     with pytest.raises(DeclarationError) as refused:
         declared(**members)().check()
 

@@ -35,7 +35,7 @@ def psi(now: Counts, reference: Counts) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was counted of one feature, or of the answers, by value.
+    """Counts of one feature, or of the answers, by value.
 
     Attributes:
         name: name of the feature.
@@ -116,7 +116,7 @@ class _Feature:
         self.recent = self.recent + counts
 
     def counted(self) -> Counted:
-        """Return what was counted."""
+        """Return the counts."""
         every = (self.totals, self.recent, self.reference)
         return Counted(self.name, self.values, *(counts.tolist() for counts in every))
 

@@ -1,4 +1,4 @@
-"""What a model gives: its declared outputs, and the check that an answer is what was declared."""
+"""The declared outputs of a model, and the check that its answers are what was declared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Answers:
 
 
 def checked(given: object, declared: Mapping[str, Out], rows: int) -> dict[str, NDArray[Any]]:
-    """Return what `predict` gave as arrays, in the declared order.
+    """Return the outputs that `predict` gave as arrays, in the declared order.
 
     Raises:
         WrongAnswerError: an output is missing, unknown, of another type or shape, or not finite.

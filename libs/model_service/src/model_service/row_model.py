@@ -19,6 +19,9 @@ from model_service.rows import BodyReader, Rows
 from model_service.service import InForce, Live, ModelService, Parts
 from model_service.tensors import example_request, example_value, field_tensor
 
+_Sample = tuple[Mapping[str, Sequence[Any]], Mapping[str, Sequence[Any]]]
+"""Values of rows by field, and of the answers to them by output."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoldenRow:
@@ -41,7 +44,7 @@ class RowModel(ModelService):
         platform: the kind of model in V2's metadata.
         Row: a row, in JSON and as tensors, one for each field.
         Config: the Nacos document `name`.
-        outputs: what `predict` returns.
+        outputs: the outputs that `predict` returns.
         golden: rows whose answers are known; the first is the example of the documentation.
         joins_rows: whether one call of `predict` may get the rows of several requests.
     """
@@ -54,6 +57,7 @@ class RowModel(ModelService):
     golden: ClassVar[Sequence[GoldenRow]] = ()
     joins_rows: ClassVar[bool] = True
     _predictor: Predictor | None = None
+    _sample: _Sample | None = None
 
     def predict(self, rows: Any, config: Any) -> Mapping[str, Any]:
         """Return each declared output for rows, an array or list whose first axis is the row.
@@ -72,7 +76,7 @@ class RowModel(ModelService):
 
     @property
     def about(self) -> dict[str, str]:
-        """What /readyz and /actuator/info tell of the model."""
+        """Facts of the model for /readyz and /actuator/info."""
         return {"version": self.model_version}
 
     def check(self) -> None:
@@ -84,18 +88,49 @@ class RowModel(ModelService):
                 than is declared.
         """
         self.describe()
-        if not self.golden:
-            return
         reader: BodyReader[Any] = BodyReader(self.Row)
-        rows = Rows(reader.row.model_validate(golden.row) for golden in self.golden)
+        if self.golden:
+            self._check_golden(reader)
+        self._compared(reader)
+
+    def _check_golden(self, reader: BodyReader[Any]) -> None:
+        rows = self._rows("golden", (golden.row for golden in self.golden), reader)
         found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
         for number, golden in enumerate(self.golden):
             for name, wanted in golden.answer.items():
+                if name not in found:
+                    kind = type(self).__name__
+                    raise DeclarationError(f"{kind}.golden: row {number}: no output {name!r}")
                 given = found[name][number].tolist()
                 if not _is_close(given, wanted):
                     raise WrongAnswerError(
                         f"output {name!r} of golden row {number} is {given!r}, not {wanted!r}"
                     )
+
+    def _compared(self, reader: BodyReader[Any]) -> _Sample:
+        """Return the values of the reference rows, and the answers to them; computed once."""
+        if self._sample is None:
+            rows = self._rows("reference()", self.reference(), reader)
+            self._sample = ({}, {})
+            if rows:
+                found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
+                counted = _class_output(self.outputs)
+                self._sample = (columns(rows), {name: found[name].tolist() for name in counted})
+        return self._sample
+
+    def _rows(
+        self, attribute: str, given: Iterable[Mapping[str, Any]], reader: BodyReader[Any]
+    ) -> Rows[Any]:
+        rows: Rows[Any] = Rows()
+        for number, row in enumerate(given):
+            try:
+                rows.append(reader.row.model_validate(row))
+            except ValidationError as error:
+                kind = type(self).__name__
+                raise DeclarationError(
+                    f"{kind}.{attribute}: row {number}, {_first(error)}"
+                ) from error
+        return rows
 
     def describe(self) -> Described:
         """Return all that callers are told of the model.
@@ -144,8 +179,8 @@ class RowModel(ModelService):
 
     def predictor(self, in_force: Callable[[], InForce[Any]]) -> Predictor:
         """Return the way of rows to `predict`; `close` ends its thread."""
-        described = self.describe()
-        reader: BodyReader[Any] = BodyReader(self.Row, described.row)
+        reader: BodyReader[Any] = BodyReader(self.Row, self.describe().row)
+        features, answers = self._compared(reader)
         self._predictor = Predictor(
             self.name,
             self.predict,
@@ -154,7 +189,7 @@ class RowModel(ModelService):
             stages=Stages(self.model_version),
             in_force=in_force,
             joins_rows=self.joins_rows,
-            drift=self._drift(reader),
+            drift=InputDrift(features, answers, self.model_version) if features else None,
         )
         return self._predictor
 
@@ -165,15 +200,6 @@ class RowModel(ModelService):
         its `router` takes further routes, `dataclasses.replace` other parts.
         """
         return row_routes(self.describe(), predictor, parts.threads)
-
-    def _drift(self, reader: BodyReader[Any]) -> InputDrift | None:
-        rows = Rows(reader.row.model_validate(row) for row in self.reference())
-        if not rows:
-            return None
-        found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
-        answer = _class_output(self.outputs)
-        answers = {answer: found[answer].tolist()} if answer else {}
-        return InputDrift(columns(rows), answers, self.model_version)
 
     def close(self) -> None:
         """End the thread of `predict`."""
@@ -186,20 +212,24 @@ def _example(kind: str, row: type[BaseModel], fields: Mapping[str, Any]) -> dict
     try:
         row.model_validate(example)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
         raise DeclarationError(
-            f"{kind}.Row.{where}: no example could be made ({first['msg']}); give the field"
+            f"{kind}.Row: no example could be made, for {_first(error)}; give the field"
             " Field(examples=[...]), or the model golden rows"
         ) from error
     return example
 
 
-def _class_output(outputs: Mapping[str, Out]) -> str | None:
+def _first(error: ValidationError) -> str:
+    """Return the place and the message of the first error."""
+    first = error.errors()[0]
+    return ": ".join((".".join(map(str, first["loc"])), first["msg"]))
+
+
+def _class_output(outputs: Mapping[str, Out]) -> list[str]:
     """Return the name of the output whose values are counted: a text for each row, or a number."""
     single = [name for name, out in outputs.items() if not out.shape]
     texts = [name for name in single if outputs[name].datatype == "BYTES"]
-    return next(iter([*texts, *single]), None)
+    return [*texts, *single][:1]
 
 
 def _is_close(given: Any, wanted: Any) -> bool:

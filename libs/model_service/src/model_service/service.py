@@ -113,7 +113,7 @@ class ModelService:
 
     @property
     def about(self) -> dict[str, str]:
-        """What /readyz and /actuator/info tell of the model; nothing if it is empty."""
+        """Facts of the model for /readyz and /actuator/info; without any, there is no such part."""
         return {}
 
     def threads(self, settings: Any) -> ThreadPool:  # noqa: ARG002 - for those who need it

@@ -89,11 +89,16 @@ class FakeWorld:
 
 
 class RealWorld:
-    """A real server, in a namespace of the test's own."""
+    """A real server, in a namespace of the test's own.
+
+    Attributes:
+        access: its address, a login and the namespace.
+        cache: the folder of the clients' cache.
+    """
 
     def __init__(self, access: NacosAccess, cache: Path) -> None:
-        self._access = access
-        self._cache = cache
+        self.access = access
+        self.cache = cache
         self._settings = NacosSettings(
             server_addr=access.server_addr,
             username=access.username,
@@ -106,10 +111,10 @@ class RealWorld:
         return Nacos(self._settings.model_copy(update=other))
 
     def publish(self, data_id: str, content: str) -> None:
-        self._access.publish(data_id, content)
+        self.access.publish(data_id, content)
 
     def remove(self, data_id: str) -> None:
-        self._access.withdraw(data_id)
+        self.access.withdraw(data_id)
 
     def try_out(self, data_id: str, content: str, *, ips: str = "", tag: str = "") -> None:
         """Publish a document for a beta, the clients of these IP addresses, or for a tag."""
@@ -133,7 +138,7 @@ class RealWorld:
     def shown(self, service: str) -> list[tuple[str, float, bool, dict[str, str]]]:
         return [
             (f"{i['ip']}:{i['port']}", i["weight"], i["enabled"], i["metadata"])
-            for i in self._access.instances(service)
+            for i in self.access.instances(service)
         ]
 
     def change(self, service: str, instance: Instance, *, ephemeral: bool = True) -> None:
@@ -141,7 +146,7 @@ class RealWorld:
         self._admin("PUT", "instance", service, **form)
 
     def put(self, service: str, instance: Instance) -> None:
-        with self._access.operator() as operator:
+        with self.access.operator() as operator:
             path = {"v3": "/v3/client/ns/instance", "v1": "/v1/ns/instance"}[operator.dialect]
             form = self._place(service) | _form(instance)
             operator.http.post(path, data=form).raise_for_status()
@@ -150,18 +155,18 @@ class RealWorld:
         self._admin("PUT", "service", service, protectThreshold=threshold)
 
     def in_public(self) -> "RealWorld":
-        return RealWorld(replace(self._access, namespace="public"), self._cache)
+        return RealWorld(replace(self.access, namespace="public"), self.cache)
 
     def _place(self, service: str) -> dict[str, str]:
         return {
-            "namespaceId": self._access.namespace,
+            "namespaceId": self.access.namespace,
             "groupName": "DEFAULT_GROUP",
             "serviceName": service,
             "ephemeral": "true",
         }
 
     def _admin(self, method: str, thing: str, service: str, **form: Any) -> None:
-        with self._access.operator() as operator:
+        with self.access.operator() as operator:
             operator.request(method, thing, **(self._place(service) | form))
 
 

@@ -48,10 +48,12 @@ def server(answers: Answers) -> Iterator[tuple[tuple[str, int], Asked]]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
-            line = f"{self.command} {urlsplit(self.path).path.removeprefix('/nacos')}"
+            url = urlsplit(self.path)
+            line = f"{self.command} {url.path.removeprefix('/nacos')}"
             body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
             asked.lines.append(line)
-            asked.forms.append({name: value for name, (value,) in parse_qs(body).items()})
+            form = parse_qs(body or url.query)
+            asked.forms.append({name: value for name, (value,) in form.items()})
             found = asked.answers.get(line, 404)
             self.send_response(found if isinstance(found, int) else 200)
             self.end_headers()

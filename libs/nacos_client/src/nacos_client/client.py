@@ -323,8 +323,9 @@ class Nacos:
         """The state of each part by its name, in plain values, for a readiness answer and metrics.
 
         Every state has `ok`. While Nacos is away only `nacos` and the announcements are not `ok`:
-        cached instances and configuration go on working. If several parts have the same name,
-        the later names carry the group (and port) too. A withdrawn announcement is not shown.
+        cached instances and configuration go on working. Its `transport` says whether gRPC is
+        used, or HTTP alone and why. If several parts have the same name, the later names carry the
+        group (and port) too. A withdrawn announcement is not shown.
         """
         session, check = self._session, self._check
         trouble = session.trouble if session else "not started"
@@ -334,6 +335,7 @@ class Nacos:
         main = {
             "ok": trouble is None,
             "connection": session.connection if session else None,
+            "transport": session.transport if session else None,
             "server": facts.address if facts else None,
             "version": facts.version if facts else None,
             "dialect": facts.dialect if facts else None,

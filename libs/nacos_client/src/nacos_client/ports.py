@@ -1,8 +1,8 @@
 """The ports through which the rest of the package uses a connection to Nacos.
 
-Two classes implement these ports: the vendor's protocol (`_sdk`) and the in-memory server of
-`nacos_client.testing`. All methods run on the event loop of the Nacos thread; every call ends
-before its own deadline, with an answer or a `NacosError`.
+Two classes implement these ports: the vendor's protocol (`_sdk`, by gRPC or over HTTP alone) and
+the in-memory server of `nacos_client.testing`. All methods run on the event loop of the Nacos
+thread; every call ends before its own deadline, with an answer or a `NacosError`.
 """
 
 from collections.abc import Callable
@@ -106,7 +106,10 @@ class ServerFacts:
 
 
 class Connected(Protocol):
-    """A connection that repairs itself; what it carried is lost when it breaks."""
+    """A connection that repairs itself; what it carried is lost when it breaks.
+
+    Over HTTP alone, a connection is the time in which a server is used so; pushes come by asking.
+    """
 
     @property
     def connection(self) -> str | None:
@@ -198,7 +201,12 @@ class Documents(Connected, Protocol):
 
 
 class Served(Connected, Protocol):
-    """The port for knowing the server of the connection, and the place there."""
+    """The port for knowing the server of the connection, the way to it, and the place there."""
+
+    @property
+    def transport(self) -> str:
+        """The transport in use, in words; where it is HTTP alone, with the reason for that."""
+        ...
 
     async def server(self) -> ServerFacts:
         """Ask the connected server what it is, unless it has said so on this connection."""

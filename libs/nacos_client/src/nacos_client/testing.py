@@ -289,6 +289,7 @@ class FakeSession:
         self.label = label
         self.connection: str | None = None
         self.trouble: str | None = "not connected yet"
+        self.transport = "memory"
         self._server = server
         self._namespace = namespace
         self._pokes: list[Callable[[], None]] = []

@@ -24,8 +24,8 @@ class Vendor:
         # Every failure is in the state and in our log; gRPC would print lines in a form of its own.
         os.putenv("GRPC_VERBOSITY", "NONE")
         from nacos_client._sdk.administration import Administration  # noqa: PLC0415
-        from nacos_client._sdk.session import SdkSession  # noqa: PLC0415
+        from nacos_client._sdk.either import EitherSession  # noqa: PLC0415
 
         if self._administration is None:
             self._administration = Administration(settings)
-        return SdkSession(settings, label, self._administration)
+        return EitherSession(settings, label, self._administration)

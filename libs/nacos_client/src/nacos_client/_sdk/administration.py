@@ -1,15 +1,14 @@
 """The HTTP API of the servers: what gRPC does not offer, in the dialect of each server."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from failover import Instance
 
 from nacos_client._sdk import http
-from nacos_client._sdk.auth import Credentials
-from nacos_client._sdk.dialect import Dialect, Dialects, Server
-from nacos_client._sdk.http import HttpAnswer
+from nacos_client._sdk.choice import Answering, Transport
+from nacos_client._sdk.dialect import Dialect, Server
+from nacos_client._sdk.http_api import HttpApi
 from nacos_client._sdk.wire import PUBLIC
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
 from nacos_client.ports import ServiceKey
@@ -30,13 +29,19 @@ class Administration:
     """The administration of the servers of one client, whatever the namespace.
 
     Attributes:
+        api: the way to the servers.
         dialects: the servers, as they said what they are.
         credentials: the client's login.
+        answering: the time in which the servers have answered over HTTP.
+        told: the transport that the log was told of last.
     """
 
     def __init__(self, settings: NacosSettings) -> None:
-        self.dialects = Dialects(settings)
-        self.credentials = Credentials(settings, self.dialects)
+        self.api = HttpApi(settings)
+        self.dialects = self.api.dialects
+        self.credentials = self.api.credentials
+        self.answering = Answering()
+        self.told = Transport.GRPC
         self._settings = settings
 
     async def send_instance(
@@ -55,11 +60,13 @@ class Administration:
             Refused: no server did so; the message has the answer of the last one.
             Unreachable: no server answered.
         """
-        form = _form(namespace, service, instance, ephemeral=ephemeral)
+        form = instance_form(namespace, service, instance, ephemeral=ephemeral)
         trouble: NacosError = Unreachable("no Nacos server is named")
         for server in self._settings.servers:
             try:
-                answer = await self._send(server, method, INSTANCE_PATHS, form, str(service))
+                answer = await self.api.send(
+                    server, method, INSTANCE_PATHS, form, naming=str(service)
+                )
             except (Unreachable, Refused) as error:
                 trouble = error
                 continue
@@ -86,7 +93,7 @@ class Administration:
         """
         if namespace == PUBLIC:
             return None
-        answer = await self._send(server, "GET", NAMESPACES_PATHS, {}, None)
+        answer = await self.api.send(server, "GET", NAMESPACES_PATHS, {})
         if answer.status in http.DENIED:
             raise Refused(
                 "this user may not list namespaces: give a role of the user the permission to read "
@@ -104,24 +111,8 @@ class Administration:
                 return f"NACOS_NAMESPACE={namespace} is a namespace's name: set it to the id, {id_}"
         return f"NACOS_NAMESPACE={namespace} does not exist: create this namespace, or set its id"
 
-    async def _send(
-        self,
-        server: Server,
-        method: str,
-        paths: Mapping[Dialect, str],
-        form: Mapping[str, str],
-        naming: str | None,
-    ) -> HttpAnswer:
-        facts = await self.dialects.of(server)
-        headers = await self.credentials.headers(naming=naming)
-        if token := headers.get("accessToken"):
-            # Servers of 2.0 look for the token in this header only.
-            headers["Authorization"] = f"Bearer {token}"
-        path = paths[Dialect(facts.dialect)]
-        return await http.send(self._settings, server, method, path, form=form, headers=headers)
 
-
-def _form(
+def instance_form(
     namespace: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
 ) -> dict[str, Any]:
     """Spell an instance as both dialects want it."""

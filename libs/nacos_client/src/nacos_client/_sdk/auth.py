@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 LOGIN_PATHS = {Dialect.V3: "/v3/auth/user/login", Dialect.V1: "/v1/auth/users/login"}
 CODELESS = 0
 """The status with which 2.3 denies a wrong password: its error has no code."""
-FAILED = 500
 RENEW_AT = 0.8
 """Share of a token's life after which a new token is fetched."""
 RELOGIN_SECONDS = (0.5, 15.0)
@@ -165,7 +164,7 @@ def is_denial(answer: HttpAnswer) -> bool:
     """
     if answer.status in {*http.DENIED, CODELESS}:
         return True
-    if answer.status != FAILED:
+    if answer.status != http.FAILED:
         return False
     try:
         page = answer.json()

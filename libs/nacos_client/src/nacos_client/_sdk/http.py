@@ -1,4 +1,4 @@
-"""HTTP, for the two things that Nacos does not do over gRPC: logging in, and administration.
+"""HTTP, for what Nacos does not do over gRPC (logins, administration), and where gRPC is closed.
 
 A request is a form, and no connection is kept. The standard library does that in a worker thread,
 and loads in a tenth of the time of an HTTP library; every start of a service would wait for that.
@@ -8,7 +8,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode
@@ -20,8 +21,12 @@ from nacos_client.errors import Refused, Unreachable
 from nacos_client.settings import NacosSettings
 
 HTTP_SECONDS = 3.0
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes of the longest answer that is read; Nacos takes documents of 10 MiB by default."""
+IN_THE_QUERY = {"GET", "DELETE"}
+"""The methods whose form goes in the query: not every server reads it from the body of these."""
 OK = 200
+NOT_FOUND, FAILED = 404, 500
 DENIED = (401, 403)
 MISSING = (404, 410, 501)
 STATUS_ZERO = "HTTP/1.1 0 "
@@ -30,10 +35,11 @@ STATUS_ZERO = "HTTP/1.1 0 "
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """Status and body of an HTTP answer."""
+    """Status, body and headers of an HTTP answer; the names of headers are in lower case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, most: int) -> str:
         """Return the body in one line, for a message; at most so many characters."""
@@ -59,48 +65,74 @@ async def send(
     *,
     form: Mapping[str, str],
     headers: Mapping[str, str] | None = None,
+    seconds: float = HTTP_SECONDS,
 ) -> HttpAnswer:
     """Send a form to a server; secrets go in the body or the headers, never in the URL.
 
+    Args:
+        settings: of the client.
+        server: host and HTTP port.
+        method: of HTTP; the form of a GET or DELETE goes in the query.
+        path: below the context path.
+        form: the fields.
+        headers: beside the form's own.
+        seconds: the time until the answer must be there.
+
     Raises:
-        Unreachable: no answer within three seconds, or a server that TLS does not trust.
+        Unreachable: no answer in time, or a server that TLS does not trust.
+        Refused: the answer is longer than 16 MiB.
     """
+    target = f"{settings.context_path}{path}"
+    body = urlencode(form)
+    if method in IN_THE_QUERY and body:
+        target, body = f"{target}?{body}", ""
+    connection = HTTPConnection(*server)
     try:
-        async with asyncio.timeout(HTTP_SECONDS):
+        async with asyncio.timeout(seconds):
             return await asyncio.to_thread(
-                _exchange,
-                settings,
-                server,
-                (method, f"{settings.context_path}{path}"),
-                form,
-                headers or {},
+                _exchange, settings, connection, (method, target), (body, headers or {}), seconds
             )
     except (OSError, HTTPException) as error:  # a TimeoutError is an OSError
         what = f"{type(error).__name__} {error}".rstrip()
         raise Unreachable(f"{in_brackets(server[0])}:{server[1]}: {what}") from error
+    finally:
+        _hang_up(connection)
 
 
 def _exchange(
     settings: NacosSettings,
-    server: tuple[str, int],
+    connection: HTTPConnection,
     target: tuple[str, str],
-    form: Mapping[str, str],
-    headers: Mapping[str, str],
+    sent: tuple[str, Mapping[str, str]],
+    seconds: float,
 ) -> HttpAnswer:
-    connection = HTTPConnection(*server)
+    body, headers = sent
     try:
-        connection.sock = _connect(settings, server)
+        connection.sock = _connect(settings, (connection.host, connection.port))
+        connection.sock.settimeout(seconds)
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        connection.request(*target, urlencode(form), {**kind, **headers})
+        connection.request(*target, body, {**kind, **headers})
         try:
             response = connection.getresponse()
         except BadStatusLine as error:
             if str(error).startswith(STATUS_ZERO):
                 return HttpAnswer(0, b"")
             raise
-        return HttpAnswer(response.status, response.read(MAX_BYTES))
+        content = response.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise Refused(f"{target[0]} {target[1]}: an answer of over {MAX_BYTES} bytes")
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return HttpAnswer(response.status, content, told)
     finally:
         connection.close()
+
+
+def _hang_up(connection: HTTPConnection) -> None:
+    """End an exchange that nobody waits for any more, so that its thread is free at once."""
+    sock: socket.socket | None = connection.sock
+    if sock is not None:
+        with suppress(OSError):  # the exchange is over
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # past TLS, which the thread uses
 
 
 def _connect(settings: NacosSettings, server: tuple[str, int]) -> socket.socket:

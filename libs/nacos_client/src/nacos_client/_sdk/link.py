@@ -71,6 +71,9 @@ class Link:
         trouble: the reason why there is no connection, or None.
         server: host and HTTP port of the server of the present connection, or None.
         lost_at: monotonic time in seconds at which the last connection was lost; 0 before.
+        unanswered: attempts in a row at which nobody answered by gRPC; an answer that the server is
+            not ready is an answer.
+        longest_pause: seconds between two attempts, at most.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class Link:
         self.trouble: str | None = "not connected yet"
         self.server: tuple[str, int] | None = None
         self.lost_at = 0.0
+        self.unanswered = 0
+        self.longest_pause = RETRY_SECONDS[1]
+        self._answered = False
         self._settings = settings
         self._label = label
         self._credentials = credentials
@@ -189,7 +195,7 @@ class Link:
 
     async def _live(self) -> None:
         """Connect, stay connected, and begin again, until cancelled."""
-        pause, longest = RETRY_SECONDS
+        pause = RETRY_SECONDS[0]
         for host, port in self._servers:
             try:
                 await self._visit(host, port)
@@ -198,12 +204,13 @@ class Link:
             except Exception as error:  # whatever failed, the link must not end
                 log.exception("the link to %s:%s failed", host, port)
                 reason = repr(error)
-            pause = RETRY_SECONDS[0] if self.connection else min(2 * pause, longest)
+            pause = RETRY_SECONDS[0] if self.connection else min(2 * pause, self.longest_pause)
             self._lost(f"{in_brackets(host)}:{port}: {reason}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
 
     async def _visit(self, host: str, port: int) -> Never:
         """Connect to one server and stay connected; raises what ended the connection."""
+        self._answered = False
         channel = open_channel(self._settings, host, port)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -217,6 +224,7 @@ class Link:
     async def _set_up(self, channel: grpc.aio.Channel) -> tuple[Stream, str]:
         """Introduce this client; returns the stream of pushes and the connection's id."""
         check = (await ask(channel, Message("ServerCheckRequest", {}, {}))).body
+        self._answered = True
         if "connectionId" not in check:
             # A server that is still starting answers with an error instead.
             raise BrokenError(f"not ready: {check.get('message') or 'no connection id'}")
@@ -281,6 +289,7 @@ class Link:
             log.warning("lost Nacos: %s", reason, extra={"link": self._label})
             self.lost_at = time.monotonic()
         self._up.clear()
+        self.unanswered = 0 if self._answered else self.unanswered + 1
         self._channel, self.connection, self.trouble = None, None, reason
         self.server = None
         self._poke()

@@ -1,7 +1,6 @@
-"""The ports of `nacos_client.ports`, spoken in Nacos' protocol over one link."""
+"""The ports of `nacos_client.ports`, spoken in Nacos' protocol over one link by gRPC."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from failover import Instance
@@ -11,6 +10,7 @@ from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.auth import Credentials
 from nacos_client._sdk.dialect import Server, is_before
 from nacos_client._sdk.link import Handler, Link
+from nacos_client._sdk.listing import listing_of
 from nacos_client._sdk.wire import Message
 from nacos_client.errors import Conflict, Refused, Unreachable
 from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
@@ -25,7 +25,7 @@ KEEPS_KEYS_SINCE = (2, 1, 0)
 
 
 class SdkSession:
-    """One connection to a real Nacos."""
+    """One connection to a real Nacos by gRPC; administration goes over HTTP beside it."""
 
     def __init__(
         self,
@@ -51,6 +51,15 @@ class SdkSession:
         """The reason why there is no connection or no permission, or None."""
         denied = self._administration.credentials.trouble
         return self._link.trouble or (str(denied) if denied else None)
+
+    @property
+    def unanswered(self) -> int:
+        """Attempts in a row at which nobody answered by gRPC."""
+        return self._link.unanswered
+
+    def hurry(self, longest_pause: float) -> None:
+        """Try to connect again after so many seconds at most."""
+        self._link.longest_pause = longest_pause
 
     async def server(self) -> ServerFacts:
         """Ask the connected server what it is, unless it has said so on this connection."""
@@ -245,18 +254,5 @@ class SdkSession:
 
 def _listing(body: Mapping[str, Any]) -> Listing:
     info = body.get("serviceInfo") or {}
-    hosts = info.get("hosts") or ()
     protected = bool(info.get("reachProtectionThreshold"))
-    return Listing(tuple(map(_instance, hosts)), protected)
-
-
-def _instance(host: Mapping[str, Any]) -> Instance:
-    return Instance(
-        ip=str(host["ip"]),
-        port=int(host["port"]),
-        weight=float(host.get("weight", 1.0)),
-        healthy=bool(host.get("healthy", True)),
-        enabled=bool(host.get("enabled", True)),
-        cluster=str(host.get("clusterName") or "DEFAULT"),
-        metadata=MappingProxyType(dict(host.get("metadata") or {})),
-    )
+    return listing_of(info.get("hosts") or (), protected=protected)

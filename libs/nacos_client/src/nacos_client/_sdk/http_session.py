@@ -14,7 +14,7 @@ from typing import Any
 
 from failover import Instance, in_brackets
 
-from nacos_client._sdk.client_api import BEAT_SECONDS, ClientApi
+from nacos_client._sdk.client_api import BEAT_INTERVAL, ClientApi, beat_pause
 from nacos_client._sdk.dialect import Server
 from nacos_client._sdk.http_api import HttpApi
 from nacos_client.errors import NacosError
@@ -127,7 +127,7 @@ class HttpSession:
 
     async def _beat(self, service: ServiceKey, instance: Instance) -> None:
         """Send heartbeats until cancelled; register what Nacos has forgotten again."""
-        pause = BEAT_SECONDS
+        usual = pause = beat_pause(instance.metadata.get(BEAT_INTERVAL))
         while True:
             await asyncio.sleep(pause)
             try:
@@ -135,7 +135,7 @@ class HttpSession:
                 if told is None:
                     log.warning("Nacos has forgotten %s %s", service, instance.address)
                     await self._api.register(self.server, service, instance, ephemeral=True)
-                pause = told or BEAT_SECONDS
+                pause = told or usual
             except NacosError as error:
                 log.debug("beat of %s %s: %s", service, instance.address, error)
                 pause = RETRY_SECONDS

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import pytest
 from failover import Instance
-from nacos_client import Nacos
+from nacos_client import Nacos, Refused
 from stack.access import NacosAccess
 from stack.ports import free_port
 
@@ -30,6 +30,7 @@ from tests.contract.test_nacos_contract import (
     test_an_instance_is_shown_only_between_announce_and_withdraw,
     test_an_ipv6_instance_that_was_announced_without_brackets,
     test_closing_the_client_withdraws,
+    test_compare_and_set as compare_and_set,
     test_groups_are_apart,
     test_layers_go_over_each_other,
     test_metadata_and_weight_change_in_place,
@@ -129,6 +130,16 @@ async def test_changes_are_applied_one_after_the_other(world: HttpOnlyWorld) -> 
             await eventually(lambda wanted=clusters: same.value.clusters == wanted)
             world.publish("other", f"clusters: {clusters}")
             await eventually(lambda wanted=clusters: other.value.clusters == wanted)
+
+
+async def test_compare_and_set(world: HttpOnlyWorld, request: pytest.FixtureRequest) -> None:
+    """It holds from 2.3.2 on; before, it is refused and not just claimed."""
+    if "2.0.4" not in request.node.name:
+        await compare_and_set(world)
+        return
+    async with world.client() as nacos:
+        with pytest.raises(Refused, match=r"2\.3\.2 or later"):
+            await nacos.publish("models", "a: 1", cas_md5="0cc1")
 
 
 async def test_a_document_of_the_default_namespace_is_followed(world: HttpOnlyWorld) -> None:

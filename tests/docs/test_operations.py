@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from nacos_client._sdk import choice, client_api, either, http_session
 from nacos_client.announce import WITHDRAW_SECONDS
 from service_kit.runner import FINISH_SECONDS
 from stack.access import NacosAccess
@@ -111,3 +112,19 @@ def test_the_platform_waits_until_a_service_has_ended() -> None:
     needed = WITHDRAW_SECONDS + float(env["DRAIN_SECONDS"]) + FINISH_SECONDS
 
     assert pod["terminationGracePeriodSeconds"] > needed
+
+
+def test_the_limits_over_http_alone_are_the_codes() -> None:
+    """Every figure of the section that is ours to choose."""
+    section = TEXT.partition("### Where only HTTP passes")[2].partition("\n## ")[0]
+    for told in (
+        f"answered for {choice.HTTP_SECONDS:g} s",
+        f"every {either.HTTP_RETRY_SECONDS:g} s at\nlast",
+        f"{either.OVERLAP_SECONDS:g} s longer",
+        f"every {http_session.ASK_SECONDS:g} s, for {http_session.AT_ONCE} services",
+        f"heartbeats (every {client_api.BEAT_SECONDS:g} s)",
+        client_api.BEAT_INTERVAL,
+    ):
+        assert told in section, told
+    assert choice.LEAST_ATTEMPTS == 3
+    assert "tried three times" in section

@@ -15,6 +15,8 @@ from stack.access import NacosAccess
 
 SETTLING_SECONDS = 8.0
 """Seconds for a real server to show what was written."""
+NOTED = ("content-md5", "config-type")
+"""The headers of an answer that are compared, by their names in lower case."""
 PATIENT = {"Long-Pulling-Timeout": "10000"}
 AT_ONCE = {**PATIENT, "Long-Pulling-Timeout-No-Hangup": "true"}
 """The headers of a long poll that waits, and of one that does not; others pay no heed to them."""
@@ -75,7 +77,7 @@ class Asker:
             form: in the body, or in the query.
 
         Returns:
-            the answer's `status` and `body`.
+            the answer's `status` and `body`, and the headers that say what a document is.
         """
         target, body = path, form
         if method in {"GET", "DELETE"}:
@@ -90,7 +92,8 @@ class Asker:
                 self.settings, server, method, target, form=body, headers=headers
             )
             told = read(answer.body)
-            return {"status": answer.status, "body": shown(told)}, told
+            noted = {name: answer.headers[name] for name in NOTED if name in answer.headers}
+            return {"status": answer.status, "body": shown(told), **noted}, told
 
         return await self._note(f"{method} {path} by {by}", ask, until)
 

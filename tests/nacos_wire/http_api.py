@@ -31,7 +31,8 @@ TOKEN_SECONDS = 18_000
 NO_STATUS = 0
 BEATEN, UNKNOWN_TO_V1, UNKNOWN_TO_V3 = 10_200, 20_404, 21_003
 """The codes of a beat's answer: taken, and taken for an instance that is not registered."""
-NO_DOCUMENT = 20_004
+NO_DOCUMENT, CONFLICT = 20_004, 20_005
+STALE = "Cas publish fail, server md5 may have changed."
 SERVER_ERROR = 30_000
 PLAIN = "text/plain;charset=UTF-8"
 WORD, LINE = "\x02", "\x01"
@@ -280,7 +281,9 @@ class HttpApi:
         document = self._registry.read((tenant, key_of(asked.fields, "group")))
         if document is None:
             return told("config data not exist\n", HTTPStatus.NOT_FOUND)
-        return told(document.content)
+        key = {"Encrypted-Data-Key": document.data_key} if document.data_key else {}
+        noted = {"Content-MD5": document.md5, "Config-Type": document.type, **key}
+        return Reply(HTTPStatus.OK, document.content, PLAIN, noted)
 
     def _read_v3(self, asked: Request) -> Reply:
         document = self._registry.read(self._text_v3(asked))
@@ -289,12 +292,25 @@ class HttpApi:
         return result(fields_of(document))
 
     def _publish_v1(self, asked: Request) -> Reply:
-        self._publish(asked, self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC))
+        text = self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC)
+        if self._is_stale(asked, text):
+            return told(STALE, HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._publish(asked, text)
         return DONE_V1
 
     def _publish_v3(self, asked: Request) -> Reply:
-        self._publish(asked, self._text_v3(asked))
+        text = self._text_v3(asked)
+        if self._is_stale(asked, text):
+            conflict = (STALE, CONFLICT, "resource conflict")
+            return result(*conflict, HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._publish(asked, text)
         return DONE_V3
+
+    def _is_stale(self, asked: Request, text: Text) -> bool:
+        """Return whether a write is to go over another version of the document than is there."""
+        expected = asked.headers.get("casmd5")
+        compares = self._character.has(Trait.COMPARES_BEFORE_IT_SETS)
+        return bool(expected) and compares and expected != self._registry.md5(text)
 
     def _publish(self, asked: Request, text: Text) -> None:
         """Write a document for all, for the clients of a beta, or for those of a tag."""
@@ -422,7 +438,8 @@ def key_of(fields: Mapping[str, str], group: str) -> DocumentKey:
 
 def fields_of(document: Document) -> dict[str, Any]:
     """Return a document as v3 sends it."""
-    return {"content": document.content, "md5": document.md5, "contentType": document.type}
+    key = {"encryptedDataKey": document.data_key} if document.data_key else {}
+    return {"content": document.content, "md5": document.md5, "contentType": document.type, **key}
 
 
 def told(text: str, status: int = HTTPStatus.OK) -> Reply:

@@ -5,7 +5,7 @@ It is written by hand because Nacos before 2.4 answers with a status that no HTT
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -36,6 +36,7 @@ class Reply:
     status: int
     body: str
     kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Answer = Callable[[Request], Awaitable[Reply]]
@@ -101,9 +102,6 @@ def _written(reply: Reply) -> bytes:
     known = reply.status in set(HTTPStatus)
     phrase = HTTPStatus(reply.status).phrase if known else ""
     body = reply.body.encode()
-    head = (
-        f"HTTP/1.1 {reply.status} {phrase}\r\n"
-        f"Content-Type: {reply.kind}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    headers = {"Content-Type": reply.kind, "Content-Length": str(len(body)), **reply.headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {reply.status} {phrase}\r\n{lines}\r\n".encode() + body

@@ -20,6 +20,7 @@ from nacos_client._sdk.http_api import HttpApi
 from nacos_client._sdk.listing import listing_of
 from nacos_client.errors import Conflict, Denied, Refused
 from nacos_client.ports import Document, DocumentKey, Listing, ServiceKey
+from nacos_client.settings import TAG
 
 V1, V3 = Dialect.V1, Dialect.V3
 INSTANCE = {V3: "/v3/client/ns/instance", V1: "/v1/ns/instance"}
@@ -60,6 +61,7 @@ class ClientApi:
         self._api = api
         self._namespace = namespace
         self._tenant = wire.tenant_of(namespace)
+        self._tag = wire.tag_of(api.settings.label_values)
 
     async def register(
         self, server: Server, service: ServiceKey, instance: Instance, *, ephemeral: bool
@@ -133,15 +135,26 @@ class ClientApi:
             refuse(f"reading {key}", answer)
             usual = hashlib.md5(answer.body, usedforsecurity=False).hexdigest()
             md5 = answer.headers.get("content-md5", usual)
-            kind = answer.headers.get("config-type", "yaml")
-            return Document(answer.body.decode(errors="replace"), md5, kind)
+            return Document(
+                answer.body.decode(errors="replace"),
+                md5,
+                answer.headers.get("config-type", "yaml"),
+                answer.headers.get("encrypted-data-key", ""),
+                tried(answer.headers.get("isbeta"), answer.headers.get(TAG.lower())),
+            )
         try:
             told = judged(f"reading {key}", answer)["data"]
         except Refused as error:
             if error.code == NO_DOCUMENT:
                 return None
             raise
-        return Document(str(told["content"]), str(told["md5"]), str(told["contentType"] or "yaml"))
+        return Document(
+            str(told["content"]),
+            str(told["md5"]),
+            str(told.get("contentType") or "yaml"),
+            str(told.get("encryptedDataKey") or ""),
+            tried(told.get("beta"), told.get("tag")),
+        )
 
     async def changed(
         self, server: Server, md5s: Mapping[DocumentKey, str], *, hold: bool
@@ -159,7 +172,7 @@ class ClientApi:
         tenant = (self._tenant,) if self._tenant else ()
         words = ((key.data_id, key.group, md5, *tenant) for key, md5 in md5s.items())
         listening = "".join(WORD.join(line) + LINE for line in words)
-        headers = {"Long-Pulling-Timeout": str(int((HOLD_SECONDS + EARLIER) * 1000))}
+        headers = {**self._tag, "Long-Pulling-Timeout": str(int((HOLD_SECONDS + EARLIER) * 1000))}
         if not hold:
             headers["Long-Pulling-Timeout-No-Hangup"] = "true"
         answer = await self._api.send(
@@ -179,16 +192,17 @@ class ClientApi:
         return {DocumentKey(*line.split(WORD)[:2]) for line in lines if WORD in line}
 
     async def publish(
-        self, server: Server, key: DocumentKey, content: str, kind: str, cas_md5: str | None
+        self, server: Server, key: DocumentKey, fields: Mapping[str, str], cas_md5: str | None
     ) -> None:
-        """Write the document; with `cas_md5`, only over the document with that MD5.
+        """Write the document, given as `content`, `type` and, if encrypted, `encryptedDataKey`.
+
+        With `cas_md5`, it is written only over the document with that MD5.
 
         Raises:
             Conflict: the document has another MD5.
         """
-        form = {"content": content, "type": kind}
         headers = {"casMd5": cas_md5} if cas_md5 else {}
-        answer = await self._config(server, "POST", WRITTEN_DOCUMENT, key, form, headers=headers)
+        answer = await self._config(server, "POST", WRITTEN_DOCUMENT, key, fields, headers=headers)
         if cas_md5 and answer.status == http.FAILED and b"md5" in answer.body.lower():
             raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}")
         refuse(f"writing {key}", answer)
@@ -221,7 +235,7 @@ class ClientApi:
             paths,
             {**place, **(form or {})},
             config=resource,
-            headers=headers,
+            headers={**self._tag, **(headers or {})},
             renew=True,
         )
 
@@ -234,6 +248,11 @@ class ClientApi:
             "groupName": service.group,
             "serviceName": service.name,
         }
+
+
+def tried(beta: object, tag: object) -> str:
+    """Return for whom a document is tried out, by what an answer says: beta, tag, or nobody."""
+    return "beta" if beta in {True, "true"} else "tag" if tag else ""
 
 
 def beat_pause(millis: object) -> float:

@@ -30,6 +30,11 @@ class Dialect(enum.StrEnum):
     V1 = "v1"
 
 
+COMPARES_SINCE = (2, 3, 2)
+"""The first version that was seen to refuse a write over another version of a document; 2.0.4 and
+2.2.3 with their own storage take every such write."""
+KEEPS_KEYS_SINCE = (2, 1, 0)
+"""The first version that keeps the key of an encrypted document beside it."""
 STATE_PATHS = {Dialect.V3: "/v3/admin/core/state", Dialect.V1: "/v1/console/server/state"}
 """The path at which a server tells its version, without a login."""
 
@@ -97,3 +102,32 @@ def is_before(facts: ServerFacts, version: tuple[int, ...]) -> bool:
     """Return whether a server is known to be older than a version."""
     numbers = re.match(r"\d+(\.\d+)*", facts.version)
     return numbers is not None and tuple(map(int, numbers[0].split("."))) < version
+
+
+def refuse_old(facts: ServerFacts, *, compare: bool, keep_key: bool) -> None:
+    """Refuse a write to a server that is too old for it.
+
+    Args:
+        facts: the server.
+        compare: the write is only to go over a certain version of the document.
+        keep_key: the document's key is to be kept beside it.
+
+    Raises:
+        Refused: it would overwrite the change of another, or nobody could decrypt what it keeps.
+    """
+    needs = (
+        (
+            compare,
+            COMPARES_SINCE,
+            "may overwrite a document that changed meanwhile: publish without cas_md5",
+        ),
+        (
+            keep_key,
+            KEEPS_KEYS_SINCE,
+            "loses the key of an encrypted document: publish under another data id",
+        ),
+    )
+    for needed, since, consequence in needs:
+        if needed and is_before(facts, since):
+            least = ".".join(map(str, since))
+            raise Refused(f"Nacos {facts.version} {consequence}, or use Nacos {least} or later")

@@ -288,9 +288,11 @@ class EitherSession:
         """Call `changed` on every change while the connection lasts."""
         return await (await self._chosen()).listen(key, md5, changed)
 
-    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+    async def publish(
+        self, key: DocumentKey, content: str, kind: str, cas_md5: str | None, data_key: str = ""
+    ) -> None:
         """Write the document; with `cas_md5`, only over the document with that MD5."""
-        await (await self._chosen()).publish(key, content, kind, cas_md5)
+        await (await self._chosen()).publish(key, content, kind, cas_md5, data_key)
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""

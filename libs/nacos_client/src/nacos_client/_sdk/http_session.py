@@ -15,7 +15,7 @@ from typing import Any
 from failover import Instance, in_brackets
 
 from nacos_client._sdk.client_api import BEAT_INTERVAL, ClientApi, beat_pause
-from nacos_client._sdk.dialect import Server
+from nacos_client._sdk.dialect import Server, refuse_old
 from nacos_client._sdk.http_api import HttpApi
 from nacos_client.errors import NacosError
 from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
@@ -192,9 +192,17 @@ class HttpSession:
             self._follow(key, md5)
         return differs
 
-    async def publish(self, key: DocumentKey, content: str, kind: str, cas_md5: str | None) -> None:
+    async def publish(
+        self, key: DocumentKey, content: str, kind: str, cas_md5: str | None, data_key: str = ""
+    ) -> None:
         """Write the document; with `cas_md5`, only over the document with that MD5."""
-        await self._api.publish(self.server, key, content, kind, cas_md5)
+        if cas_md5 is not None or data_key:
+            facts = await self.facts()
+            refuse_old(facts, compare=cas_md5 is not None, keep_key=bool(data_key))
+        fields = {"content": content, "type": kind}
+        if data_key:
+            fields["encryptedDataKey"] = data_key
+        await self._api.publish(self.server, key, fields, cas_md5)
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""

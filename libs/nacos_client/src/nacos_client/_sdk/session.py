@@ -8,7 +8,7 @@ from failover import Instance
 from nacos_client._sdk import wire
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.auth import Credentials
-from nacos_client._sdk.dialect import Server, is_before
+from nacos_client._sdk.dialect import Server, refuse_old
 from nacos_client._sdk.link import Handler, Link
 from nacos_client._sdk.listing import listing_of
 from nacos_client._sdk.wire import Message
@@ -17,11 +17,6 @@ from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, Serv
 from nacos_client.settings import NacosSettings
 
 REGISTER, DEREGISTER = "registerInstance", "deregisterInstance"
-COMPARES_SINCE = (2, 3, 2)
-"""The first version that was seen to refuse a write over another version of a document; 2.0.4 and
-2.2.3 with their own storage take every such write."""
-KEEPS_KEYS_SINCE = (2, 1, 0)
-"""The first version that keeps the key of an encrypted document beside it."""
 
 
 class SdkSession:
@@ -189,12 +184,9 @@ class SdkSession:
                 too old for `data_key`: nobody could decrypt what it keeps.
         """
         more = {"type": kind}
-        if cas_md5 is not None:
-            consequence = "may overwrite a document that changed meanwhile: publish without cas_md5"
-            await self._refuse_before(COMPARES_SINCE, consequence)
+        if cas_md5 is not None or data_key:
+            await self._refuse_old(compare=cas_md5 is not None, keep_key=bool(data_key))
         if data_key:
-            consequence = "loses the key of an encrypted document: publish under another data id"
-            await self._refuse_before(KEEPS_KEYS_SINCE, consequence)
             more["encryptedDataKey"] = data_key
         body = {"content": content, "casMd5": cas_md5, "additionMap": more}
         try:
@@ -204,15 +196,13 @@ class SdkSession:
                 raise Conflict(f"{key} is no longer the document with MD5 {cas_md5}") from error
             raise
 
-    async def _refuse_before(self, since: tuple[int, ...], consequence: str) -> None:
+    async def _refuse_old(self, *, compare: bool, keep_key: bool) -> None:
         await self._link.up()
         try:
             facts = await self.server()
         except (Unreachable, Refused):
             return  # without HTTP the version is not known: the server decides
-        if is_before(facts, since):
-            least = ".".join(map(str, since))
-            raise Refused(f"Nacos {facts.version} {consequence}, or use Nacos {least} or later")
+        refuse_old(facts, compare=compare, keep_key=keep_key)
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""

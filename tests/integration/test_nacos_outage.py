@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from nacos_client import Denied, Known, Nacos, NacosSettings, Shown, Unreachable
 from nacos_client._sdk.administration import Administration
-from nacos_client._sdk.session import SdkSession
+from nacos_client._sdk.either import EitherSession
 from pydantic import BaseModel, SecretStr
 from stack.access import NacosAccess
 from stack.nacos import NacosSecrets, NacosServer
@@ -223,8 +223,8 @@ async def test_a_password_and_its_token_are_not_logged(
     settings = settings_of(nacos, tmp_path)
     administration = Administration(settings)
 
-    def connect(given: NacosSettings, label: str) -> SdkSession:
-        return SdkSession(given, label, administration)
+    def connect(given: NacosSettings, label: str) -> EitherSession:
+        return EitherSession(given, label, administration)
 
     async with Nacos(settings, connect=connect) as client:
         announcement = client.announcement("models", port=8001)

@@ -52,6 +52,7 @@ class HttpSession:
         self.server: Server = api.settings.servers[0]
         self._dialects = api.dialects
         self._entered_at = 0.0
+        self._long_polls = True
         self._api = ClientApi(api, namespace)
         self._numbers = itertools.count(1)
         self._beats: dict[Registered, tuple[Instance, asyncio.Task[None]]] = {}
@@ -67,6 +68,7 @@ class HttpSession:
         self.leave()
         host, port = self.server = server
         self._entered_at = time.monotonic()
+        self._long_polls = True
         self.connection = f"HTTP {next(self._numbers)} {in_brackets(host)}:{port}"
         self._followers = [
             asyncio.create_task(for_ever(self._ask_services), name="ask for services"),
@@ -245,9 +247,11 @@ class HttpSession:
 
     async def _differing(self, md5s: dict[DocumentKey, str], *, hold: bool) -> set[DocumentKey]:
         """Return the documents of which the server has another version."""
-        changed = await self._api.changed(self.server, md5s, hold=hold)
-        if changed is not None:
-            return set(changed)
+        if self._long_polls:
+            changed = await self._api.changed(self.server, md5s, hold=hold)
+            if changed is not None:
+                return set(changed)
+            self._long_polls = False
         return {key for key, md5 in md5s.items() if await self._md5(key) != md5}
 
     async def _md5(self, key: DocumentKey) -> str:

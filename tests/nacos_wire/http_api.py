@@ -208,9 +208,10 @@ class HttpApi:
         if not known and told_by_client:
             self._registry.publish(service, client_of(host), Published(host, time.monotonic()))
             known = True
+        published = self._registry.published(service, client_of(host))
         return in_json(
             {
-                "clientBeatInterval": milliseconds(host, BEAT),
+                "clientBeatInterval": milliseconds(published.host if published else host, BEAT),
                 "code": BEATEN if known else UNKNOWN_TO_V1,
                 "lightBeatEnabled": True,
             }

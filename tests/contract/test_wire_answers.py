@@ -102,6 +102,14 @@ async def test_instances_over_http(both: tuple[Asker, Asker, str]) -> None:
                 await asker.http("POST", f"{path}/instance", by=by, **instance)
             await asker.http("GET", f"{path}/instance/list", by="nobody", **place)
             await asker.http("GET", f"{path}/instance/list", until=some("10.0.0.1"), **place)
+            east = {"ip": "10.0.0.2", "clusterName": "east"}
+            await asker.http("POST", f"{path}/instance", **{**instance, **east})
+            every = {**place, "clusterName": ",", "clusters": ""}
+            for asked, seen in ((every, some("10.0.0.2")), (place, some("10.0.0.1"))):
+                listed = f"{path}/instance/list"
+                await asker.http("GET", listed, until=seen, shown=clusters, **asked)
+            await asker.http("DELETE", f"{path}/instance", **{**instance, **east})
+            await asker.http("GET", listed, until=without("10.0.0.2"), shown=clusters, **every)
             await asker.http("GET", f"{path}/instance/list", **{**place, "serviceName": "nobody"})
         beat = {**place, "beat": json.dumps({**known, "cluster": "DEFAULT"})}
         await asker.http("PUT", "/v1/ns/instance/beat", **beat)
@@ -306,6 +314,17 @@ async def test_trials_by_grpc(both: tuple[Asker, Asker, str]) -> None:
 def some(text: str) -> Test:
     """Return a test whether an answer has a text, or is an error page."""
     return lambda body: text in json.dumps(body) or (isinstance(body, dict) and "status" in body)
+
+
+def without(text: str) -> Test:
+    """Return a test whether an answer does not have a text."""
+    return lambda body: text not in json.dumps(body)
+
+
+def clusters(body: Any) -> Any:
+    """Return the clusters of a list of instances, in the order of the alphabet."""
+    hosts = body.get("hosts", body.get("data")) if isinstance(body, dict) else None
+    return sorted(host["clusterName"] for host in hosts) if isinstance(hosts, list) else body
 
 
 def found(answer: Mapping[str, Any]) -> bool:

@@ -241,7 +241,11 @@ class HttpApi:
         return in_json({**listing, "name": str(service[1])})
 
     def _list_v3(self, asked: Request) -> Reply:
-        return result(self._registry.listing(service_of(asked))["hosts"])
+        usual = "" if self._character.has(Trait.LISTS_EVERY_CLUSTER) else "DEFAULT"
+        named = asked.fields.get("clusterName") or usual
+        clusters = set(filter(None, named.split(",")))
+        hosts = self._registry.listing(service_of(asked))["hosts"]
+        return result([h for h in hosts if not clusters or h["clusterName"] in clusters])
 
     def _by_hand(self, asked: Request, done: Reply) -> Reply:
         self._registry.set_by_hand(service_of(asked), Published(host_of(asked.fields)))

@@ -59,6 +59,9 @@ class Trait(enum.Enum):
     RETIRED_THE_ADMINISTRATION_OF_V1 = ("3.0.0", "core/.../ApiCompatibilityFilter.java")
     # The handler of the error is in the console's web server now (3.1).
     REFUSES_A_LOGIN_WITH_500 = ("3.0.0", "console/.../ConsoleExceptionHandler.java")
+    # Before, the list of v3 for clients had the cluster DEFAULT alone, if none was named: 3.1.0 was
+    # tried, and the pull request is of the time of 3.2.
+    LISTS_EVERY_CLUSTER = ("3.3.0", "github.com/alibaba/nacos, pull request 14778")
     DROPPED_V1 = ("3.2.0", "github.com/nacos-group/nacos-group.github.io, issue 1041")
     ASKS_EVERY_CLIENT_FOR_A_LOGIN = ("3.3.0", "github.com/alibaba/nacos, pull request 15824")
 

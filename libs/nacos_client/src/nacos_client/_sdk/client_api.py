@@ -26,6 +26,10 @@ V1, V3 = Dialect.V1, Dialect.V3
 INSTANCE = {V3: "/v3/client/ns/instance", V1: "/v1/ns/instance"}
 BEAT = {V3: INSTANCE[V3], V1: f"{INSTANCE[V1]}/beat"}
 LIST = {V3: f"{INSTANCE[V3]}/list", V1: f"{INSTANCE[V1]}/list"}
+EVERY_CLUSTER = {V3: {"clusterName": ","}, V1: {"clusters": ""}}
+"""The field with which the list has the instances of every cluster. Without one, v3 has only those
+of `DEFAULT` (InstanceListForm.java, until pull request 14778); it splits the names at commas, and
+takes no name for all (ServiceUtil.java)."""
 DOCUMENT = {V3: "/v3/client/cs/config", V1: "/v1/cs/configs"}
 WRITTEN_DOCUMENT = {V3: "/v3/admin/cs/config", V1: "/v1/cs/configs"}
 LISTENER = dict.fromkeys((V3, V1), "/v1/cs/configs/listener")
@@ -119,7 +123,8 @@ class ClientApi:
 
     async def instances(self, server: Server, service: ServiceKey) -> Listing:
         """Ask for the instances of a service; v3 does not tell that they are protected."""
-        form = {**self._service(service), "healthyOnly": "false"}
+        every = EVERY_CLUSTER[V3 if await self._speaks_v3(server) else V1]
+        form = {**self._service(service), **every, "healthyOnly": "false"}
         answer = await self._api.send(server, "GET", LIST, form, naming=str(service), renew=True)
         told = judged(f"instances of {service}", answer)
         hosts = told.get("hosts", told.get("data")) or ()

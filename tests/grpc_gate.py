@@ -72,20 +72,20 @@ class GrpcGate:
         relay.add_done_callback(self._relays.discard)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        ends, ways = [writer], list[asyncio.Task[None]]()
+        try:
             far_reader, far_writer = await asyncio.open_connection(*self._server)
-            ways = [
-                asyncio.create_task(_copy(reader, far_writer)),
-                asyncio.create_task(_copy(far_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-                far_writer.close()
-        writer.close()
+            ends.append(far_writer)
+            ways.append(asyncio.create_task(_copy(reader, far_writer)))
+            ways.append(asyncio.create_task(_copy(far_reader, writer)))
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        except OSError:
+            pass  # the server does not listen
+        finally:
+            for way in ways:
+                way.cancel()
+            for end in ends:
+                end.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -118,19 +118,19 @@ class RealWorld:
 
     def try_out(self, data_id: str, content: str, *, ips: str = "", tag: str = "") -> None:
         """Publish a document for a beta, the clients of these IP addresses, or for a tag."""
-        self._access.publish(data_id, content, ips=ips, tag=tag)
+        self.access.publish(data_id, content, ips=ips, tag=tag)
 
     def end_beta(self, data_id: str) -> None:
         """Give the clients of a beta the document for all again."""
-        self._access.end_beta(data_id)
+        self.access.end_beta(data_id)
 
     def end_tag(self, data_id: str, tag: str) -> None:
         """Give the clients of a tag the document for all again; since 2.5 it is `tag_blue`."""
-        self._access.withdraw(data_id, tag=tag)
+        self.access.withdraw(data_id, tag=tag)
 
     def connections(self) -> list[dict[str, Any]]:
         """List the connections of a real server, as it knows their clients."""
-        with self._access.operator() as operator:
+        with self.access.operator() as operator:
             path = {"v3": "/v3/admin/core/loader/current", "v1": "/v2/core/loader/current"}
             answer = operator.http.get(path[operator.dialect]).raise_for_status().json()
         return [each["metaInfo"] for each in answer.get("data", answer).values()]

@@ -28,6 +28,7 @@ from tests.contract.test_nacos_contract import (
     test_a_document_that_says_nothing_is_not_a_deleted_one,
     test_an_instance_can_be_announced_again,
     test_an_instance_is_shown_only_between_announce_and_withdraw,
+    test_an_encrypted_document_is_followed as an_encrypted_document_is_followed,
     test_an_ipv6_instance_that_was_announced_without_brackets,
     test_closing_the_client_withdraws,
     test_compare_and_set as compare_and_set,
@@ -59,9 +60,9 @@ class Patient(Nacos):
 class HttpOnlyWorld(RealWorld):
     """A server whose gRPC port is closed to its clients."""
 
-    def client(self, namespace: str | None = None) -> Nacos:
+    def client(self, **other: Any) -> Nacos:
         """Make a client that knows a port for gRPC at which nobody listens."""
-        settings = super().client(namespace).settings
+        settings = super().client(**other).settings
         return Patient(settings.model_copy(update={"grpc": str(free_port())}))
 
     def in_public(self) -> "HttpOnlyWorld":
@@ -140,6 +141,20 @@ async def test_compare_and_set(world: HttpOnlyWorld, request: pytest.FixtureRequ
     async with world.client() as nacos:
         with pytest.raises(Refused, match=r"2\.3\.2 or later"):
             await nacos.publish("models", "a: 1", cas_md5="0cc1")
+
+
+async def test_an_encrypted_document_is_followed(
+    world: HttpOnlyWorld, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Its key comes beside it; a server before 2.1 would lose the key, and is refused."""
+    if "2.0.4" not in request.node.name:
+        await an_encrypted_document_is_followed(world, tmp_path)
+        return
+    key_file = tmp_path / "key"
+    key_file.write_text("0" * 32)
+    async with world.client(cipher_key_file=key_file) as nacos:
+        with pytest.raises(Refused, match=r"2\.1\.0 or later"):
+            await nacos.publish("cipher-aes-models", "a: 1")
 
 
 async def test_a_document_of_the_default_namespace_is_followed(world: HttpOnlyWorld) -> None:

@@ -191,7 +191,7 @@ async def test_what_nacos_refuses_is_told_with_its_words(start: Start) -> None:
         await api.register(at(server), SERVICE, INSTANCE, ephemeral=True)
     assert refused.value.code == 10000
     with pytest.raises(Conflict):
-        await api.publish(at(server), KEY, "a: 1", "yaml", "0cc1")
+        await api.publish(at(server), KEY, {"content": "a: 1", "type": "yaml"}, "0cc1")
     assert server.asked[-1].headers["casmd5"] == "0cc1"
 
 

@@ -13,8 +13,8 @@ from failover import Instance
 from hypothesis import given, strategies as st
 from nacos_client import Conflict, Denied, NacosSettings, Refused, Unreachable
 from nacos_client._sdk import http
+from nacos_client._sdk.access_key import AccessKey, sign
 from nacos_client._sdk.administration import Administration
-from nacos_client._sdk.auth import sign
 from nacos_client._sdk.client_api import BEAT_LIMITS, BEAT_SECONDS, ClientApi, beat_pause
 from nacos_client._sdk.either import EitherSession
 from nacos_client._sdk.http_api import HttpApi
@@ -144,8 +144,8 @@ async def test_a_request_is_signed_for_what_it_asks(start: Start) -> None:
     naming, document, listener = (asked.headers for asked in server.asked)
 
     def signed(millis: str, **what: str | None) -> dict[str, str]:
-        wanted = {"naming": None, "config": None, **what}
-        made = sign("ours", "hidden", millis=int(millis), **wanted)
+        wanted = {"region": None, "naming": None, "config": None, **what}
+        made = sign(AccessKey(id="ours", secret=SecretStr("hidden")), millis=int(millis), **wanted)
         return {name.lower(): value for name, value in made.items()}
 
     wanted = signed(naming["data"].partition("@@")[0], naming="BLUE@@models")

@@ -113,6 +113,7 @@ class Announcement:
         *,
         blocked_limit: float,
         ephemeral: bool,
+        shared: bool = False,
     ) -> None:
         """Prepare to announce an instance.
 
@@ -125,6 +126,7 @@ class Announcement:
                 `Unreachable` or `BadAddress` while there is none.
             blocked_limit: seconds that the application's event loop may stand still.
             ephemeral: see `Nacos.announcement`.
+            shared: see `Nacos.announcement`.
         """
         self.service = service
         self.withdrawn = False
@@ -137,6 +139,7 @@ class Announcement:
         self._loopback: str | None = None
         self._watchdog = Watchdog(blocked_limit)
         self._ephemeral = ephemeral
+        self._shared = shared
         self._session: Session | None = None
         self._audit: _Audit | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -268,7 +271,12 @@ class Announcement:
         self._tasks.append(asyncio.create_task(self._try_again(ip), name=f"try {self.service}"))
         wanted = replace(self._wanted, ip=ip)
         audit = self._audit = _Audit(
-            session, self.service, wanted, self._held_back, ephemeral=self._ephemeral
+            session,
+            self.service,
+            wanted,
+            self._held_back,
+            ephemeral=self._ephemeral,
+            shared=self._shared,
         )
         await audit.run()
 
@@ -310,10 +318,11 @@ class Announcement:
     async def _end(self, *, leave: bool = True) -> None:
         session, self._session = self._session, None
         audit, self._audit = self._audit, None
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []  # a client that starts again has another event loop
+        for task in tasks:
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         if session is not None:
             try:
                 if leave and audit is not None:
@@ -323,19 +332,26 @@ class Announcement:
 
 
 def observe(wanted: Instance | None, address: str, listing: Listing) -> AnnouncementState:
-    """Compare what is wanted with what callers are told; they never see a disabled instance."""
-    seen = next((i for i in listing.instances if i.address == address), None)
+    """Compare what is wanted with what callers are told; they never see a disabled instance.
+
+    An address is listed more than once while the processes that share it want different metadata.
+    """
+    there = (each for each in listing.instances if each.address == address)
+    seen = min(there, key=lambda each: len(_differing(wanted, each)), default=None)
     if wanted is None or not wanted.enabled:
         shown = Shown.AS_WANTED if seen is None else Shown.DIFFERENT
         return AnnouncementState(shown, wanted, seen, "out of traffic" if seen is None else "")
     if seen is None:
         return AnnouncementState(Shown.ABSENT, wanted, None, "not in Nacos")
-    fields = ("weight", "enabled", "cluster", "metadata")
-    differing = [name for name in fields if getattr(wanted, name) != getattr(seen, name)]
-    if differing:
+    if differing := _differing(wanted, seen):
         detail = "Nacos shows another " + ", ".join(differing)
         return AnnouncementState(Shown.DIFFERENT, wanted, seen, detail)
     return AnnouncementState(Shown.AS_WANTED, wanted, seen)
+
+
+def _differing(wanted: Instance | None, seen: Instance) -> list[str]:
+    fields = ("weight", "enabled", "cluster", "metadata")
+    return [name for name in fields if wanted and getattr(wanted, name) != getattr(seen, name)]
 
 
 def pause(in_vain: int, refusals: int) -> float:
@@ -366,6 +382,7 @@ class _Audit:
         held_back: Callable[[], str | None],
         *,
         ephemeral: bool,
+        shared: bool,
     ) -> None:
         self._loop = Reconciler(f"{service} {wanted.address}", session, self._turn)
         self.state = AnnouncementState(Shown.UNKNOWN, wanted, detail="not asked yet")
@@ -374,6 +391,7 @@ class _Audit:
         self._wanted = wanted
         self._held_back = held_back
         self._ephemeral = ephemeral
+        self._shared = shared
         self._claim: tuple[str, Instance | None] | None = None
         self._is_due = False
         self._claimed_at = 0.0
@@ -403,7 +421,11 @@ class _Audit:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._deregister()
-                while await self._shows(address):  # noqa: ASYNC110  (the event is in Nacos)
+                left_at = time.monotonic()
+                while await self._shows(address):
+                    if self._shared and time.monotonic() - left_at > SETTLE_SECONDS:
+                        log.info("left %s %s to the others there", self._service, address)
+                        return
                     await asyncio.sleep(LOOK_SECONDS / 2)
         except (NacosError, TimeoutError) as error:
             log.warning("withdrawal of %s %s not confirmed: %s", self._service, address, error)

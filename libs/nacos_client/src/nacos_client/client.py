@@ -95,8 +95,8 @@ class Nacos:
 
     async def _open(self) -> Session:
         session = self._connect(self.settings, "main")
-        session.start()
         self._check = ServerCheck(session)
+        session.start()
         self._checking = asyncio.create_task(self._check.run(), name="server check")
         return session
 
@@ -121,11 +121,13 @@ class Nacos:
         service: str,
         *,
         port: int,
+        host: str | None = None,
         metadata: Mapping[str, str] | None = None,
         weight: float | None = None,
         group: str | None = None,
         cluster: str | None = None,
         ephemeral: bool = True,
+        shared: bool = False,
         blocked_limit: float = 10.0,
     ) -> Announcement:
         """Prepare to announce one instance; nothing is sent before its `announce()`.
@@ -134,15 +136,21 @@ class Nacos:
             service: name of the service, or `GROUP@@service`; callers in Java need a valid host
                 name: no `_`.
             port: TCP port that listens.
+            host: address at which it listens; default: the settings'.
             metadata: labels of the instance; `preserved.register.source` is added.
             weight: share of traffic; default: the settings'.
             group: default: the settings'.
             cluster: default: the settings'.
             ephemeral: False keeps the instance in Nacos until it is withdrawn; all instances of a
                 service are of the same kind.
+            shared: other processes announce the same address, as the workers of one port do; the
+                instance stays in Nacos until the last of them has withdrawn.
             blocked_limit: seconds that the application's event loop may stand still before the
                 instance takes itself out.
         """
+        settings = self.settings
+        if host is not None:
+            settings = settings.model_copy(update={"host": host})
         announcement = Announcement(
             self._runtime,
             lambda: self._connect(self.settings, f"{service}:{port}"),
@@ -154,9 +162,10 @@ class Nacos:
                 cluster=cluster or self.settings.cluster,
                 metadata=labels(metadata or {}),
             ),
-            lambda: locator(self.settings),
+            lambda: locator(settings),
             blocked_limit=blocked_limit,
             ephemeral=ephemeral,
+            shared=shared,
         )
         self._announcements.append(announcement)
         return announcement

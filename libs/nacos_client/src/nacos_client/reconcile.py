@@ -92,7 +92,9 @@ class Reconciler:
             patience = await self._turn()
         except NacosError as error:
             if str(error) != str(self._failure):
-                log.warning("%s: %s", self._name, error)
+                # The trouble of a whole connection is told once, by whoever has found it.
+                level = logging.INFO if self._connected.trouble else logging.WARNING
+                log.log(level, "%s: %s", self._name, error)
             self._failure = error
             return DENIED_SECONDS if isinstance(error, Denied) else FAILED_SECONDS
         except Exception:  # a mistake in one turn must not end the loop for ever

@@ -1,4 +1,4 @@
-"""What the connected server is, and whether the client's namespace is there: asked on each connect.
+"""Whether there is a server, what it is, and whether it has the client's namespace.
 
 Nothing waits for these answers: they are for the person who reads `/readyz` and the log.
 """
@@ -22,6 +22,8 @@ SETTLED_SECONDS = 3600.0
 class ServerCheck:
     """The loop that asks the server of one session about itself and about the namespace.
 
+    It is made before the session starts.
+
     Attributes:
         facts: what the server of the present connection said; None while it has not.
         namespace: that it exists, what is wrong with it, or why that is not known; None before
@@ -35,6 +37,8 @@ class ServerCheck:
         self.trouble: str | None = None
         self._session = session
         self._pause = AGAIN_SECONDS
+        self._at_first = session.trouble
+        self._is_told = False
         self._loop = Reconciler("server", session, self._turn)
 
     async def run(self) -> None:
@@ -44,7 +48,9 @@ class ServerCheck:
     async def _turn(self) -> float:
         if self._session.connection is None:
             self.facts, self._pause = None, AGAIN_SECONDS
+            self._miss()
             return SETTLED_SECONDS
+        self._is_told = True
         try:
             facts = await self._session.server()
             if facts != self.facts:
@@ -66,3 +72,10 @@ class ServerCheck:
         if namespace != self.namespace and (namespace != EXISTS or self.namespace is not None):
             log.log(logging.WARNING if trouble else logging.INFO, "namespace: %s", namespace)
         self.trouble, self.namespace = trouble, namespace
+
+    def _miss(self) -> None:
+        """Say once that no server was reached; the link itself says when it loses one."""
+        trouble = self._session.trouble
+        if trouble != self._at_first and not self._is_told:
+            self._is_told = True
+            log.warning("Nacos is not reached, which is tried again and again: %s", trouble)

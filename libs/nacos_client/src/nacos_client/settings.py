@@ -164,8 +164,13 @@ class NacosSettings(BaseModel):
             directory under the system's temporary one.
     """
 
+    # An error of the whole names no values: they are those of the environment, secrets too.
     model_config = ConfigDict(
-        frozen=True, defer_build=True, validate_by_name=True, validate_by_alias=True
+        frozen=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
     )
 
     server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(

@@ -109,7 +109,8 @@ class Credentials:
         try:
             answer = await self._login()
         except NacosError as error:
-            log.warning("login failed: %s", error)
+            if str(error) != str(self._login_trouble):
+                log.warning("login failed: %s", error)
             self._pause = pause_after(error, self._login_trouble, self._pause)
             self._login_trouble = error
             self._next_try = time.monotonic() + self._pause

@@ -143,6 +143,7 @@ class Link:
             Denied: the server refuses the user.
             Refused: the server answered with another error.
         """
+        await self.up()  # where there is no server, nobody is asked for a login either
         headers = await self._credentials.headers(naming=naming, config=config)
         try:
             return await self._exchange(Message(kind, body, headers | self._tag))

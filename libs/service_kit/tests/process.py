@@ -3,10 +3,12 @@
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from service_kit import (
     AtOnce,
     HealthChecks,
@@ -67,12 +69,25 @@ class RecordedListener:
         note("close")
 
 
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, str]]:
+    if reason := os.environ.get("FAILS"):
+        raise RuntimeError(reason)
+    note("application begins")
+    yield {"greeting": "hello"}
+    note("application ends")
+
+
 async def main() -> None:
     (settings,) = read_env(ProcessSettings)
     configure_logs(settings)
     health = HealthChecks(settings.service_name, "0")
-    app = FastAPI()
+    app = FastAPI(lifespan=lifespan)
     add_health(app, health)
+
+    @app.get("/greeting")
+    async def greeting(request: Request) -> str:
+        return str(request.state.greeting)
 
     @app.get("/slow")
     async def slow(seconds: float) -> str:

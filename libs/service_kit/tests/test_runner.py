@@ -19,15 +19,34 @@ def test_announced_while_listening_and_withdrawn_before_closing(start):
 
     assert process.end() == 0
     assert process.events == [
+        "application begins",
         "open",
         "announce listening",
         "withdraw listening",
         "readyz 503",
         "withdrawn listening",
         "drain",
+        "application ends",
         "close",
         "end",
     ]
+
+
+def test_the_application_s_own_lifespan_is_run(start):
+    """The state that an application makes at its start is there in its routes, not a 500."""
+    process = start()
+
+    assert httpx.get(process.url + "/greeting").json() == "hello"
+
+
+def test_an_application_that_cannot_start_ends_the_process(start):
+    """A failure of the application's own start ends the process with code 6, and is logged."""
+    process = start(announced=False, FAILS="no database")
+    out, _ = process.popen.communicate(timeout=30)
+
+    assert process.popen.returncode == 6
+    assert "no database" in out.decode()
+    assert process.events == []
 
 
 @pytest.mark.anyio

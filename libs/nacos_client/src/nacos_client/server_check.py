@@ -1,4 +1,4 @@
-"""Whether there is a server, what it is, and whether it has the client's namespace.
+"""The check of the server: that there is one, what it is, that it has the client's namespace.
 
 Nothing waits for these answers: they are for the person who reads `/readyz` and the log.
 """

@@ -11,6 +11,7 @@ from service_kit.bodies import (
 )
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import FOREVER, Deadline
+from service_kit.deferred_app import DeferredApp
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.exit_codes import ExitCode
@@ -43,6 +44,7 @@ __all__ = [
     "Check",
     "Datatype",
     "Deadline",
+    "DeferredApp",
     "ExitCode",
     "FastPath",
     "HealthChecks",

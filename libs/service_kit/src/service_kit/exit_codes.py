@@ -12,3 +12,5 @@ class ExitCode(IntEnum):
     """The address is in use, or does not belong to this host."""
     UNUSABLE_MODEL = 4
     """The model is missing, tampered with, or does not give its published answers here."""
+    NOT_STARTED = 6
+    """The application's own lifespan failed at its start."""

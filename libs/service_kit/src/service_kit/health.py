@@ -37,6 +37,10 @@ class HealthChecks:
         self._measures: list[Callable[[], Iterable[Metric]]] = []
         self._preparations: list[Callable[[], Awaitable[None]]] = []
 
+    def drain(self) -> None:
+        """Stop wanting traffic, for good."""
+        self.draining = True
+
     def add(self, name: str, check: Check) -> None:
         """Make readiness depend on one more check."""
         self._checks[name] = check

@@ -1,13 +1,13 @@
 """Runs a service as a process that is announced in Nacos only while it listens.
 
-FastAPI's lifespan is wrong at both ends: uvicorn begins it before the socket is bound and ends it
-after the last connection is closed. Here the order is:
+FastAPI's lifespan is the wrong place for that at both ends: uvicorn begins it before the socket
+listens and ends it after the last connection is closed. Here the order is:
 
-1. Listen, announce, serve until SIGTERM.
+1. Begin the application's own lifespan, listen, announce, serve until SIGTERM.
 2. Become not ready, and withdraw while still serving.
 3. Serve on for `drain_seconds`, so that callers with a cached list notice; each answer says
    `Connection: close`.
-4. Stop accepting, finish the running requests, exit with 0.
+4. Stop accepting, finish the running requests, end the application's own lifespan, exit with 0.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from service_kit.at_once import AtOnceHttp
+from service_kit.exit_codes import ExitCode
 from service_kit.health import HealthChecks
 from service_kit.http import close_late
 from service_kit.listen import bind
@@ -78,7 +79,8 @@ async def serve(
     """Serve until SIGTERM or SIGINT; a second signal cuts the drain short.
 
     Raises:
-        SystemExit: code 3 when the address cannot be listened on.
+        SystemExit: code 3 when the address cannot be listened on, 6 when the application's own
+            lifespan fails at its start.
     """
     sockets = bind(settings.host, settings.port)
     config = uvicorn.Config(
@@ -86,7 +88,7 @@ async def serve(
         http=AtOnceHttp,
         loop="none",
         ws="none",
-        lifespan="off",
+        lifespan="auto",
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -121,8 +123,11 @@ class _Server(uvicorn.Server):
         self._listeners = listeners
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then announce."""
-        await super().startup(sockets)
+        """Begin the application's lifespan and listen, then announce."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:  # with the code of an address that cannot be listened on
+            raise SystemExit(ExitCode.NOT_STARTED) from error
         for listener in self._listeners:
             await listener.open()
         settings = self._settings
@@ -138,7 +143,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Withdraw and drain while serving, then stop accepting and finish what runs."""
-        self._health.draining = True
+        self._health.drain()
         leaving = asyncio.create_task(self._leave())
         while not leaving.done() and not self.force_exit:
             await self.on_tick(0)

@@ -1,0 +1,154 @@
+"""The clusterer's HTTP face."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from time import perf_counter
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from service_kit import (
+    REQUEST_TIMEOUT_SECONDS,
+    HealthChecks,
+    ModelRoutes,
+    Problem,
+    Stages,
+    ThreadPool,
+    json_body,
+    model_app,
+    problems,
+    require_json,
+)
+from starlette.types import ASGIApp, Scope
+
+from kmeans.clustering import Clustering, InForce, fit
+from kmeans.inference import ClusterInference
+from kmeans.picture import draw
+from kmeans.schemas import Array, Clusters, Points, read_points
+from kmeans.settings import KMeansSettings
+
+VERSION = version("modelserve-kmeans")
+PATH = "/api/skl-kmeans"
+SVG = "image/svg+xml"
+
+
+def create_app(
+    in_force: Callable[[], InForce],
+    health: HealthChecks,
+    threads: ThreadPool,
+    *,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+) -> ASGIApp:
+    """Return the clusterer's application.
+
+    Args:
+        in_force: returns the configuration in force; a request reads it once and keeps to it.
+        health: state of the service.
+        threads: pool in which fits run.
+        timeout_seconds: the service's own limit for a request.
+    """
+    router = APIRouter()
+    stages = Stages(VERSION)
+
+    async def answer(scope: Scope, *, detail: bool, canonical: bool, wants_picture: bool) -> bytes:
+        require_json(scope)
+        now = in_force()
+
+        def work() -> tuple[bytes, float, float, float, float]:
+            began = perf_counter()
+            points = read_points(scope["body"], now.config)
+            if wants_picture:
+                _check_plane(points)
+            decoded = perf_counter()
+            clustering = fit(points, now.config, scope["deadline"].moment)
+            if canonical:
+                clustering = clustering.by_first_appearance()
+            computed = perf_counter()
+            if wants_picture:
+                body = draw(points, clustering).encode()
+            else:
+                body = _document(clustering, now, scope["request_id"].decode(), detail=detail)
+            return body, began, decoded, computed, perf_counter()
+
+        body, *moments = await threads.run(work, deadline=scope["deadline"])
+        stages.observe(*moments)
+        return body
+
+    @router.post(
+        PATH,
+        tags=["clustering"],
+        responses={
+            **problems(),
+            200: {"model": Clusters, "content": {SVG: {"schema": {"type": "string"}}}},
+        },
+        openapi_extra=json_body(Points),
+    )
+    async def cluster(
+        request: Request, *, detail: bool = False, canonical: bool = False
+    ) -> Response:
+        """Put points into clusters.
+
+        The number of clusters comes from the live configuration. `detail` adds centres, inertia and
+        sizes. `canonical` numbers the clusters in the order in which the points first name them,
+        instead of as KMeans found them. `Accept: image/svg+xml` answers points of two dimensions
+        with a picture.
+        """
+        wants_picture = _wants_picture(request.scope)
+        body = await answer(
+            request.scope, detail=detail, canonical=canonical, wants_picture=wants_picture
+        )
+        return Response(body, media_type=SVG if wants_picture else "application/json")
+
+    async def plain_answer(scope: Scope) -> bytes | None:
+        if scope["query_string"] or _wants_picture(scope):
+            return None
+        return await answer(scope, detail=False, canonical=False, wants_picture=False)
+
+    routes = ModelRoutes(
+        title="KMeans clusterer",
+        description=__doc__,
+        router=router,
+        model=ClusterInference(VERSION, in_force, threads),
+        page=files("kmeans").joinpath("page.html").read_text("utf-8"),
+        fast_path=(PATH, plain_answer),
+    )
+    return model_app(routes, health, threads, stages, timeout_seconds=timeout_seconds)
+
+
+def instance_metadata(settings: KMeansSettings, config_version: str | None) -> dict[str, str]:
+    """Return the metadata of an instance in Nacos; without a document, `config_version` is None."""
+    return {
+        "version": VERSION,
+        "model_version": VERSION,
+        "config": config_version or "default",
+        "protocol": "http",
+        "gateway.idempotent": f"POST {PATH}",
+        "gateway.max-in-flight": str(settings.fit_workers + settings.fit_queue),
+        "gateway.timeout": f"{settings.timeout_seconds:g}",
+    }
+
+
+def _wants_picture(scope: Scope) -> bool:
+    return SVG.encode() in scope["fields"].get(b"accept", b"")
+
+
+def _check_plane(points: Array) -> None:
+    if points.shape[1] != 2:  # noqa: PLR2004 - the plane
+        detail = f"A picture needs points of 2 dimensions, these have {points.shape[1]}."
+        raise Problem(422, detail, type="invalid-points")
+
+
+def _document(clustering: Clustering, now: InForce, request_id: str, *, detail: bool) -> bytes:
+    answer = {
+        "results": clustering.labels,
+        "clusters": now.config.clusters,
+        "config_version": now.version,
+        "request_id": request_id,
+    }
+    if detail:
+        answer |= {
+            "centres": clustering.centres,
+            "inertia": clustering.inertia,
+            "sizes": clustering.sizes,
+        }
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

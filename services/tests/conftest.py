@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +34,10 @@ class Running:
 
 
 @contextmanager
-def run(package: str, log: Path, environment: dict[str, str]) -> Iterator[Running]:
-    """Start `python -m package`; ready within the context."""
+def run(
+    package: str, log: Path, environment: dict[str, str], server: Sequence[str] = ()
+) -> Iterator[Running]:
+    """Start `python -m package`, or with the module `server` its application; ready within."""
     port = free_port()
     env = {
         **clean_environment(),
@@ -48,7 +50,8 @@ def run(package: str, log: Path, environment: dict[str, str]) -> Iterator[Runnin
         **environment,
     }
     with log.open("wb") as out:
-        command = [sys.executable, "-m", package]
+        place = [f"{package}.app:app", "--port", str(port)] if server else [package]
+        command = [sys.executable, "-m", *server, *place]
         popen = subprocess.Popen(command, env=env, stdout=out, stderr=out)
     one = Running(package, f"http://127.0.0.1:{port}", log, popen)
     try:
@@ -99,6 +102,6 @@ def kmeans(service: Callable[[str], Running]) -> Running:
 
 
 @pytest.fixture(name="running")
-def _running() -> Callable[[str, Path, dict[str, str]], AbstractContextManager[Running]]:
+def _running() -> Callable[..., AbstractContextManager[Running]]:
     """Return the way to start a process of the test's own."""
     return run

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import httpx
 import pytest
 from failover import Instance
 from fastapi import FastAPI
-from nacos_client import AsyncNacosTransport, InstanceTls, Nacos, NacosTransport
+from nacos_client import AsyncNacosTransport, InstanceTls, Nacos, NacosSettings, NacosTransport
+from nacos_client.asgi import NacosApp, with_nacos
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel, Field
 
@@ -87,18 +89,29 @@ async def test_metadata_that_follow_a_document(fake: FakeNacos, nacos: Nacos) ->
     await eventually(lambda: shown() == [version])
 
 
-async def test_a_fastapi_application(fake: FakeNacos) -> None:
-    """Five lines announce an application while its lifespan lasts."""
-    names: dict[str, Any] = {"Nacos": lambda _: fake.client()}
-    source = (
-        "import os\nfrom collections.abc import AsyncIterator\n"
-        "from contextlib import asynccontextmanager\nfrom fastapi import FastAPI\n"
-        "from nacos_client import NacosSettings\n"
-        + next(text for text in EXAMPLES if "lifespan" in text)
-    )
-    exec(source, names)  # noqa: S102  (our own text)
-    app = FastAPI(lifespan=names["lifespan"])
-    async with app.router.lifespan_context(app):
-        await eventually(lambda: fake.instances("greeter"))
-        assert [i.address for i in fake.instances("greeter")] == ["127.0.0.1:8080"]
+async def test_a_program_of_ones_own(fake: FakeNacos) -> None:
+    """The example announces an instance until the program is told to stop."""
+    stopped = asyncio.Event()
+    names: dict[str, Any] = {
+        "Nacos": lambda _: fake.client(),
+        "NacosSettings": NacosSettings,
+        "os": os,
+        "stopped": stopped,
+    }
+    running = asyncio.create_task(run("stopped.wait", **names))
+    await eventually(lambda: fake.instances("greeter"))
+    assert [i.address for i in fake.instances("greeter")] == ["127.0.0.1:8080"]
+    stopped.set()
+    await running
     assert fake.instances("greeter") == ()
+
+
+async def test_a_fastapi_application() -> None:
+    """One line makes an application that has the client, and is the application it was."""
+    app = FastAPI()
+
+    found = await run("with_nacos(", app=app, with_nacos=with_nacos)
+
+    assert found["app"] is app
+    assert isinstance(app.state.nacos, Nacos)
+    assert [each.cls for each in app.user_middleware] == [NacosApp]

@@ -5,6 +5,7 @@ import os
 from typing import assert_type
 
 import httpx
+from fastapi import FastAPI
 from nacos_client import (
     AsyncNacosTransport,
     InstanceTls,
@@ -16,6 +17,7 @@ from nacos_client import (
     Unknown,
     Watched,
 )
+from nacos_client.asgi import NacosApp, with_nacos
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel
 
@@ -68,3 +70,11 @@ def use_without_a_loop() -> None:
     settings, tls = NacosSettings.from_env(os.environ), InstanceTls(name="{service}.internal")
     with httpx.Client(transport=NacosTransport(settings, tls=tls)) as client:
         client.get("http://models/")
+
+
+def adopt() -> None:
+    """Let an application join, which stays what it is."""
+    app = FastAPI()
+    app = with_nacos(app, name="models", port=8001, metadata={"version": "1"})
+    assert_type(app, FastAPI)
+    NacosApp(app, nacos=FakeNacos().client(), name="models", prepare=lambda one: one.state)

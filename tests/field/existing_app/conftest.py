@@ -114,6 +114,7 @@ def adopt(environment: Path, tmp_path: Path, request: pytest.FixtureRequest) -> 
             "NACOS_CACHE_DIR": str(folder / "cache"),
             "PYTHONPATH": str(folder),
             "PYTHONUNBUFFERED": "1",
+            "HOME": str(folder),
             **(env or {}),
         }
         argv = [str(environment / "bin" / Path(program).name), *arguments]

@@ -428,7 +428,9 @@ class _Audit:
                         return
                     await asyncio.sleep(LOOK_SECONDS / 2)
         except (NacosError, TimeoutError) as error:
-            log.warning("withdrawal of %s %s not confirmed: %s", self._service, address, error)
+            # A login that is refused has been told; the end of the connection takes all out then.
+            level = logging.INFO if self._session.trouble and self._ephemeral else logging.WARNING
+            log.log(level, "withdrawal of %s %s not confirmed: %s", self._service, address, error)
         else:
             log.info("withdrawn: Nacos no longer shows %s %s", self._service, address)
 

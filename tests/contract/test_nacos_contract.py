@@ -105,6 +105,40 @@ async def test_two_instances_of_one_service_in_one_process(world: Any) -> None:
         await eventually(lambda: [row[0] for row in world.shown("models")] == ["127.0.0.1:8002"])
 
 
+async def test_processes_that_share_an_address_are_one_instance(world: Any) -> None:
+    """It stays in Nacos until the last of them has left.
+
+    Where their metadata differ for a while, each has its own entry there, and neither undoes the
+    other's.
+    """
+
+    def versions() -> list[str]:
+        assert {row[0] for row in world.shown("models")} == {"127.0.0.1:8001"}
+        return sorted(row[3]["version"] for row in world.shown("models"))
+
+    async with world.client() as one, world.client() as other:
+        first, second = (
+            nacos.announcement("models", port=8001, metadata={"version": "1"}, shared=True)
+            for nacos in (one, other)
+        )
+        await announced(first)
+        await announced(second)
+        assert versions() == ["1"]
+
+        await first.update(metadata={"version": "2"})
+        await eventually(lambda: versions() == ["1", "2"])
+        for each in (first, second):
+            await eventually(lambda each=each: each.state.shown is Shown.AS_WANTED)
+        await second.update(metadata={"version": "2"})
+        await eventually(lambda: versions() == ["2"])
+        assert (first.state.healed, second.state.healed) == (0, 0)
+
+        await first.withdraw()
+        assert versions() == ["2"]
+        await second.withdraw()
+        assert world.shown("models") == []
+
+
 @pytest.mark.outage
 async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None:
     """It changes in place, stays when its process ends, and goes when it is withdrawn."""

@@ -215,26 +215,6 @@ def _answers(app: AsgiApp) -> Any:
     return answering
 
 
-async def test_processes_that_share_an_address_leave_one_by_one(
-    fake: FakeNacos, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The instance stays in Nacos until the last of them has left, and nobody warns of that."""
-    async with fake.client() as one, fake.client() as other:
-        shared = [
-            nacos.announcement("greeter", port=8000, host="127.0.0.1", shared=True)
-            for nacos in (one, other)
-        ]
-        for each in shared:
-            await each.announce()
-            await eventually(lambda each=each: each.plain_state["ok"])
-        caplog.clear()
-        await shared[0].withdraw()
-        assert [i.address for i in fake.instances("greeter")] == ["127.0.0.1:8000"]
-        await shared[1].withdraw()
-        assert fake.instances("greeter") == ()
-    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == []
-
-
 async def test_an_unreached_nacos_is_told_once(
     fake: FakeNacos, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -134,11 +134,13 @@ def announced(nacos: NacosAccess, name: str = "greeter") -> list[tuple[str, int]
     return [(each["ip"], each["port"]) for each in nacos.instances(name)]
 
 
-def wait_announced(one: Adopted, nacos: NacosAccess, *, seconds: float = 40) -> None:
-    """Return when Nacos shows the application, and nothing else."""
+def wait_announced(
+    one: Adopted, nacos: NacosAccess, name: str = "greeter", *, seconds: float = 60
+) -> None:
+    """Return when Nacos shows the application by this name, and nothing else."""
 
     def shown() -> bool:
         assert one.process.alive, one.log.read_text()
-        return announced(nacos) == [("127.0.0.1", one.port)]
+        return announced(nacos, name) == [("127.0.0.1", one.port)]
 
     wait_until(shown, seconds=seconds, what="the application is in Nacos")

@@ -266,14 +266,15 @@ class FakeNacos:
             self._overrides.pop((place, address), None)
 
     def _all(self, place: Place) -> tuple[Instance, ...]:
-        found = dict(self._static.get(place, {}))
-        for carried in self._carried.values():
-            if place in carried.registered:
-                found[carried.registered[place].address] = carried.registered[place]
-        return tuple(
-            replace(instance, **self._overrides.get((place, address), {}))
-            for address, instance in sorted(found.items())
+        """List each entry once; several connections may carry one address, with equal entries."""
+        carried = [c.registered[place] for c in self._carried.values() if place in c.registered]
+        addresses = {instance.address for instance in carried}
+        put = (i for i in self._static.get(place, {}).values() if i.address not in addresses)
+        found = dict.fromkeys(
+            replace(instance, **self._overrides.get((place, instance.address), {}))
+            for instance in (*put, *carried)
         )
+        return tuple(sorted(found, key=lambda instance: instance.address))
 
     def _tell_sessions(self) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from model_service import ModelService, Running, settings_of, started
+from nacos_client import Announcement
 from nacos_client.testing import FakeNacos
 from stack.ports import free_port
 from stack.process import clean_environment
@@ -29,6 +30,7 @@ class Served:
 
     nacos: FakeNacos
     running: Running
+    announcement: Announcement
     http: httpx.AsyncClient
 
     async def until(self, condition: Callable[[], Awaitable[object]]) -> None:
@@ -85,7 +87,9 @@ def serve() -> Serve:
         async with fake.client() as nacos, started(model, settings, nacos) as running:
             transport = httpx.ASGITransport(running.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                yield Served(fake, running, client)
+                announcement = nacos.announcement(settings.service_name, port=settings.port)
+                running.follow(announcement)
+                yield Served(fake, running, announcement, client)
 
     return served
 

@@ -182,7 +182,7 @@ async def test_a_published_document_changes_answers_and_metadata(served):
         return answer.json()["labels"], answer.json()["config_version"]
 
     unsure = {"sepal_length": 6.0, "sepal_width": 2.7, "petal_length": 5.1, "petal_width": 1.6}
-    await served.running.announcement.announce()
+    await served.announcement.announce()
     await served.until(lambda: registered("default"))
     (entry,) = served.nacos.instances("iris")
     assert entry.metadata["version"] == entry.metadata["model_version"] == "1.0.0"

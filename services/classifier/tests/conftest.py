@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from car_evaluation_model import Model, load
+from classifier.app import create_app
 from classifier.engine import Engine
-from classifier.routes import create_app
 from classifier.settings import ServingConfig
 from service_kit import REQUEST_TIMEOUT_SECONDS, HealthChecks, ThreadPool
 

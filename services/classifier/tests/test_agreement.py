@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from car_evaluation_model import Model, encode, rank
+from classifier.app import create_app
 from classifier.fast_path import FastRows
-from classifier.routes import create_app
 from classifier.schemas import EXAMPLE
 from classifier.settings import ServingConfig
 from service_kit import HealthChecks

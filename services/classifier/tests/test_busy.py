@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from classifier.app import SMALL_BODY_BYTES
 from classifier.inference import FEW_ROWS
-from classifier.routes import SMALL_BODY_BYTES
 from classifier.schemas import EXAMPLE
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from hashlib import md5
 
 import httpx
 import pytest
+from classifier.app import create_app, instance_metadata
 from classifier.engine import Engine
-from classifier.routes import create_app, instance_metadata
 from classifier.schemas import EXAMPLE
 from classifier.settings import DATA_ID, ClassifierSettings, ServingConfig
 from nacos_client.testing import FakeNacos

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from kmeans.app import create_app
 from kmeans.clustering import InForce, prepare_thread
-from kmeans.routes import create_app
 from kmeans.settings import ClusterConfig
 from service_kit import REQUEST_TIMEOUT_SECONDS, HealthChecks, ThreadPool
 

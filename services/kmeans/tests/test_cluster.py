@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from kmeans.app import VERSION
 from kmeans.clustering import GOLDEN, Clustering, fit, prepare_thread, self_check
 from kmeans.picture import COLOURS, draw
-from kmeans.routes import VERSION
 from kmeans.schemas import EXAMPLE, read_points
 from kmeans.settings import ClusterConfig
 from service_kit import Problem

@@ -6,8 +6,8 @@ from hashlib import md5
 
 import httpx
 import pytest
+from kmeans.app import create_app, instance_metadata
 from kmeans.clustering import GOLDEN, InForce, prepare_thread
-from kmeans.routes import create_app, instance_metadata
 from kmeans.schemas import EXAMPLE
 from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 from nacos_client.testing import FakeNacos

@@ -14,7 +14,7 @@ from model_service.errors import DeclarationError, ModelServiceError, WrongAnswe
 from model_service.outputs import Answers, Out
 from model_service.page import welcome_page
 from model_service.predictor import Predictor
-from model_service.process import Running, main, settings_of, started
+from model_service.process import Running, deferred, main, settings_of, started
 from model_service.row_model import GoldenRow, RowModel
 from model_service.rows import BodyReader, Rows
 from model_service.service import InForce, Live, ModelService, Parts, instance_metadata
@@ -37,6 +37,7 @@ __all__ = [
     "Rows",
     "Running",
     "WrongAnswerError",
+    "deferred",
     "instance_metadata",
     "main",
     "settings_of",

@@ -9,14 +9,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nacos_client import Announcement, Nacos, NacosSettings
+from nacos_client.asgi import NacosApp
 from pydantic import ValidationError, create_model
 from service_kit import (
+    DeferredApp,
     ExitCode,
     HealthChecks,
     ModelSettings,
@@ -37,11 +39,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that can be served and announced."""
+    """A service that can be served and announced.
+
+    Attributes:
+        app: its application.
+        health: its state.
+        follow: has the metadata of an announcement follow the service's document.
+    """
 
     app: ASGIApp
     health: HealthChecks
-    announcement: Announcement
+    follow: Callable[[Announcement], None]
 
 
 def main(declared: type[ModelService]) -> None:
@@ -59,9 +67,47 @@ def main(declared: type[ModelService]) -> None:
     run(_serve(declared, wanted))
 
 
+def deferred(declared: type[ModelService]) -> DeferredApp:
+    """Return the application of a declared service, for any ASGI server; it announces itself.
+
+    Nothing happens before the server starts it. What `main` raises ends the server's start.
+    """
+
+    @asynccontextmanager
+    async def built() -> AsyncIterator[ASGIApp]:
+        settings, nacos_settings = read_env(settings_of(declared), NacosSettings)
+        configure_logs(settings)
+        model = await _proved(declared, settings)
+        async with (
+            Nacos(nacos_settings) as nacos,
+            started(model, settings, nacos) as running,
+        ):
+            yield NacosApp(
+                running.app,
+                nacos=nacos,
+                name=settings.service_name,
+                drain_seconds=settings.drain_seconds,
+                prepare=running.follow,
+                drains=running.health.drain,
+            )
+
+    return DeferredApp(built)
+
+
 async def _serve(declared: type[ModelService], wanted: type[ModelSettings]) -> None:
     settings, nacos_settings = read_env(wanted, NacosSettings)
     configure_logs(settings)
+    model = await _proved(declared, settings)
+    async with (
+        Nacos(nacos_settings) as nacos,
+        started(model, settings, nacos) as running,
+    ):
+        announcement = nacos.announcement(settings.service_name, port=settings.port)
+        running.follow(announcement)
+        await serve(running.app, settings, health=running.health, presence=announcement)
+
+
+async def _proved(declared: type[ModelService], settings: Any) -> ModelService:
     try:
         model = declared.load(settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, a model that cannot be loaded is not served
@@ -70,11 +116,7 @@ async def _serve(declared: type[ModelService], wanted: type[ModelSettings]) -> N
         await asyncio.to_thread(model.check)
     except Exception as error:  # noqa: BLE001 - as above
         _refuse("self_check_failed", error)
-    async with (
-        Nacos(nacos_settings) as nacos,
-        started(model, settings, nacos) as running,
-    ):
-        await serve(running.app, settings, health=running.health, presence=running.announcement)
+    return model
 
 
 def _refuse(event: str, error: Exception) -> NoReturn:
@@ -85,10 +127,7 @@ def _refuse(event: str, error: Exception) -> NoReturn:
 
 @asynccontextmanager
 async def started(model: ModelService, settings: Any, nacos: Nacos) -> AsyncIterator[Running]:
-    """Follow the model's document and build its application; close its threads at the end.
-
-    The service is announced when `announcement.announce()` is called, once it listens.
-    """
+    """Follow the model's document and build its application; close its threads at the end."""
     threads = model.threads(settings)
     health = HealthChecks(settings.service_name, model.version)
     if about := model.about:
@@ -97,15 +136,16 @@ async def started(model: ModelService, settings: Any, nacos: Nacos) -> AsyncIter
     health.show(lambda: nacos.states)
     watched = nacos.watch(model.name, model.Config)
     await watched.start()
-    announcement = nacos.announcement(settings.service_name, port=settings.port)
-    announcement.follow(watched, lambda: model.metadata(settings, watched.state.version))
+
+    def follow(announcement: Announcement) -> None:
+        announcement.follow(watched, lambda: model.metadata(settings, watched.state.version))
 
     def in_force() -> InForce[Any]:
         return InForce(watched.value, watched.state.version or "default")
 
     parts = Parts(lambda: watched.value, in_force, health, threads, settings)
     try:
-        yield Running(model.app(parts), health, announcement)
+        yield Running(model.app(parts), health, follow)
     finally:
         threads.close()
         model.close()

@@ -9,7 +9,13 @@ from typing import Self
 import orjson
 from car_evaluation_model import Model, load
 from fastapi import APIRouter, Request, Response
-from model_service import ModelService, Parts, instance_metadata as every_metadata, welcome_page
+from model_service import (
+    ModelService,
+    Parts,
+    deferred,
+    instance_metadata as every_metadata,
+    welcome_page,
+)
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     AtOnce,
@@ -218,3 +224,6 @@ def _explained(engine: Engine, rank: int) -> dict[str, object]:
             for one in found.improvements[:MAX_IMPROVEMENTS]
         ],
     }
+
+
+app = deferred(Classifier)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from model_service import InForce, ModelService, Parts, welcome_page
+from model_service import InForce, ModelService, Parts, deferred, welcome_page
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     HealthChecks,
@@ -180,3 +180,6 @@ def _document(
             "sizes": clustering.sizes,
         }
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+app = deferred(Clusterer)

@@ -12,9 +12,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
-from nacos_client import Announcement, Nacos, NacosSettings
+from nacos_client import Announcement, Nacos, NacosSettings, check_access
 from nacos_client.asgi import NacosApp
 from pydantic import ValidationError, create_model
 from service_kit import (
@@ -26,8 +27,8 @@ from service_kit import (
     ServiceName,
     configure_logs,
     read_env,
-    run,
     serve,
+    start,
 )
 from starlette.types import ASGIApp
 
@@ -53,7 +54,7 @@ class Running:
 
 
 def main(declared: type[ModelService]) -> None:
-    """Run the process of a declared service until SIGTERM.
+    """Run the process of a declared service until SIGTERM, or do what the command line says.
 
     Raises:
         SystemExit: a text that names what is wrong with the declaration, code 2 for a bad
@@ -64,7 +65,7 @@ def main(declared: type[ModelService]) -> None:
         wanted = settings_of(declared)
     except DeclarationError as error:
         raise SystemExit(f"bad declaration: {error}") from error
-    run(_serve(declared, wanted))
+    start(partial(_serve, declared), wanted, NacosSettings, check=check_access)
 
 
 def deferred(declared: type[ModelService]) -> DeferredApp:
@@ -94,9 +95,9 @@ def deferred(declared: type[ModelService]) -> DeferredApp:
     return DeferredApp(built)
 
 
-async def _serve(declared: type[ModelService], wanted: type[ModelSettings]) -> None:
-    settings, nacos_settings = read_env(wanted, NacosSettings)
-    configure_logs(settings)
+async def _serve(
+    declared: type[ModelService], settings: ModelSettings, nacos_settings: NacosSettings
+) -> None:
     model = await _proved(declared, settings)
     async with (
         Nacos(nacos_settings) as nacos,

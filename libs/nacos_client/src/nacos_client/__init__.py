@@ -8,6 +8,7 @@ The vendor's protocol is loaded when it is first used; see `nacos_client.testing
 
 from typing import TYPE_CHECKING, Any
 
+from nacos_client.access_check import check_access
 from nacos_client.announce import Announcement, AnnouncementState, Shown
 from nacos_client.client import Nacos
 from nacos_client.discover import Discovery
@@ -55,6 +56,7 @@ __all__ = [
     "Unreachable",
     "WatchState",
     "Watched",
+    "check_access",
 ]
 
 

@@ -133,36 +133,7 @@ Cluster = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]
 
 
 class NacosSettings(BaseModel):
-    """Settings of the environment; each field's alias is the name of its variable.
-
-    Attributes:
-        server_addr: `host:port` or `[IPv6 address]:port` of each server, comma-separated.
-        context_path: what precedes every path of the HTTP API; `/` for nothing.
-        grpc: the gRPC port of every server, or, as `+1000`, what to add to each server's port.
-        namespace: id (not name) of the namespace.
-        group: group of the services and documents for which no group is named.
-        cluster: Nacos cluster of this instance, which its own calls prefer.
-        labels: `app=iris,zone=a`: the labels of this client's connections, by which a server may
-            choose who gets a document that is tried out.
-        username: user of Nacos' own authentication, with `password`.
-        access_key: key of the access-key authentication of hosted Nacos, with `secret_key`.
-        security_token: of an access key that is temporary (STS).
-        credentials_file: JSON file, in place of these three, whose key another process renews.
-        signature_region: id of the region for which requests are signed (v4); default: for none.
-        tls: speak TLS to Nacos; `tls_ca` (PEM) replaces the system's authorities, `tls_cert` and
-            `tls_key` are for servers that ask the client for a certificate.
-        tls_server_name: name to expect in the server's certificate instead of the host's.
-        cipher_key_file: file with the key of documents whose data ids begin with `cipher-aes-`: 32,
-            48 or 64 hexadecimal digits. It is read anew for each document.
-        advertise_ip: IPv4 or IPv6 literal, or the name of a network interface, under which an
-            instance is announced; default: `host`, if that is one address, else the address this
-            host uses to reach Nacos. IPv4 is preferred where there are both.
-        host: address at which the instance listens, such as `0.0.0.0` for all of IPv4 or `::` for
-            all; default: not known.
-        service_weight: share of traffic relative to the other instances (1.0 is normal).
-        cache_dir: directory of the last-known-good lists and documents; default: a private
-            directory under the system's temporary one.
-    """
+    """Settings of the environment; each field's alias is the name of its variable."""
 
     # An error of the whole names no values: they are those of the environment, secrets too.
     model_config = ConfigDict(
@@ -176,41 +147,70 @@ class NacosSettings(BaseModel):
     server_addr: Annotated[str, AfterValidator(_server_addr)] = Field(
         default="127.0.0.1:8848", validation_alias="NACOS_SERVER_ADDR"
     )
+    """`host:port` or `[IPv6 address]:port` of each server of Nacos, with commas between."""
     context_path: Annotated[str, AfterValidator(_context_path)] = Field(
         default="/nacos", validation_alias="NACOS_CONTEXT_PATH"
     )
+    """Path before every path of the HTTP API of Nacos; `/` for nothing."""
     grpc: Annotated[str, AfterValidator(_grpc_port)] = Field(
         default="+1000", validation_alias="NACOS_GRPC_PORT"
     )
+    """gRPC port of every server, or, as `+1000`, the amount to add to each server's port."""
     namespace: Namespace = Field(default="public", validation_alias="NACOS_NAMESPACE")
+    """Id (not name) of the namespace."""
     group: Group = Field(default="DEFAULT_GROUP", validation_alias="NACOS_GROUP")
+    """Group of the services and documents for which no group is named."""
     cluster: Cluster = Field(default="DEFAULT", validation_alias="NACOS_CLUSTER")
+    """Cluster in Nacos of this instance, which its own calls prefer, such as its zone."""
     labels: Annotated[str, AfterValidator(_label_list)] | None = Field(
         default=None, validation_alias="NACOS_LABELS"
     )
+    """Labels of this client's connections, such as `app=iris,zone=a`, by which a server may choose who
+    gets a document that is tried out."""
     username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
+    """User of Nacos' own authentication, with `NACOS_PASSWORD`."""
     password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
+    """Password of that user."""
     access_key: AccessKeyId | None = Field(default=None, validation_alias="NACOS_ACCESS_KEY")
+    """Key of the access-key authentication of hosted Nacos, with `NACOS_SECRET_KEY`."""
     secret_key: SecretKey | None = Field(default=None, validation_alias="NACOS_SECRET_KEY")
+    """Secret of that key."""
     security_token: SecurityToken | None = Field(
         default=None, validation_alias="NACOS_SECURITY_TOKEN"
     )
+    """Token of an access key that is temporary (STS)."""
     credentials_file: Path | None = Field(default=None, validation_alias="NACOS_CREDENTIALS_FILE")
+    """JSON file, in place of these three, whose key another process renews."""
     signature_region: Region | None = Field(default=None, validation_alias="NACOS_SIGNATURE_REGION")
+    """Id of the region for which requests are signed (v4); without it they are for none."""
     tls: bool = Field(default=False, validation_alias="NACOS_TLS")
+    """Speak TLS to Nacos, over HTTP and gRPC."""
     tls_ca: Path | None = Field(default=None, validation_alias="NACOS_TLS_CA")
+    """PEM authorities of Nacos' certificate; without them the system's count."""
     tls_cert: Path | None = Field(default=None, validation_alias="NACOS_TLS_CERT")
+    """PEM certificate for servers that ask the client for one, with `NACOS_TLS_KEY`."""
     tls_key: Path | None = Field(default=None, validation_alias="NACOS_TLS_KEY")
+    """PEM key of that certificate."""
     tls_server_name: str | None = Field(default=None, validation_alias="NACOS_TLS_SERVER_NAME")
+    """Name to expect in the server's certificate; without it the host's is expected."""
     cipher_key_file: Path | None = Field(default=None, validation_alias=KEY_FILE)
+    """File with the key of documents whose data ids begin with `cipher-aes-`: 32, 48 or 64 hexadecimal
+    digits. It is read anew for each document."""
     advertise_ip: Annotated[str, AfterValidator(_advertise_ip)] | None = Field(
         default=None, validation_alias="ADVERTISE_IP"
     )
+    """IPv4 or IPv6 address, or name of a network interface, under which an instance is announced.
+    Without it: `HOST`, if that is one address, else the address this host uses to reach Nacos,
+    IPv4 where there are both."""
     host: str | None = Field(default=None, validation_alias="HOST")
+    """Address at which the instance listens, such as `0.0.0.0` for all of IPv4 or `::` for all."""
     service_weight: float = Field(
         default=1.0, ge=0, le=10_000, allow_inf_nan=False, validation_alias="SERVICE_WEIGHT"
     )
+    """Share of traffic relative to the other instances; 1.0 is normal."""
     cache_dir: Path | None = Field(default=None, validation_alias="NACOS_CACHE_DIR")
+    """Directory of the last-known-good lists and documents, for a start without Nacos. Without it:
+    a private directory below the system's temporary one."""
 
     @property
     def servers(self) -> tuple[tuple[str, int], ...]:

@@ -9,6 +9,7 @@ from service_kit.bodies import (
     read_json,
     require_json,
 )
+from service_kit.command import start
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import FOREVER, Deadline
 from service_kit.deferred_app import DeferredApp
@@ -33,6 +34,7 @@ from service_kit.settings import (
 from service_kit.stages import Stages
 from service_kit.tensors import Datatype, Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.thread_pool import ThreadPool
+from service_kit.variables import Variable, own_variables
 
 __all__ = [
     "FOREVER",
@@ -65,6 +67,7 @@ __all__ = [
     "Tensor",
     "TensorSpec",
     "ThreadPool",
+    "Variable",
     "add_docs",
     "add_health",
     "bind",
@@ -76,6 +79,7 @@ __all__ = [
     "limit_parts",
     "limit_rows",
     "model_app",
+    "own_variables",
     "problems",
     "read_env",
     "read_json",
@@ -83,4 +87,5 @@ __all__ = [
     "run",
     "serve",
     "shown",
+    "start",
 ]

@@ -12,5 +12,8 @@ class ExitCode(IntEnum):
     """The address is in use, or does not belong to this host."""
     UNUSABLE_MODEL = 4
     """The model is missing, tampered with, or does not give its published answers here."""
+    NO_REGISTRY = 5
+    """The registry is not there, or refuses this process: the answer to `--check` alone, since a
+    service that serves goes on trying."""
     NOT_STARTED = 6
     """The application's own lifespan failed at its start."""

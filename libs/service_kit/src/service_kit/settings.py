@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, overload
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from service_kit.exit_codes import ExitCode
+from service_kit.variables import unknown, variables
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 """Seconds that a request may take where the environment names no other limit."""
@@ -33,14 +34,20 @@ class ProcessSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     service_name: ServiceName
+    """Name of the service in Nacos: small letters, digits and `-`, as it becomes a host in URLs."""
     port: Port
-    host: Annotated[str, Field(validation_alias="HOST", min_length=1)] = "0.0.0.0"  # noqa: S104 - for other hosts
+    """TCP port for callers, which is announced."""
+    host: Annotated[str, Field(validation_alias="HOST")] = "0.0.0.0"  # noqa: S104 - for other hosts
+    """Address at which the service listens: `0.0.0.0` for all of IPv4, `::` for IPv6 and IPv4, or
+    one address of this host, which is then announced."""
     drain_seconds: Annotated[float, Field(validation_alias="DRAIN_SECONDS", ge=0, le=600)] = 2.0
     """Seconds to serve on after Nacos shows the instance gone; 40 for Spring's cache of 35 s."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="LOG_LEVEL")
     ] = "INFO"
+    """Least level of the events that are logged."""
     log_format: Annotated[Literal["json", "text"], Field(validation_alias="LOG_FORMAT")] = "json"
+    """Form of the log on standard output: a JSON object in each line, or text for people."""
 
 
 class ModelSettings(ProcessSettings):
@@ -82,6 +89,14 @@ def read_env(*models: type[BaseModel]) -> tuple[BaseModel, ...]:
         print("bad environment: " + "; ".join(problems), file=sys.stderr)  # noqa: T201 - logs are not set up yet
         raise SystemExit(ExitCode.BAD_ENVIRONMENT)
     return tuple(found)
+
+
+def unread(*models: type[BaseModel]) -> dict[str, str | None]:
+    """Return the variables that are meant for a process of these settings, which has no such ones.
+
+    Each leads to the variable with the nearest name, or to None.
+    """
+    return dict(unknown(os.environ, [each.name for each in variables(*models)]))
 
 
 def _present(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, str]:

@@ -11,9 +11,9 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from nacos_client import Nacos, NacosSettings
+from nacos_client import Nacos, NacosSettings, check_access
 from prometheus_client import REGISTRY
-from service_kit import HealthChecks, Listener, bind, configure_logs, read_env, run, serve
+from service_kit import HealthChecks, Listener, bind, serve, start
 
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
@@ -54,10 +54,8 @@ class Alone:
         """Ask nothing: the state of this process is read when it is needed."""
 
 
-async def main() -> None:
+async def main(settings: GatewaySettings, nacos_settings: NacosSettings) -> None:
     """Build everything and serve until told to stop."""
-    settings, nacos_settings = read_env(GatewaySettings, NacosSettings)
-    configure_logs(settings)
     allowed = clients_allowed(settings.max_connections)
     settings = settings.model_copy(update={"max_connections": allowed})
     async with Nacos(nacos_settings) as nacos:
@@ -134,4 +132,4 @@ async def administer(
 
 
 if __name__ == "__main__":
-    run(main())
+    start(main, GatewaySettings, NacosSettings, check=check_access, warn=FDS not in os.environ)

@@ -19,87 +19,84 @@ def _networks(value: object) -> object:
 
 
 class GatewaySettings(ProcessSettings):
-    """Environment of the gateway; times in seconds.
-
-    Attributes:
-        service_name: also our name in `Via` and `Proxy-Status`; unique in a chain of gateways.
-        port: of the data port.
-        admin_host: address of the admin port; loopback unless said otherwise.
-        admin_port: health, metrics, services, routes.
-        admin_token: bearer token that the admin port's `/api` asks for; required beyond loopback.
-        workers: processes on the data port, one for each core that it may use.
-        access_log: one JSON line for each request.
-        debug: responses and problem documents name the instances that the request was sent to.
-        trusted_proxies: networks whose `X-Forwarded-*` are believed.
-        tls_cert: PEM certificate chain; the data port speaks HTTPS.
-        tls_key: PEM key.
-        upstream_tls_ca: PEM authorities of the instances whose metadata say `secure=true`; default:
-            the system's.
-        upstream_tls_cert: PEM certificate that is shown to instances which ask for one.
-        upstream_tls_key: PEM key.
-        upstream_tls_name: name to expect in the certificate of an instance, `{service}` in it
-            stands for the service's name; default: the instance's address.
-        max_connections: clients at a time, for each worker.
-        max_in_flight: requests one instance may have under way, for each worker.
-        connect_timeout: time to open a connection to an instance; then the request goes to
-            another instance.
-        upstream_idle: time after which an idle connection to an instance is not used again; keep it
-            under the time after which the services close theirs.
-        header_timeout: until a request head is complete.
-        body_timeout: without a byte of a request's body, which has to come at 1 KiB/s or more.
-        idle_timeout: between two requests of a connection.
-    """
+    """Environment of the gateway; times in seconds."""
 
     service_name: ServiceName = "gateway"
+    """Name of the gateway in Nacos, in `Via` and in `Proxy-Status`; unique in a chain of
+    gateways."""
     port: Port = 8000
+    """TCP port for callers: the data port, which is announced."""
     admin_host: Annotated[str, Field(validation_alias="GATEWAY_ADMIN_HOST")] = "127.0.0.1"
+    """Address of the admin port; loopback unless said otherwise."""
     admin_port: Annotated[int, Field(validation_alias="GATEWAY_ADMIN_PORT", ge=1, le=65535)] = 8010
+    """TCP port for operators: health, metrics, services, routes."""
     admin_token: Annotated[
         SecretStr | None, Field(validation_alias="GATEWAY_ADMIN_TOKEN", min_length=16)
     ] = None
+    """Bearer token that the admin port's `/api` asks for; required beyond loopback."""
     workers: Annotated[int, Field(validation_alias="GATEWAY_WORKERS", ge=1, le=64)] = 1
+    """Processes on the data port, one for each core that it may use."""
     access_log: Annotated[bool, Field(validation_alias="GATEWAY_ACCESS_LOG")] = True
+    """Log one JSON line for each request."""
     debug: Annotated[bool, Field(validation_alias="GATEWAY_DEBUG")] = False
+    """Let responses and problem documents name the instances that the request was sent to."""
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
         BeforeValidator(_networks),
         Field(validation_alias="GATEWAY_TRUSTED_PROXIES"),
     ] = ()
+    """Networks such as `10.0.0.0/8` whose `X-Forwarded-*` are believed."""
     tls_cert: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_CERT")] = None
+    """PEM certificate chain, with which the data port speaks HTTPS."""
     tls_key: Annotated[Path | None, Field(validation_alias="GATEWAY_TLS_KEY")] = None
+    """PEM key of that certificate, without a password."""
     upstream_tls_ca: Annotated[Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_CA")] = (
         None
     )
+    """PEM authorities of the instances whose metadata say `secure=true`; without them the system's
+    count."""
     upstream_tls_cert: Annotated[
         Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_CERT")
     ] = None
+    """PEM certificate that is shown to instances which ask for one."""
     upstream_tls_key: Annotated[Path | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_KEY")] = (
         None
     )
+    """PEM key of that certificate."""
     upstream_tls_name: Annotated[
         str | None, Field(validation_alias="GATEWAY_UPSTREAM_TLS_NAME")
     ] = None
+    """Name to expect in the certificate of an instance, where `{service}` stands for the service's
+    name; without it the instance's address is expected."""
     max_connections: Annotated[
         int, Field(validation_alias="GATEWAY_MAX_CONNECTIONS", ge=1, le=1_000_000)
     ] = 10_000
+    """Clients at a time, for each worker."""
     max_in_flight: Annotated[
         int, Field(validation_alias="GATEWAY_MAX_IN_FLIGHT", ge=1, le=1_000_000)
     ] = 1024
+    """Requests that one instance may have under way, for each worker."""
     connect_timeout: Annotated[
         float, Field(validation_alias="GATEWAY_CONNECT_TIMEOUT", gt=0, le=60)
     ] = 0.5
+    """Seconds to open a connection to an instance; then the request goes to another instance."""
     upstream_idle: Annotated[
         float, Field(validation_alias="GATEWAY_UPSTREAM_IDLE", gt=0, le=600)
     ] = 4.0
+    """Seconds after which an idle connection to an instance is not used again; keep this under the
+    time after which the services close theirs."""
     header_timeout: Annotated[
         float, Field(validation_alias="GATEWAY_HEADER_TIMEOUT", gt=0, le=600)
     ] = 10.0
+    """Seconds until a request's head is complete."""
     body_timeout: Annotated[
         float, Field(validation_alias="GATEWAY_BODY_TIMEOUT", gt=0, le=3600)
     ] = 30.0
+    """Seconds without a byte of a request's body, which has to come at 1 KiB/s or more."""
     idle_timeout: Annotated[
         float, Field(validation_alias="GATEWAY_IDLE_TIMEOUT", gt=0, le=3600)
     ] = 75.0
+    """Seconds between two requests of a connection."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:

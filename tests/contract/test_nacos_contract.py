@@ -16,6 +16,7 @@ from nacos_client import (
     BadDocument,
     Conflict,
     Known,
+    Refused,
     Shown,
     Unknown,
 )
@@ -305,6 +306,29 @@ async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
         await eventually(lambda: not discovery.snapshot.protected, seconds=15)
         healthy = {i.port: i.healthy for i in discovery.snapshot.instances}
         assert healthy == {1: True, 2: False, 3: False}
+
+
+async def test_the_history_of_a_document_keeps_its_texts(world: Any) -> None:
+    """The last change is first; an entry keeps what was published, or was there before it."""
+    async with world.client() as nacos:
+        assert await nacos.history("counted") == ()
+        for text in ("clusters: 3", "clusters: 4"):
+            await nacos.publish("counted", text)
+        await nacos.remove("counted")
+
+        history = await nacos.history("counted")
+        texts = [await nacos.text_of("counted", each.number) for each in history]
+
+    assert [each.change for each in history] == ["deleted", "updated", "inserted"]
+    assert texts == ["clusters: 4", "clusters: 3", "clusters: 3"]
+    assert all(abs(each.at - time.time()) < 60 for each in history)
+
+
+async def test_an_entry_that_is_not_there_is_refused(world: Any) -> None:
+    """Nobody takes the text of another document's history for this one's."""
+    async with world.client() as nacos:
+        with pytest.raises(Refused, match="history of DEFAULT_GROUP/counted"):
+            await nacos.text_of("counted", 999_999)
 
 
 async def test_groups_are_apart(world: Any) -> None:

@@ -28,6 +28,7 @@ from tests.contract.test_nacos_contract import (
     test_a_deleted_document_means_what_was_chosen,
     test_a_document_is_read_as_it_was_written,
     test_a_document_of_the_default_namespace_is_followed,
+    test_an_entry_that_is_not_there_is_refused,
     test_an_instance_is_shown_only_between_announce_and_withdraw,
     test_an_ipv6_instance_that_was_announced_without_brackets,
     test_closing_the_client_withdraws,
@@ -38,6 +39,7 @@ from tests.contract.test_nacos_contract import (
     test_namespaces_are_apart,
     test_nobody_is_known_to_be_nobody,
     test_the_first_value_is_there_after_start,
+    test_the_history_of_a_document_keeps_its_texts,
     test_the_protect_threshold_opens_all_instances,
     test_two_instances_of_one_service_in_one_process,
 )

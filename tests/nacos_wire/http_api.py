@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from tests.nacos_wire.character import Character, bearer
 from tests.nacos_wire.http_port import Reply, Request
 from tests.nacos_wire.registry import (
     BEAT,
+    Entry,
     Published,
     Registry,
     Service,
@@ -72,6 +74,7 @@ class HttpApi:
             "POST /v1/cs/configs": (client, self._publish_v1),
             "DELETE /v1/cs/configs": (client, self._remove_v1),
             "POST /v1/cs/configs/listener": (client, self._poll),
+            "GET /v1/cs/history": (client, self._history_v1),
         }
         self._v1_operator: Mapping[str, tuple[Asks, Handler]] = {
             "GET /v1/console/server/state": (anybody, lambda _: in_json(self._state())),
@@ -100,6 +103,8 @@ class HttpApi:
             "POST /v3/admin/cs/config": (operator, self._publish_v3),
             "DELETE /v3/admin/cs/config": (operator, self._remove_v3),
             "DELETE /v3/admin/cs/config/beta": (operator, self._end_beta_v3),
+            "GET /v3/admin/cs/history/list": (operator, self._history_v3),
+            "GET /v3/admin/cs/history": (operator, self._entry_v3),
         }
 
     async def answer(self, asked: Request) -> Reply:
@@ -355,6 +360,28 @@ class HttpApi:
         self._registry.end_trial(self._text_v3(asked), "")
         return DONE_V3
 
+    def _history_v1(self, asked: Request) -> Reply:
+        entries = self._registry.history(self._text_v1(asked, Trait.FINDS_DOCUMENTS_OF_PUBLIC))
+        if asked.fields.get("search") == "accurate":
+            listed = [entry_of_v1(each) for each in entries]
+            return in_json({"totalCount": len(listed), "pageNumber": 1, "pageItems": listed})
+        found = [each for each in entries if each.number == int(asked.fields["nid"])]
+        # A controller that returns null sends nothing.
+        return in_json({**entry_of_v1(*found), "content": found[0].text}) if found else told("")
+
+    def _history_v3(self, asked: Request) -> Reply:
+        listed = [entry_of_v3(each) for each in self._registry.history(self._text_v3(asked))]
+        return result({"totalCount": len(listed), "pageNumber": 1, "pageItems": listed})
+
+    def _entry_v3(self, asked: Request) -> Reply:
+        number = int(asked.fields["nid"])
+        entries = self._registry.history(self._text_v3(asked))
+        found = [each for each in entries if each.number == number]
+        if not found:
+            missing = f"certain config history for nid = {number} not exist"
+            return result(missing, NO_DOCUMENT, "resource not found", HTTPStatus.NOT_FOUND)
+        return result({**entry_of_v3(*found), "content": found[0].text})
+
     async def _poll(self, asked: Request) -> Reply:
         """Reply when a document differs from what the client has, or when its time is over."""
         if "long-pulling-timeout" not in asked.headers:
@@ -445,6 +472,19 @@ def fields_of(document: Document) -> dict[str, Any]:
     """Return a document as v3 sends it."""
     key = {"encryptedDataKey": document.data_key} if document.data_key else {}
     return {"content": document.content, "md5": document.md5, "contentType": document.type, **key}
+
+
+def entry_of_v1(entry: Entry) -> dict[str, Any]:
+    """Return an entry of a document's history as v1 lists it; the column is ten letters wide."""
+    at = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
+    who = {"srcUser": None, "srcIp": "127.0.0.1", "opType": f"{entry.change:10}"}
+    return {"id": str(entry.number), "lastModifiedTime": at, **who}
+
+
+def entry_of_v3(entry: Entry) -> dict[str, Any]:
+    """Return an entry of a document's history as v3 lists it."""
+    who = {"srcUser": "nacos", "srcIp": "127.0.0.1", "opType": f"{entry.change:10}"}
+    return {"id": str(entry.number), "modifyTime": int(entry.at * 1000), **who}
 
 
 def told(text: str, status: int = HTTPStatus.OK) -> Reply:

@@ -1,8 +1,9 @@
 """What a server keeps: instances, documents and namespaces, and who is told of their changes."""
 
+import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,19 @@ class Trial:
         return reader.tag == self.tag if self.tag else reader.ip in self.ips
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of a document; `at` in Unix seconds, the change as I, U or D.
+
+    It keeps the text that was inserted, or that was there before.
+    """
+
+    number: int
+    at: float
+    change: str
+    text: str
+
+
 @dataclass(slots=True)
 class Registry:
     """The memory of a server; used on the server's event loop only.
@@ -97,6 +111,8 @@ class Registry:
     _thresholds: dict[Service, float] = field(default_factory=dict)
     _documents: dict[Text, Document] = field(default_factory=dict)
     _trials: defaultdict[Text, dict[str, Trial]] = field(default_factory=lambda: defaultdict(dict))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _history: dict[Text, list[Entry]] = field(default_factory=dict)
 
     def publish(self, service: Service, client: str, published: Published) -> None:
         """Add the instance that a client has in a service, or replace it."""
@@ -187,12 +203,19 @@ class Registry:
         document = self.read(text, reader)
         return document.md5 if document else ""
 
+    def history(self, text: Text) -> list[Entry]:
+        """Return the changes of a document, the last one first."""
+        return self._history.get(text, [])
+
     def write(self, text: Text, document: Document | None) -> None:
         """Write a document; None deletes it."""
-        if document is None:
-            self._documents.pop(text, None)
-        else:
+        before = self._documents.pop(text, None)
+        if document is not None:
             self._documents[text] = document
+        if kept := before or document:
+            change = "I" if before is None else "U" if document else "D"
+            entry = Entry(next(self._numbers), time.time(), change, kept.content)
+            self._history.setdefault(text, []).insert(0, entry)
         self._tell_of(text, "")
 
     def try_out(self, text: Text, trial: Trial) -> None:

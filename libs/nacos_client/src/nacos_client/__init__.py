@@ -23,7 +23,7 @@ from nacos_client.errors import (
     Unreachable,
 )
 from nacos_client.instance_tls import InstanceTls
-from nacos_client.ports import Document
+from nacos_client.ports import Document, Revision
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Known, Snapshot, Unknown
 from nacos_client.watch import Rejection, Watched, WatchState
@@ -50,6 +50,7 @@ __all__ = [
     "NacosTransport",
     "Refused",
     "Rejection",
+    "Revision",
     "Shown",
     "Snapshot",
     "Unknown",

@@ -1,15 +1,17 @@
-"""`nacos-call`: an HTTP request to a service by its Nacos name, from the command line."""
+"""`nacos-call`: a request to a service by its Nacos name, or a document, from the command line."""
 
 import argparse
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import httpx
 from failover import RetryPolicy
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nacos_client import document_command
 from nacos_client.client import Nacos
 from nacos_client.documents import explained
 from nacos_client.errors import BadTls, NacosError
@@ -27,29 +29,50 @@ examples:
   nacos-call car-evaluation/api/v1/health
   nacos-call PAY_GROUP@@pay/api/balance
   nacos-call --list skl-kmeans
+  nacos-call --publish skl-kmeans clusters.yaml
+  nacos-call --get skl-kmeans
+  nacos-call --history skl-kmeans
 
 Where Nacos is and who you are comes from the environment: NACOS_SERVER_ADDR (127.0.0.1:8848),
 NACOS_NAMESPACE (public), NACOS_GROUP, NACOS_USERNAME, NACOS_PASSWORD.
 
-Instances that listen for TLS are trusted by CALL_TLS_CA (a PEM file; default: the system's
-authorities) and by the name in their certificates, CALL_TLS_NAME (such as {service}.internal;
-default: their IP address). CALL_TLS_CERT and CALL_TLS_KEY are shown to instances that ask.
+CALL_TLS_CA, CALL_TLS_NAME, CALL_TLS_CERT and CALL_TLS_KEY are for instances that listen for TLS.
+docs/environment.md of the repository has every variable.
 
-exit status: 0 answered with a status below 400, 1 answered with one above, 2 wrong use,
-3 no answer.
+The text of an entry of --history is what was published, or was there before an update or deletion.
+
+exit status: 0 answered with a status below 400, or done; 1 answered with one above, or there is no
+such document; 2 wrong use; 3 no answer, or refused by Nacos.
 """
+
+
+class CallSettings(BaseModel):
+    """Trust of `nacos-call` in instances whose metadata say `secure=true`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ca: Path | None = Field(default=None, validation_alias="CALL_TLS_CA")
+    """PEM authorities of the instances' certificates; without them the system's count."""
+    cert: Path | None = Field(default=None, validation_alias="CALL_TLS_CERT")
+    """PEM certificate that is shown to instances which ask for one."""
+    key: Path | None = Field(default=None, validation_alias="CALL_TLS_KEY")
+    """PEM key of that certificate."""
+    name: str | None = Field(default=None, validation_alias="CALL_TLS_NAME")
+    """Name to expect in the certificates, such as `{service}.internal`; without it the instance's
+    IP address is expected."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     arguments = argparse.ArgumentParser(
         prog="nacos-call",
-        description="Call a service by its Nacos name; the answer's body goes to standard output.",
+        description="Call a service by its name in Nacos, or read or write a document there; the "
+        "body of the answer goes to standard output.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     arguments.add_argument(
-        "target", help="service/path or GROUP@@service/path; without /path for --list"
+        "target", nargs="?", help="service/path or GROUP@@service/path; without /path for --list"
     )
     arguments.add_argument("-X", "--method", help="default: GET, with -d POST")
     arguments.add_argument(
@@ -61,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("-t", "--timeout", type=float, default=15.0, help="seconds in all")
     arguments.add_argument("--attempts", type=int, default=3, help="on as many instances")
     arguments.add_argument("-v", "--verbose", action="store_true", help="say who answered")
-    arguments.add_argument("--list", action="store_true", help="list the service's instances")
+    document_command.add_options(arguments)
     return arguments
 
 
@@ -73,12 +96,16 @@ def run(
     *,
     connect: Connect | None = None,
 ) -> int:
-    """Call or list, as the options say; returns the exit status."""
-    service, _, path = options.target.removeprefix("http://").partition("/")
+    """Do what the options say; returns the exit status."""
+    service, _, path = (options.target or "").removeprefix("http://").partition("/")
     try:
+        work = document_command.asked_for(options)
         nacos = Nacos(NacosSettings.from_env(environ), connect=connect)
         transport = NacosTransport(nacos, policy=_policy(options), tls=_tls(environ))
-        request = _request(options, service, path)
+        if work is None:
+            request = _request(options, service, path)
+            call = partial(_call, transport, request, err, verbose=options.verbose)
+            work = partial(_list, service) if options.list else call
     except ValidationError as error:
         print(f"nacos-call: {explained(error, NacosSettings)}", file=err)
         return USAGE
@@ -89,11 +116,10 @@ def run(
         print(f"nacos-call: {error}", file=err)
         return USAGE
     try:
-        if options.list:
-            return _list(nacos, service, out)
-        return _call(transport, request, options, out, err)
+        return work(nacos, out)
     except (httpx.TransportError, NacosError) as error:
-        print(f"nacos-call: {service}: {error}", file=err)
+        what = f"{service}: " if service else ""
+        print(f"nacos-call: {what}{error}", file=err)
         return UNANSWERED
     finally:
         nacos.stop()
@@ -126,7 +152,7 @@ def _body(data: str | None) -> bytes | None:
     return sys.stdin.buffer.read() if data == "@-" else Path(data[1:]).read_bytes()
 
 
-def _list(nacos: Nacos, service: str, out: TextIO) -> int:
+def _list(service: str, nacos: Nacos, out: TextIO) -> int:
     known = nacos.discover(service).wait()
     for instance in known.instances:
         health = "healthy" if instance.healthy else "unhealthy"
@@ -143,24 +169,24 @@ def _policy(options: argparse.Namespace) -> CallPolicy:
 
 def _tls(environ: Mapping[str, str]) -> InstanceTls | None:
     """Read CALL_TLS_CA and the like; None where none of them is set."""
-    ca, cert, key, name = (environ.get(f"CALL_TLS_{x}") for x in ("CA", "CERT", "KEY", "NAME"))
-    if not (ca or cert or key or name):
-        return None
-    ca_file, cert_file, key_file = (Path(file) if file else None for file in (ca, cert, key))
-    return InstanceTls(ca_file, cert_file, key_file, name or None)
+    given = CallSettings.model_validate({name: value for name, value in environ.items() if value})
+    tls = InstanceTls(given.ca, given.cert, given.key, given.name)
+    return None if tls == InstanceTls() else tls
 
 
 def _call(
     transport: NacosTransport,
     request: httpx.Request,
-    options: argparse.Namespace,
-    out: TextIO,
     err: TextIO,
+    _: Nacos,
+    out: TextIO,
+    *,
+    verbose: bool,
 ) -> int:
     with httpx.Client(transport=transport) as client:
         answer = client.send(request)
         out.write(answer.text if answer.text.endswith("\n") else answer.text + "\n")
-        if options.verbose or answer.is_error:
+        if verbose or answer.is_error:
             who = answer.extensions["nacos_instance"].decode()
             attempts = answer.extensions["nacos_attempts"]
             print(f"nacos-call: {answer.status_code} from {who}, attempt {attempts}", file=err)

@@ -18,7 +18,7 @@ from nacos_client.cipher import DocumentCipher, is_encrypted
 from nacos_client.discover import Discovery
 from nacos_client.discoveries import Discoveries
 from nacos_client.documents import kind_of
-from nacos_client.ports import Connect, Document, DocumentKey, ServiceKey, Session
+from nacos_client.ports import Connect, Document, DocumentKey, Revision, ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.server_check import ServerCheck
 from nacos_client.settings import NacosSettings
@@ -320,6 +320,24 @@ class Nacos:
         await self._runtime.run(
             self._main_session().remove(self._key(data_id, group)), CALL_SECONDS
         )
+
+    async def history(self, data_id: str, *, group: str | None = None) -> tuple[Revision, ...]:
+        """List the newest hundred changes of a document, the last one first.
+
+        Raises:
+            NacosError: the history could not be read.
+        """
+        work = self._main_session().history(self._key(data_id, group))
+        return await self._runtime.run(work, CALL_SECONDS)
+
+    async def text_of(self, data_id: str, number: int, *, group: str | None = None) -> str:
+        """Read the text that an entry of a document's history keeps.
+
+        Raises:
+            NacosError: the text could not be read.
+        """
+        work = self._main_session().text_of(self._key(data_id, group), number)
+        return await self._runtime.run(work, CALL_SECONDS)
 
     def _service(self, name: str, group: str | None) -> ServiceKey:
         return ServiceKey.read(name, group, self.settings.group)

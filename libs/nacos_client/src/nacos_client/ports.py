@@ -91,6 +91,26 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """An entry of a document's history.
+
+    Attributes:
+        number: names the entry; later entries have higher numbers.
+        at: Unix seconds.
+        change: `inserted`, `updated` or `deleted`. The entry keeps the text that was inserted, or
+            the one that was there before the update or deletion.
+        user: who made the change, "" if that is not known.
+        ip: from where.
+    """
+
+    number: int
+    at: float
+    change: str
+    user: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts:
     """A server, as it says what it is.
 
@@ -197,6 +217,14 @@ class Documents(Connected, Protocol):
 
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document; nothing happens if there is no such document."""
+        ...
+
+    async def history(self, key: DocumentKey) -> tuple[Revision, ...]:
+        """List the newest hundred changes of the document, the last one first."""
+        ...
+
+    async def text_of(self, key: DocumentKey, number: int) -> str:
+        """Read the text that an entry of the document's history keeps."""
         ...
 
 

@@ -10,6 +10,7 @@ import itertools
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,15 @@ from typing import Any
 from failover import Instance
 
 from nacos_client.client import Nacos
-from nacos_client.errors import Conflict, Unreachable
-from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
+from nacos_client.errors import Conflict, Refused, Unreachable
+from nacos_client.ports import (
+    Document,
+    DocumentKey,
+    Listing,
+    Revision,
+    ServerFacts,
+    ServiceKey,
+)
 from nacos_client.settings import NacosSettings
 
 Place = tuple[str, Any]
@@ -53,6 +61,7 @@ class FakeNacos:
         self._overrides: dict[tuple[Place, str], dict[str, Any]] = {}
         self._thresholds: dict[Place, float] = {}
         self._documents: dict[Place, Document] = {}
+        self._history: dict[Place, list[tuple[Revision, str]]] = {}
         self._running = True
         self.cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
         weakref.finalize(self, shutil.rmtree, self.cache_dir, ignore_errors=True)
@@ -229,13 +238,21 @@ class FakeNacos:
         with self._lock:
             return self._documents.get(place)
 
+    def history(self, place: Place) -> list[tuple[Revision, str]]:
+        """Return the changes of a document and the texts they keep, the last change first."""
+        with self._lock:
+            return list(self._history.get(place, ()))
+
     def write(self, place: Place, document: Document | None) -> None:
         """Write or delete a document and call its listeners."""
         with self._lock:
-            if document is None:
-                self._documents.pop(place, None)
-            else:
+            before = self._documents.pop(place, None)
+            if document is not None:
                 self._documents[place] = document
+            if kept := before or document:
+                change = "inserted" if before is None else "updated" if document else "deleted"
+                entry = Revision(next(self._numbers), time.time(), change, "", "127.0.0.1")
+                self._history.setdefault(place, []).insert(0, (entry, kept.content))
             calls = [
                 call
                 for carried in self._carried.values()
@@ -422,6 +439,19 @@ class FakeSession:
         """Delete the document."""
         self._server.carried(self.connection)
         self._server.write(self._place(key), None)
+
+    async def history(self, key: DocumentKey) -> tuple[Revision, ...]:
+        """List the changes of the document."""
+        self._server.carried(self.connection)
+        return tuple(entry for entry, _ in self._server.history(self._place(key)))
+
+    async def text_of(self, key: DocumentKey, number: int) -> str:
+        """Read the text that an entry of the document's history keeps."""
+        self._server.carried(self.connection)
+        texts = {entry.number: text for entry, text in self._server.history(self._place(key))}
+        if number not in texts:
+            raise Refused(f"history of {key}: no such entry")
+        return texts[number]
 
 
 def document_of(content: str, kind: str, data_key: str = "") -> Document:

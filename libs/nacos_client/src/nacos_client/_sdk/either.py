@@ -26,7 +26,14 @@ from nacos_client._sdk.link import RETRY_SECONDS, Handler, Link
 from nacos_client._sdk.rpc import CALL_SECONDS
 from nacos_client._sdk.session import SdkSession
 from nacos_client.errors import NacosError, Refused, Unreachable
-from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
+from nacos_client.ports import (
+    Document,
+    DocumentKey,
+    Listing,
+    Revision,
+    ServerFacts,
+    ServiceKey,
+)
 from nacos_client.settings import NacosSettings
 
 log = logging.getLogger(__name__)
@@ -297,3 +304,11 @@ class EitherSession:
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""
         await (await self._chosen()).remove(key)
+
+    async def history(self, key: DocumentKey) -> tuple[Revision, ...]:
+        """List the newest hundred changes of the document, the last one first, over HTTP."""
+        return await self._grpc.history(key)
+
+    async def text_of(self, key: DocumentKey, number: int) -> str:
+        """Read the text that an entry of the document's history keeps, over HTTP."""
+        return await self._grpc.text_of(key, number)

@@ -13,7 +13,14 @@ from nacos_client._sdk.link import Handler, Link
 from nacos_client._sdk.listing import listing_of
 from nacos_client._sdk.wire import Message
 from nacos_client.errors import Conflict, Refused, Unreachable
-from nacos_client.ports import Document, DocumentKey, Listing, ServerFacts, ServiceKey
+from nacos_client.ports import (
+    Document,
+    DocumentKey,
+    Listing,
+    Revision,
+    ServerFacts,
+    ServiceKey,
+)
 from nacos_client.settings import NacosSettings
 
 REGISTER, DEREGISTER = "registerInstance", "deregisterInstance"
@@ -207,6 +214,14 @@ class SdkSession:
     async def remove(self, key: DocumentKey) -> None:
         """Delete the document."""
         await self._config("ConfigRemoveRequest", key, {})
+
+    async def history(self, key: DocumentKey) -> tuple[Revision, ...]:
+        """List the newest hundred changes of the document, the last one first, over HTTP."""
+        return await self._administration.history(self._namespace, key)
+
+    async def text_of(self, key: DocumentKey, number: int) -> str:
+        """Read the text that an entry of the document's history keeps, over HTTP."""
+        return await self._administration.text_of(self._namespace, key, number)
 
     def _place(self, key: DocumentKey) -> dict[str, str]:
         return {"dataId": key.data_id, "group": key.group, "tenant": self._tenant}

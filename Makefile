@@ -86,6 +86,10 @@ test-contract: $(READY)  ## the contract suite, on the server NACOS_SERVER_ADDR 
 engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)
 	@bash deploy/engine.sh
 
+.PHONY: environment-page
+environment-page: $(READY)  ## write docs/environment.md from the settings
+	@page=$$($(PY) -m stack.environment) && echo "$$page" > docs/environment.md
+
 .PHONY: lock
 lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	$(UV) pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

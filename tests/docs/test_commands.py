@@ -18,6 +18,7 @@ TESTS = {
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",
+    "environment-page": "tests/docs/test_environment.py",
     "lock": "tests/architecture/test_lock.py",
     "trace-gateway": "tests/architecture/test_trace.py",
 }

@@ -1,0 +1,76 @@
+"""`python -m stack.environment`: writes the page of every variable, docs/environment.md, to output.
+
+The variables of the services and of `nacos-call` come from their settings, which also make
+`--help`; those of the stack's own commands stand here.
+"""
+
+import sys
+from collections.abc import Iterable
+
+from classifier.settings import ClassifierSettings
+from gateway.settings import GatewaySettings
+from kmeans.settings import KMeansSettings
+from nacos_client import NacosSettings
+from nacos_client.call import CallSettings
+from pydantic import BaseModel
+from service_kit import ModelSettings, ProcessSettings, Variable, own_variables
+
+SETTINGS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("Every service", ProcessSettings),
+    ("Every model service", ModelSettings),
+    ("The classifier", ClassifierSettings),
+    ("The clusterer", KMeansSettings),
+    ("The gateway", GatewaySettings),
+    ("Nacos: every service, `nacos-call`, and any program with `NacosSettings`", NacosSettings),
+    ("`nacos-call`", CallSettings),
+)
+"""The settings classes, each with its heading; a class adds to those that it derives from."""
+STACK = (
+    Variable(
+        "NACOS", "text", "not set", "Address of a Nacos of yours, `host:port`, for `make up`."
+    ),
+    Variable("NACOS_VERSION", "3.1 or 2.3.2", "3.1", "Release of the Nacos that is started."),
+    Variable("STACK_OFFSET", "whole number", "0", "Amount by which every port is moved up."),
+    Variable("PYTHON", "path", "python3", "Python that `make setup` takes."),
+)
+HEAD = """\
+# Environment
+
+Every variable that a process of ours reads, with its type, its default and what it means. The page
+is made by `make environment-page` from the texts below the fields of the settings.
+`python -m classifier --help` prints the same for one service; `python -m classifier --check` tries
+the values and the login to Nacos, and serves nothing. [Operations](operations.md) says what to set
+and why.
+
+An empty variable counts as absent. A bad value ends the start with code 2; one line names every bad
+variable. A variable that begins with `NACOS_` or `GATEWAY_` and that the process does not read is a
+warning in its log (`unknown_variable`), with the nearest name that it does read.
+"""
+
+
+def page() -> str:
+    """Return the text of docs/environment.md."""
+    of_processes = {each.name for each in own_variables(ProcessSettings)}
+    parts = [HEAD]
+    for heading, model in SETTINGS:
+        anew = issubclass(model, ProcessSettings)
+        own = [each for each in own_variables(model) if anew or each.name not in of_processes]
+        parts.append(_table(heading, own))
+    parts.append(_table("`make`", STACK))
+    return "\n".join(parts)
+
+
+def _table(heading: str, rows: Iterable[Variable]) -> str:
+    lines = [f"## {heading}", "", "| variable | type | default | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| `{each.name}` | {each.kind} | {_default(each)} | {each.meaning} |" for each in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(one: Variable) -> str:
+    return one.default if one.default in {"not set", "must be set"} else f"`{one.default}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -32,6 +32,13 @@ if ! test -x "$venv/bin/python"; then
     echo "setup: making $venv"
     "$python" -m venv "$venv"
 fi
+# Where an index is behind a certificate authority of one's own, the system knows this authority; pip
+# and uv bring lists of theirs along. An older pip only reads a file or folder that it is told.
+if [ -z "${PIP_CERT:-}" ]; then
+    PIP_CERT=$("$python" -c 'import ssl; p = ssl.get_default_verify_paths(); print(p.cafile or p.capath or "")')
+    if [ -n "$PIP_CERT" ]; then export PIP_CERT; else unset PIP_CERT; fi
+fi
+export UV_SYSTEM_CERTS=true
 # The first uv only has to read the lock; the lock then decides which one stays.
 test -x "$venv/bin/uv" || "$venv/bin/python" -m pip install --quiet "uv>=0.8"
 echo "setup: installing what requirements.lock pins"

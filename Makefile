@@ -33,17 +33,20 @@ check: $(READY)  ## formatting, lint, types, import rules
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# NACOS=host:port uses a Nacos of yours; MODELS=0 starts the gateway alone, MODELS=1 each model once.
+UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(MODELS),--models $(MODELS))
+
 .PHONY: up
 up: $(READY)  ## start everything, in containers where they can be had, else as processes
-	@$(PY) -m stack up
+	@$(PY) -m stack $(UP)
 
 .PHONY: up-docker
 up-docker: $(READY)  ## start everything in containers
-	@$(PY) -m stack up --mode docker
+	@$(PY) -m stack $(UP) --mode docker
 
 .PHONY: up-local
 up-local: $(READY)  ## start everything as processes of this machine
-	@$(PY) -m stack up --mode local
+	@$(PY) -m stack $(UP) --mode local
 
 .PHONY: down
 down: $(READY)  ## stop everything

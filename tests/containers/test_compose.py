@@ -146,7 +146,9 @@ def test_containers_are_tight(containers: dict[str, Any]) -> None:
             assert container["Config"]["User"] == "10001:10001"
 
 
-def test_only_the_gateway_and_the_console_are_published(containers: dict[str, Any]) -> None:
+def test_only_the_gateway_and_the_console_are_published(
+    docker_stack: DockerStack, containers: dict[str, Any]
+) -> None:
     """Of all ports, the host has the gateway's two and the console's; two on loopback only."""
     published = {
         (name, port.removesuffix("/tcp"), binding["HostIp"] == "127.0.0.1")
@@ -157,7 +159,7 @@ def test_only_the_gateway_and_the_console_are_published(containers: dict[str, An
     }
 
     assert published == {
-        ("gateway-1", "8000", False),
+        ("gateway-1", str(docker_stack.plan.gateway.port), False),
         ("gateway-1", "8010", True),
         ("nacos-1", "8080", True),
     }

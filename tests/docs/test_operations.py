@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def test_the_commands_work_and_make_a_user_that_suffices(
         env={
             **os.environ,
             **account.environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "MODELS_PASSWORD": MODELS_PASSWORD,
             "KMEANS": kmeans.url,
             "TRIAL_IP": "127.0.0.1",
@@ -66,7 +68,7 @@ def test_the_commands_work_and_make_a_user_that_suffices(
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

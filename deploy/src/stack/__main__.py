@@ -9,25 +9,33 @@ from stack.credentials import read_or_make
 from stack.docker import DockerStack
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
-from stack.plan import HOST, Plan
+from stack.own_nacos import OwnNacos, UnusableNacosError
+from stack.plan import HOST, MAX_OFFSET, Plan
 from stack.releases import UnknownReleaseError
+
+EXPECTED = (StackError, UnusableNacosError, MissingToolError, UnknownReleaseError)
+"""The errors whose message is all that a user needs."""
 
 
 def main() -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args()
-    plan = Plan(arguments.offset)
     try:
-        local, docker = LocalStack(plan), DockerStack(plan)
         if arguments.command == "up":
-            _up(arguments.mode, local, docker)
-        elif arguments.command == "down":
+            own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
+            plan = Plan(arguments.offset, arguments.models)
+            docker = DockerStack(plan, None if arguments.mode == "local" else own)
+            _up(arguments.mode, LocalStack(plan, own=own), docker)
+            return 0
+        plan = Plan(arguments.offset)
+        local, docker = LocalStack(plan), DockerStack(plan)
+        if arguments.command == "down":
             _down(local, docker)
         elif arguments.command == "logs":
             _logs(local, docker)
         else:
             _status(local, docker)
-    except (StackError, MissingToolError, UnknownReleaseError, TimeoutError) as error:
+    except (*EXPECTED, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
@@ -43,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     parser.add_argument(
         "--offset",
-        type=int,
-        default=int(os.environ.get("STACK_OFFSET", "0")),
+        type=_offset,
+        default=os.environ.get("STACK_OFFSET") or "0",
         help="move every port of the stack up by this much (default: $STACK_OFFSET or 0)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -55,13 +63,33 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="containers, local processes, or containers where an engine has its images",
     )
+    up.add_argument(
+        "--nacos",
+        metavar="HOST:PORT",
+        help="use this Nacos and start none; NACOS_USERNAME, NACOS_PASSWORD, NACOS_NAMESPACE and "
+        "ADVERTISE_IP come from the environment",
+    )
+    up.add_argument(
+        "--models",
+        type=int,
+        choices=(0, 1, 2),
+        default=2,
+        help="instances of each model service; 0 starts the gateway alone (default: 2)",
+    )
     commands.add_parser("down", help="stop everything, containers and processes")
     commands.add_parser("logs", help="show what every part printed last, and follow")
     commands.add_parser("status", help="show what runs")
     return parser
 
 
+def _offset(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= MAX_OFFSET):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to {MAX_OFFSET}")
+    return int(text)
+
+
 def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
+    _keep_nacos(local, docker)
     reason = docker.obstacle() if mode != "local" and not local.processes() else "it runs already"
     if mode == "docker" and reason:
         raise StackError(f"no containers: {reason}")
@@ -73,6 +101,21 @@ def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
         print(f"up: local processes, {why}", flush=True)
         local.up()
     _print_addresses(local, in_containers=reason is None)
+
+
+def _keep_nacos(local: LocalStack, docker: DockerStack) -> None:
+    """Remember whose Nacos is used, unless what runs uses another.
+
+    Raises:
+        StackError: the stack runs with another Nacos than the one that is asked for.
+    """
+    kept = OwnNacos.read(local.own_file)
+    if kept != local.own and (local.processes() or docker.is_up()):
+        raise StackError(f"it runs with {kept or 'a Nacos of its own'}: `make down` first")
+    if local.own:
+        local.own.keep(local.own_file)
+    else:
+        local.own_file.unlink(missing_ok=True)
 
 
 def _down(local: LocalStack, docker: DockerStack) -> None:
@@ -95,9 +138,12 @@ def _logs(local: LocalStack, docker: DockerStack) -> None:
 
 
 def _status(local: LocalStack, docker: DockerStack) -> None:
+    own, in_containers = OwnNacos.read(local.own_file), docker.is_up()
+    if own and (local.processes() or in_containers):
+        print(f"  {'nacos':<14} {own}")
     for name, process in local.processes().items():
         print(f"  {name:<14} pid {process.pid:<8} log {local.log_of(name)}")
-    if docker.is_up():
+    if in_containers:
         docker.compose("ps")
     elif not local.processes():
         print("status: nothing runs")
@@ -115,14 +161,19 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
         "classifier docs": f"{gateway}/car-evaluation/docs",
         "kmeans docs": f"{gateway}/skl-kmeans/docs",
         "gateway admin": f"{admin}/docs",
-        "Nacos console": local.nacos.console_url,
-        "  login": f"nacos, password {credentials.nacos.password}",
     }
+    if local.own:
+        rows["Nacos"] = str(local.own)
+    else:
+        rows["Nacos console"] = local.nacos.console_url
+        rows["  login"] = f"nacos, password {credentials.nacos.password}"
     if in_containers:
         rows["  admin token"] = credentials.admin_token
     print()
     for name, address in rows.items():
         print(f"  {name:<16} {address}")
+    if not plan.calls:
+        return
     print("\nTry:\n")
     for path, body in plan.calls:
         print(f"  curl -s {gateway}{path} -H 'content-type: application/json' -d '{body}'")

@@ -4,17 +4,21 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import httpx
 
 from stack import ROOT, ready
 from stack.credentials import read_or_make
+from stack.own_nacos import OwnNacos, prove
 from stack.plan import Plan
 from stack.releases import chosen
 from stack.waiting import wait_for_all
 
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
+OWN_NACOS = ("-f", str(ROOT / "deploy" / "own-nacos.yml"))
 FOUND_SECONDS = 60.0
 """The time in which the gateway has to find all instances once the containers are healthy.
 
@@ -23,10 +27,16 @@ It usually takes one second.
 
 
 class DockerStack:
-    """The parts of a plan as containers of one Compose project."""
+    """The parts of a plan as containers of one Compose project.
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    With an `own` Nacos none is started, and the models' ports are published, so that there is one
+    instance of each at most.
+    """
+
+    def __init__(self, plan: Plan, own: OwnNacos | None = None) -> None:
+        self.plan = replace(plan, instances=min(plan.instances, 1)) if own else plan
+        self._own = own
+        self._command = (*COMPOSE, *OWN_NACOS) if own else COMPOSE
         suffix = f"-{plan.offset}" if plan.offset else ""
         self._env = {
             **os.environ,
@@ -34,7 +44,15 @@ class DockerStack:
             "CONSOLE_PORT": str(plan.console_port),
             "DATA_PORT": str(plan.gateway.port),
             "ADMIN_PORT": str(plan.gateway.admin_port),
+            "CLASSIFIER_PORT": str(plan.first("classifier").port),
+            "KMEANS_PORT": str(plan.first("kmeans").port),
         }
+        for service in ("classifier", "kmeans", "gateway"):
+            self._env[f"{service.upper()}_VERSION"] = version(f"modelserve-{service}")
+        if own:
+            # Without these two, Compose would take the login to a Nacos of the stack's.
+            nobody = {"NACOS_USERNAME": "", "NACOS_PASSWORD": ""}
+            self._env |= nobody | own.environment | {"ADVERTISE_IP": own.address_of_this_host()}
         release = chosen()
         if not release.has_console_port:
             self._env.setdefault("NACOS_IMAGE", release.image)
@@ -45,6 +63,8 @@ class DockerStack:
 
         A missing base image is pulled, which may take minutes; a failed pull is such a reason.
         """
+        if self._own and (reason := self._own.out_of_reach_of_containers()):
+            return reason
         if shutil.which("docker") is None:
             return "there is no docker command"
         for reason, probe in (
@@ -67,7 +87,7 @@ class DockerStack:
         Raises:
             subprocess.CalledProcessError: it failed; it has said why on the terminal.
         """
-        subprocess.run([*COMPOSE, *arguments], cwd=ROOT, env=self._env, check=True)
+        subprocess.run([*self._command, *arguments], cwd=ROOT, env=self._env, check=True)
 
     def up(self) -> None:
         """Build, start what does not run yet, and return when every call through the gateway works.
@@ -75,10 +95,19 @@ class DockerStack:
         Raises:
             subprocess.CalledProcessError: Compose failed; it has said why on the terminal.
             TimeoutError: the gateway did not find every instance.
+            UnusableNacosError: a Nacos of one's own does not let a service in; nothing is started.
         """
-        self.compose("up", "--detach", "--build", "--wait")
+        services = () if self.plan.instances else ("gateway",)
+        scale = [f"--scale={name}={self.plan.instances}" for name in ("classifier", "kmeans")]
+        if self._own:
+            self.compose("build", *services)
+            asked = (*self._command, "--progress=quiet", "run", "--rm", "--no-deps", "-T")
+            print(f"  {prove((*asked, 'gateway', 'python', '-m', 'gateway'), self._env)}")
+        up = ("up", "--detach", "--build", "--wait")
+        self.compose(*up, *(services or scale))
         with httpx.Client(timeout=5, trust_env=False) as http:
-            steps = dict(ready.conditions(http, self.plan, read_or_make().admin_token))
+            token, shared = read_or_make().admin_token, self._own is not None
+            steps = dict(ready.conditions(http, self.plan, token, shared=shared))
             wait_for_all(steps, seconds=FOUND_SECONDS)
 
     def is_up(self) -> bool:
@@ -103,7 +132,7 @@ class DockerStack:
 
     def _read(self, *arguments: str) -> str:
         return subprocess.run(
-            [*COMPOSE, *arguments],
+            [*self._command, *arguments],
             cwd=ROOT,
             env=self._env,
             check=True,

@@ -16,6 +16,7 @@ from stack.compiled import in_background
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
+from stack.own_nacos import OwnNacos, prove_here
 from stack.plan import HOST, Part, Plan
 from stack.ports import is_free
 from stack.process import Process, clean_environment
@@ -33,10 +34,14 @@ class StackError(RuntimeError):
 
 
 class LocalStack:
-    """Nacos, the models and the gateway as processes, remembered in a file between two commands."""
+    """Nacos, the models and the gateway as processes, remembered in a file between two commands.
 
-    def __init__(self, plan: Plan, home: Path | None = None) -> None:
+    With an `own` Nacos none is started, and its place in the stack stays empty.
+    """
+
+    def __init__(self, plan: Plan, home: Path | None = None, own: OwnNacos | None = None) -> None:
         self.plan = plan
+        self.own = own
         self.home = home or STATE / (f"stack-{plan.offset}" if plan.offset else "stack")
         self._file = self.home / "processes.json"
         release = chosen()
@@ -47,6 +52,11 @@ class LocalStack:
             shared=read_or_make().nacos,
             release=release,
         )
+
+    @property
+    def own_file(self) -> Path:
+        """The file that names the Nacos of one's own that a running stack uses."""
+        return self.home / "own-nacos.json"
 
     @property
     def nacos(self) -> NacosServer:
@@ -70,10 +80,13 @@ class LocalStack:
         Raises:
             StackError: a port is taken, or a process ended or was not ready in time; what this
                 call started is stopped again.
+            UnusableNacosError: a Nacos of one's own does not let a service in; nothing is started.
         """
         with one_at_a_time(self.home / "lock"):
             running = self.processes()
             self._check_ports(running)
+            if self.own:
+                print(f"  {prove_here(self.own.environment)}", flush=True)
             try:
                 self._start_missing(running)
                 self._wait_ready()
@@ -91,11 +104,13 @@ class LocalStack:
 
     @property
     def _names(self) -> list[str]:
-        return ["nacos", *(part.name for part in self.plan.parts)]
+        parts = [part.name for part in self.plan.parts]
+        return parts if self.own else ["nacos", *parts]
 
     def _check_ports(self, running: dict[str, Process]) -> None:
         wanted = {part.name: part.ports for part in self.plan.parts}
-        wanted["nacos"] = self._nacos.ports.all
+        if not self.own:
+            wanted["nacos"] = self._nacos.ports.all
         taken = [
             f"port {port} ({name}, {purpose})"
             for name, ports in wanted.items()
@@ -119,7 +134,7 @@ class LocalStack:
                 self.log_of(name).unlink(missing_ok=True)
                 started[name] = self._start(name, compiled)
                 self._remember(started)
-        self._nacos.process = started["nacos"]
+        self._nacos.process = started.get("nacos")
 
     def _start(self, name: str, compiled: Callable[[], Path | None]) -> Process:
         if name == "nacos":
@@ -127,12 +142,11 @@ class LocalStack:
         part = next(part for part in self.plan.parts if part.name == name)
         # Beside Nacos' own files: another stack with this Nacos' port had other documents.
         cache = {"NACOS_CACHE_DIR": str(self.home / "cache")}
-        env = {
-            **clean_environment(),
-            **self._nacos.access.environment,
-            **cache,
-            **part.environment(),
-        }
+        placed = part.environment()
+        if self.own:
+            del placed["ADVERTISE_IP"]
+        nacos = self.own.environment if self.own else self._nacos.access.environment
+        env = {**clean_environment(), **cache, **placed, **nacos}
         if part == self.plan.gateway and (folder := compiled()):
             env["PYTHONPATH"] = str(folder)
         argv = [sys.executable, "-m", part.package]
@@ -145,12 +159,12 @@ class LocalStack:
 
     def _wait_ready(self) -> None:
         with httpx.Client(timeout=5, trust_env=False) as http:
-            steps = {"nacos answers logins": self._nacos.is_ready}
+            steps = {} if self.own else {"nacos answers logins": self._nacos.is_ready}
             for part in self.plan.parts:
                 steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
             for part in self.plan.models:
-                steps[f"{part.name} is in Nacos"] = partial(self._is_registered, part)
-            steps.update(ready.conditions(http, self.plan, None))
+                steps[f"{part.name} is in Nacos"] = partial(_is_announced, http, part)
+            steps.update(ready.conditions(http, self.plan, None, shared=self.own is not None))
             wait_for_all(steps, seconds=READY_SECONDS, meanwhile=self._check_alive)
 
     def _check_alive(self) -> None:
@@ -159,13 +173,6 @@ class LocalStack:
             if name not in alive:
                 tail = self.log_of(name).read_text(errors="replace")[-2000:]
                 raise StackError(f"{name} ended while starting. The end of its log:\n{tail}")
-
-    def _is_registered(self, part: Part) -> bool:
-        try:
-            shown = self._nacos.access.instances(part.service)
-        except httpx.HTTPError:
-            return False
-        return any(each["port"] == part.port and each["healthy"] for each in shown)
 
     def _stop(self, processes: dict[str, Process]) -> None:
         """Stop the gateway, then the models, then Nacos: each part outlives those that need it."""
@@ -180,8 +187,20 @@ class LocalStack:
                 print(f"  {process.name} stopped", flush=True)
 
 
-def _is_ready(http: httpx.Client, part: Part) -> bool:
+def _readyz(http: httpx.Client, part: Part) -> httpx.Response | None:
     try:
-        return http.get(f"http://{HOST}:{part.admin_port}/readyz").is_success
+        return http.get(f"http://{HOST}:{part.admin_port}/readyz")
     except httpx.HTTPError:
-        return False
+        return None
+
+
+def _is_ready(http: httpx.Client, part: Part) -> bool:
+    answer = _readyz(http, part)
+    return answer is not None and answer.is_success
+
+
+def _is_announced(http: httpx.Client, part: Part) -> bool:
+    """Return whether Nacos shows the part as it wants to be shown, by what the part has seen."""
+    answer = _readyz(http, part)
+    checks = answer.json()["checks"] if answer is not None else {}
+    return bool(checks.get(f"announcement {part.service}", {}).get("ok"))

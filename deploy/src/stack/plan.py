@@ -1,10 +1,12 @@
 """The parts of the stack: their processes, ports and environments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 HOST = "127.0.0.1"
+MAX_OFFSET: Final = 55_000
+"""The highest offset: without one the highest port is 10,000 below the highest there is."""
 POINTS: Final = "[[1,2],[2,3],[3,5],[4,6],[8,8],[10,11],[12,12],[12,15],[10,12]]"
 CAR: Final = (
     '{"buying":"med","maint":"high","doors":"4","persons":"more","lug_boot":"big","safety":"high"}'
@@ -51,9 +53,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole stack; every port moved up by `offset`, so that two stacks fit on one machine."""
+    """The whole stack; every port moved up by `offset`, so that two stacks fit on one machine.
+
+    `instances` is the number of instances of each model service: 2, or 1, or 0 for the gateway
+    alone.
+    """
 
     offset: int = 0
+    instances: int = 2
 
     @property
     def nacos_port(self) -> int:
@@ -72,13 +79,20 @@ class Plan:
 
     @property
     def models(self) -> tuple[Part, ...]:
-        """Two instances of each model service."""
-        return (
+        """The instances of each model service."""
+        classifiers = (
             self._part("classifier-1", "classifier", "car-evaluation", 8001),
             self._part("classifier-2", "classifier", "car-evaluation", 8011),
+        )
+        clusterers = (
             self._part("kmeans-1", "kmeans", "skl-kmeans", 9999),
             self._part("kmeans-2", "kmeans", "skl-kmeans", 9989),
         )
+        return classifiers[: self.instances] + clusterers[: self.instances]
+
+    def first(self, package: str) -> Part:
+        """The first instance of a model service, started or not."""
+        return next(part for part in replace(self, instances=1).models if part.package == package)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -88,6 +102,8 @@ class Plan:
     @property
     def calls(self) -> tuple[tuple[str, str], ...]:
         """A path at the gateway and a body for each model: the calls a newcomer tries first."""
+        if not self.instances:
+            return ()
         return (
             ("/skl-kmeans/api/skl-kmeans", f'{{"points":{POINTS}}}'),
             ("/car-evaluation/api/v1/predict", f'{{"inputs":[{CAR}]}}'),

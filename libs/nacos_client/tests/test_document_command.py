@@ -80,12 +80,17 @@ def test_what_is_wrong_is_said(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"\xff\xfe", "no text in UTF-8"), (b"a" * 1_000_001, "longer than")]
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe", "no text in UTF-8"),
+        (b"a" * 1_000_001, "longer than"),
+    ],
 )
 def test_what_is_no_document_is_not_published(
     fake: FakeNacos, tmp_path: Path, content: bytes, said: str
 ) -> None:
-    """Bytes that are no text, or too many, never reach Nacos."""
+    """No bytes, bytes that are no text, or too many, never reach Nacos."""
     (tmp_path / "file").write_bytes(content)
     status, _, err = command(fake, "--publish", "limits", str(tmp_path / "file"))
     assert (status, said in err) == (2, True)

@@ -64,6 +64,8 @@ def _text(file: str) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is no text in UTF-8: {error}") from error
+    if not text:  # as of a command that failed, at the other end of a pipe
+        raise ValueError(f"{file} is empty: a document is deleted in the console")
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"{file} is longer than {MAX_CHARACTERS} characters")
     return text

@@ -26,9 +26,8 @@ SETTINGS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 """The settings classes, each with its heading; a class adds to those that it derives from."""
 STACK = (
-    Variable(
-        "NACOS", "text", "not set", "Address of a Nacos of yours, `host:port`, for `make up`."
-    ),
+    Variable("NACOS", "text", "not set", "`host:port` of a Nacos of yours, for `make up`."),
+    Variable("MODELS", "0, 1 or 2", "2", "Instances of each model that `make up` starts."),
     Variable("NACOS_VERSION", "3.1 or 2.3.2", "3.1", "Release of the Nacos that is started."),
     Variable("STACK_OFFSET", "whole number", "0", "Amount by which every port is moved up."),
     Variable("PYTHON", "path", "python3", "Python that `make setup` takes."),

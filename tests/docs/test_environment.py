@@ -26,6 +26,15 @@ def test_every_variable_has_a_meaning(model: type[BaseModel]) -> None:
     assert [each.name for each in own_variables(model) if not each.meaning] == []
 
 
+def test_the_variables_of_compose_are_on_the_page() -> None:
+    """Whoever starts the containers without `make` finds what the files take."""
+    files = [ROOT / "deploy" / name for name in ("docker-compose.yml", "own-nacos.yml")]
+    taken = {name for file in files for name in re.findall(r"\$\{([A-Z_]+)", file.read_text())}
+
+    assert len(taken) > 10
+    assert {name for name in taken if f"| `{name}` |" not in PAGE.read_text()} == set()
+
+
 def test_a_variable_is_read_by_its_own_name_once() -> None:
     """No row stands twice under one heading, and each heading has its rows."""
     for part in PAGE.read_text().split("\n## ")[1:]:

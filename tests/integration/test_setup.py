@@ -147,7 +147,17 @@ def test_the_systems_certificates_count(
         '[project]\nname = "member"\nversion = "1.0"\n'
     )
     shown = (certificates,) if known else (SYSTEM,)
-    command = ["sh", "-c", KNOWN, "sh", *shown, "bash", ROOT / "deploy/setup.sh", "venv", "member"]
+    command: list[str | Path] = [
+        "sh",
+        "-c",
+        KNOWN,
+        "sh",
+        *shown,
+        "bash",
+        ROOT / "deploy/setup.sh",
+        "venv",
+        "member",
+    ]
 
     done = subprocess.run(
         [*PRIVATE, *command],

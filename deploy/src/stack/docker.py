@@ -51,8 +51,8 @@ class DockerStack:
             self._env[f"{service.upper()}_VERSION"] = version(f"modelserve-{service}")
         if own:
             # Without these two, Compose would take the login to a Nacos of the stack's.
-            nobody = {"NACOS_USERNAME": "", "NACOS_PASSWORD": ""}
-            self._env |= nobody | own.environment | {"ADVERTISE_IP": own.address_of_this_host()}
+            self._env |= {"NACOS_USERNAME": "", "NACOS_PASSWORD": "", **own.environment}
+            self._env["ADVERTISE_IP"] = own.address_of_this_host()
         release = chosen()
         if not release.has_console_port:
             self._env.setdefault("NACOS_IMAGE", release.image)

@@ -32,6 +32,32 @@ STACK = (
     Variable("STACK_OFFSET", "whole number", "0", "Amount by which every port is moved up."),
     Variable("PYTHON", "path", "python3", "Python that `make setup` takes."),
 )
+COMPOSE = (
+    Variable("DATA_PORT", "whole number", "8000", "Port of this host for callers of the gateway."),
+    Variable("ADMIN_PORT", "whole number", "8010", "Port of this host's loopback for operators."),
+    Variable("CONSOLE_PORT", "whole number", "8080", "Port of loopback for the Nacos console."),
+    Variable("CLASSIFIER_PORT", "whole number", "8001", "Port of the classifier, with your Nacos."),
+    Variable("KMEANS_PORT", "whole number", "9999", "Port of the clusterer, with your Nacos."),
+    Variable(
+        "CLASSIFIER_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."
+    ),
+    Variable("KMEANS_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."),
+    Variable("GATEWAY_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."),
+    Variable("GATEWAY_COMPILED", "0 or 1", "1", "0 leaves the gateway's data path interpreted."),
+    Variable(
+        "PYTHON_IMAGE", "text", "python:3.11-slim-bookworm", "Image that all of ours build on."
+    ),
+    Variable("NACOS_IMAGE", "text", "nacos/nacos-server:v3.1.0", "Image of the stack's Nacos."),
+    Variable("NACOS_DATA", "text", "nacos-data", "Volume of that Nacos' data."),
+    Variable("NACOS_AUTH_TOKEN", "secret text", "must be set", "Key of that Nacos' tokens."),
+    Variable(
+        "NACOS_AUTH_IDENTITY_VALUE",
+        "secret text",
+        "must be set",
+        "Identity of that Nacos' servers.",
+    ),
+    Variable("CA_BUNDLE", "path", "not set", "PEM authorities that the images' builds must trust."),
+)
 HEAD = """\
 # Environment
 
@@ -56,6 +82,7 @@ def page() -> str:
         own = [each for each in own_variables(model) if anew or each.name not in of_processes]
         parts.append(_table(heading, own))
     parts.append(_table("`make`", STACK))
+    parts.append(_table("Compose; `make up` writes the secrets into `deploy/.env`", COMPOSE))
     return "\n".join(parts)
 
 

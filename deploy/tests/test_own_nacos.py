@@ -152,7 +152,7 @@ def test_compose_takes_the_override() -> None:
     where = {"NACOS_SERVER_ADDR": "10.0.0.1:8848", "ADVERTISE_IP": "10.0.0.7"}
     login = {"NACOS_USERNAME": "", "NACOS_PASSWORD": ""}
     made = compose("config", "--format", "json", **secrets, **where, **login)
-    nowhere = compose("config", **secrets, **login)
+    nowhere = compose("config", **secrets, **login, ADVERTISE_IP="10.0.0.7")
 
     assert made.returncode == 0, made.stderr
     services = json.loads(made.stdout)["services"]

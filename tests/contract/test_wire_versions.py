@@ -10,10 +10,11 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from failover import Instance
-from nacos_client import Conflict, Nacos, NacosSettings, Refused
+from nacos_client import Conflict, Nacos, NacosSettings, Refused, check_access
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from nacos_client.errors import Denied
@@ -171,6 +172,26 @@ async def test_a_wrong_password_is_told_as_one(nacos_wire: WireNacos) -> None:
     settings = settings_for(nacos_wire, password="wrong")  # noqa: S106
     with pytest.raises(Denied, match="refused the user 'nacos' or the password"):
         await Administration(settings).credentials.headers()
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({}, "lets the user nacos read models in namespace public, group DEFAULT_GROUP"),
+        ({"password": "wrong"}, "refused the user 'nacos' or the password"),
+        ({"namespace": "staging"}, "NACOS_NAMESPACE=staging does not exist"),
+        ({"username": None, "password": None}, "NACOS_USERNAME is not set"),
+    ],
+    ids=["login", "password", "namespace", "nobody"],
+)
+async def test_a_check_of_the_access(
+    nacos_wire: WireNacos, version: str, other: dict[str, Any], told: str
+) -> None:
+    """A line says which server lets whom read what, or why not."""
+    works, line = await check_access("models", settings_for(nacos_wire, **other))
+    assert told in line
+    assert works is (not other)
+    assert line.startswith(f"Nacos {version} at " if works else "Nacos at ")
 
 
 async def test_a_namespace_that_is_not_there_is_told(nacos_wire: WireNacos) -> None:

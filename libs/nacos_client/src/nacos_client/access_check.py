@@ -2,7 +2,7 @@
 
 import asyncio
 
-from nacos_client.errors import NacosError
+from nacos_client.errors import Denied, NacosError
 from nacos_client.ports import Connect, DocumentKey, ServiceKey
 from nacos_client.settings import NacosSettings
 from nacos_client.vendor import Vendor
@@ -35,7 +35,9 @@ async def check_access(
     except TimeoutError:
         trouble = f"no answer within {CHECK_SECONDS:g} s"
     except NacosError as error:
-        trouble = str(error)
+        nameless = settings.username is None and settings.access_key is None
+        hint = "; NACOS_USERNAME is not set" if nameless and isinstance(error, Denied) else ""
+        trouble = f"{error}{hint}"
     finally:
         await session.close()
     return False, f"Nacos at {settings.server_addr}: {trouble}"

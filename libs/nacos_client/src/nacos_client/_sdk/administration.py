@@ -167,7 +167,7 @@ class Administration:
             try:
                 answer = await self.api.send(server, "GET", paths, form, config=resource)
                 if answer.status in http.DENIED:
-                    raise Denied(f"this user may not read the history of {key}: log in as another")
+                    raise Denied(f"this user may not read configuration, nor the history of {key}")
                 if answer.status == http.OK and answer.body:
                     return _data(answer)
                 told = answer.text(200) or "no such entry"

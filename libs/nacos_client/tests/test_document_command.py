@@ -16,11 +16,11 @@ def fake() -> FakeNacos:
     return FakeNacos()
 
 
-def command(fake: FakeNacos, *argv: str) -> tuple[int, str, str]:
+def command(fake: FakeNacos, *argv: str, **more: str) -> tuple[int, str, str]:
     """Run `nacos-call` against the server in memory."""
     out, err = io.StringIO(), io.StringIO()
     with tempfile.TemporaryDirectory() as cache:
-        environ = {"NACOS_CACHE_DIR": cache, "NACOS_GROUP": "PAY"}
+        environ = {"NACOS_CACHE_DIR": cache, "NACOS_GROUP": "PAY", **more}
         status = run(parser().parse_args(argv), environ, out, err, connect=fake.connect)
     return status, out.getvalue(), err.getvalue()
 
@@ -54,6 +54,23 @@ def test_a_document_can_be_taken_back(fake: FakeNacos, tmp_path: Path) -> None:
     updated, inserted = (line.split() for line in listed.splitlines())
     assert (status, updated[3], inserted[3]) == (0, "updated", "inserted")
     assert command(fake, "--history", "limits", updated[0]) == (0, "per_minute: 60", "")
+
+
+def test_an_encrypted_document_is_plain_for_who_has_the_key(
+    fake: FakeNacos, tmp_path: Path
+) -> None:
+    """In the document and in its history; Nacos has neither in plain text."""
+    key, file = tmp_path / "key", tmp_path / "file"
+    key.write_text("0123456789abcdef0123456789abcdef")
+    for text in ("password: first", "password: second"):
+        file.write_text(text)
+        command(fake, "--publish", "cipher-aes-limits", str(file), NACOS_CIPHER_KEY_FILE=str(key))
+    updated = command(fake, "--history", "cipher-aes-limits")[1].split()[0]
+    entry = ("--history", "cipher-aes-limits", updated)
+
+    assert command(fake, *entry, NACOS_CIPHER_KEY_FILE=str(key))[:2] == (0, "password: first")
+    status, out, err = command(fake, *entry)
+    assert (status, out, "cannot be decrypted" in err) == (3, "", True)
 
 
 @pytest.mark.parametrize(

@@ -284,9 +284,7 @@ class Nacos:
         """
         work = self._main_session().fetch(self._key(data_id, group))
         document = await self._runtime.run(work, CALL_SECONDS)
-        if document is None or not is_encrypted(data_id):
-            return document
-        return await asyncio.to_thread(self._cipher.decrypted, data_id, document)
+        return None if document is None else await self._decrypted(data_id, document)
 
     async def publish(
         self,
@@ -331,13 +329,20 @@ class Nacos:
         return await self._runtime.run(work, CALL_SECONDS)
 
     async def text_of(self, data_id: str, number: int, *, group: str | None = None) -> str:
-        """Read the text that an entry of a document's history keeps.
+        """Read the text that an entry of a document's history keeps, decrypted.
 
         Raises:
+            BadDocument: the text could not be decrypted.
             NacosError: the text could not be read.
         """
-        work = self._main_session().text_of(self._key(data_id, group), number)
-        return await self._runtime.run(work, CALL_SECONDS)
+        work = self._main_session().entry(self._key(data_id, group), number)
+        document = await self._runtime.run(work, CALL_SECONDS)
+        return (await self._decrypted(data_id, document)).content
+
+    async def _decrypted(self, data_id: str, document: Document) -> Document:
+        if not is_encrypted(data_id):
+            return document
+        return await asyncio.to_thread(self._cipher.decrypted, data_id, document)
 
     def _service(self, name: str, group: str | None) -> ServiceKey:
         return ServiceKey.read(name, group, self.settings.group)

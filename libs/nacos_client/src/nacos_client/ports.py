@@ -223,8 +223,8 @@ class Documents(Connected, Protocol):
         """List the newest hundred changes of the document, the last one first."""
         ...
 
-    async def text_of(self, key: DocumentKey, number: int) -> str:
-        """Read the text that an entry of the document's history keeps."""
+    async def entry(self, key: DocumentKey, number: int) -> Document:
+        """Read the document that an entry of its history keeps."""
         ...
 
 

@@ -165,8 +165,8 @@ class NacosSettings(BaseModel):
     labels: Annotated[str, AfterValidator(_label_list)] | None = Field(
         default=None, validation_alias="NACOS_LABELS"
     )
-    """Labels of this client's connections, such as `app=iris,zone=a`, by which a server may choose who
-    gets a document that is tried out."""
+    """Labels of this client's connections, such as `app=iris,zone=a`, by which a server may choose
+    who gets a document that is tried out."""
     username: str | None = Field(default=None, validation_alias="NACOS_USERNAME")
     """User of Nacos' own authentication, with `NACOS_PASSWORD`."""
     password: SecretStr | None = Field(default=None, validation_alias="NACOS_PASSWORD")
@@ -194,8 +194,8 @@ class NacosSettings(BaseModel):
     tls_server_name: str | None = Field(default=None, validation_alias="NACOS_TLS_SERVER_NAME")
     """Name to expect in the server's certificate; without it the host's is expected."""
     cipher_key_file: Path | None = Field(default=None, validation_alias=KEY_FILE)
-    """File with the key of documents whose data ids begin with `cipher-aes-`: 32, 48 or 64 hexadecimal
-    digits. It is read anew for each document."""
+    """File with the key of documents whose data ids begin with `cipher-aes-`: 32, 48 or 64
+    hexadecimal digits. It is read anew for each document."""
     advertise_ip: Annotated[str, AfterValidator(_advertise_ip)] | None = Field(
         default=None, validation_alias="ADVERTISE_IP"
     )

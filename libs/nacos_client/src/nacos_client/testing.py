@@ -61,7 +61,7 @@ class FakeNacos:
         self._overrides: dict[tuple[Place, str], dict[str, Any]] = {}
         self._thresholds: dict[Place, float] = {}
         self._documents: dict[Place, Document] = {}
-        self._history: dict[Place, list[tuple[Revision, str]]] = {}
+        self._history: dict[Place, list[tuple[Revision, Document]]] = {}
         self._running = True
         self.cache_dir = Path(tempfile.mkdtemp(prefix="fake-nacos-"))
         weakref.finalize(self, shutil.rmtree, self.cache_dir, ignore_errors=True)
@@ -238,8 +238,8 @@ class FakeNacos:
         with self._lock:
             return self._documents.get(place)
 
-    def history(self, place: Place) -> list[tuple[Revision, str]]:
-        """Return the changes of a document and the texts they keep, the last change first."""
+    def history(self, place: Place) -> list[tuple[Revision, Document]]:
+        """Return the changes of a document and what they keep, the last change first."""
         with self._lock:
             return list(self._history.get(place, ()))
 
@@ -252,7 +252,7 @@ class FakeNacos:
             if kept := before or document:
                 change = "inserted" if before is None else "updated" if document else "deleted"
                 entry = Revision(next(self._numbers), time.time(), change, "", "127.0.0.1")
-                self._history.setdefault(place, []).insert(0, (entry, kept.content))
+                self._history.setdefault(place, []).insert(0, (entry, kept))
             calls = [
                 call
                 for carried in self._carried.values()
@@ -445,13 +445,13 @@ class FakeSession:
         self._server.carried(self.connection)
         return tuple(entry for entry, _ in self._server.history(self._place(key)))
 
-    async def text_of(self, key: DocumentKey, number: int) -> str:
-        """Read the text that an entry of the document's history keeps."""
+    async def entry(self, key: DocumentKey, number: int) -> Document:
+        """Read the document that an entry of its history keeps."""
         self._server.carried(self.connection)
-        texts = {entry.number: text for entry, text in self._server.history(self._place(key))}
-        if number not in texts:
-            raise Refused(f"history of {key}: no such entry")
-        return texts[number]
+        for entry, kept in self._server.history(self._place(key)):
+            if entry.number == number:
+                return kept
+        raise Refused(f"history of {key}: no such entry")
 
 
 def document_of(content: str, kind: str, data_key: str = "") -> Document:

@@ -14,7 +14,7 @@ from nacos_client._sdk.http import HttpAnswer
 from nacos_client._sdk.http_api import HttpApi
 from nacos_client._sdk.wire import PUBLIC, tenant_of
 from nacos_client.errors import Denied, NacosError, Refused, Unreachable
-from nacos_client.ports import DocumentKey, Revision, ServiceKey
+from nacos_client.ports import Document, DocumentKey, Revision, ServiceKey
 from nacos_client.settings import NacosSettings
 
 INSTANCE_PATHS = {Dialect.V3: "/v3/admin/ns/instance", Dialect.V1: "/v1/ns/instance"}
@@ -132,8 +132,8 @@ class Administration:
         entries = map(_revision, body.get("pageItems") or ())
         return tuple(sorted(entries, key=lambda entry: entry.number, reverse=True))
 
-    async def text_of(self, namespace: str, key: DocumentKey, number: int) -> str:
-        """Read the text that an entry of a document's history keeps.
+    async def entry(self, namespace: str, key: DocumentKey, number: int) -> Document:
+        """Read the document that an entry of its history keeps.
 
         Raises:
             Denied: this user may not.
@@ -141,7 +141,8 @@ class Administration:
             Unreachable: no server answered.
         """
         body = await self._read(ENTRY_PATHS, namespace, key, {"nid": str(number)})
-        return str(body["content"])
+        data_key = str(body.get("encryptedDataKey") or "")
+        return Document(str(body["content"]), str(body.get("md5") or ""), data_key=data_key)
 
     async def _read(
         self,

@@ -219,9 +219,9 @@ class SdkSession:
         """List the newest hundred changes of the document, the last one first, over HTTP."""
         return await self._administration.history(self._namespace, key)
 
-    async def text_of(self, key: DocumentKey, number: int) -> str:
-        """Read the text that an entry of the document's history keeps, over HTTP."""
-        return await self._administration.text_of(self._namespace, key, number)
+    async def entry(self, key: DocumentKey, number: int) -> Document:
+        """Read the document that an entry of its history keeps, over HTTP."""
+        return await self._administration.entry(self._namespace, key, number)
 
     def _place(self, key: DocumentKey) -> dict[str, str]:
         return {"dataId": key.data_id, "group": key.group, "tenant": self._tenant}

@@ -21,7 +21,10 @@ OF_THE_STACK = ("NACOS_VERSION", "NACOS_IMAGE", "NACOS_DATA", "NACOS_AUTH_", "NA
 """Variables about the Nacos that the stack starts by itself, or about its own folder."""
 
 
-FILES = ("NACOS_TLS_CA", "NACOS_TLS_CERT", "NACOS_TLS_KEY")
+FILES = (
+    *("NACOS_TLS_CA", "NACOS_TLS_CERT", "NACOS_TLS_KEY"),
+    *("NACOS_CREDENTIALS_FILE", "NACOS_CIPHER_KEY_FILE"),
+)
 """Variables that name files of this host."""
 
 

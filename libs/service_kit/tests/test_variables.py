@@ -24,6 +24,9 @@ class Base(BaseModel):
     on: Annotated[bool, Field(validation_alias="ON")] = True
     nets: Annotated[tuple[IPv4Network, ...], Field(validation_alias="NETS")] = ()
     name: Annotated[str, Field(validation_alias="NAME", max_length=64)] = ""
+    word: Annotated[SecretStr, Field(max_length=9)] | None = Field(
+        default=None, validation_alias="WORD"
+    )
 
 
 class Derived(Base):
@@ -42,11 +45,12 @@ def test_a_field_is_told_in_words() -> None:
             "PORT", "whole number from 1 up to 65535", "must be set", "TCP port, in two lines."
         ),
         Variable("RATIO", "number above 0 below 1", "0.5", ""),
-        Variable("KEY", "secret text of at least 16 characters", "not set", ""),
+        Variable("KEY", "secret text of 16 characters or more", "not set", ""),
         Variable("FILE", "path", "not set", ""),
         Variable("ON", "true or false", "true", ""),
         Variable("NETS", "list with commas between", "not set", ""),
         Variable("NAME", "text of at most 64 characters", "not set", ""),
+        Variable("WORD", "secret text of at most 9 characters", "not set", ""),
     )
 
 
@@ -61,7 +65,7 @@ def test_a_field_keeps_the_text_of_its_base() -> None:
 def test_a_variable_of_two_classes_is_listed_once() -> None:
     """The first class counts, whatever the others say."""
     names = [each.name for each in variables(Derived, Base)]
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10
 
 
 @pytest.mark.parametrize("model", [ProcessSettings, ModelSettings])

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from nacos_client.errors import Denied, NacosError
-from nacos_client.ports import Connect, DocumentKey, ServiceKey
+from nacos_client.errors import Denied, NacosError, Refused
+from nacos_client.ports import Connect, DocumentKey, ServiceKey, Session
 from nacos_client.settings import NacosSettings
 from nacos_client.vendor import Vendor
 
@@ -26,12 +26,12 @@ async def check_access(
             await session.fetch(DocumentKey(service, settings.group))
             await session.instances(ServiceKey(service, settings.group))
             facts = await session.server()
-            trouble = await session.namespace_trouble()
+            trouble, unseen = await _namespace(session)
         if trouble is None:
             who = f"the user {settings.username}" if settings.username else "anybody"
             place = f"namespace {settings.namespace}, group {settings.group}"
             named = f"Nacos {facts.version} at {facts.address}"
-            return True, f"{named} lets {who} read {service} in {place}"
+            return True, f"{named} lets {who} read {service} in {place}{unseen}"
     except TimeoutError:
         trouble = f"no answer within {CHECK_SECONDS:g} s"
     except NacosError as error:
@@ -41,3 +41,11 @@ async def check_access(
     finally:
         await session.close()
     return False, f"Nacos at {settings.server_addr}: {trouble}"
+
+
+async def _namespace(session: Session) -> tuple[str | None, str]:
+    """Return what is wrong with the namespace, and a remark where that cannot be seen."""
+    try:
+        return await session.namespace_trouble(), ""
+    except Refused as error:
+        return None, f"; whether the namespace exists is not known: {error}"

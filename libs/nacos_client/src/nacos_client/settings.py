@@ -180,7 +180,7 @@ class NacosSettings(BaseModel):
     )
     """Token of an access key that is temporary (STS)."""
     credentials_file: Path | None = Field(default=None, validation_alias="NACOS_CREDENTIALS_FILE")
-    """JSON file, in place of these three, whose key another process renews."""
+    """JSON file with key, secret and token in place of these variables, which is renewed."""
     signature_region: Region | None = Field(default=None, validation_alias="NACOS_SIGNATURE_REGION")
     """Id of the region for which requests are signed (v4); without it they are for none."""
     tls: bool = Field(default=False, validation_alias="NACOS_TLS")

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -41,7 +41,7 @@ BOUNDS = (
     ("gt", "above {}"),
     ("le", "up to {}"),
     ("lt", "below {}"),
-    ("min_length", "of at least {} characters"),
+    ("min_length", "of {} characters or more"),
     ("max_length", "of at most {} characters"),
 )
 """The limits that pydantic's metadata can have, in words, in the order in which they are said."""
@@ -130,16 +130,24 @@ def _kind(field: FieldInfo) -> str:
     parts = get_args(field.annotation)
     options = [part for part in parts if part is not type(None)] if type(None) in parts else []
     kind = options[0] if options else field.annotation
+    limits = list(field.metadata)
+    if get_origin(kind) is Annotated:
+        kind, *inner = get_args(kind)
+        limits += [limit for each in inner for limit in getattr(each, "metadata", ())]
     if get_origin(kind) is Literal:
         *most, last = get_args(kind)
         return f"{', '.join(most)} or {last}"
-    return KINDS.get(kind, KINDS.get(get_origin(kind), "text")) + _bounds(field.metadata)
+    return KINDS.get(kind, KINDS.get(get_origin(kind), "text")) + _bounds(limits)
 
 
 def _bounds(metadata: Iterable[object]) -> str:
-    """Say the limits of a number or of a text's length."""
-    limits = ((word, getattr(each, name, None)) for each in metadata for name, word in BOUNDS)
-    return "".join(" " + word.format(limit) for word, limit in limits if limit is not None)
+    """Say the limits of a number or of a text's length; a text of one character is any text."""
+    limits = ((name, word, getattr(each, name, None)) for each in metadata for name, word in BOUNDS)
+    return "".join(
+        " " + word.format(limit)
+        for name, word, limit in limits
+        if limit is not None and (name, limit) != ("min_length", 1)
+    )
 
 
 def _default(field: FieldInfo) -> str:

@@ -177,6 +177,7 @@ class Administration:
                 trouble = error
         raise trouble
 
+
 def instance_form(
     namespace: str, service: ServiceKey, instance: Instance, *, ephemeral: bool
 ) -> dict[str, Any]:

@@ -309,6 +309,6 @@ class EitherSession:
         """List the newest hundred changes of the document, the last one first, over HTTP."""
         return await self._grpc.history(key)
 
-    async def text_of(self, key: DocumentKey, number: int) -> str:
-        """Read the text that an entry of the document's history keeps, over HTTP."""
-        return await self._grpc.text_of(key, number)
+    async def entry(self, key: DocumentKey, number: int) -> Document:
+        """Read the document that an entry of its history keeps, over HTTP."""
+        return await self._grpc.entry(key, number)

@@ -1,4 +1,7 @@
-"""Measure all libraries in one run and write benchmarks/results/nacos.{md,json,svg}."""
+"""Measure all libraries in one run and write benchmarks/results/nacos.*; other servers' runs stay.
+
+NACOS_VERSION names the server.
+"""
 
 import argparse
 import tempfile
@@ -38,10 +41,11 @@ def main() -> None:
             bench.server.stop()
     bench.figures |= missing
     report.complete(bench.figures)
+    version, run = bench.server.release.version, report.Run(before, bench.plan, bench.figures)
     if arguments.short:
-        print(report.markdown(bench.figures, bench.plan, before))
+        print(report.markdown({version: run}))
     else:
-        report.write(bench.figures, bench.plan, before)
+        report.write(version, run)
 
 
 def environments(peers: list[Peer]) -> tuple[dict[Peer, Path], dict[str, phases.Figures]]:
@@ -62,8 +66,7 @@ def start(home: Path, pythons: dict[Peer, Path], plan: Plan) -> Bench:
     server.start()
     server.wait_ready()
     access = server.access.new_namespace(NAMESPACE)
-    observer = Observer(server.server_addr, server.username, server.password, NAMESPACE)
-    return Bench(server, observer, pythons, dict(access.environment), home, plan)
+    return Bench(server, Observer(access), pythons, dict(access.environment), home, plan)
 
 
 def measure(bench: Bench) -> None:

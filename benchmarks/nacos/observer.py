@@ -5,23 +5,23 @@ import time
 from typing import Any
 
 import httpx
+from stack.access import GROUP, NacosAccess, Operator
 
-GROUP = "DEFAULT_GROUP"
 CLUSTERS = "DEFAULT,None"
 """Clusters in which instances are looked for: nacosx registers in one that is called `None`."""
 LOOK_SECONDS = 0.01
 """Seconds between two looks while waiting; a waiting time errs by at most that and one call."""
+INSTANCE = {"v3": "/v3/client/ns/instance", "v1": "/v1/ns/instance"}
+"""The path at which clients register over HTTP, in both dialects; `/list` behind it lists."""
 
 
 class Observer:
-    """One connection to the HTTP API of a server, in one namespace."""
+    """One connection to the HTTP API of a server, in one namespace and in the server's dialect."""
 
-    def __init__(self, server_addr: str, username: str, password: str, namespace: str) -> None:
-        self._login = {"username": username, "password": password}
-        self._namespace = namespace
-        self._http = httpx.Client(
-            base_url=f"http://{server_addr}/nacos", timeout=10, trust_env=False
-        )
+    def __init__(self, access: NacosAccess) -> None:
+        self._access = access
+        self._http = access.http()
+        self._operator = self._log_in()
 
     def change(self, service: str, port: int, seq: int) -> float:
         """Give an instance of `service` the label `seq`; return the time of sending."""
@@ -31,21 +31,16 @@ class Observer:
             "port": str(port),
             "metadata": json.dumps({"seq": str(seq)}),
         }
+        path = INSTANCE[self._operator.dialect]
         sent = time.monotonic()
-        self._call("POST", "/v3/client/ns/instance", data=form)
+        self._http.post(path, data=form).raise_for_status()
         return sent
 
     def publish(self, data_id: str, seq: int) -> float:
         """Publish a document that carries `seq`; return the time of sending."""
-        form = {
-            "dataId": data_id,
-            "groupName": GROUP,
-            "namespaceId": self._namespace,
-            "type": "yaml",
-            "content": f"seq: {seq}\n",
-        }
+        document = {"dataId": data_id, "groupName": GROUP, "namespaceId": self._access.namespace}
         sent = time.monotonic()
-        self._call("POST", "/v3/admin/cs/config", data=form)
+        self._operator.request("POST", "document", **document, type="yaml", content=f"seq: {seq}\n")
         return sent
 
     def visible(self, service: str) -> bool:
@@ -67,22 +62,27 @@ class Observer:
 
     def _instances(self, service: str) -> list[dict[str, Any]] | None:
         """Return the instances that the server hands out; None if it does not answer."""
-        query = {**self._of(service), "clusterName": CLUSTERS}
+        v3 = self._operator.dialect == "v3"
+        clusters = {"clusterName" if v3 else "clusters": CLUSTERS}
+        path = f"{INSTANCE[self._operator.dialect]}/list"
         try:
-            return self._call("GET", "/v3/client/ns/instance/list", params=query)
-        except (httpx.HTTPError, RuntimeError):
+            answer = self._http.get(path, params={**self._of(service), **clusters})
+            if answer.status_code == httpx.codes.FORBIDDEN:
+                self._operator = self._log_in()
+                return None
+            body = answer.raise_for_status().json()
+        except httpx.HTTPError:
             return None
+        return list(body["data"] if v3 else body["hosts"])
+
+    def _log_in(self) -> Operator:
+        dialect, token = self._access.log_in(self._http)
+        self._http.headers.update({"accessToken": token, "Authorization": f"Bearer {token}"})
+        return Operator(self._http, dialect)
 
     def _of(self, service: str) -> dict[str, str]:
-        return {"serviceName": service, "groupName": GROUP, "namespaceId": self._namespace}
-
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = self._http.request(method, path, **arguments)
-        if answer.status_code == httpx.codes.FORBIDDEN:
-            login = self._http.post("/v3/auth/user/login", data=self._login)
-            if login.status_code == httpx.codes.OK:
-                self._http.headers["accessToken"] = login.json()["accessToken"]
-                answer = self._http.request(method, path, **arguments)
-        if answer.status_code != httpx.codes.OK:
-            raise RuntimeError(f"Nacos: {method} {path}: {answer.status_code} {answer.text[:200]}")
-        return answer.json()["data"]
+        return {
+            "serviceName": service,
+            "groupName": GROUP,
+            "namespaceId": self._access.namespace,
+        }

@@ -1,9 +1,11 @@
-"""The figures of one run as Markdown, JSON and a chart."""
+"""The figures of one run for each server, as Markdown, JSON and a chart."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from stack.releases import NEWEST, RELEASES
 
 from benchmarks.measure import report
 from benchmarks.measure.chart import grid
@@ -27,10 +29,10 @@ MEASURES = {
 """Figures that a library can have, with the ability that each of them needs."""
 
 HOW = """\
-One run, one Nacos 3.1 server with authentication on, started and restarted by the run, everything
-on one machine. Each library runs in a process and a virtual environment of its own, with its
-default settings, as its README shows. A party of its own changes the server and looks at it over
-plain HTTP every 10 ms, so no library reports on itself:
+One run for each server: a Nacos with authentication on, started and restarted by the run,
+everything on one machine. Each library runs in a process and a virtual environment of its own, with
+its default settings, as its README shows. A party of its own changes the server and looks at it
+over plain HTTP every 10 ms, so no library reports on itself:
 
 * **visible registration**: from the first call into the library (connect, log in, register) until
   the server hands the instance out; a fresh process each time. The next row has the import too.
@@ -49,41 +51,88 @@ plain HTTP every 10 ms, so no library reports on itself:
 """
 
 
-def write(figures: Mapping[str, Figures], plan: Plan, before: dict[str, str]) -> None:
-    """Write Markdown, JSON and chart of a run."""
-    data = {"machine": before, "plan": asdict(plan), "figures": figures}
-    chart = grid(
-        "Nacos clients in Python, one run (green: within the goal of nacos_client)",
-        ["config, first", "config, p99", "push, p50", "after freeze", "after restart"],
-        [(peer.name, [cell(figures.get(peer.name, {})) for cell in CELLS]) for peer in PEERS],
-    )
-    text = markdown(figures, plan, before)
-    report.write("nacos", markdown=text, data=data, charts={"nacos": chart})
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The last run on one server.
+
+    Attributes:
+        machine: facts about the machine.
+        plan: the extent of the measurements.
+        figures: by the library's name.
+    """
+
+    machine: dict[str, str]
+    plan: Plan
+    figures: Mapping[str, Figures]
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Self:
+        """Read a run from the file of results."""
+        return cls(kept["machine"], Plan(**kept["plan"]), kept["figures"])
+
+
+def write(version: str, run: Run) -> None:
+    """Write Markdown, JSON and charts: the new run of one server, the last runs of the others."""
+    publish({**_kept(), version: run})
 
 
 def write_again() -> None:
-    """Write the text and the chart again from the figures of the last run."""
-    data = json.loads((report.RESULTS / "nacos.json").read_text())
-    write(data["figures"], Plan(**data["plan"]), data["machine"])
+    """Write the text and the charts again from the figures of the last runs."""
+    publish(_kept())
 
 
-def markdown(figures: Mapping[str, Figures], plan: Plan, before: dict[str, str]) -> str:
-    """Render the report."""
-    peers = [peer for peer in PEERS if peer.name in figures]
-    table = report.table(
-        ["", *(peer.name for peer in peers)],
-        [
-            [title, *(tell(figures[peer.name], peer) for peer in peers)]
-            for title, tell in _rows(plan)
-        ],
+def publish(runs: Mapping[str, Run]) -> None:
+    """Write what is known of each server."""
+    data = {"servers": {version: asdict(run) for version, run in runs.items()}}
+    charts = {_chart_of(version): _chart(version, run) for version, run in runs.items()}
+    report.write("nacos", markdown=markdown(runs), data=data, charts=charts)
+
+
+def _kept() -> dict[str, Run]:
+    file = report.RESULTS / "nacos.json"
+    servers = json.loads(file.read_text())["servers"] if file.exists() else {}
+    return {version: Run.read(kept) for version, kept in servers.items()}
+
+
+def _chart_of(version: str) -> str:
+    return "nacos" if version == NEWEST else f"nacos-{version}"
+
+
+def _chart(version: str, run: Run) -> str:
+    return grid(
+        f"Nacos clients in Python, one run on Nacos {version} (green: within the goal of {OURS})",
+        ["config, first", "config, p99", "push, p50", "after freeze", "after restart"],
+        [(peer.name, [cell(run.figures.get(peer.name, {})) for cell in CELLS]) for peer in PEERS],
     )
+
+
+def markdown(runs: Mapping[str, Run]) -> str:
+    """Render the report, a part for each server."""
+    parts = ["# Nacos clients in Python, side by side", HOW]
+    for version in filter(runs.__contains__, RELEASES):
+        parts += _part(version, runs[version])
+    peers = [peer for peer in PEERS if any(peer.name in run.figures for run in runs.values())]
     notes = [f"* {peer.name}: {peer.notes}." for peer in peers if peer.notes]
     for peer in peers:
         notes += [f"* {peer.name}, {what}: {why}." for what, why in peer.cannot.items()]
-        notes += [f"* {peer.name}: {reason}" for reason in _reasons(figures[peer.name])]
-    parts = ["# Nacos clients in Python, side by side", HOW, table, "## Notes", "\n".join(notes)]
-    parts += ["## Where and when", report.facts(before)]
+    parts += ["## Notes", "\n".join(notes)]
     return "\n\n".join(part.rstrip() for part in parts)
+
+
+def _part(version: str, run: Run) -> list[str]:
+    peers = [peer for peer in PEERS if peer.name in run.figures]
+    table = report.table(
+        ["", *(peer.name for peer in peers)],
+        [
+            [title, *(tell(run.figures[peer.name], peer) for peer in peers)]
+            for title, tell in _rows(run.plan)
+        ],
+    )
+    missing = [
+        f"* {peer.name}: {reason}" for peer in peers for reason in _reasons(run.figures[peer.name])
+    ]
+    lists = ["\n".join(missing)] if missing else []
+    return [f"## Nacos {version}", table, *lists, report.facts(run.machine)]
 
 
 def complete(figures: Mapping[str, Figures]) -> None:

@@ -1,17 +1,17 @@
 """Instances and Nacos itself go away while calls run, and no caller notices."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import httpx
 import pytest
 from stack.access import NacosAccess
 from stack.local import LocalStack
 from stack.nacos import NacosServer
-from stack.plan import Plan
+from stack.plan import HOST, Plan
 from stack.waiting import wait_until
+
+from tests.chaos.callers import Callers, callers as call_all_the_time
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 
@@ -19,49 +19,9 @@ CALLS_AFTER = 200
 """Calls that must have been answered after the last disturbance."""
 
 
-@dataclass
-class Callers:
-    """Callers of both models that note each answer's status, a broken call as 0."""
-
-    plan: Plan
-    statuses: list[int] = field(default_factory=list)
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, path: str, body: str) -> None:
-        """Call again and again until told to end; each call on a connection kept open."""
-        url = f"http://127.0.0.1:{self.plan.gateway.port}{path}"
-        headers = {"content-type": "application/json"}
-        with httpx.Client(timeout=30, trust_env=False) as http:
-            while not self._ended.wait(0.005):
-                try:
-                    self.statuses.append(http.post(url, content=body, headers=headers).status_code)
-                except httpx.HTTPError:
-                    self.statuses.append(0)
-
-    def end(self) -> None:
-        """Make every caller stop after its running call."""
-        self._ended.set()
-
-    def wait_for(self, more: int) -> None:
-        """Return when so many more calls have ended."""
-        target = len(self.statuses) + more
-        wait_until(lambda: len(self.statuses) >= target, seconds=60, what=f"{more} more calls")
-
-
-@contextmanager
-def callers(plan: Plan) -> Iterator[Callers]:
-    """Call both models all the time, two callers each."""
-    calling = Callers(plan)
-    threads = [threading.Thread(target=calling.run, args=call) for call in plan.calls * 2]
-    for thread in threads:
-        thread.start()
-    try:
-        calling.wait_for(20)
-        yield calling
-    finally:
-        calling.end()
-        for thread in threads:
-            thread.join(60)
+def callers(plan: Plan) -> AbstractContextManager[Callers]:
+    """Call both models through the gateway all the time, two callers each."""
+    return call_all_the_time(f"http://{HOST}:{plan.gateway.port}", plan.calls)
 
 
 def test_a_crash_of_one_instance_of_each_service_costs_no_call(local_stack: LocalStack) -> None:

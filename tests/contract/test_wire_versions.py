@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from failover import Instance
-from nacos_client import Conflict, Nacos, NacosSettings, Refused, check_access
+from nacos_client import Conflict, Nacos, NacosSettings, Refused, Shown, check_access
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.session import SdkSession
 from nacos_client.errors import Denied
@@ -22,6 +22,8 @@ from nacos_client.ports import DocumentKey, ServiceKey
 
 from tests.contract.conftest import RealWorld
 from tests.contract.test_nacos_contract import (
+    Settings,
+    announced,
     eventually,
     test_a_bad_document_is_kept_out,
     test_a_change_is_applied_and_told,
@@ -104,6 +106,7 @@ async def test_the_first_request_meets_a_server_that_knows_the_connection(
     assert caplog.records == []
 
 
+@pytest.mark.feature("the server's version is told")
 async def test_the_server_tells_its_version_and_dialect(session: SdkSession, version: str) -> None:
     """`/readyz` shows both, for a server of each version."""
     await session.instances(SERVICE)
@@ -111,6 +114,7 @@ async def test_the_server_tells_its_version_and_dialect(session: SdkSession, ver
     assert (facts.version, facts.dialect) == (version, "v3" if version >= "3" else "v1")
 
 
+@pytest.mark.feature("a change by hand is undone")
 async def test_what_an_operator_set_is_undone(
     session: SdkSession, nacos_wire: WireNacos, tmp_path: Path
 ) -> None:
@@ -123,6 +127,7 @@ async def test_what_an_operator_set_is_undone(
     assert (await session.instances(SERVICE)).instances == (INSTANCE,)
 
 
+@pytest.mark.feature("persistent instances")
 async def test_a_persistent_instance_stays_without_its_session(
     session: SdkSession, nacos_wire: WireNacos
 ) -> None:
@@ -152,6 +157,7 @@ async def test_a_key_that_nacos_would_lose_is_not_published(
         assert (document.content, document.data_key) == ("0a1b", "its key")
 
 
+@pytest.mark.feature("compare-and-set of documents", since="2.3.2")
 async def test_a_document_that_changed_meanwhile_is_not_overwritten(
     session: SdkSession, version: str
 ) -> None:
@@ -167,6 +173,7 @@ async def test_a_document_that_changed_meanwhile_is_not_overwritten(
     assert document.content == "clusters: 4"
 
 
+@pytest.mark.feature("a wrong password is told as one")
 async def test_a_wrong_password_is_told_as_one(nacos_wire: WireNacos) -> None:
     """Whatever the version's answer looks like: 0, 403 or 500."""
     settings = settings_for(nacos_wire, password="wrong")  # noqa: S106
@@ -194,6 +201,7 @@ async def test_a_check_of_the_access(
     assert line.startswith(f"Nacos {version} at " if works else "Nacos at ")
 
 
+@pytest.mark.feature("a namespace that does not exist is told")
 async def test_a_namespace_that_is_not_there_is_told(nacos_wire: WireNacos) -> None:
     """A missing id is trouble, in both dialects."""
     for namespace, trouble in (("public", None), ("staging", "does not exist")):
@@ -225,6 +233,7 @@ async def test_who_may_not_administer_is_told_what_is_known_of_the_namespace(
     assert state["ok"] is (version >= "3")
 
 
+@pytest.mark.feature("no login is asked for by default", before="3.3")
 async def test_a_client_without_a_login(version: str) -> None:
     """By default it was served until 3.3, where its error names the refusal."""
     with WireNacos(version) as nacos_wire:
@@ -239,6 +248,7 @@ async def test_a_client_without_a_login(version: str) -> None:
         await session.close()
 
 
+@pytest.mark.feature("a lost connection is made again")
 async def test_the_grpc_port_is_closed_and_opened_again(
     session: SdkSession, nacos_wire: WireNacos
 ) -> None:
@@ -250,3 +260,35 @@ async def test_the_grpc_port_is_closed_and_opened_again(
     nacos_wire.open_grpc()
     await eventually(lambda: session.connection is not None)
     assert (await session.instances(SERVICE)).instances == ()
+
+
+@pytest.mark.feature("another version takes over the address")
+async def test_another_version_takes_over_the_address(version: str, tmp_path: Path) -> None:
+    """A client is at home there as it was before, in the other dialect, without a restart.
+
+    A document that the new server lacks counts as deleted.
+    """
+    before = "2.2.3" if version >= "3" else "3.3.0"
+    with WireNacos(before, auth=True) as old:
+        world = RealWorld(old.access, tmp_path)
+        nacos = world.client()
+        nacos.start()
+        announcement = nacos.announcement(SERVICE.name, port=8001)
+        await announced(announcement)
+        world.publish("models", "clusters: 4")
+        watched = nacos.watch("models", Settings)
+        await watched.start()
+        await eventually(lambda: watched.value.clusters == 4)
+    await eventually(lambda: announcement.state.shown is Shown.UNKNOWN)
+    assert watched.value.clusters == 4
+
+    with WireNacos(version, auth=True, instead_of=old.access):
+        await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
+        await eventually(lambda: watched.value == Settings())
+        world.publish("models", "clusters: 5")
+        await eventually(lambda: watched.value.clusters == 5)
+        world.change(SERVICE.name, replace(announcement.state.wanted, weight=9.0))
+        await eventually(lambda: world.shown(SERVICE.name)[0][1] == 9.0)
+        await eventually(lambda: world.shown(SERVICE.name)[0][1] == 1.0)
+        assert nacos.states["nacos"]["version"] == version
+        await nacos.close()

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,13 +16,9 @@ from service_kit.runner import FINISH_SECONDS
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
-TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+from tests.docs.operations import MOVING, TEXT, blocks, commands, sections
+
 MODELS_PASSWORD = "models-password-1"  # noqa: S105 - of a server that lives as long as this test
-
-
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of the document in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 
 def watched_metrics() -> set[str]:
@@ -41,6 +36,7 @@ def account(nacos: NacosAccess) -> Iterator[NacosAccess]:
         operator.request("DELETE", "user", username="models")
 
 
+@pytest.mark.feature("the commands of docs/operations.md")
 @pytest.mark.nacos
 @pytest.mark.timeout(240)
 def test_the_commands_work_and_make_a_user_that_suffices(
@@ -55,8 +51,9 @@ def test_the_commands_work_and_make_a_user_that_suffices(
     kmeans.wait_ready()
     gateway.wait_ready()
 
+    script = [block for name in sections() if name != MOVING for block in commands(name)]
     ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("bash"))],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(script)],
         env={
             **os.environ,
             **account.environment,
@@ -72,6 +69,7 @@ def test_the_commands_work_and_make_a_user_that_suffices(
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(rf'"port": ?{kmeans.port}\b', ran.stdout), "its instance is listed"
 
     limited = NacosAccess(account.server_addr, "models", MODELS_PASSWORD, account.namespace)
     ours = service("kmeans", account, env=limited.environment)
@@ -108,7 +106,7 @@ def test_the_metrics_to_watch_exist(service: Callable[..., Any], nacos: NacosAcc
 
 def test_the_platform_waits_until_a_service_has_ended() -> None:
     """The grace period in the manifest covers leaving Nacos, the drain, and what still runs."""
-    (manifest,) = (yaml.safe_load(each) for each in blocks("yaml"))
+    (manifest,) = (yaml.safe_load(each) for each in blocks("yaml", TEXT))
     pod = manifest["spec"]["template"]["spec"]
     env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     needed = WITHDRAW_SECONDS + float(env["DRAIN_SECONDS"]) + FINISH_SECONDS

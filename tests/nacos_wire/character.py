@@ -19,12 +19,12 @@ class Character:
         token: the access token that a login gives.
     """
 
-    def __init__(self, version: str, *, auth: bool | None) -> None:
+    def __init__(self, version: str, *, auth: bool | None, password: str | None = None) -> None:
         self.version = version
         self._numbers = numbers(version)
         self.auth = self.has(Trait.ASKS_EVERY_CLIENT_FOR_A_LOGIN) if auth is None else auth
         self.username = "nacos"
-        self.password = secrets.token_urlsafe(12)
+        self.password = password or secrets.token_urlsafe(12)
         self.token = secrets.token_urlsafe(24)
 
     def has(self, trait: Trait) -> bool:

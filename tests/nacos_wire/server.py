@@ -36,7 +36,12 @@ class WireNacos:
     """
 
     def __init__(
-        self, version: str, *, auth: bool | None = None, context_path: str = "/nacos"
+        self,
+        version: str,
+        *,
+        auth: bool | None = None,
+        context_path: str = "/nacos",
+        instead_of: NacosAccess | None = None,
     ) -> None:
         """Make a server of a version like `2.0.4`.
 
@@ -44,11 +49,13 @@ class WireNacos:
             version: decides how the server behaves.
             auth: whether clients need a login; None: as the version has it by default.
             context_path: precedes every path of the HTTP API.
+            instead_of: a server that has stopped, whose address and password this one takes over.
         """
-        self._port = NacosPorts.free().http
-        character = Character(version, auth=auth)
-        address = f"127.0.0.1:{self._port}"
+        password = instead_of.password if instead_of else None
+        character = Character(version, auth=auth, password=password)
+        address = instead_of.server_addr if instead_of else f"127.0.0.1:{NacosPorts.free().http}"
         self.access = NacosAccess(address, character.username, character.password)
+        self._port = int(address.rpartition(":")[2])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"nacos {version}")
         self._registry = Registry()

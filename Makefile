@@ -10,7 +10,8 @@ MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_service l
            services/classifier services/kmeans services/gateway deploy
 READY := $(VENV)/.ready
 # Two workers for each processor, for tests wait more than they compute; TEST_ARGS=-n0 debugs one test.
-PYTEST := $(PY) -m pytest -n $(shell echo $$((2 * $$(nproc))))
+WORKERS := -n $(shell echo $$((2 * $$(nproc))))
+PYTEST := $(PY) -m pytest $(WORKERS)
 
 .PHONY: help
 help:  ## print this list
@@ -80,6 +81,10 @@ test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network
 test-nacos: $(READY)  ## what depends on Nacos' version: NACOS_VERSION=3.1 (default) or 2.3.2
 	$(PYTEST) tests/contract tests/integration tests/docs/test_operations.py -k "not scale and not signed" \
 	  -m "nacos and not slow" $(TEST_ARGS)
+
+.PHONY: test-nacos-versions
+test-nacos-versions: $(READY)  ## every version of Nacos that can be had, real or in memory; writes docs/nacos-versions.md
+	$(PY) -m tests.nacos_versions $(WORKERS) $(TEST_ARGS)
 
 .PHONY: test-contract
 test-contract: $(READY)  ## the contract suite, on the server NACOS_SERVER_ADDR if it is set

@@ -48,6 +48,7 @@ async def announced(announcement: Announcement) -> None:
     await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)
 
 
+@pytest.mark.feature("an instance is announced and withdrawn")
 async def test_an_instance_is_shown_only_between_announce_and_withdraw(world: Any) -> None:
     """Nothing is registered before `announce`; `withdraw` returns when Nacos shows nothing more."""
     async with world.client() as nacos:
@@ -63,6 +64,7 @@ async def test_an_instance_is_shown_only_between_announce_and_withdraw(world: An
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.feature("an instance is announced and withdrawn")
 async def test_closing_the_client_withdraws(world: Any) -> None:
     """An application that forgets `withdraw` leaves nothing behind."""
     async with world.client() as nacos:
@@ -140,6 +142,7 @@ async def test_processes_that_share_an_address_are_one_instance(world: Any) -> N
         assert world.shown("models") == []
 
 
+@pytest.mark.feature("persistent instances")
 @pytest.mark.outage
 async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None:
     """It changes in place, stays when its process ends, and goes when it is withdrawn."""
@@ -163,6 +166,7 @@ async def test_a_persistent_instance_outlives_its_connection(world: Any) -> None
         assert world.shown("kept") == []
 
 
+@pytest.mark.feature("a change by hand is undone")
 @pytest.mark.outage
 async def test_a_persistent_instance_is_kept_right(world: Any) -> None:
     """What is changed by hand is found and undone, as for any other."""
@@ -174,6 +178,7 @@ async def test_a_persistent_instance_is_kept_right(world: Any) -> None:
         await eventually(lambda: world.shown("kept")[0][1] == 1.0, seconds=12)
 
 
+@pytest.mark.feature("metadata and weight change in place")
 async def test_metadata_and_weight_change_in_place(world: Any) -> None:
     """`update` replaces what is named and keeps the rest, without taking the instance out."""
     async with world.client() as nacos:
@@ -223,6 +228,7 @@ async def test_a_disabled_instance_gets_no_calls(world: Any) -> None:
         await eventually(lambda: _count(discovery.snapshot) == 1)
 
 
+@pytest.mark.feature("a change by hand is undone")
 @pytest.mark.outage
 async def test_what_is_changed_by_hand_is_set_right(world: Any) -> None:
     """Another weight, other metadata or a disabling in the console are found and undone.
@@ -259,6 +265,7 @@ async def test_nobody_is_known_to_be_nobody(world: Any) -> None:
         assert (known.source, known.stale) == ("nacos", False)
 
 
+@pytest.mark.feature("changes of instances are pushed")
 async def test_a_change_of_instances_is_pushed(world: Any) -> None:
     """A snapshot follows in well under a reconcile period, with weight, cluster and metadata."""
     async with world.client() as provider, world.client() as caller:
@@ -290,6 +297,7 @@ async def test_the_last_instance_disappears(world: Any) -> None:
         assert 2 < took < 6
 
 
+@pytest.mark.feature("the protect threshold of a service")
 async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
     """When Nacos says that too few are healthy, all are callable, and none counts as missing."""
     for port, healthy in ((1, True), (2, False), (3, False)):
@@ -308,6 +316,7 @@ async def test_the_protect_threshold_opens_all_instances(world: Any) -> None:
         assert healthy == {1: True, 2: False, 3: False}
 
 
+@pytest.mark.feature("the history of a document")
 async def test_the_history_of_a_document_keeps_its_texts(world: Any) -> None:
     """The last change is first; an entry keeps what was published, or was there before it."""
     async with world.client() as nacos:
@@ -331,6 +340,7 @@ async def test_an_entry_that_is_not_there_is_refused(world: Any) -> None:
             await nacos.text_of("counted", 999_999)
 
 
+@pytest.mark.feature("groups and namespaces are apart")
 async def test_groups_are_apart(world: Any) -> None:
     """A service of another group is another service, whichever way its group is named."""
     async with world.client() as nacos:
@@ -344,6 +354,7 @@ async def test_groups_are_apart(world: Any) -> None:
         assert nacos.discover("BLUE@@models") is blue
 
 
+@pytest.mark.feature("instances with IPv6 addresses")
 async def test_an_ipv6_instance_that_was_announced_without_brackets(world: Any) -> None:
     """Sockets get its IP, URLs its address; Java announces with brackets, others without."""
     world.put("models", Instance("2001:db8::7", 8001))
@@ -352,6 +363,7 @@ async def test_an_ipv6_instance_that_was_announced_without_brackets(world: Any) 
     assert (found.ip, found.address) == ("2001:db8::7", "[2001:db8::7]:8001")
 
 
+@pytest.mark.feature("documents are read, written and deleted")
 async def test_a_document_is_read_as_it_was_written(world: Any) -> None:
     """Content and MD5 come back, also beyond ASCII; an absent document is None, not empty."""
     async with world.client() as nacos:
@@ -370,6 +382,7 @@ async def test_a_document_is_read_as_it_was_written(world: Any) -> None:
         await _settled(nacos, "models", None)
 
 
+@pytest.mark.feature("encrypted documents", since="2.1")
 async def test_an_encrypted_document_is_followed(world: Any, tmp_path: Path) -> None:
     """Who has the file with the key reads it, by `fetch` and by `watch`; Nacos has no text of it.
 
@@ -394,6 +407,7 @@ async def test_an_encrypted_document_is_followed(world: Any, tmp_path: Path) -> 
             await stranger.fetch(data_id)
 
 
+@pytest.mark.feature("compare-and-set of documents", since="2.3.2")
 async def test_compare_and_set(world: Any) -> None:
     """A write over another version than the one read is refused and changes nothing."""
     async with world.client() as nacos:
@@ -420,6 +434,7 @@ async def test_the_first_value_is_there_after_start(world: Any) -> None:
         assert (absent.value.clusters, absent.state.source) == (3, "default")
 
 
+@pytest.mark.feature("documents are followed")
 async def test_a_change_is_applied_and_told(world: Any) -> None:
     """A published document is in force at once, and subscribers get the new value."""
     async with world.client() as nacos:
@@ -434,6 +449,7 @@ async def test_a_change_is_applied_and_told(world: Any) -> None:
         assert told == [Settings(clusters=4)]
 
 
+@pytest.mark.feature("documents of the namespace public")
 async def test_a_document_of_the_default_namespace_is_followed(world: Any) -> None:
     """`public`, where most documents are, is no other than the namespace of that id."""
     public = world.in_public()
@@ -473,6 +489,7 @@ async def test_a_bad_document_is_kept_out(world: Any) -> None:
         assert watched.state.rejection is None
 
 
+@pytest.mark.feature("documents are followed")
 async def test_a_deleted_document_means_what_was_chosen(world: Any) -> None:
     """Its deletion brings the defaults back or, by choice, changes nothing; the state says so."""
     async with world.client() as nacos:
@@ -505,6 +522,7 @@ async def test_a_document_that_says_nothing_is_not_a_deleted_one(world: Any) -> 
             assert watched.value == Settings()
 
 
+@pytest.mark.feature("documents are followed")
 async def test_layers_go_over_each_other(world: Any) -> None:
     """Shared documents are weaker than the application's, its profile is the strongest."""
     world.publish("shared.yaml", "clusters: 1\nn_init: 1")
@@ -520,6 +538,7 @@ async def test_layers_go_over_each_other(world: Any) -> None:
         await eventually(lambda: watched.value == Settings(clusters=2, n_init=1))
 
 
+@pytest.mark.feature("groups and namespaces are apart")
 async def test_namespaces_are_apart(world: Any) -> None:
     """Another namespace shows neither the documents nor the instances of this one."""
     async with world.client() as nacos:

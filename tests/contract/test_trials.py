@@ -41,6 +41,7 @@ async def following(nacos: Nacos) -> Watched[Settings]:
     return watched
 
 
+@pytest.mark.feature("documents for a beta or a tag")
 async def test_a_beta_is_for_the_clients_of_its_addresses(world: RealWorld) -> None:
     """They get it, and what becomes of it, by a push; for all others nothing changes.
 
@@ -79,6 +80,7 @@ async def test_a_beta_is_for_the_clients_of_its_addresses(world: RealWorld) -> N
         assert normal.state.version == tried.state.version
 
 
+@pytest.mark.feature("documents for a beta or a tag")
 async def test_a_tag_is_for_the_clients_that_have_it_as_a_label(world: RealWorld) -> None:
     """So two clients at one address can have two documents; labels of other names count nothing."""
     world.publish("models", "clusters: 4")

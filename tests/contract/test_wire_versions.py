@@ -141,6 +141,7 @@ async def test_a_persistent_instance_stays_without_its_session(
     assert (await session.instances(SERVICE)).instances == ()
 
 
+@pytest.mark.feature("encrypted documents", since="2.1")
 async def test_a_key_that_nacos_would_lose_is_not_published(
     session: SdkSession, version: str
 ) -> None:

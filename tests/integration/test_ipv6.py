@@ -28,6 +28,7 @@ def alone(program: Callable[[str, str], str]) -> list[str]:
     return command
 
 
+@pytest.mark.feature("a server and clients without IPv4")
 @pytest.mark.skipif(
     chosen().version != NEWEST, reason="an older Nacos on a host without IPv4 was not made to start"
 )

@@ -45,6 +45,7 @@ def user(nacos: NacosAccess) -> Iterator[User]:
         operator.request("DELETE", "user", username=name)
 
 
+@pytest.mark.feature("a permission that is missing is told")
 def test_a_missing_permission_is_visible_and_can_be_given(
     service: Callable[..., Any], user: User
 ) -> None:
@@ -79,6 +80,8 @@ def test_a_missing_permission_is_visible_and_can_be_given(
     assert 'service_state_ok{part="config skl-kmeans"} 1.0' in kmeans.metrics()
 
 
+@pytest.mark.feature("a namespace that does not exist is told")
+@pytest.mark.feature("the server's version is told")
 def test_a_namespace_that_is_not_there_is_told(
     service: Callable[..., Any], nacos: NacosAccess
 ) -> None:

@@ -89,6 +89,7 @@ def the_leader_of(servers: list[NacosServer]) -> NacosServer:
     return found[0]
 
 
+@pytest.mark.feature("a cluster that loses servers")
 async def test_losing_servers_loses_no_instance(servers: list[NacosServer], tmp_path: Path) -> None:
     """Callers never miss an instance, and it is registered with whoever is left."""
     access = servers[0].access

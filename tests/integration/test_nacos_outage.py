@@ -72,6 +72,7 @@ async def server(own_nacos: NacosServer) -> NacosServer:
     return await started(own_nacos)
 
 
+@pytest.mark.feature("a lost connection is made again")
 @pytest.mark.outage
 async def test_everything_survives_a_restart(server: NacosServer, tmp_path: Path) -> None:
     """Three seconds after Nacos is back the instance is; callers never saw it missing.
@@ -193,6 +194,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(f"{spell(record)} {record.__dict__}" for record in caplog.records)
 
 
+@pytest.mark.feature("a wrong password is told as one")
 async def test_a_wrong_password(
     nacos: NacosAccess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,6 +89,7 @@ async def eventually(condition: Callable[[], object], seconds: float) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.feature("TLS to the server")
 @pytest.mark.parametrize("name", ["", SERVER_NAME])
 async def test_everything_works_over_tls(server: NacosServer, tmp_path: Path, name: str) -> None:
     """Announce, discover, publish and watch; by the server's address or by the name it is given."""

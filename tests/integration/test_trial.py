@@ -26,6 +26,7 @@ def document(instance: Any) -> str:
     return str(instance.readyz()[1]["checks"][f"config {DATA_ID}"]["document"])
 
 
+@pytest.mark.feature("documents for a beta or a tag")
 @pytest.mark.timeout(180)
 def test_one_of_two_instances_has_the_new_number_of_clusters(
     service: Callable[..., Any], nacos: NacosAccess

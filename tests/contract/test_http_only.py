@@ -83,6 +83,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HttpOnlyWo
         yield HttpOnlyWorld(nacos.access.new_namespace(namespace), tmp_path)
 
 
+@pytest.mark.feature("HTTP only, where gRPC is closed")
 async def test_the_transport_is_told(world: HttpOnlyWorld, caplog: Any) -> None:
     """`/readyz` has it with its reason, and the log once, however many connections there are."""
     async with world.client() as nacos:
@@ -95,6 +96,7 @@ async def test_the_transport_is_told(world: HttpOnlyWorld, caplog: Any) -> None:
     assert len([line for line in warned if "HTTP only" in line]) == 1
 
 
+@pytest.mark.feature("HTTP only, where gRPC is closed")
 async def test_a_change_of_instances_is_found(world: HttpOnlyWorld) -> None:
     """By asking, some seconds later, with weight, cluster and metadata."""
     async with world.client() as nacos:
@@ -119,6 +121,7 @@ async def test_a_protected_service_is_open(world: HttpOnlyWorld) -> None:
         )
 
 
+@pytest.mark.feature("HTTP only, where gRPC is closed")
 async def test_changes_are_applied_one_after_the_other(world: HttpOnlyWorld) -> None:
     """Two watches of a document, and one of another, each learn of every change."""
     async with world.client() as nacos:

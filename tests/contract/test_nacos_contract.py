@@ -108,6 +108,7 @@ async def test_two_instances_of_one_service_in_one_process(world: Any) -> None:
         await eventually(lambda: [row[0] for row in world.shown("models")] == ["127.0.0.1:8002"])
 
 
+@pytest.mark.feature("processes that share an address are one instance")
 async def test_processes_that_share_an_address_are_one_instance(world: Any) -> None:
     """It stays in Nacos until the last of them has left.
 

@@ -106,6 +106,7 @@ def count(nacos: Nacos, service: str) -> int:
     return len(snapshot.instances) if isinstance(snapshot, Known) else -1
 
 
+@pytest.mark.feature("HTTP only, where gRPC is closed")
 async def test_grpc_is_closed_opened_and_closed(
     access: NacosAccess, gate: GrpcGate, tmp_path: Path
 ) -> None:

@@ -40,14 +40,15 @@ def arguments() -> argparse.Namespace:
 def fit_model(work: Path) -> Path:
     """Fit the pipeline that every peer loads, by our recipe, in the peers' own scikit-learn."""
     config = read_config()
+    release = config.releases["1.0.0"]
     recipe = {
-        **config.releases["1.0.0"].model_dump(),
+        **release.model_dump(),
         "features": [field.model_dump() for field in config.features],
         "classes": config.classes,
     }
     (work / "recipe.json").write_text(json.dumps(recipe))
     python = peers.LOCAL / "fastapi" / "bin" / "python"
-    argv = [python, peers.CODE / "fit.py", PACKAGE / config.data, work / "recipe.json"]
+    argv = [python, peers.CODE / "fit.py", PACKAGE / release.data, work / "recipe.json"]
     subprocess.run([*argv, work / "model.joblib"], check=True)
     return work / "model.joblib"
 

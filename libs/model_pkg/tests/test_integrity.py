@@ -1,6 +1,7 @@
 """A package that is not exactly what was released refuses to load and says what is wrong where."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from car_evaluation_model import ModelError, load
-from car_evaluation_model.config.core import PACKAGE
+from car_evaluation_model.config.core import PACKAGE, read_config
 from car_evaluation_model.errors import (
+    ConfigError,
     InvalidArtefactError,
     ModelNotFoundError,
     SelfCheckError,
@@ -33,14 +35,14 @@ def rewrite(package: Path, change) -> None:
     artefact = json.loads((folder / "model.json").read_text())
     change(artefact)
     (folder / "model.json").write_text(json.dumps(artefact))
-    resign(package, "artefact", folder / "model.json")
+    sign(package, "artefact", sha256((folder / "model.json").read_bytes()).hexdigest())
 
 
-def resign(package: Path, name: str, path: Path) -> None:
-    """Have the manifest name what a file is now."""
+def sign(package: Path, name: str, digest: str) -> None:
+    """Have the manifest name another digest."""
     file = package / "models" / "1.0.0" / "manifest.json"
     manifest = json.loads(file.read_text())
-    manifest["sha256"][name] = sha256(path.read_bytes()).hexdigest()
+    manifest["sha256"][name] = digest
     file.write_text(json.dumps(manifest))
 
 
@@ -54,14 +56,13 @@ def test_untouched_copy_loads(package: Path):
     [
         ("models/1.0.0/model.json", "artefact"),
         ("data/car.csv", "data"),
-        ("config.yml", "config"),
         ("pipeline.py", "code"),
         ("model.py", "code"),
         ("training.lock", "lock"),
     ],
 )
 def test_one_changed_byte_is_found(package: Path, file: str, named: str):
-    """Any byte of artefact, data, config, training code or lock that differs is named."""
+    """Any byte of artefact, data, training code or lock that differs is named."""
     content = bytearray((package / file).read_bytes())
     content[len(content) // 2] ^= 1
     (package / file).write_bytes(content)
@@ -76,20 +77,138 @@ def test_digest_is_checked_before_parsing(package: Path):
         load("1.0.0", package)
 
 
-def test_configuration_is_checked_before_parsing(package: Path):
-    """So is a configuration that no YAML parser could read."""
+NEW = """\
+  1.2.0:
+    {data: data/more.csv, family: boosted_trees, iterations: 9, learning_rate: 0.5, leaves: 7}
+"""
+
+
+def change_config(package: Path, old: str, new: str) -> None:
+    """Write something else into the configuration."""
+    path = package / "config.yml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_configuration_that_is_no_yaml(package: Path):
+    """It is named with its path."""
     (package / "config.yml").write_bytes(b"{ not: [YAML")
-    with pytest.raises(TamperedError, match="config"):
+    with pytest.raises(ConfigError, match=r"config\.yml"):
+        load("1.0.0", package)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("degree: 4", "degree: 3"),
+        ("random_state: 26", "random_state: 27"),
+        ("folds: 10", "folds: 5"),
+        ("[small, med, big]", "[small, big, med]"),
+        ("or_more: 5", "or_more: 6"),
+        ("vgood", "superb"),
+    ],
+)
+def test_a_change_of_the_recipe_is_found(package: Path, old: str, new: str):
+    """All that a release takes from the configuration is as it was, or the release is refused."""
+    change_config(package, old, new)
+    with pytest.raises(TamperedError, match=r"recipe of model 1\.0\.0 in .*a new number"):
+        load("1.0.0", package)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("iterations: 100", "iterations: 50"),
+        ("releases:\n", f"releases:\n{NEW}"),
+        ("least_accuracy: 0.99", "least_accuracy: 0.995"),
+        ("# Every choice", "# Each choice"),
+    ],
+    ids=["of another version", "a new recipe", "the gate", "a comment"],
+)
+def test_a_release_does_not_depend_on_what_it_was_not_made_of(package: Path, old: str, new: str):
+    """Recipes of other versions, a higher gate and comments change no release."""
+    change_config(package, old, new)
+    assert load("1.0.0", package).version == "1.0.0"
+
+
+def test_a_recipe_that_was_taken_out_is_missed(package: Path):
+    """A release cannot lose what it was made of."""
+    change_config(package, "  1.0.0: ", "  0.9.0: ")
+    with pytest.raises(TamperedError, match=r"lost the recipe of model 1\.0\.0"):
         load("1.0.0", package)
 
 
 def test_a_package_is_loaded_with_its_own_configuration(package: Path):
     """Fields and labels are those of the package that is named, not of the one installed."""
-    path = package / "config.yml"
-    path.write_text(path.read_text().replace("vgood", "superb"))
-    resign(package, "config", path)
+    change_config(package, "vgood", "superb")
+    sign(package, "recipe", read_config(package).recipe_digest("1.0.0"))
 
     assert load("1.0.0", package).classes == ("unacc", "acc", "good", "superb")
+
+
+def changed_code(package: Path) -> None:
+    """Change a module that trains, in a way that changes no byte of an artefact."""
+    path = package / "pipeline.py"
+    path.write_text(path.read_text() + "# The last line.\n")
+
+
+def trained(package: Path, *versions: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that trains, on the package's copy."""
+    return subprocess.run(
+        [sys.executable, "-m", "car_evaluation_model.train_pipeline", *versions],
+        env=os.environ | {"PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def contents(package: Path) -> dict[str, bytes]:
+    """The files of all releases."""
+    return {
+        str(file.relative_to(package)): file.read_bytes()
+        for file in sorted((package / "models").rglob("*.*"))
+        if file.is_file()
+    }
+
+
+def test_later_code_serves_a_release_that_it_reproduces(package: Path):
+    """Code lives on: once training again has given the same bytes, releases load, as they were."""
+    changed_code(package)
+    with pytest.raises(TamperedError, match="prove by `make train-model`"):
+        load("1.0.0", package)
+    before = contents(package)
+
+    done = trained(package)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "1.0.0: released, trained again: the same bytes\n"
+        "1.1.0: released, trained again: the same bytes\n"
+    )
+    assert contents(package) == before
+    assert [load(version, package).version for version in ("1.0.0", "1.1.0")] == ["1.0.0", "1.1.0"]
+    assert (
+        trained(package).stdout == "1.0.0: released, and verified\n1.1.0: released, and verified\n"
+    )
+    changed_code(package)
+    with pytest.raises(TamperedError, match="code of model"):
+        load("1.0.0", package)
+
+
+def test_later_code_that_gives_another_model_serves_no_release(package: Path):
+    """A release is never trained into something else: the command refuses, and says the way out."""
+    path = package / "pipeline.py"
+    path.write_text(path.read_text().replace("recipe.learning_rate", "recipe.learning_rate / 2"))
+    before = contents(package)
+
+    done = trained(package)
+
+    assert done.returncode == 1
+    assert "1.1.0 is released, and code or lock give another model now" in done.stderr
+    assert contents(package) == before
 
 
 def test_missing_version_says_what_there_is(package: Path):

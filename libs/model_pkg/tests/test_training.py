@@ -20,6 +20,7 @@ from car_evaluation_model.train_pipeline import recipe_of, release, train
 
 CONFIG = read_config()
 VERSIONS = tuple(CONFIG.releases)
+FIRST = CONFIG.releases["1.0.0"]
 
 
 def with_training(**changes):
@@ -43,8 +44,8 @@ def test_export_decides_as_scikit_learn(version):
     The tolerance is that of rounding each learned number to 2**-28 and adding up to 607 of them,
     each weighted by a kernel value of at most (6/4 + 1)**4 = 39.
     """
-    data = read_dataset(CONFIG)
     recipe = CONFIG.releases[version]
+    data = read_dataset(CONFIG, recipe)
     pipeline = fit(CONFIG, recipe, data)
     estimator = export(recipe, pipeline)
     classes, logits = estimator.decide(data.codes)
@@ -57,8 +58,8 @@ def test_export_decides_as_scikit_learn(version):
 
 def test_boosted_trees_have_scikit_learns_probabilities():
     """For the family with native probabilities, ours are scikit-learn's, to six decimals."""
-    data = read_dataset(CONFIG)
     recipe = CONFIG.releases["1.1.0"]
+    data = read_dataset(CONFIG, recipe)
     pipeline = fit(CONFIG, recipe, data)
     ours = softmax(export(recipe, pipeline).decide(data.codes)[1])
     assert np.abs(ours - pipeline.predict_proba(data.codes)).max() < 1.01e-6
@@ -67,27 +68,35 @@ def test_boosted_trees_have_scikit_learns_probabilities():
 def test_quality_in_the_manifest_is_of_unseen_rows():
     """One repeat of the cross-validation, done again here, agrees with what the manifest claims."""
     once = with_training(repeats=1)
-    unseen = cross_validate(once, once.releases["1.0.0"], read_dataset(CONFIG))
+    unseen = cross_validate(once, FIRST, read_dataset(CONFIG, FIRST))
     claimed = load("1.0.0").manifest.metrics
     accuracy = np.mean([fold.right.mean() for fold in unseen.folds])
     assert abs(accuracy - claimed.accuracy) <= 2 * claimed.deviation + 0.002
     assert accuracy >= 0.99
-    assert len(unseen.truth) == len(read_dataset(CONFIG).classes)
+    assert len(unseen.truth) == len(read_dataset(CONFIG, FIRST).classes)
 
 
 def test_calibration_is_not_certain():
     """With hardly an error seen, the calibrated doubt is still at least that of Laplace's rule."""
     once = with_training(repeats=1)
-    data = read_dataset(CONFIG)
-    unseen = cross_validate(once, once.releases["1.0.0"], data)
+    data = read_dataset(CONFIG, FIRST)
+    unseen = cross_validate(once, FIRST, data)
     shares = softmax(unseen.logits(calibrate(unseen)))
     trust = shares[np.arange(len(shares)), unseen.truth].mean()
     assert 0.99 < trust < 1 - 1 / (len(data.classes) + 2)
 
 
+def test_a_released_version_is_not_written_again():
+    """Training it under the same number, even to better figures, is refused."""
+    once = with_training(repeats=1, folds=3)
+    with pytest.raises(TrainingError, match=r"1\.1\.0 is released and stays as it is"):
+        release(once, "1.1.0")
+    assert load("1.1.0").manifest.metrics.confusion != []
+
+
 def test_gate_refuses_and_writes_nothing():
     """A model below the required accuracy is not written."""
-    weak = CONFIG.releases["1.0.0"].model_copy(update={"degree": 1, "C": 2.0**-7})
+    weak = FIRST.model_copy(update={"degree": 1, "C": 2.0**-7})
     config = with_training(repeats=1, folds=3).model_copy(update={"releases": {"0.0.1": weak}})
     with pytest.raises(TrainingError, match=r"accuracy 0\.\d+ is below the gate 0\.99"):
         release(config, "0.0.1")
@@ -124,11 +133,11 @@ def test_unknown_version_is_refused():
 
 def test_data_outside_the_schema_is_refused(tmp_path):
     """A line of training data with an unknown value stops training and names the line."""
-    text = (PACKAGE / CONFIG.data).read_text(encoding="utf-8").replace("vhigh", "vhihg", 1)
+    text = (PACKAGE / FIRST.data).read_text(encoding="utf-8").replace("vhigh", "vhihg", 1)
     (tmp_path / "data").mkdir()
-    (tmp_path / CONFIG.data).write_text(text, encoding="utf-8")
+    (tmp_path / FIRST.data).write_text(text, encoding="utf-8")
     with pytest.raises(TrainingError, match="line 2"):
-        read_dataset(CONFIG, tmp_path)
+        read_dataset(CONFIG, FIRST, tmp_path)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -167,5 +176,5 @@ def test_released_version_has_a_recipe():
 def test_manifest_is_readable_by_people():
     """The manifest records what trained it and the digests of what it was made from."""
     manifest = json.loads((PACKAGE / "models/1.0.0/manifest.json").read_text())
-    assert set(manifest["sha256"]) == {"artefact", "code", "config", "data", "lock"}
+    assert set(manifest["sha256"]) == {"artefact", "code", "data", "lock", "recipe"}
     assert manifest["trained_with"] == installed_versions()

@@ -84,7 +84,7 @@ MEANING = {
 def card(config: Config, recipe: Recipe, manifest: Manifest, classes: Sequence[int]) -> str:
     """Return the card's Markdown; `classes` counts the training rows of each class."""
     metrics, training = manifest.metrics, config.training
-    settings = recipe.model_dump(exclude={"family"})
+    settings = recipe.model_dump(exclude={"family", "data"})
     return CARD.format(
         **metrics.model_dump(exclude={"recall", "learning_curve", "confusion"}),
         version=manifest.version,

@@ -1,4 +1,8 @@
-"""`python -m car_evaluation_model.train_pipeline [VERSION ...]`: evaluate, gate, train, write."""
+"""`python -m car_evaluation_model.train_pipeline [VERSION ...]`: evaluate, gate, train, write.
+
+A version that is released is not written again. Where code or lock have changed since, it is
+trained again and has to come out as the same bytes; `reproduced.json` then says so.
+"""
 
 import argparse
 import sys
@@ -21,8 +25,12 @@ from car_evaluation_model.pipeline import export, fit
 from car_evaluation_model.processing.data_manager import (
     Metrics,
     installed_versions,
+    is_released,
+    read_content,
     read_dataset,
+    reproduces,
     write_release,
+    write_reproduced,
 )
 from car_evaluation_model.processing.features import counts
 
@@ -50,7 +58,7 @@ def train(config: Config, version: str, slope: float) -> bytes:
             in the domain, or its most probable class is not the one it predicts.
     """
     recipe = recipe_of(config, version)
-    data = read_dataset(config)
+    data = read_dataset(config, recipe)
     pipeline = fit(config, recipe, data)
     predicted = pipeline.predict(data.codes)
     estimator = sloped(export(recipe, pipeline), slope)
@@ -84,7 +92,8 @@ def release(config: Config, version: str) -> Metrics:
     Raises:
         TrainingError: as `train`, or accuracy below `least_accuracy`; nothing is written then.
     """
-    recipe, data = recipe_of(config, version), read_dataset(config)
+    recipe = recipe_of(config, version)
+    data = read_dataset(config, recipe)
     unseen = cross_validate(config, recipe, data)
     slope = calibrate(unseen)
     metrics = measure(unseen, slope, learning_curve(config, recipe, data))
@@ -95,6 +104,29 @@ def release(config: Config, version: str) -> Metrics:
         )
     write_release(config, version, train(config, version, slope), metrics)
     return metrics
+
+
+def verify(config: Config, version: str) -> str:
+    """Prove that a release is as it was, and that this code and lock may serve it.
+
+    Returns:
+        what was found, for the command's user.
+
+    Raises:
+        ModelError: a file is not the released one, or training gives other bytes now.
+    """
+    _, content, manifest, found = read_content(version)
+    unchanged = (found.code, found.lock) == (manifest.sha256.code, manifest.sha256.lock)
+    if unchanged or reproduces(version, found):
+        return f"{version}: released, and verified\n"
+    estimator = Artefact.model_validate_json(content).estimator
+    if train(config, version, getattr(estimator, "slope", 1.0)) != content:
+        raise TrainingError(
+            f"{version} is released, and code or lock give another model now: undo their change, "
+            "or take the version out of config.yml and models/; its wheel stays on the index"
+        )
+    write_reproduced(version, found)
+    return f"{version}: released, trained again: the same bytes\n"
 
 
 def report(config: Config, version: str, metrics: Metrics) -> str:
@@ -112,18 +144,22 @@ def report(config: Config, version: str, metrics: Metrics) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Train the versions named, by default all; returns the exit code."""
+    """Train the versions named, by default all, and verify the released; returns the exit code."""
     config = read_config()
     parser = argparse.ArgumentParser(prog="car_evaluation_model.train_pipeline")
     parser.add_argument("versions", nargs="*", metavar="VERSION", default=list(config.releases))
-    for version in parser.parse_args(arguments).versions:
-        try:
+    named = parser.parse_args(arguments).versions
+    released = [version for version in config.releases if is_released(version)]
+    try:
+        for version in released:
+            sys.stdout.write(verify(config, version))
+        for version in (version for version in named if version not in released):
             metrics = release(config, version)
-        except ModelError as error:
-            sys.stderr.write(f"training refused: {error}\n")
-            return 1
-        write_card(config, version)
-        sys.stdout.write(report(config, version, metrics))
+            write_card(config, version)
+            sys.stdout.write(report(config, version, metrics))
+    except ModelError as error:
+        sys.stderr.write(f"training refused: {error}\n")
+        return 1
     return 0
 
 

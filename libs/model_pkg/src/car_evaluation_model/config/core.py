@@ -1,7 +1,9 @@
 """`config.yml` as frozen values: the only source of field names and vocabularies."""
 
+import json
 from collections.abc import Mapping
 from functools import cache, cached_property
+from hashlib import sha256
 from numbers import Real
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,8 +55,12 @@ class Field(Frozen):
 
 
 class SupportVectorRecipe(Frozen):
-    """One-hot features and scikit-learn's `SVC`, polynomial kernel, a vote per pair of classes."""
+    """One-hot features and scikit-learn's `SVC`, polynomial kernel, a vote per pair of classes.
 
+    `data` is the file of the training data, from the package's folder.
+    """
+
+    data: str
     family: Literal["support_vectors"]
     degree: int
     gamma: float
@@ -63,8 +69,9 @@ class SupportVectorRecipe(Frozen):
 
 
 class BoostedTreesRecipe(Frozen):
-    """Value codes and scikit-learn's `HistGradientBoostingClassifier`."""
+    """Value codes and scikit-learn's `HistGradientBoostingClassifier`; `data` as there."""
 
+    data: str
     family: Literal["boosted_trees"]
     iterations: int
     learning_rate: float
@@ -86,7 +93,6 @@ class Training(Frozen):
 class Config(Frozen):
     """All of `config.yml`."""
 
-    data: str
     features: list[Field]
     target: str
     classes: list[str]
@@ -102,6 +108,19 @@ class Config(Frozen):
     def names(self) -> tuple[str, ...]:
         """Feature names in the order of the columns of a code array."""
         return tuple(field.name for field in self.features)
+
+    def recipe_digest(self, version: str) -> str:
+        """The sha256 of all that a release takes from this configuration, as canonical JSON.
+
+        These are the schema, the way of training and the recipe of that version. Recipes of other
+        versions and the gate for new ones are left out: no release depends on them.
+
+        Raises:
+            KeyError: there is no recipe of that version.
+        """
+        depends = self.model_dump(exclude={"releases": True, "training": {"least_accuracy"}})
+        depends["recipe"] = self.releases[version].model_dump()
+        return sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
 
 
 @cache

@@ -187,6 +187,10 @@ def test_routes_by_name_can_be_closed():
         {"routes": [{"path": "/a", "service": "s",
                      "split": [{"metadata": {"v": "1"}, "weight": 60},
                                {"metadata": {"v": "2"}, "weight": 60}]}]},
+        {"services": {"s": {"split": [{"metadata": {"v": "1"}, "weight": 101}]}}},
+        {"services": {"s": {"sticky": "X-User"}}},
+        {"services": {"s": {"path": "/a"}}},
+        {"services": {"no_underscores/": {}}},
         {"rotues": []},
     ],
 )  # fmt: skip
@@ -398,3 +402,66 @@ async def test_the_queue_is_left_after_a_second(world):
 
     assert (reply.status, reply.one("retry-after")) == (503, "1")
     first.cancel()
+
+
+async def test_calls_by_name_are_split(world):
+    """`services` gives a canary its share of the calls by name, exactly; sticky as on a route."""
+    new, old = await world.instance(), await world.instance()
+    gateway = await world.gateway(new, old)
+    canary = {"v": "2", "gateway.canary": "true"}
+    gateway.service.sync(
+        [
+            Instance("127.0.0.1", new.port, weight=0.0, metadata=canary),
+            Instance("127.0.0.1", old.port),
+        ],
+        0.0,
+    )
+    draws = iter(number / 100 for number in range(200))
+    split = {"split": [{"metadata": {"v": "2"}, "weight": 10}]}
+
+    gateway.context.table = table(services={"other": split})
+    for _ in range(20):
+        assert (await gateway.call("/x", "GET")).status == 200
+    assert (len(new.executed), len(old.executed)) == (0, 20)
+
+    gateway.context.table = table(services={"car-evaluation": split})
+    gateway.context.draw = lambda: next(draws, 0.5) % 1
+    for _ in range(20):
+        assert (await gateway.call("/x", "GET")).status == 200
+    assert len(new.executed) > 0
+
+    gateway.context.table = table(
+        services={"car-evaluation": {"sticky": "X-User", "split": [
+            {"metadata": {"v": "2"}, "when": {"headers": {"X-User": "alice"}}}]}}
+    )  # fmt: skip
+    new.executed.clear()
+    for user in ("alice", "bob", "carol"):
+        await gateway.call("/x", "GET", **{"X-User": user})
+    assert [one.one("x-user") for one in new.executed] == ["alice"]
+
+
+def test_a_service_has_terms_of_its_own_by_name():
+    """Over the defaults, which count for the others; the services are expected, as a route's."""
+    some = table(
+        defaults={"timeout": 30},
+        services={
+            "slow": {"timeout": 100, "retries": 0},
+            "twin": {"shadow": {"service": "twin-next", "compare": "body"}},
+        },
+    )
+    by_name = {name: some.match(head_of(f"/{name}/x"))[0] for name in ("slow", "twin", "other")}
+
+    assert {name: route.timeout for name, route in by_name.items()} == {
+        "slow": 100, "twin": 30, "other": 30,
+    }  # fmt: skip
+    assert by_name["slow"].retry.max_attempts == 1
+    assert by_name["twin"].shadow.service == "twin-next"
+    assert some.services() == {"slow", "twin", "twin-next"}
+    assert some.describe()["services"]["twin"]["shadow"] == "twin-next"
+
+
+@pytest.mark.parametrize("by_name", [False, ["other"]])
+def test_terms_of_a_service_that_is_closed_are_a_mistake(by_name):
+    """They would have no effect, and their author thinks that they have."""
+    with pytest.raises(ValidationError, match="services has closed, which by_name does not open"):
+        table(by_name=by_name, services={"closed": {"timeout": 1}})

@@ -28,7 +28,7 @@ from failover.outcome import TABLE, Outcome
 from failover.peak_ewma import UNMEASURED, Member, median_cost
 from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.retry_state import NoInstance, RetryState
-from failover.tiers import EVERYBODY, Subset, Tiers, arrange
+from failover.tiers import EVERYBODY, Subset, Tiers, arrange, eligible
 
 SAMPLE: Final = 8
 """Instances that are looked at where one of them, or their median, stands for all."""
@@ -70,6 +70,9 @@ class Balancer:
         self._hedging: dict[Subset | None, tuple[Group, ...]] = {}
         self._everyone: tuple[Member, ...] = ()
         self._usable: tuple[Member, ...] = ()
+        # Of these, the ones that requests without a subset may meet: all but canaries.
+        self._default: tuple[Member, ...] = ()
+        self._only_canaries = False
         self._out: tuple[Member, ...] = ()
         self._in_traffic: tuple[Member, ...] = ()
         # The ejected members that a probe may bring back, the first due first, and when each is.
@@ -233,7 +236,7 @@ class Balancer:
 
     def decide(self, state: RetryState, outcome: Outcome, now: float, draw: float) -> Again | Stop:
         """Say whether the request is tried again; an allowed retry is paid from the budget."""
-        usable = self._usable
+        usable = self._default
         untried = False
         for member in usable:
             if member not in state.tried:
@@ -318,7 +321,11 @@ class Balancer:
         key = None if state.subset is EVERYBODY else state.subset
         groups = self._hedging.get(key)
         if groups is None:
-            members = [m for m in self._in_traffic if state.subset.matches(m.instance)]
+            members = [
+                m
+                for m in eligible(self._usable, state.subset)
+                if _is_in_traffic(m) and state.subset.matches(m.instance)
+            ]
             own = [member for member in members if member.instance.cluster == self._cluster]
             other = [member for member in members if member.instance.cluster != self._cluster]
             groups = tuple([Group(those) for those in (own, other) if those])
@@ -353,6 +360,8 @@ class Balancer:
             ejection = member.ejection
             if ejection.probing or member.in_flight >= member.limit or member in state.tried:
                 continue
+            if member.instance.canary and not (state.subset.labels or self._only_canaries):
+                continue
             if not state.subset.matches(member.instance):
                 continue
             if could_retry or now >= ejection.until + self._policy.base:
@@ -374,32 +383,40 @@ class Balancer:
             cause = Cause.CONSECUTIVE
         if cause is None or (ejection.cause is not None and not probe):
             return
-        if cause is not Cause.REFUSED and ejection.cause is None and not self._may_judge():
+        if cause is not Cause.REFUSED and ejection.cause is None and not self._may_judge(member):
             return
         ejection.eject(cause, now, draw, retry_after if cause is Cause.RETRY_AFTER else None)
         self.ejected[cause] += 1
         self._changed()
 
-    def _may_judge(self) -> bool:
-        """Return whether judgement may eject one more: at most half, and never the last one."""
-        total = len(self._usable)
-        most = min(max(1, int(total * self._policy.max_ejected)), total - 1)
-        return len(self._out) < most
+    def _may_judge(self, member: Member) -> bool:
+        """Return whether judgement may eject a member: at most half, and never the last one.
+
+        The last one that default traffic may meet, that is: it may not go because canaries stay.
+        """
+        among = self._usable if member.instance.canary else self._default
+        out = len([one for one in among if one.ejection.cause is not None])
+        total = len(among)
+        return out < min(max(1, int(total * self._policy.max_ejected)), total - 1)
 
     def _changed(self) -> None:
         self._tiers.clear()
         self._hedging.clear()
         self._everyone = tuple(self._members.values())
         self._usable = tuple([member for member in self._everyone if member.usable])
+        self._default = tuple(eligible(self._usable))
+        self._only_canaries = not [m for m in self._default if not m.instance.canary]
         self._out = tuple([m for m in self._usable if m.ejection.cause is not None])
-        self._in_traffic = tuple(
-            [m for m in self._usable if m.ejection.cause is None and m.instance.healthy]
-        )
+        self._in_traffic = tuple([m for m in self._default if _is_in_traffic(m)])
         probes = [(m.ejection.until, place, m) for place, m in enumerate(self._out)
                   if m.instance.healthy]  # fmt: skip
         probes.sort()
         self._probes = tuple([member for _, _, member in probes])
         self._probe_times = [until for until, _, _ in probes]
+
+
+def _is_in_traffic(member: Member) -> bool:
+    return member.ejection.cause is None and member.instance.healthy
 
 
 def _some(members: tuple[Member, ...], draw: float) -> tuple[Member, ...]:

@@ -11,6 +11,8 @@ MAX_IN_FLIGHT: Final = "gateway.max-in-flight"
 """Metadata: requests one caller may have under way at this instance."""
 TIMEOUT: Final = "gateway.timeout"
 """Metadata: seconds after which the service itself gives a request up."""
+CANARY: Final = "gateway.canary"
+"""Metadata: "true" keeps the instance out of the traffic of callers who do not ask for it."""
 SECURE: Final = "secure"
 """Metadata: "true" in any case if the instance listens for TLS."""
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,6}")
@@ -29,8 +31,8 @@ class Instance:
         healthy: what Nacos believes; necessary for traffic, never sufficient.
         enabled: False while an operator or the instance itself keeps it out of traffic.
         cluster: Nacos cluster name; callers prefer their own.
-        metadata: free labels; `gateway.idempotent`, `gateway.max-in-flight`, `gateway.timeout`,
-            `secure` and `model_version` mean something to us.
+        metadata: free labels; `gateway.canary`, `gateway.idempotent`, `gateway.max-in-flight`,
+            `gateway.timeout`, `secure` and `model_version` mean something to us.
     """
 
     ip: str
@@ -59,6 +61,20 @@ class Instance:
     def secure(self) -> bool:
         """Return whether the instance listens for TLS: metadata `secure`, as Spring reads it."""
         return self.metadata.get(SECURE, "").lower() == "true"
+
+    @property
+    def canary(self) -> bool:
+        """Return whether only callers who ask for labels of the instance meet it."""
+        return self.metadata.get(CANARY, "").lower() == "true"
+
+    @property
+    def share(self) -> float:
+        """Return the weight among the instances that a caller may choose from.
+
+        A canary has no weight in Nacos, so that callers in Java do not meet it: there it counts as
+        normal.
+        """
+        return 1.0 if self.weight == 0 and self.canary else self.weight
 
     @property
     def max_in_flight(self) -> int | None:

@@ -106,13 +106,13 @@ class Member:
     @property
     def usable(self) -> bool:
         """Return whether the instance may get requests at all, by Nacos and by the operator."""
-        return self.instance.enabled and self.instance.weight > 0 and not self.drained
+        return self.instance.enabled and self.instance.share > 0 and not self.drained
 
     def describe(self, instance: Instance) -> None:
         """Adopt the description that discovery gives of the instance now."""
         self.instance = instance
         self.limit = instance.max_in_flight or self._limit
-        self.weight = instance.weight
+        self.weight = instance.share
 
     def assume(self, cost: float) -> None:
         """Start over with an answer time in seconds that was not measured."""

@@ -9,6 +9,9 @@ refused while any instance might still answer. An instance that has no room at t
 "left": requests wait for it, or go from the own cluster to others, but not to instances out of
 traffic.
 
+A *canary* is in none of these groups, except for a request whose subset asks for labels that the
+canary has. Where a service has canaries only, they are its instances.
+
 *Panic*: when judgement (not refusal, which is proof) has taken so many out that too few are in
 traffic, the judgement is more likely wrong than the instances, and those count as in traffic again
 (Envoy's panic threshold, 50 %).
@@ -62,6 +65,20 @@ class Subset:
 EVERYBODY: Final = Subset()
 
 
+def eligible(members: Iterable[Member], subset: Subset = EVERYBODY) -> list[Member]:
+    """Return the members that a request may meet: all but the canaries it does not ask for.
+
+    If these are none, every member: then the canaries are all there is.
+    """
+    everyone = list(members)
+    asked = bool(subset.labels)
+    return [
+        member
+        for member in everyone
+        if not member.instance.canary or (asked and subset.matches(member.instance))
+    ] or everyone
+
+
 def arrange(
     members: Iterable[Member], *, cluster: str, subset: Subset = EVERYBODY, panic: float = 0.5
 ) -> Tiers:
@@ -73,6 +90,7 @@ def arrange(
         subset: preferred instances; within each group, the others come after all of these.
         panic: share in traffic under which ejections by judgement are ignored.
     """
+    members = eligible(members, subset)
     healthy = [member for member in members if member.instance.healthy]
     unhealthy = [member for member in members if not member.instance.healthy]
     serving = [member for member in healthy if member.ejection.cause is None]

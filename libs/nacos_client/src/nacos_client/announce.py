@@ -19,6 +19,7 @@ from typing import Any
 from failover import Instance, in_brackets
 
 from nacos_client.address import trial
+from nacos_client.canary import CanaryFollower, published
 from nacos_client.errors import BadAddress, Denied, NacosError, Refused, Unreachable
 from nacos_client.own_address import is_loopback
 from nacos_client.ports import Listing, Naming, ServiceKey, Session
@@ -114,6 +115,7 @@ class Announcement:
         blocked_limit: float,
         ephemeral: bool,
         shared: bool = False,
+        canary: CanaryFollower | None = None,
     ) -> None:
         """Prepare to announce an instance.
 
@@ -127,6 +129,7 @@ class Announcement:
             blocked_limit: seconds that the application's event loop may stand still.
             ephemeral: see `Nacos.announcement`.
             shared: see `Nacos.announcement`.
+            canary: decides whether the instance is a canary; None: it never is.
         """
         self.service = service
         self.withdrawn = False
@@ -140,6 +143,7 @@ class Announcement:
         self._watchdog = Watchdog(blocked_limit)
         self._ephemeral = ephemeral
         self._shared = shared
+        self._canary = canary
         self._session: Session | None = None
         self._audit: _Audit | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,8 +190,16 @@ class Announcement:
         return self._unanswered or self._loopback
 
     async def announce(self) -> None:
-        """Publish the instance and keep it published; returns at once, whatever Nacos does."""
+        """Publish the instance and keep it published; returns at once, whatever Nacos does.
+
+        With NACOS_CANARY it waits for the document that says whether the instance is a canary, for
+        three seconds at most.
+        """
         locate = self._locator()
+        if self._canary is not None:
+            await self._canary.start(
+                lambda: self._wanted.metadata, lambda: self._runtime.post(self._changed)
+            )
         self.withdrawn = False
         self._watchdog.watch(asyncio.get_running_loop())
         await self._runtime.run(self._begin(locate), WITHDRAW_SECONDS)
@@ -269,7 +281,7 @@ class Announcement:
             log.warning("%s: %s", self.service, self._loopback)
         await self._try(ip)
         self._tasks.append(asyncio.create_task(self._try_again(ip), name=f"try {self.service}"))
-        wanted = replace(self._wanted, ip=ip)
+        wanted = replace(self._published, ip=ip)
         audit = self._audit = _Audit(
             session,
             self.service,
@@ -308,7 +320,12 @@ class Announcement:
     def _changed(self) -> None:
         """Start an audit of what is wanted now; runs on the Nacos thread."""
         if self._audit is not None:
-            self._audit.want(self._wanted)
+            self._audit.want(self._published)
+
+    @property
+    def _published(self) -> Instance:
+        canary = self._canary is not None and self._canary.canary
+        return published(self._wanted, canary=canary)
 
     def _held_back(self) -> str | None:
         if not self._watchdog.blocked:

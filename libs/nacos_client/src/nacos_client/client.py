@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from nacos_client.address import locator
 from nacos_client.announce import Announcement, labels
+from nacos_client.canary import CanaryDocument, CanaryFollower, data_id
 from nacos_client.cipher import DocumentCipher, is_encrypted
 from nacos_client.discover import Discovery
 from nacos_client.discoveries import Discoveries
@@ -151,10 +152,11 @@ class Nacos:
         settings = self.settings
         if host is not None:
             settings = settings.model_copy(update={"host": host})
+        key = self._service(service, group)
         announcement = Announcement(
             self._runtime,
             lambda: self._connect(self.settings, f"{service}:{port}"),
-            self._service(service, group),
+            key,
             Instance(
                 ip="",
                 port=port,
@@ -166,9 +168,21 @@ class Nacos:
             blocked_limit=blocked_limit,
             ephemeral=ephemeral,
             shared=shared,
+            canary=self._canary(key),
         )
         self._announcements.append(announcement)
         return announcement
+
+    def _canary(self, service: ServiceKey) -> CanaryFollower | None:
+        """Return what decides whether an instance is a canary, if the settings want that."""
+        started_as = self.settings.canary
+        if started_as is None:
+            return None
+        return CanaryFollower(
+            self.watch(data_id(service.name), CanaryDocument, group=service.group),
+            self.discover(service.name, group=service.group),
+            started_as=started_as,
+        )
 
     @overload
     def watch(

@@ -208,6 +208,9 @@ class NacosSettings(BaseModel):
         default=1.0, ge=0, le=10_000, allow_inf_nan=False, validation_alias="SERVICE_WEIGHT"
     )
     """Share of traffic relative to the other instances; 1.0 is normal."""
+    canary: bool | None = Field(default=None, validation_alias="NACOS_CANARY")
+    """Whether the instance starts as a canary; true or false, it follows the document that promotes
+    canaries. Without it the instance is no canary and follows nothing."""
     cache_dir: Path | None = Field(default=None, validation_alias="NACOS_CACHE_DIR")
     """Directory of the last-known-good lists and documents, for a start without Nacos. Without it:
     a private directory below the system's temporary one."""

@@ -80,7 +80,8 @@ class Admitted:
         if route.service:
             return seconds, f"{key} of the route {route.name}, or of the defaults of all routes"
         by_service = "" if said else ", or gateway.timeout in the service's metadata"
-        return seconds, f"{key} in the defaults of the routes document{by_service}"
+        part = "defaults" if route.name == "by-name" else "services, or defaults,"
+        return seconds, f"{key} in the {part} of the routes document{by_service}"
 
     def reconsider(self, method: bytes) -> None:
         """Ask again whether the request may run twice: its service may not have been known."""

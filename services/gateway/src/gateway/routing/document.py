@@ -451,7 +451,56 @@ OF_REDIRECT = frozenset(
 """Keys that a route with a redirect can have."""
 
 
-class RouteEntry(Terms):
+class Traffic(Terms):
+    """The terms, the canaries and the shadow of a route, or of the calls of a service by name.
+
+    Attributes:
+        split: weights in percent; the rest goes to all other instances.
+        sticky: name of the request header that decides instead of chance.
+        sticky_cookie: name of the cookie that does.
+        shadow: copies of the requests.
+    """
+
+    split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
+    sticky: FieldName | None = None
+    sticky_cookie: FieldName | None = None
+    shadow: ShadowEntry | None = None
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if sum(share.weight for share in self.split) > PERCENT:
+            raise ValueError("the weights of the split are over 100 percent")
+        if (self.sticky or self.sticky_cookie) and not self.split:
+            raise ValueError("sticky needs a split")
+        if self.sticky and self.sticky_cookie:
+            raise ValueError("sticky by a header and by a cookie: write one")
+        return self
+
+    def compiled(self, defaults: Terms) -> dict[str, Any]:
+        """Return all of this as fields of a route, as `Terms` does."""
+        shadow = self.shadow.compile() if self.shadow else None
+        return {**super().compiled(defaults), "split": self._split(), "shadow": shadow}
+
+    def _split(self) -> Split | None:
+        if not self.split:
+            return None
+        labels = [_pairs(share.metadata) for share in self.split]
+        uppers = [total / PERCENT for total in accumulate(share.weight for share in self.split)]
+        shares = [(upper, Subset(one)) for upper, one in zip(uppers, labels, strict=True)]
+        rest = Subset(without=tuple(labels))
+        return Split(
+            (*shares, (1.0, rest)),
+            sticky=(self.sticky or "").lower().encode(),
+            sticky_cookie=(self.sticky_cookie or "").encode(),
+            chosen=tuple(
+                (share.when.compile(), Subset(one))
+                for share, one in zip(self.split, labels, strict=True)
+                if share.when is not None
+            ),
+        )
+
+
+class RouteEntry(Traffic):
     """One route.
 
     Attributes:
@@ -466,15 +515,11 @@ class RouteEntry(Terms):
         strip_prefix: leading part of `path` that the service does not see.
         rewrite: path that is put in its place.
         idempotent: methods that may run twice; default: as the service declares.
-        split: weights in percent; the rest goes to all other instances.
-        sticky: name of the request header that decides instead of chance.
-        sticky_cookie: name of the cookie that does.
         rate_limit: for each worker.
         concurrency: requests at a time, for each worker.
         keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
         upgrade: WebSockets are let through; default: as the service declares (metadata
             `gateway.upgrade`).
-        shadow: copies of the requests.
         cors: the policy for pages of other origins; default: the document's.
         request_headers: changes to the requests.
         response_headers: changes to the responses.
@@ -493,14 +538,10 @@ class RouteEntry(Terms):
     strip_prefix: Path | None = None
     rewrite: Path | None = None
     idempotent: list[Method] | None = None
-    split: Annotated[list[SplitShare], Field(max_length=8)] = Field(default_factory=list)
-    sticky: FieldName | None = None
-    sticky_cookie: FieldName | None = None
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     keys: Annotated[list[Sha256], Field(min_length=1, max_length=64)] | None = None
     upgrade: bool | None = None
-    shadow: ShadowEntry | None = None
     cors: CorsEntry | None = None
     request_headers: HeaderChanges | None = None
     response_headers: HeaderChanges | None = None
@@ -542,12 +583,6 @@ class RouteEntry(Terms):
             raise ValueError(
                 f"strip_prefix {self.strip_prefix} is not the beginning of {self.path}"
             )
-        if sum(share.weight for share in self.split) > PERCENT:
-            raise ValueError(f"the weights of the split of {self.path} are over 100 percent")
-        if (self.sticky or self.sticky_cookie) and not self.split:
-            raise ValueError(f"{self.path} is sticky, but has no split")
-        if self.sticky and self.sticky_cookie:
-            raise ValueError(f"{self.path} is sticky by a header and by a cookie")
         self._changes()
         return self
 
@@ -570,12 +605,10 @@ class RouteEntry(Terms):
             idempotent=None
             if self.idempotent is None
             else frozenset(method.encode() for method in self.idempotent),
-            split=self._split(),
             rate=self._rate(before.rate if before else None),
             concurrency=self._concurrency(before.concurrency if before else None),
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
-            shadow=self.shadow.compile() if self.shadow else None,
             when=self.when.compile() if self.when else None,
             cors=self.cors.compile() if self.cors else None,
             request_changes=request,
@@ -620,24 +653,6 @@ class RouteEntry(Terms):
             return before
         return ConcurrencyGuard(self.concurrency)
 
-    def _split(self) -> Split | None:
-        if not self.split:
-            return None
-        labels = [_pairs(share.metadata) for share in self.split]
-        uppers = [total / PERCENT for total in accumulate(share.weight for share in self.split)]
-        shares = [(upper, Subset(one)) for upper, one in zip(uppers, labels, strict=True)]
-        rest = Subset(without=tuple(labels))
-        return Split(
-            (*shares, (1.0, rest)),
-            sticky=(self.sticky or "").lower().encode(),
-            sticky_cookie=(self.sticky_cookie or "").encode(),
-            chosen=tuple(
-                (share.when.compile(), Subset(one))
-                for share, one in zip(self.split, labels, strict=True)
-                if share.when is not None
-            ),
-        )
-
 
 class RoutesDocument(DocumentPart):
     """The whole document; an absent document means the defaults.
@@ -647,12 +662,16 @@ class RoutesDocument(DocumentPart):
             protects its own path only: list services here, or say false, to close the other way.
         defaults: the terms of calls by name, and of routes that say nothing else.
         cors: the policy for pages of other origins, by name and for routes that have none.
+        services: the terms, canaries and shadows of calls by name, by the service's name.
         routes: in any order; the longest path wins.
     """
 
     by_name: bool | list[ServiceName] = True
     defaults: Terms = Field(default_factory=Terms)
     cors: CorsEntry | None = None
+    services: Annotated[dict[ServiceName, Traffic], Field(max_length=1000)] = Field(
+        default_factory=dict
+    )
     routes: Annotated[list[RouteEntry], Field(max_length=1000)] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -661,6 +680,14 @@ class RoutesDocument(DocumentPart):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"route names must differ: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _services_are_open(self) -> Self:
+        open_ones = self.by_name if isinstance(self.by_name, list) else ()
+        closed = [] if self.by_name is True else sorted(set(self.services).difference(open_ones))
+        if closed:
+            raise ValueError(f"services has {', '.join(closed)}, which by_name does not open")
         return self
 
     def compile(self, before: Table | None = None) -> Table:
@@ -675,7 +702,11 @@ class RoutesDocument(DocumentPart):
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
         base = Route("by-name", "", **terms.compiled(terms))
         cors = self.cors.compile() if self.cors else None
-        return Table(routes, by_name=by_name, base=base, cors=cors)
+        services = {
+            name: Route(f"by-name {name}", "", **entry.compiled(terms))
+            for name, entry in self.services.items()
+        }
+        return Table(routes, by_name=by_name, base=base, services=services, cors=cors)
 
 
 def _wanted(values: Mapping[str, str | Pattern]) -> dict[bytes, bytes | TextPattern]:

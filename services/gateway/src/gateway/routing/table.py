@@ -7,7 +7,7 @@ write; a `Route` is the compiled form.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -216,6 +216,7 @@ class Table:
         *,
         by_name: bool | frozenset[str] = True,
         base: Route | None = None,
+        services: Mapping[str, Route] | None = None,
         cors: Cors | None = None,
     ) -> None:
         """Index the routes.
@@ -224,6 +225,7 @@ class Table:
             routes: in any order; the longest path wins, then the most conditions, then the first.
             by_name: whether (or which) services are reachable as `/{service}/{path}`.
             base: the terms of requests by name.
+            services: the terms of requests for a service by its name, where they are others.
             cors: the policy of requests by name, and of routes that have none of their own.
         """
         self.routes = tuple(sorted(routes, key=lambda route: (-len(route.path), -route.strictness)))
@@ -231,6 +233,7 @@ class Table:
         self._cors = cors
         self.by_name = by_name
         self._base = base or Route("by-name", "")
+        self._services = dict(services or {})
         self._at_path: dict[bytes, list[Route]] = {}
         for route in self.routes:
             self._at_path.setdefault(route.path.encode(), []).append(route)
@@ -296,7 +299,8 @@ class Table:
             raise LocalReply(404, "destination_not_found", "There is no service of this name.")
         if not self.by_name or (self.by_name is not True and name not in self.by_name):
             raise LocalReply(404, "destination_not_found", "No route matches this path.")
-        return self._base, name, b"/" + path[1:].partition(b"/")[2] + mark + query
+        route = self._services.get(name, self._base)
+        return route, name, b"/" + path[1:].partition(b"/")[2] + mark + query
 
     def _other_readings(self, path: bytes, routes: Sequence[Route]) -> frozenset[bytes]:
         """Return the other paths that the servers behind these routes may read in a path."""
@@ -345,14 +349,20 @@ class Table:
         )
 
     def services(self) -> set[str]:
-        """Return the services that routes name."""
-        shadows = {route.shadow.service for route in self.routes if route.shadow is not None}
-        return shadows.union(route.service for route in self.routes if route.service)
+        """Return the services that routes, and terms of calls by name, name."""
+        named = {route.service for route in self.routes if route.service}
+        routes = (*self.routes, *self._services.values())
+        shadows = {route.shadow.service for route in routes if route.shadow is not None}
+        return named | shadows | self._services.keys()
 
     def describe(self) -> dict[str, Any]:
         """Describe the routes for a reader, in the order in which they are tried."""
         by_name = self.by_name if isinstance(self.by_name, bool) else sorted(self.by_name)
-        return {"by_name": by_name, "routes": [_describe(route) for route in self.routes]}
+        return {
+            "by_name": by_name,
+            "services": {name: _describe(route) for name, route in self._services.items()},
+            "routes": [_describe(route) for route in self.routes],
+        }
 
 
 def _divided(path: bytes, segments: int) -> tuple[bytes, bytes]:

@@ -1,10 +1,12 @@
 """Spring Cloud Alibaba calls the Python services by name, with nothing configured for it."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from nacos_client.promote import parser as promote_parser, run as promote
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
@@ -50,6 +52,41 @@ def test_spring_calls_the_models_by_name(
 
             assert answers[name].items() <= given.items()
         assert min(running.answered(name)) > 0, running.answered(name)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("properties", BALANCERS.values(), ids=BALANCERS)
+def test_spring_meets_a_canary_once_it_is_promoted(
+    models: Callable[..., Any],
+    service: Callable[..., Any],
+    spring: Callable[..., Any],
+    nacos: NacosAccess,
+    properties: tuple[str, ...],
+) -> None:
+    """Before, it does not even list it: the canary has no weight. After, it lists nothing else."""
+    models(NACOS_CANARY="false")
+    service("classifier", nacos, env={"NACOS_CANARY": "true", "MODEL_VERSION": "1.1.0"})
+    wait_until(
+        lambda: len(nacos.instances("car-evaluation")) == 3,
+        seconds=20,
+        what="Nacos shows the canary",
+    )
+    caller = spring(nacos, *properties)
+    caller.wait_knows("car-evaluation", 2)
+    given = {caller.ask(client, "car-evaluation")["version"] for client in CLIENTS * TURNS}
+    assert given == {"1.0.0"}
+
+    def canary(*words: str) -> int:
+        options = promote_parser().parse_args([*words])
+        return promote(options, nacos.environment, sys.stdout, sys.stderr)
+
+    assert canary("promote", "car-evaluation", "model_version=1.1.0") == 0
+    caller.wait_knows("car-evaluation", 1)
+    (shown,) = caller.knows("car-evaluation")
+    assert shown["metadata"]["model_version"] == "1.1.0"
+
+    assert canary("take-back", "car-evaluation") == 0
+    caller.wait_knows("car-evaluation", 2)
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ class Part:
             "HOST": HOST,
             "ADVERTISE_IP": HOST,
             "PORT": str(self.port),
+            "NACOS_CANARY": "false",  # serves, and follows promotions
         }
         if self.port != self.admin_port:
             variables["GATEWAY_ADMIN_PORT"] = str(self.admin_port)

@@ -2,9 +2,7 @@
 
 import argparse
 import asyncio
-import os
-import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import TextIO
 
 from failover import Instance
@@ -61,11 +59,6 @@ def _label(text: str) -> tuple[str, str]:
     if not (name and sign):
         raise argparse.ArgumentTypeError(f"{text} is not KEY=VALUE")
     return name, value
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    return run(parser().parse_args(argv), os.environ, sys.stdout, sys.stderr)
 
 
 def run(
@@ -193,7 +186,3 @@ async def _followed(nacos: Nacos, service: str, serving: Mapping[str, str]) -> N
         ) from error
     finally:
         stop()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -88,8 +88,12 @@ async def test_at_no_moment_of_a_promotion_a_service_lacks_an_instance(fake: Fak
         stop = caller.discover("models").subscribe(
             lambda _: moments.append(sum(map(serves, fake.instances("models"))))
         )
-        for serving, wanted in ((NEW, {1: CANARY, 3: NORMAL}), (OLD, {1: NORMAL, 3: CANARY})):
-            fake.publish("models.canary", json.dumps({"serving": serving}))
+        there, back = {1: CANARY, 3: NORMAL}, {1: NORMAL, 3: CANARY}
+        for serving, wanted in ((NEW, there), (OLD, back), (NEW, there), (None, back)):
+            if serving:
+                fake.publish("models.canary", json.dumps({"serving": serving}))
+            else:
+                fake.remove("models.canary")
             await eventually(lambda wanted=wanted: roles(fake) == wanted)
         stop()
 
@@ -192,16 +196,25 @@ listed = st.lists(
 )
 
 
-@given(labels, labels, listed, st.booleans())
-def test_who_steps_back_leaves_somebody_who_serves(own, serving, instances, started_as):
-    """A document makes an instance a canary only beside one that it names, and that serves."""
-    canary = is_canary(own, serving, instances, started_as=started_as)
+@given(labels, labels, listed, st.booleans(), st.booleans())
+def test_who_steps_back_leaves_somebody_who_serves(own, serving, instances, started_as, was):
+    """An instance becomes a canary only beside another one that serves, and that is meant to."""
+    canary = is_canary(own, serving, instances, started_as=started_as, was=was)
+    named = has(own, serving) if serving else not started_as
 
-    if not serving:
-        assert canary is started_as
-    elif canary and not started_as:
-        assert any(serves(one) and has(one.metadata, serving) for one in instances)
-    assert not (serving and has(own, serving) and canary)
+    assert not (named and canary)
+    if canary and not (started_as and was):
+        able = [one for one in instances if serves(one)]
+        assert any(has(one.metadata, serving) if serving else one.metadata != own for one in able)
+    if started_as and was and not named:
+        assert canary, "a canary stays one until it is named, or all promotions are gone"
+
+
+@given(labels, labels, st.booleans(), st.booleans())
+def test_while_nothing_is_known_only_who_is_meant_to_serve_serves(own, serving, started_as, was):
+    """A process that starts while Nacos is silent has the document on its disk, or none."""
+    canary = is_canary(own, serving, None, started_as=started_as, was=was)
+    assert canary is not (has(own, serving) if serving else not started_as)
 
 
 @given(listed.filter(bool))

@@ -6,9 +6,9 @@ which callers in Java leave it out. The document `SERVICE.canary` says which ins
 of those that were started to. Every instance with NACOS_CANARY, true or false, follows it, so that
 one document turns all of them at once, for every caller.
 
-An instance that was started to serve steps back only once one that the document names is seen to
-serve, and returns when none of those is left: no document, however wrong, leaves a service without
-an instance.
+An instance that serves steps back only once a successor is seen to serve, and one that was started
+to serve returns when no successor is left: no document, however wrong, leaves a service without an
+instance.
 """
 
 import logging
@@ -67,22 +67,26 @@ def is_canary(
     instances: Iterable[Instance] | None,
     *,
     started_as: bool,
+    was: bool,
 ) -> bool:
-    """Return whether an instance is a canary.
+    """Return whether an instance is a canary from now on.
 
     Args:
         own: its metadata.
         serving: as the document has it; empty if there is no document.
         instances: those of its service, as Nacos lists them; None while that is not known.
         started_as: what NACOS_CANARY says.
+        was: whether it is one so far.
     """
-    if not serving:
-        return started_as
-    if has(own, serving):
+    if has(own, serving) if serving else not started_as:
         return False
-    if started_as or instances is None:
+    if instances is None or (started_as and was):
         return True
-    return any(has(one.metadata, serving) and serves(one) for one in instances)
+    if serving:
+        successors = (one for one in instances if has(one.metadata, serving))
+    else:
+        successors = (one for one in instances if not has(one.metadata, own))
+    return any(map(serves, successors))
 
 
 def published(instance: Instance, *, canary: bool) -> Instance:
@@ -131,6 +135,7 @@ class CanaryFollower:
                 self._watched.value.serving,
                 snapshot.instances if isinstance(snapshot, Known) else None,
                 started_as=self._started_as,
+                was=self.canary,
             )
             if canary is not self.canary:
                 self.canary = canary

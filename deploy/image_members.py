@@ -44,15 +44,19 @@ def main(service: Path) -> None:
     }
     for folder in needed(service, projects):
         settings = projects[folder]["tool"]["hatch"]
+        readme = projects[folder]["project"].get("readme")
         # A project file may take its version from a file of the package.
         version_file = settings.get("version", {}).get("path")
         for name in filter(None, ("pyproject.toml", version_file, build_hook(settings))):
             copy = Path(os.path.normpath(Path("/projects") / folder / name))
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / name, copy)
+        if readme:  # it has to be there; a change of its text installs no library again
+            (Path("/projects") / folder / readme).touch()
         whole = Path("/members") / folder
         shutil.copytree(folder / "src", whole / "src")
-        shutil.copy(folder / "pyproject.toml", whole)
+        for name in filter(None, ("pyproject.toml", readme)):
+            shutil.copy(folder / name, whole)
 
 
 if __name__ == "__main__":

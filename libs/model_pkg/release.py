@@ -125,7 +125,7 @@ def stage(version: str, folder: Path) -> None:
     shutil.copytree(HERE / PACKAGE, folder / PACKAGE, ignore=skip)
     shutil.copytree(HERE / PACKAGE / "models" / version, folder / PACKAGE / "models" / version)
     (folder / PACKAGE / "VERSION").write_text(f"{version}\n", encoding="utf-8")
-    for file in (HERE / "pyproject.toml", HERE.parents[1] / "LICENSE"):
+    for file in (HERE / "pyproject.toml", HERE / "README.md", HERE / "LICENSE"):
         shutil.copy(file, folder)
 
 

@@ -19,6 +19,8 @@ TESTS = {
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",
     "environment-page": "tests/docs/test_environment.py",
+    "release": "tests/integration/test_release.py",
+    "version": "tests/integration/test_release.py",
     "lock": "tests/architecture/test_lock.py",
     "trace-gateway": "tests/architecture/test_trace.py",
 }
@@ -26,6 +28,8 @@ PARTS = {
     "train-model": "release-model",
     "gateway-compiled": "test-gateway-compiled",
     "gateway-wheels": "release-gateway",
+    "release-check": "release",
+    "wheels": "release",
     "test-contract": "test-nacos",
 }
 

@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from stack import ROOT
 from stack.access import NacosAccess
 from stack.local import LocalStack
 from stack.lock import one_at_a_time
@@ -95,6 +98,27 @@ class Service:
 
 
 StartService = Callable[..., Service]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the repository's files, to change, which shares this run's environment.
+
+    They are older than the environment, so that make does not set it up again; and if make tried,
+    it would fail, for that would lead the whole run into the copy.
+    """
+    folder = tmp_path / "checkout"
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, listed.split("\0")):
+        if not name.startswith(("benchmarks/results", "tests/")) or name.endswith(".mk"):
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, copy, follow_symlinks=False)
+    (folder / "deploy" / "setup.sh").write_text("echo the copy is not set up; exit 1\n")
+    for copy in folder.rglob("*"):
+        os.utime(copy, (0, 0), follow_symlinks=False)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return folder
 
 
 @pytest.fixture(scope="session")

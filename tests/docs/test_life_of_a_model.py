@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -62,21 +61,6 @@ class Shell:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """The repository's files, older than the environment, so that nothing is set up again."""
-    folder = tmp_path / "checkout"
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if not name.startswith(("benchmarks/results", "tests/")) or name.endswith(".mk"):
-            copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, copy)
-            os.utime(copy, (0, 0))
-    (folder / ".venv").symlink_to(Path(sys.prefix))
-    return folder
-
-
-@pytest.fixture
 def shell(checkout: Path, nacos: NacosAccess, tmp_path: Path) -> Iterator[Shell]:
     """A shell in the checkout; all that is started in it ends with the test."""
     one = Shell(
@@ -96,7 +80,7 @@ def shell(checkout: Path, nacos: NacosAccess, tmp_path: Path) -> Iterator[Shell]
     yield one
     with suppress(ProcessLookupError):
         os.killpg(one.process.pid, signal.SIGTERM)
-    one.process.wait(30)
+    one.process.communicate(timeout=30)
 
 
 def versions(gateway: str, calls: int = CALLS) -> Counter[str]:

@@ -4,7 +4,6 @@ import datetime as dt
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -34,21 +33,18 @@ def release() -> ModuleType:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """The repository's files under version control, older than the environment that they share."""
-    folder = tmp_path / "checkout"
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if not name.startswith(("benchmarks/results", "tests/")) or name.endswith(".mk"):
-            copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, copy, follow_symlinks=False)
-            os.utime(copy, (0, 0), follow_symlinks=False)
-    (folder / ".venv").symlink_to(Path(sys.prefix))
-    (folder / ".gitignore").write_text(".venv\n.local/\n__pycache__/\n")
-    git(folder, "init", "--quiet")
-    commit(folder)
-    return folder
+def repository(checkout: Path) -> Path:
+    """The copy of the checkout, under version control."""
+    (checkout / ".gitignore").write_text(".venv\n.local/\n__pycache__/\n")
+    git(checkout, "init", "--quiet")
+    commit(checkout)
+    return checkout
+
+
+def age(checkout: Path) -> None:
+    """Make the projects older than the environment, or make would set it up for this copy."""
+    for file in checkout.rglob("pyproject.toml"):
+        os.utime(file, (0, 0))
 
 
 def git(folder: Path, *words: str) -> None:
@@ -78,24 +74,24 @@ def index(tmp_path: Path) -> Iterator[tuple[Path, int]]:
         server.terminate()
 
 
-def test_a_version_is_written_everywhere_and_once(release: ModuleType, checkout: Path) -> None:
+def test_a_version_is_written_everywhere_and_once(release: ModuleType, repository: Path) -> None:
     """Projects, what they require of their siblings, the changelog; not the model's version."""
-    release.set_version("7.8.9", TODAY, checkout)
+    release.set_version("7.8.9", TODAY, repository)
 
-    members = release.distributions(checkout)
+    members = release.distributions(repository)
     assert {member.name for member in members} >= {
         "modelserve-failover", "modelserve-nacos-client", "modelserve-service-kit",
         "modelserve-gateway", "modelserve-classifier", "modelserve-kmeans",
     }  # fmt: skip
     assert {member.version for member in members} == {"7.8.9"}
-    for file in checkout.glob("*/*/pyproject.toml"):
+    for file in repository.glob("*/*/pyproject.toml"):
         pins = re.findall(r'"modelserve-[a-z-]+([^"]*)"', file.read_text().partition("depend")[2])
         assert set(pins) <= {"==7.8.9"}, file
-    head, _, rest = (checkout / "CHANGELOG.md").read_text().partition("## 7.8.9 - 2027-01-31\n")
+    head, _, rest = (repository / "CHANGELOG.md").read_text().partition("## 7.8.9 - 2027-01-31\n")
     assert head.endswith("## Unreleased\n\n")
     assert "### Added" in rest
     with pytest.raises(release.ReleaseError, match=r"has a section 7\.8\.9 already"):
-        release.set_version("7.8.9", TODAY, checkout)
+        release.set_version("7.8.9", TODAY, repository)
 
 
 @pytest.mark.parametrize("version", ["1.0", "v1.0.0", "1.0.0-SNAPSHOT", ""])
@@ -105,25 +101,25 @@ def test_a_version_that_no_index_orders_is_refused(release: ModuleType, version:
         release.set_version(version, TODAY, ROOT)
 
 
-def test_only_a_tagged_and_named_version_is_released(release: ModuleType, checkout: Path) -> None:
+def test_only_a_tagged_and_named_version_is_released(release: ModuleType, repository: Path) -> None:
     """The changelog names it, the tag is what is here, nothing is changed since: else refused."""
 
     def refused(reason: str) -> None:
         with pytest.raises(release.ReleaseError, match=reason):
-            release.check_named(release.distributions(checkout), checkout)
+            release.check_named(release.distributions(repository), repository)
 
-    project = checkout / "libs" / "failover" / "pyproject.toml"
+    project = repository / "libs" / "failover" / "pyproject.toml"
     before = project.read_text()
     project.write_text(re.sub('^version = ".*"', 'version = "0.0.9"', before, flags=re.MULTILINE))
     refused(r"members have 0\.0\.9, ")
     project.write_text(before)
     refused("CHANGELOG.md has no section")
-    release.set_version("7.8.9", TODAY, checkout)
+    release.set_version("7.8.9", TODAY, repository)
     refused("has changes: commit them first")
-    commit(checkout)
+    commit(repository)
     refused(r"not the tag v7\.8\.9")
-    git(checkout, "tag", "v7.8.9")
-    assert release.check_named(release.distributions(checkout), checkout) == "7.8.9"
+    git(repository, "tag", "v7.8.9")
+    assert release.check_named(release.distributions(repository), repository) == "7.8.9"
 
 
 def test_a_wheel_without_what_a_stranger_looks_for_is_refused(
@@ -164,7 +160,7 @@ def test_an_example_that_fails_or_hangs_up_badly_is_refused(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_make_release_checks_and_publishes_everything(
-    checkout: Path, index: tuple[Path, int], tmp_path: Path
+    repository: Path, index: tuple[Path, int], tmp_path: Path
 ) -> None:
     """`make release`: every distribution and every model, at the index named in the environment.
 
@@ -174,7 +170,7 @@ def test_make_release_checks_and_publishes_everything(
     folder, port = index
     environment = {
         **os.environ,
-        "PYTHONPATH": str(checkout / "libs" / "model_pkg" / "src"),
+        "PYTHONPATH": str(repository / "libs" / "model_pkg" / "src"),
         "GATEWAY_COMPILED": "0",
         "INDEX_URL": f"http://127.0.0.1:{port}/",
         "INDEX_USERNAME": LOGIN[0],
@@ -183,16 +179,17 @@ def test_make_release_checks_and_publishes_everything(
 
     def make(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["make", *words], cwd=checkout, env=environment, capture_output=True, text=True,
+            ["make", *words], cwd=repository, env=environment, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
 
     assert make("version", "VERSION=7.8.9").returncode == 0
-    commit(checkout)
+    age(repository)
+    commit(repository)
     refused = make("release")
     assert refused.returncode != 0
     assert "not the tag v7.8.9" in refused.stderr
-    git(checkout, "tag", "v7.8.9")
+    git(repository, "tag", "v7.8.9")
 
     done = make("release")
 
@@ -223,10 +220,10 @@ def test_make_release_checks_and_publishes_everything(
 
     assert make("release").returncode == 0
     assert {file.name: file.read_bytes() for file in folder.glob("*.whl")} == held
-    with (checkout / "libs/failover/README.md").open("a") as readme:
+    with (repository / "libs/failover/README.md").open("a") as readme:
         readme.write("\nAnother one.\n")
-    commit(checkout)
-    git(checkout, "tag", "--force", "v7.8.9")
+    commit(repository)
+    git(repository, "tag", "--force", "v7.8.9")
     refused = make("release")
     assert refused.returncode != 0
     assert "not everything was published" in refused.stderr

@@ -35,7 +35,8 @@ def release() -> ModuleType:
 @pytest.fixture
 def repository(checkout: Path) -> Path:
     """The copy of the checkout, under version control."""
-    (checkout / ".gitignore").write_text(".venv\n.local/\n__pycache__/\n")
+    with (checkout / ".gitignore").open("a") as ignored:
+        ignored.write(".venv\n")  # a link here, which the pattern of the folder does not match
     git(checkout, "init", "--quiet")
     commit(checkout)
     return checkout

@@ -27,9 +27,11 @@ MEMBERS = tuple(
 OLDEST = "3.11"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TOOLS = ("pytest", "hypothesis", "pytest-timeout")
-BESIDE = {"libs/model_pkg": ("pandas",)}
+BESIDE = {"libs/model_pkg": ("pandas",), "libs/nacos_client": ("fastapi",)}
 """Distributions that a member works with, and does not require."""
-ELSEWHERE = {"test_types.py", "test_index.py", "test_training.py", "test_process.py"}
+ELSEWHERE = {
+    "test_types.py", "test_index.py", "test_training.py", "test_reproduced.py", "test_process.py",
+}  # fmt: skip
 """Tests that need the checkout: a type checker and its settings, scripts, what only trains."""
 SETTINGS = """\
 [pytest]
@@ -82,14 +84,19 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def requirements(wheels: Path, name: str) -> tuple[str, list[str]]:
-    """Return the wheel of a distribution, and what it and its siblings require of others."""
+    """Return the wheel of a distribution, and all that it and its siblings require, extras too."""
     found: dict[str, tuple[str, list[str]]] = {}
     for path in wheels.glob("*.whl"):
         with zipfile.ZipFile(path) as archive:
             (file,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
             head = archive.read(file).decode().partition("\n\n")[0]
-        needs = [need for need in re.findall(r"^Requires-Dist: (.*)$", head, re.MULTILINE)
-                 if "extra ==" not in need]  # fmt: skip
+        needs = [
+            need.partition("; extra ==")[0]
+            for need in re.findall(r"^Requires-Dist: (.*)$", head, re.MULTILINE)
+            if not need.endswith(
+                "extra == 'train'"
+            )  # exactly one version, and only where it trains
+        ]
         named = re.search(r"^Name: (.*)$", head, re.MULTILINE)
         assert named is not None
         found[named[1]] = str(path), needs

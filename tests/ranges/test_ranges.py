@@ -5,6 +5,7 @@ or with the highest, and its own tests run there, outside the checkout. The lowe
 oldest Python: newer ones have no wheels of libraries that are older than they are.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,20 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def interpreter(version: str) -> Path | None:
+    """Return a Python of this version that runs, of the search path or of pyenv."""
+    places = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for place in (*places, *sorted(pyenv.glob(f"versions/{version}.*/bin"))):
+        found = place / f"python{version}"
+        runs = found.exists() and subprocess.run(
+            [found, "-c", ""], check=False, capture_output=True, timeout=30
+        )
+        if runs and runs.returncode == 0:
+            return found
+    return None
+
+
 def requirements(wheels: Path, name: str) -> tuple[str, list[str]]:
     """Return the wheel of a distribution, and all that it and its siblings require, extras too."""
     found: dict[str, tuple[str, list[str]]] = {}
@@ -115,23 +130,18 @@ def requirements(wheels: Path, name: str) -> tuple[str, list[str]]:
 
 def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path) -> str:
     """Install a member, run its tests; return the versions that were installed."""
-    found = subprocess.run(
-        [UV, "python", "find", "--no-python-downloads", python],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode != 0:
+    base = interpreter(python)
+    if base is None:
         pytest.skip(f"there is no Python {python} here: {member} is not tried on it")
     name = tomllib.loads((ROOT / member / "pyproject.toml").read_text())["project"]["name"]
     wheel, others = requirements(wheels, name)
     environment = folder / "environment"
-    interpreter = environment / "bin" / "python"
-    uv("venv", "--quiet", "--python", found.stdout.strip(), environment)
-    install = ("pip", "install", "--quiet", "--python", interpreter)
+    own = environment / "bin" / "python"
+    uv("venv", "--quiet", "--python", base, environment)
+    install = ("pip", "install", "--quiet", "--python", own)
     uv(*install, "--find-links", wheels, "--resolution", resolution, wheel, *others)
-    uv("pip", "check", "--quiet", "--python", interpreter)
-    versions = uv("pip", "list", "--format=freeze", "--python", interpreter)
+    uv("pip", "check", "--quiet", "--python", own)
+    versions = uv("pip", "list", "--format=freeze", "--python", own)
     (stack,) = wheels.glob("modelserve_stack-*.whl")
     pinned = folder / "pinned.txt"
     pinned.write_text(re.sub(r"^.* @ .*\n", "", versions, flags=re.MULTILINE))
@@ -144,7 +154,7 @@ def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path
     (place / "conftest.py").write_text(CONFTEST)
     ignored = [f"--ignore=tests/{name}" for name in sorted(ELSEWHERE)]
     done = subprocess.run(
-        [interpreter, "-m", "pytest", "tests", "-m", "not slow and not nacos", *ignored],
+        [own, "-m", "pytest", "tests", "-m", "not slow and not nacos", *ignored],
         cwd=place,
         capture_output=True,
         text=True,

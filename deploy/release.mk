@@ -4,7 +4,7 @@ version: $(READY)  ## write VERSION into every project and the changelog
 	$(PY) deploy/release.py version $(VERSION)
 
 wheels: gateway-wheels  ## the wheels of all distributions, pure and (gateway) compiled, into .local/wheels
-	@for member in services/classifier services/kmeans; do (cd $$member && \
+	@for member in $(filter-out $(MODEL) deploy libs/failover libs/nacos_client libs/service_kit services/gateway,$(MEMBERS)); do (cd $$member && \
 	  $(CURDIR)/$(PY) -m hatchling build -t wheel -d $(CURDIR)/$(WHEELS)); done
 	@$(PY) $(MODEL)/release.py --output $(WHEELS)
 

@@ -51,12 +51,14 @@ class Distribution:
         name: on the index.
         package: the package to import.
         version: of the release.
+        beside: what the README's example uses besides: the dependency group `example`.
     """
 
     folder: Path
     name: str
     package: str
     version: str
+    beside: tuple[str, ...] = ()
 
     @property
     def example(self) -> str:
@@ -75,10 +77,13 @@ def distributions(root: Path = ROOT) -> list[Distribution]:
     for file in sorted(root.glob("libs/*/pyproject.toml")) + sorted(
         root.glob("services/*/pyproject.toml")
     ):
-        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        project, groups = content["project"], content.get("dependency-groups", {})
         if "version" in project:
             (package,) = (path.parent.name for path in file.parent.glob("src/*/__init__.py"))
-            found.append(Distribution(file.parent, project["name"], package, project["version"]))
+            beside = tuple(groups.get("example", ()))
+            name, version = project["name"], project["version"]
+            found.append(Distribution(file.parent, name, package, version, beside))
     return found
 
 
@@ -190,9 +195,15 @@ def install(member: Distribution, wheels: Path, folder: Path) -> Path:
     )
     wanted = f"{member.name}=={member.version}"
     what = f"{wanted} in an empty environment"
-    _run(what, UV, "pip", "install", "--quiet", "--python", python, "--find-links", wheels, wanted)
+    # Wheels of an earlier build, under the same names, may be in uv's cache.
+    names = {path.name.partition("-")[0].replace("_", "-") for path in wheels.glob("*.whl")}
+    fresh = [f"--refresh-package={name}" for name in sorted(names)]
+    install = (UV, "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
+    _run(what, *install, *fresh, wanted)
     _run(what, UV, "pip", "check", "--quiet", "--python", python)
     _run(f"import of {member.package}", python, "-I", "-c", f"import {member.package}")
+    if member.beside:
+        _run(f"what the example of {member.name} uses", *install, *fresh, *member.beside)
     return python
 
 

@@ -28,7 +28,11 @@ MEMBERS = tuple(
 OLDEST = "3.11"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TOOLS = ("pytest", "hypothesis", "pytest-timeout")
-BESIDE = {"libs/model_pkg": ("pandas",), "libs/nacos_client": ("fastapi",)}
+BESIDE = {
+    "libs/model_pkg": ("pandas",),
+    "libs/nacos_client": ("fastapi",),
+    "libs/model_service": ("scikit-learn",),
+}
 """Distributions that a member works with, and does not require."""
 ELSEWHERE = {
     "test_types.py", "test_index.py", "test_training.py", "test_reproduced.py", "test_process.py",

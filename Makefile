@@ -71,7 +71,11 @@ test-outages: $(READY)  ## Nacos and providers frozen, killed, cut off, refused,
 
 .PHONY: test-slow
 test-slow: $(READY)  ## the long forms: more examples, more changes, longer outages
-	$(PYTEST) --ignore=tests/interop -m slow $(TEST_ARGS)
+	$(PYTEST) --ignore=tests/interop -m "slow and not ranges" $(TEST_ARGS)
+
+.PHONY: test-ranges
+test-ranges: $(READY)  ## every distribution at both ends of the versions it allows, on each Python here
+	$(PYTEST) tests/ranges -m ranges $(TEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(READY)  ## only the tests beside the packages: no Nacos, no network

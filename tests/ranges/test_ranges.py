@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from stack import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.ranges, pytest.mark.timeout(900)]
 
 UV = Path(sys.executable).with_name("uv")
 MEMBERS = tuple(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
 
 import pytest
 from hypothesis import assume, given, strategies as st
@@ -15,6 +17,7 @@ from nacos_client.cipher import DocumentCipher, is_encrypted
 from nacos_client.cipher_key import CipherKey
 from nacos_client.testing import FakeNacos
 from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 DATA_ID = "cipher-aes-models"
 PASSWORD = "tr0ub4dor"  # noqa: S105  (what must not be told)
@@ -28,17 +31,39 @@ keys = (
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+class Card(BaseModel):
+    """A way to pay."""
+
+    kind: Literal["card"]
+
+
+class Bill(BaseModel):
+    """Another way to pay."""
+
+    kind: Literal["bill"]
+
+
 class Login(BaseModel):
     """A document with a secret."""
 
     password: str = "none"  # noqa: S105
     attempts: int = Field(default=3, ge=1)
+    ident: UUID | None = None
+    pays: Annotated[Card | Bill, Field(discriminator="kind")] | None = None
+    pin: str = ""
 
     @field_validator("password")
     @classmethod
     def _long(cls, value: str) -> str:
         if len(value) < 4:
             raise ValueError(f"{value!r} is too short")
+        return value
+
+    @field_validator("pin")
+    @classmethod
+    def _digits(cls, value: str) -> str:
+        if not value.isdecimal():
+            raise PydanticCustomError("no_pin", "{pin} is no PIN", {"pin": value})
         return value
 
 
@@ -261,6 +286,9 @@ async def test_the_last_good_document_on_disk_stays_encrypted(settings: NacosSet
         (f"{PASSWORD}", f"{DATA_ID} is no yaml that can be read"),
         (f"password: {PASSWORD}\nattempts: 0", "attempts: Input should be greater than"),
         ("password: abc", "password: is refused"),
+        (f"ident: abc{PASSWORD}", "ident: is refused"),
+        (f"pays: {{kind: {PASSWORD}}}", "pays: is refused"),
+        (f"pin: {PASSWORD}", "pin: is refused"),
     ],
 )
 async def test_a_bad_encrypted_document_is_explained_without_its_text(
@@ -279,11 +307,14 @@ async def test_a_bad_encrypted_document_is_explained_without_its_text(
 
 
 @pytest.mark.anyio
-async def test_what_a_builder_says_of_a_secret_is_not_told(settings: NacosSettings) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, BadDocument])
+async def test_what_a_builder_says_of_a_secret_is_not_told(
+    settings: NacosSettings, kind: type[Exception]
+) -> None:
     """Only the kind of its error is, for its words may quote the document."""
 
     def build(login: Login) -> str:
-        raise RuntimeError(f"cannot log in with {login.password}")
+        raise kind(f"cannot log in with {login.password}")
 
     fake = FakeNacos()
     async with fake.client(settings) as nacos:
@@ -291,7 +322,27 @@ async def test_what_a_builder_says_of_a_secret_is_not_told(settings: NacosSettin
         watched = nacos.watch(DATA_ID, Login, build=build, absent="last_good")
         with pytest.raises(BadDocument) as caught:
             await watched.start()
-    assert str(caught.value) == "cannot be put in force: RuntimeError"
+    assert str(caught.value) == f"cannot be put in force: {kind.__name__}"
+
+
+@pytest.mark.anyio
+async def test_what_a_subscriber_says_of_a_secret_is_not_logged(
+    settings: NacosSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error's kind is; of a document in the clear the log has the whole error."""
+
+    def refuse(login: Login) -> None:
+        raise RuntimeError(f"cannot log in with {login.password}")
+
+    fake = FakeNacos()
+    async with fake.client(settings) as nacos:
+        for data_id, told in ((DATA_ID, False), ("models", True)):
+            await nacos.publish(data_id, f"password: {PASSWORD}")
+            watched = nacos.watch(data_id, Login)
+            watched.subscribe(refuse)
+            await watched.start()
+            assert f"a subscriber of {data_id} raised RuntimeError" in caplog.text
+            assert (PASSWORD in caplog.text) is told
 
 
 def test_without_the_extra_a_start_says_what_to_install(key_file: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_CHARACTERS = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"
+QUOTING = {"error", "tag", "encoding_error"}
+"""The parts of pydantic's own messages in which a value may be repeated."""
 KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
 
 
@@ -149,11 +151,12 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
 def explained(error: ValidationError, model: type[BaseModel], *, secret: bool = False) -> str:
     """Say in one line what is wrong with each key; no value is repeated: values may be secret.
 
-    The words of the model's own validators, which may repeat one, are left out with `secret`.
+    With `secret`, words that may repeat one all the same are left out: those of the model's own
+    validators, and some of pydantic's.
     """
     return "; ".join(
         f"{_place(problem['loc'])}: {_reason(problem, model, secret=secret)}"
-        for problem in error.errors(include_url=False, include_input=False)
+        for problem in error.errors(include_input=False)
     )
 
 
@@ -162,7 +165,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _reason(problem: Any, model: type[BaseModel], *, secret: bool) -> str:
-    if secret and problem["type"] in {"value_error", "assertion_error"}:
+    if secret and _may_quote(problem):
         return "is refused"
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"])
@@ -172,6 +175,14 @@ def _reason(problem: Any, model: type[BaseModel], *, secret: bool) -> str:
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
     return "unknown key" + hint
+
+
+def _may_quote(problem: Any) -> bool:
+    """Return whether the message of a problem may repeat a value.
+
+    A message that is not pydantic's own, which has a URL beside it, may say anything.
+    """
+    return "url" not in problem or not QUOTING.isdisjoint(problem.get("ctx", ()))
 
 
 def _known_keys(schema: Any) -> set[str]:

@@ -288,6 +288,7 @@ class Watched(Generic[T]):
         pairs = zip(self.keys, found, strict=True)
         documents = [(key.data_id, document) for key, document in pairs if document]
         build, check = self._recipe.build, self._recipe.check
+        model: BaseModel | None = None
         try:
             if self._secret:
                 documents = await asyncio.to_thread(self._decrypted, documents)
@@ -300,12 +301,13 @@ class Watched(Generic[T]):
                 value = cast("T", await asyncio.to_thread(build, model))
             if check is not None:
                 check(value)
-        except BadDocument:
-            raise
         except Exception as error:  # the consumer's code: whatever it raises keeps the document out
+            its_own = model is not None or not isinstance(error, BadDocument)
             reason = f"cannot be put in force: {type(error).__name__}"
-            if self._secret:  # its words may quote the document
+            if self._secret and its_own:  # its words may quote the document
                 raise BadDocument(reason) from None
+            if isinstance(error, BadDocument):
+                raise
             raise BadDocument(f"{reason}: {error}") from error
         return value
 
@@ -322,8 +324,9 @@ class Watched(Generic[T]):
         for callback in list(self._subscribers):
             try:
                 callback(value)
-            except Exception:  # one callback's error must not keep the value from the others
-                log.exception("a subscriber of %s raised", self._name)
+            except Exception as error:  # must not keep the value from the others
+                kind, told = type(error).__name__, not self._secret  # its words may quote, as above
+                log.exception("a subscriber of %s raised %s", self._name, kind, exc_info=told)
 
     async def _fall_back(self) -> None:
         """Put the last good documents of an earlier process in force, else the defaults."""

@@ -8,6 +8,7 @@ wire as the version does: `tests/nacos_wire` has the differences, and where each
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def session_at(nacos_wire: WireNacos, **other: str) -> SdkSession:
     return session
 
 
-def settings_for(nacos_wire: WireNacos, **other: str) -> NacosSettings:
+def settings_for(nacos_wire: WireNacos, **other: Any) -> NacosSettings:
     access = nacos_wire.access
     login = {"username": access.username, "password": access.password}
     return NacosSettings(server_addr=access.server_addr, **{**login, **other})
@@ -172,6 +173,24 @@ async def test_a_document_that_changed_meanwhile_is_not_overwritten(
     document = await session.fetch(key)
     assert document is not None
     assert document.content == "clusters: 4"
+
+
+async def test_clients_of_several_namespaces_log_in_at_the_same_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each has its own event loop: none waits for the login of another, nor fails by it."""
+    with WireNacos("3.0.3", auth=True) as server:
+        async with AsyncExitStack() as stack:
+            one = Nacos(settings_for(server, cache_dir=tmp_path))
+            others = [one.in_namespace(f"other-{number}") for number in range(8)]
+            for nacos in (one, *others):
+                await stack.enter_async_context(nacos)
+                for number in range(5):
+                    nacos.discover(f"models-{number}")
+            for nacos in (one, *others):
+                for number in range(5):
+                    await nacos.discover(f"models-{number}").known(10)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.feature("a wrong password is told as one")

@@ -1,7 +1,9 @@
 """The way to a real Nacos; the protocol is loaded when the first session is made."""
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from nacos_client.ports import Session
 from nacos_client.settings import NacosSettings
@@ -11,13 +13,18 @@ if TYPE_CHECKING:
 
 
 class Vendor:
-    """Makes sessions with a real Nacos for one client; all share one login and one memory."""
+    """Makes sessions with a real Nacos; those of one event loop share one login and one memory.
+
+    A client has an event loop of its own, as the clients of other namespaces that it makes have.
+    """
 
     def __init__(self) -> None:
-        self._administration: Administration | None = None
+        self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Administration] = (
+            WeakKeyDictionary()
+        )
 
     def __call__(self, settings: NacosSettings, label: str) -> Session:
-        """Make a session that is not started."""
+        """Make a session that is not started, on the event loop that will use it."""
         # gRPC's own fork handlers can crash or hang the child of a process with live connections;
         # ours refuses politely (`_sdk.rpc.refuse_forked_grpc`).
         os.putenv("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -26,6 +33,7 @@ class Vendor:
         from nacos_client._sdk.administration import Administration  # noqa: PLC0415
         from nacos_client._sdk.either import EitherSession  # noqa: PLC0415
 
-        if self._administration is None:
-            self._administration = Administration(settings)
-        return EitherSession(settings, label, self._administration)
+        loop = asyncio.get_running_loop()
+        if loop not in self._of_loops:
+            self._of_loops[loop] = Administration(settings)
+        return EitherSession(settings, label, self._of_loops[loop])

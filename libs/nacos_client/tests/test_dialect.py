@@ -1,5 +1,6 @@
 """What a server is, by its own word over HTTP, and what follows from that for a session."""
 
+import asyncio
 import http.server
 import json
 import threading
@@ -36,6 +37,8 @@ class Asked:
 
     def __init__(self) -> None:
         self.answers: Answers = {}
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.lines: list[str] = []
         self.forms: list[dict[str, str]] = []
 
@@ -54,6 +57,7 @@ def server(answers: Answers) -> Iterator[tuple[tuple[str, int], Asked]]:
             asked.lines.append(line)
             form = parse_qs(body or url.query)
             asked.forms.append({name: value for name, (value,) in form.items()})
+            asked.may_answer.wait(5)
             found = asked.answers.get(line, 404)
             self.send_response(found if isinstance(found, int) else 200)
             self.end_headers()
@@ -109,6 +113,21 @@ async def test_a_server_that_was_replaced_is_asked_anew() -> None:
         assert await dialects.of(address) is before
         after = await dialects.of(address, since=float("inf"))
     assert (before.dialect, after.dialect) == ("v1", "v3")
+
+
+async def test_what_a_server_is_is_told_while_it_is_asked_anew() -> None:
+    """Who needs it to send something does not wait for the answer to who doubts it."""
+    with server(OLD) as (address, asked):
+        dialects = Dialects(settings_for(address))
+        known = await dialects.of(address)
+        asked.may_answer.clear()
+        anew = asyncio.create_task(dialects.of(address, since=float("inf")))
+        while len(asked.lines) == 2:  # noqa: ASYNC110  (the event is in the server)
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(dialects.of(address), 1) is known
+        assert not anew.done()
+        asked.may_answer.set()
+        assert await anew == known
 
 
 async def test_a_server_that_tells_nothing_is_no_old_server() -> None:

@@ -67,11 +67,17 @@ class Dialects:
             Unreachable: the server does not answer over HTTP.
             Refused: it answers, and tells no version in either dialect.
         """
+        if known := self._known(server, since):  # without waiting for who asks anew
+            return known.facts
         async with self._locks[server]:
-            known = self._answered.get(server)
-            if known is None or known.at < since:
+            known = self._known(server, since)
+            if known is None:
                 known = self._answered[server] = await self._ask(server)
             return known.facts
+
+    def _known(self, server: Server, since: float) -> Answered | None:
+        known = self._answered.get(server)
+        return known if known is not None and known.at >= since else None
 
     def forget(self, server: Server) -> None:
         """Ask anew when the server is needed next: what it answers fits no longer."""

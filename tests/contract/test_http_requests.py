@@ -203,6 +203,18 @@ async def test_an_answer_without_end_is_not_read_to_its_end(start: Start) -> Non
         await api.fetch(at(server), KEY)
 
 
+async def test_a_key_that_http_would_lose_is_not_published() -> None:
+    """Between 2.1 and 2.3 a server keeps the key of an encrypted document by gRPC alone."""
+    with WireNacos("2.2.3", auth=False) as nacos:
+        settings = NacosSettings(server_addr=nacos.access.server_addr)
+        session = HttpSession(HttpApi(settings), settings.namespace)
+        session.enter(settings.servers[0])
+        with pytest.raises(Refused, match=r"loses the key .* 2\.3\.0 or later"):
+            await session.publish(KEY, "0a1b", "yaml", None, "its key")
+        assert await session.fetch(KEY) is None
+        await session.close()
+
+
 async def test_a_long_poll_that_nobody_waits_for_frees_its_thread(start: Start) -> None:
     """The connection ends, too: the server need not hold it."""
     server, api = await start({**V1, "POST /v1/cs/configs/listener": Reply(HELD, "")})

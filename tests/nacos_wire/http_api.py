@@ -291,7 +291,8 @@ class HttpApi:
         document = self._registry.read((tenant, key_of(asked.fields, "group")))
         if document is None:
             return told("config data not exist\n", HTTPStatus.NOT_FOUND)
-        key = {"Encrypted-Data-Key": document.data_key} if document.data_key else {}
+        tells_it = document.data_key and self._character.has(Trait.KEEPS_KEYS_OVER_HTTP)
+        key = {"Encrypted-Data-Key": document.data_key} if tells_it else {}
         noted = {"Content-MD5": document.md5, "Config-Type": document.type, **key}
         return Reply(HTTPStatus.OK, document.content, PLAIN, noted)
 
@@ -325,7 +326,7 @@ class HttpApi:
     def _publish(self, asked: Request, text: Text) -> None:
         """Write a document for all, for the clients of a beta, or for those of a tag."""
         fields, ips = asked.fields, asked.headers.get("betaips")
-        keeps_it = self._character.has(Trait.KEEPS_KEYS_OF_DOCUMENTS)
+        keeps_it = self._character.has(Trait.KEEPS_KEYS_OVER_HTTP)
         data_key = fields.get("encryptedDataKey", "") if keeps_it else ""
         document = document_of(fields["content"], fields.get("type") or "text", data_key)
         if ips:

@@ -19,6 +19,8 @@ class Trait(enum.Enum):
 
     # Beside the text, and with the answer to who reads it.
     KEEPS_KEYS_OF_DOCUMENTS = ("2.1.0", "config/.../ConfigPublishRequestHandler.java")
+    # By v1, which neither took nor told the key before.
+    KEEPS_KEYS_OVER_HTTP = ("2.3.0", "config/.../{ConfigController,ConfigServletInner}.java")
     # The tag is a label of the application's among those of the connection; before, a header.
     LOOKS_FOR_THE_TAG_AMONG_LABELS = ("2.5.0", "config/.../DefaultChainRequestExtractor.java")
     # For who deletes it: `tag_blue`, and what has another name is an error.

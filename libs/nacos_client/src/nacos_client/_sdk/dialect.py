@@ -35,6 +35,8 @@ COMPARES_SINCE = (2, 3, 2)
 2.2.3 with their own storage take every such write."""
 KEEPS_KEYS_SINCE = (2, 1, 0)
 """The first version that keeps the key of an encrypted document beside it."""
+KEEPS_KEYS_OVER_HTTP_SINCE = (2, 3, 0)
+"""The first that takes this key over HTTP, and tells it (ConfigController, ConfigServletInner)."""
 STATE_PATHS = {Dialect.V3: "/v3/admin/core/state", Dialect.V1: "/v1/console/server/state"}
 """The path at which a server tells its version, without a login."""
 
@@ -110,13 +112,16 @@ def is_before(facts: ServerFacts, version: tuple[int, ...]) -> bool:
     return numbers is not None and tuple(map(int, numbers[0].split("."))) < version
 
 
-def refuse_old(facts: ServerFacts, *, compare: bool, keep_key: bool) -> None:
+def refuse_old(
+    facts: ServerFacts, *, compare: bool, keep_key: bool, over_http: bool = False
+) -> None:
     """Refuse a write to a server that is too old for it.
 
     Args:
         facts: the server.
         compare: the write is only to go over a certain version of the document.
         keep_key: the document's key is to be kept beside it.
+        over_http: the write goes over HTTP.
 
     Raises:
         Refused: it would overwrite the change of another, or nobody could decrypt what it keeps.
@@ -129,7 +134,7 @@ def refuse_old(facts: ServerFacts, *, compare: bool, keep_key: bool) -> None:
         ),
         (
             keep_key,
-            KEEPS_KEYS_SINCE,
+            KEEPS_KEYS_OVER_HTTP_SINCE if over_http else KEEPS_KEYS_SINCE,
             "loses the key of an encrypted document: publish under another data id",
         ),
     )

@@ -200,7 +200,7 @@ class HttpSession:
         """Write the document; with `cas_md5`, only over the document with that MD5."""
         if cas_md5 is not None or data_key:
             facts = await self.facts()
-            refuse_old(facts, compare=cas_md5 is not None, keep_key=bool(data_key))
+            refuse_old(facts, compare=cas_md5 is not None, keep_key=bool(data_key), over_http=True)
         fields = {"content": content, "type": kind}
         if data_key:
             fields["encryptedDataKey"] = data_key

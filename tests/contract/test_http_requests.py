@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -18,7 +20,7 @@ from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.client_api import BEAT_LIMITS, BEAT_SECONDS, ClientApi, beat_pause
 from nacos_client._sdk.either import EitherSession
 from nacos_client._sdk.http_api import HttpApi
-from nacos_client._sdk.http_session import HttpSession
+from nacos_client._sdk.http_session import ASK_SECONDS, HttpSession
 from nacos_client._sdk.link import Link
 from nacos_client._sdk.wire import Message, encode
 from nacos_client.ports import DocumentKey, ServiceKey
@@ -213,6 +215,45 @@ async def test_a_key_that_http_would_lose_is_not_published() -> None:
             await session.publish(KEY, "0a1b", "yaml", None, "its key")
         assert await session.fetch(KEY) is None
         await session.close()
+
+
+@pytest.mark.parametrize(("state", "told"), [(V1, "blue"), (V3, None)])
+async def test_a_long_poll_is_about_the_document_that_is_read(
+    start: Start, state: dict[str, Reply], told: str | None
+) -> None:
+    """By v3 none is read for a tag (ConfigOpenApiController), but v1's poll would compare it."""
+    listener = {"POST /v1/cs/configs/listener": Reply(200, "")}
+    server, api = await start({**state, **listener}, labels="Vipserver-Tag=blue")
+    await api.changed(at(server), {KEY: ""}, hold=True)
+    [asked] = server.asked
+    assert asked.headers.get("vipserver-tag") == told
+
+
+async def test_a_poll_that_contradicts_what_is_read_is_not_repeated_at_once(start: Start) -> None:
+    """Behind one address may be servers of which some are late: they are asked in peace."""
+    changed = quote("models\x02BLUE\x01")
+    server, _ = await start(
+        {
+            **V1,
+            "GET /v1/cs/configs": Reply(200, "a: 1", "text/plain"),
+            "POST /v1/cs/configs/listener": Reply(200, changed),
+        }
+    )
+    settings = NacosSettings(server_addr=f"127.0.0.1:{server.port}")
+    session = HttpSession(HttpApi(settings), settings.namespace)
+    session.enter(at(server))
+    told: list[float] = []
+    reads: set[asyncio.Task[Any]] = set()
+
+    def read() -> None:
+        told.append(time.monotonic())
+        reads.add(asyncio.create_task(session.fetch(KEY)))
+
+    assert await session.listen(KEY, "", read)
+    await session.fetch(KEY)
+    await eventually(lambda: len(told) == 3)
+    await session.close()
+    assert told[2] - told[0] >= 2 * ASK_SECONDS
 
 
 async def test_a_long_poll_that_nobody_waits_for_frees_its_thread(start: Start) -> None:

@@ -177,7 +177,9 @@ class ClientApi:
         tenant = (self._tenant,) if self._tenant else ()
         words = ((key.data_id, key.group, md5, *tenant) for key, md5 in md5s.items())
         listening = "".join(WORD.join(line) + LINE for line in words)
-        headers = {**self._tag, "Long-Pulling-Timeout": str(int((HOLD_SECONDS + EARLIER) * 1000))}
+        # By v3 no document is read for a tag, and the poll must be about what is read.
+        tag = {} if await self._speaks_v3(server) else self._tag
+        headers = {**tag, "Long-Pulling-Timeout": str(int((HOLD_SECONDS + EARLIER) * 1000))}
         if not hold:
             headers["Long-Pulling-Timeout-No-Hangup"] = "true"
         answer = await self._api.send(

@@ -60,6 +60,7 @@ class HttpSession:
         self._listed: dict[ServiceKey, Listing] = {}
         self._changes: dict[DocumentKey, set[Callable[[], None]]] = {}
         self._md5s: dict[DocumentKey, str] = {}
+        self._told: dict[DocumentKey, str] = {}
         self._listens = asyncio.Event()
         self._followers: list[asyncio.Task[None]] = []
 
@@ -81,7 +82,7 @@ class HttpSession:
         for task in self._followers:
             task.cancel()
         self._followers = []
-        for followed in (self._pushes, self._listed, self._changes, self._md5s):
+        for followed in (self._pushes, self._listed, self._changes, self._md5s, self._told):
             followed.clear()
 
     async def close(self) -> None:
@@ -233,12 +234,15 @@ class HttpSession:
         """Tell who follows the documents that have changed; `fetch` makes them followed again."""
         began = time.monotonic()
         try:
-            changed = await self._differing(md5s, hold=True)
+            changed = md5s.keys() & await self._differing(md5s, hold=True)
         except NacosError as error:
             log.debug("long poll: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
             return
+        if any(self._told.get(key) == md5s[key] for key in changed):
+            await asyncio.sleep(ASK_SECONDS)  # what was read since was no other version
         for key in changed:
+            self._told[key] = md5s[key]
             self._md5s.pop(key, None)
             for tell in list(self._changes.get(key, ())):
                 tell()

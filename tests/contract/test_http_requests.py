@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
@@ -254,6 +256,21 @@ async def test_a_poll_that_contradicts_what_is_read_is_not_repeated_at_once(star
     await eventually(lambda: len(told) == 3)
     await session.close()
     assert told[2] - told[0] >= 2 * ASK_SECONDS
+
+
+async def test_servers_that_are_silent_do_not_hide_the_one_that_answers() -> None:
+    """However long each question to them takes, HTTP alone is used once gRPC was tried."""
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        nacos = stack.enter_context(WireNacos("3.0.3"))
+        nacos.close_grpc()
+        places = [f"127.0.0.1:{each.getsockname()[1]}" for each in silent]
+        addresses = ",".join((*places, nacos.access.server_addr))
+        settings = NacosSettings(server_addr=addresses)
+        session = EitherSession(settings, "test", Administration(settings))
+        session.start()
+        await eventually(lambda: session.transport.startswith("HTTP only"), seconds=40)
+        await session.close()
 
 
 async def test_a_long_poll_that_nobody_waits_for_frees_its_thread(start: Start) -> None:

@@ -68,6 +68,7 @@ class EitherSession:
         self._closed_because = ""
         self._misses = 0
         self._answering: Server | None = None
+        self._first = settings.servers[0]
         self._up = asyncio.Event()
         self._look = asyncio.Event()
         self._pokes: list[Callable[[], None]] = []
@@ -137,8 +138,8 @@ class EitherSession:
             await self._look.wait()
 
     async def _ask(self) -> None:
-        """Ask the servers over HTTP until one answers, the one in use first."""
-        servers = sorted(self._settings.servers, key=lambda each: each != self._http.server)
+        """Ask the servers over HTTP until one answers, the one that answered last first."""
+        servers = sorted(self._settings.servers, key=lambda each: each != self._first)
         for server in servers:
             try:
                 await self._administration.dialects.of(server, since=time.monotonic())
@@ -146,7 +147,7 @@ class EitherSession:
                 log.debug("no answer over HTTP: %s", error)
                 continue
             self._administration.answering.heard(time.monotonic())
-            self._misses, self._answering = 0, server
+            self._misses, self._answering, self._first = 0, server, server
             return
         self._administration.answering.missed()
         self._misses, self._answering = self._misses + 1, None

@@ -314,6 +314,42 @@ async def test_an_instance_that_nacos_forgot_is_registered_again() -> None:
             assert access.instances("models") == []
 
 
+async def test_an_instance_is_taken_out_once_for_others_may_live_there() -> None:
+    """Processes that share an address are one to Nacos; who is held back must not end the rest."""
+    place = ServiceKey("models", "DEFAULT_GROUP")
+    for version in ("2.5.1", "3.0.3"):
+        with WireNacos(version, auth=False) as nacos:
+            settings = NacosSettings(server_addr=nacos.access.server_addr)
+            one, other = (HttpSession(HttpApi(settings), settings.namespace) for _ in range(2))
+            for session in (one, other):
+                session.enter(settings.servers[0])
+                await session.register(place, INSTANCE)
+            await one.deregister(place, INSTANCE)
+            assert nacos.access.instances("models") == []
+            await other.register(place, INSTANCE)
+            await one.deregister(place, INSTANCE)
+            await one.close()
+            assert len(nacos.access.instances("models")) == 1
+            await other.close()
+            assert nacos.access.instances("models") == []
+
+
+async def test_what_was_not_taken_out_is_tried_again_at_the_end(start: Start) -> None:
+    """Without heartbeats Nacos would show the instance for half a minute more."""
+    taken, failed = Reply(200, "ok", "text/plain"), Reply(500, "busy", "text/plain")
+    line = "DELETE /v1/ns/instance"
+    server, _ = await start({**V1, "POST /v1/ns/instance": taken, line: failed})
+    settings = NacosSettings(server_addr=f"127.0.0.1:{server.port}")
+    session = HttpSession(HttpApi(settings), settings.namespace)
+    session.enter(at(server))
+    await session.register(SERVICE, INSTANCE)
+    with pytest.raises(Refused, match="busy"):
+        await session.deregister(SERVICE, INSTANCE)
+    server.answers[line] = taken
+    await session.close()
+    assert [asked.method for asked in server.asked].count("DELETE") == 2
+
+
 async def transports(settings: NacosSettings, enough: Callable[[Link], bool]) -> set[str]:
     """Return the transports that a session has used when there were enough attempts by gRPC."""
     links: list[Link] = []

@@ -55,7 +55,8 @@ class HttpSession:
         self._long_polls = True
         self._api = ClientApi(api, namespace)
         self._numbers = itertools.count(1)
-        self._beats: dict[Registered, tuple[Instance, asyncio.Task[None]]] = {}
+        self._registered: dict[Registered, Instance] = {}
+        self._beats: dict[Registered, asyncio.Task[None]] = {}
         self._pushes: dict[ServiceKey, Callable[[Listing], None]] = {}
         self._listed: dict[ServiceKey, Listing] = {}
         self._changes: dict[DocumentKey, set[Callable[[], None]]] = {}
@@ -88,7 +89,7 @@ class HttpSession:
     async def close(self) -> None:
         """Leave, and take out what is registered still; at most half a second."""
         self.leave()
-        registered = [(service, instance) for (service, _), (instance, _) in self._beats.items()]
+        registered = [(service, instance) for (service, _), instance in self._registered.items()]
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(
@@ -102,29 +103,38 @@ class HttpSession:
     # Naming.
 
     def registered(self, service: ServiceKey) -> list[Instance]:
-        """Return the instances of a service that live by the heartbeats of this session."""
-        return [instance for (of, _), (instance, _) in self._beats.items() if of == service]
+        """Return the ephemeral instances of a service that this session has not taken out."""
+        return [instance for (of, _), instance in self._registered.items() if of == service]
 
     async def register(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
         """Publish the instance, or replace it; an ephemeral one beats from then on."""
         self._still(service, instance)
+        if ephemeral:
+            self._registered[service, instance.address] = instance
         await self._api.register(self.server, service, instance, ephemeral=ephemeral)
         if ephemeral:
             beat = asyncio.create_task(self._beat(service, instance), name=f"beat {service}")
-            self._beats[service, instance.address] = instance, beat
+            self._beats[service, instance.address] = beat
 
     async def deregister(
         self, service: ServiceKey, instance: Instance, *, ephemeral: bool = True
     ) -> None:
-        """Take the instance out, and beat no more."""
+        """Take the instance out, and beat no more.
+
+        One that this session has taken out already lives by another process at the same address:
+        over HTTP, Nacos cannot tell the two apart.
+        """
         self._still(service, instance)
-        await self._api.deregister(self.server, service, instance, ephemeral=ephemeral)
+        place = service, instance.address
+        if not ephemeral or place in self._registered:
+            await self._api.deregister(self.server, service, instance, ephemeral=ephemeral)
+            self._registered.pop(place, None)
 
     def _still(self, service: ServiceKey, instance: Instance) -> None:
         """End the heartbeat of an instance."""
-        _, beat = self._beats.pop((service, instance.address), (instance, None))
+        beat = self._beats.pop((service, instance.address), None)
         if beat is not None:
             beat.cancel()
 

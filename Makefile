@@ -6,8 +6,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
-MEMBERS := libs/failover libs/nacos_client libs/service_kit libs/model_service libs/model_pkg \
-           services/classifier services/kmeans services/gateway deploy
+MEMBERS := $(patsubst %/pyproject.toml,%,$(sort $(wildcard libs/*/pyproject.toml \
+           services/*/pyproject.toml))) deploy
 READY := $(VENV)/.ready
 # Two workers for each processor, for tests wait more than they compute; TEST_ARGS=-n0 debugs one test.
 WORKERS := -n $(shell echo $$((2 * $$(nproc))))
@@ -32,7 +32,8 @@ fmt: $(READY)  ## format and fix what ruff can fix
 check: $(READY)  ## formatting, lint, types, import rules
 	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+	mkdir -p .local && $(PY) -m stack.import_rules > .local/import-rules.toml
+	$(VENV)/bin/lint-imports --config .local/import-rules.toml
 
 # NACOS=host:port uses a Nacos of yours; MODELS=0 starts the gateway alone, MODELS=1 each model once.
 UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(MODELS),--models $(MODELS))

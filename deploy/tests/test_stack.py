@@ -97,7 +97,7 @@ def test_two_plans_share_no_port() -> None:
         nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
         return [*nacos, *(port for part in plan.parts for port in part.ports.values())]
 
-    assert len(set(ports(Plan()))) == len(ports(Plan())) == 11
+    assert len(set(ports(Plan()))) == len(ports(Plan())) >= 11
     assert not set(ports(Plan())) & set(ports(Plan(10_000)))
 
 

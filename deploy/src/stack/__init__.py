@@ -1,4 +1,4 @@
-"""The whole system on one machine: Nacos, two models twice, the gateway."""
+"""The whole system on one machine: Nacos, each model twice, the gateway."""
 
 from pathlib import Path
 

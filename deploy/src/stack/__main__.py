@@ -158,8 +158,7 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
     )
     rows = {
         "gateway": gateway,
-        "classifier docs": f"{gateway}/car-evaluation/docs",
-        "kmeans docs": f"{gateway}/skl-kmeans/docs",
+        **{f"{each.package} docs": f"{gateway}/{each.name}/docs" for each in plan.services},
         "gateway admin": f"{admin}/docs",
     }
     if local.own:
@@ -177,7 +176,7 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
     print("\nTry:\n")
     for path, body in plan.calls:
         print(f"  curl -s {gateway}{path} -H 'content-type: application/json' -d '{body}'")
-    print(f"  curl -s {gateway}/car-evaluation/api/v1/health\n")
+    print()
 
 
 if __name__ == "__main__":

@@ -44,10 +44,12 @@ class DockerStack:
             "CONSOLE_PORT": str(plan.console_port),
             "DATA_PORT": str(plan.gateway.port),
             "ADMIN_PORT": str(plan.gateway.admin_port),
-            "CLASSIFIER_PORT": str(plan.first("classifier").port),
-            "KMEANS_PORT": str(plan.first("kmeans").port),
+            **{
+                f"{one.package.upper()}_PORT": str(one.ports[0] + plan.offset)
+                for one in plan.services
+            },
         }
-        for service in ("classifier", "kmeans", "gateway"):
+        for service in (*(one.package for one in plan.services), "gateway"):
             self._env[f"{service.upper()}_VERSION"] = version(f"modelserve-{service}")
         if own:
             # Without these two, Compose would take the login to a Nacos of the stack's.
@@ -98,7 +100,10 @@ class DockerStack:
             UnusableNacosError: a Nacos of one's own does not let a service in; nothing is started.
         """
         services = () if self.plan.instances else ("gateway",)
-        scale = [f"--scale={name}={self.plan.instances}" for name in ("classifier", "kmeans")]
+        scale = [
+            f"--scale={name}={self.plan.instances}"
+            for name in (one.package for one in self.plan.services)
+        ]
         if self._own:
             self.compose("build", *services)
             asked = (*self._command, "--progress=quiet", "run", "--rm", "--no-deps", "-T")

@@ -1,16 +1,14 @@
 """The parts of the stack: their processes, ports and environments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from stack.services import ServedModel, found
 
 HOST = "127.0.0.1"
 MAX_OFFSET: Final = 55_000
 """The highest offset: without one the highest port is 10,000 below the highest there is."""
-POINTS: Final = "[[1,2],[2,3],[3,5],[4,6],[8,8],[10,11],[12,12],[12,15],[10,12]]"
-CAR: Final = (
-    '{"buying":"med","maint":"high","doors":"4","persons":"more","lug_boot":"big","safety":"high"}'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,12 @@ class Plan:
     """The whole stack; every port moved up by `offset`, so that two stacks fit on one machine.
 
     `instances` is the number of instances of each model service: 2, or 1, or 0 for the gateway
-    alone.
+    alone. `services` are the model services, those of the checkout by default.
     """
 
     offset: int = 0
     instances: int = 2
+    services: tuple[ServedModel, ...] = field(default_factory=found)
 
     @property
     def nacos_port(self) -> int:
@@ -81,19 +80,11 @@ class Plan:
     @property
     def models(self) -> tuple[Part, ...]:
         """The instances of each model service."""
-        classifiers = (
-            self._part("classifier-1", "classifier", "car-evaluation", 8001),
-            self._part("classifier-2", "classifier", "car-evaluation", 8011),
+        return tuple(
+            self._part(f"{each.package}-{number}", each.package, each.name, port)
+            for each in self.services
+            for number, port in enumerate(each.ports[: self.instances], 1)
         )
-        clusterers = (
-            self._part("kmeans-1", "kmeans", "skl-kmeans", 9999),
-            self._part("kmeans-2", "kmeans", "skl-kmeans", 9989),
-        )
-        return classifiers[: self.instances] + clusterers[: self.instances]
-
-    def first(self, package: str) -> Part:
-        """The first instance of a model service, started or not."""
-        return next(part for part in replace(self, instances=1).models if part.package == package)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -105,10 +96,7 @@ class Plan:
         """A path at the gateway and a body for each model: the calls a newcomer tries first."""
         if not self.instances:
             return ()
-        return (
-            ("/skl-kmeans/api/skl-kmeans", f'{{"points":{POINTS}}}'),
-            ("/car-evaluation/api/v1/predict", f'{{"inputs":[{CAR}]}}'),
-        )
+        return tuple((f"/{each.name}{each.path}", each.body) for each in self.services)
 
     def _part(
         self, name: str, package: str, service: str, port: int, admin_port: int | None = None

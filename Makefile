@@ -62,6 +62,20 @@ logs: $(READY)  ## show what every part printed last, and follow
 status: $(READY)  ## show what runs
 	@$(PY) -m stack status
 
+PACKAGE = $(subst -,_,$(NAME))
+NAMED = $(if $(NAME),,$(error set NAME, for example NAME=iris))
+
+.PHONY: new-service
+new-service: $(READY)  ## write a model service NAME that runs, an example
+	@$(NAMED)$(PY) -m stack new-service '$(NAME)' $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e services/$(PACKAGE)
+	@touch $(READY)
+
+.PHONY: remove-service
+remove-service: $(READY)  ## take the model service NAME away, with all that is known of it
+	@$(NAMED)$(PY) -m stack remove-service '$(NAME)'
+	@VIRTUAL_ENV=$(VENV) $(UV) pip uninstall --quiet modelserve-$(NAME)
+
 .PHONY: test
 test: $(READY)  ## unit, contract, integration and, where a Docker engine answers, container tests
 	$(PYTEST) --ignore=tests/interop -m "not slow and not outage" $(TEST_ARGS)

@@ -1,26 +1,38 @@
-"""`python -m stack up|down|logs|status`: the whole system on this machine, one command each."""
+"""`python -m stack COMMAND`: the whole system on this machine, and the services it is made of."""
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
+from stack import ROOT
 from stack.credentials import read_or_make
 from stack.docker import DockerStack
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
+from stack.new_service import ServiceError, create, remove
+from stack.origins import UnusableOriginError, example
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import HOST, MAX_OFFSET, Plan
 from stack.releases import UnknownReleaseError
 
-EXPECTED = (StackError, UnusableNacosError, MissingToolError, UnknownReleaseError)
+EXPECTED = (
+    *(StackError, UnusableNacosError, MissingToolError, UnknownReleaseError),
+    *(ServiceError, UnusableOriginError),
+)
 """The errors whose message is all that a user needs."""
 
 
 def main() -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args()
+    # A new service is whole or not there: whoever ends this command gets what Ctrl-C gets.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if arguments.command == "new-service":
+            _new_service(arguments.name, arguments.port)
+            return 0
         if arguments.command == "up":
             own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
             plan = Plan(arguments.offset, arguments.models)
@@ -33,6 +45,8 @@ def main() -> int:
             _down(local, docker)
         elif arguments.command == "logs":
             _logs(local, docker)
+        elif arguments.command == "remove-service":
+            _remove_service(arguments.name, local, docker)
         else:
             _status(local, docker)
     except (*EXPECTED, TimeoutError) as error:
@@ -79,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop everything, containers and processes")
     commands.add_parser("logs", help="show what every part printed last, and follow")
     commands.add_parser("status", help="show what runs")
+    new = commands.add_parser("new-service", help="write a new model service")
+    new.add_argument("name", help="its name in Nacos, a host name")
+    new.add_argument("--port", type=int, help="its port (default: the first that is free)")
+    removing = commands.add_parser("remove-service", help="take a model service away")
+    removing.add_argument("name", help="its name in Nacos")
     return parser
 
 
@@ -147,6 +166,19 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
         docker.compose("ps")
     elif not local.processes():
         print("status: nothing runs")
+
+
+def _new_service(name: str, port: int | None) -> None:
+    folder = create(name, example(), port)
+    app = next(folder.glob("src/*/app.py")).relative_to(ROOT)
+    print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {app}")
+    print(f"Next: make up; make check-service NAME={name}; make remove-service NAME={name}")
+
+
+def _remove_service(name: str, local: LocalStack, docker: DockerStack) -> None:
+    running = [*local.processes(), *docker.running()]
+    for path in remove(name, running):
+        print(f"remove-service: {path} is gone")
 
 
 def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:

@@ -121,6 +121,14 @@ class DockerStack:
             return False
         return bool(self._read("ps", "--all", "--quiet").strip())
 
+    def running(self) -> list[str]:
+        """Return the names of the containers that there are, without the project's name."""
+        if not self.is_up():
+            return []
+        project = self._env["COMPOSE_PROJECT_NAME"]
+        shown = self._read("ps", "--all", "--format", "{{.Name}}").split()
+        return [name.removeprefix(f"{project}-") for name in shown]
+
     def images(self) -> dict[str, str]:
         """Return the image of each service of the Compose file, by the service's name."""
         return {name: service["image"] for name, service in self._services().items()}

@@ -66,8 +66,8 @@ PACKAGE = $(subst -,_,$(NAME))
 NAMED = $(if $(NAME),,$(error set NAME, for example NAME=iris))
 
 .PHONY: new-service
-new-service: $(READY)  ## write a model service NAME that runs, an example
-	@$(NAMED)$(PY) -m stack new-service '$(NAME)' $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
+new-service: $(READY)  ## write a model service NAME; FROM=module:function makes it of yours
+	@$(NAMED)$(PY) -m stack new-service '$(NAME)' $(if $(FROM),--from '$(FROM)') $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e services/$(PACKAGE)
 	@touch $(READY)
 
@@ -124,4 +124,4 @@ lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	  $$(awk -F'"' '/^name/{print "--no-emit-package " $$2}' $(MEMBERS:%=%/pyproject.toml)) \
 	  $(MEMBERS:%=%/pyproject.toml) pyproject.toml --group dev -o requirements.lock
 
-include libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk services/tests/v2/v2.mk
+include libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk libs/service_conformance/v2.mk

@@ -2,30 +2,19 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stack.lock import one_at_a_time
+from stack import ROOT
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent / "v2"
+CLIENT = ROOT / "libs/service_conformance/src/service_conformance/tests/v2_clients/client.py"
 CAR = {"buying": "med", "maint": "high", "doors": "4", "persons": "more", "lug_boot": "big"}
 POINTS = [1, 2, 2, 3, 3, 5, 4, 6, 8, 8, 10, 11, 12, 12, 12, 15, 10, 12]
 
 
-@pytest.fixture(scope="session")
-def python(program: Callable[[str, str], str]) -> Path:
-    """Return the clients' interpreter; made when it is not there, by one test process for all."""
-    command = [program("make", "make"), "-s", "-f", HERE / "v2.mk", "v2-clients"]
-    with one_at_a_time(ROOT / ".local/v2-clients.lock"):
-        subprocess.run(command, cwd=ROOT, check=True)
-    return ROOT / ".venv/v2-clients/bin/python"
-
-
 def ask(python: Path, url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-    command = [python, HERE / "client.py", url, model, json.dumps(inputs)]
+    command = [python, CLIENT, url, model, json.dumps(inputs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -33,7 +22,7 @@ def ask(python: Path, url: str, model: str, inputs: list[dict[str, Any]]) -> dic
 
 
 @pytest.mark.timeout(400)
-def test_both_clients_speak_to_the_classifier(python, classifier):
+def test_both_clients_speak_to_the_classifier(v2_python, classifier):
     """Tritonclient and kserve get class, label and probabilities, and a clear error."""
     car = CAR | {"safety": "high"}
     inputs = [
@@ -41,7 +30,7 @@ def test_both_clients_speak_to_the_classifier(python, classifier):
         for name, value in car.items()
     ]
 
-    found = ask(python, classifier.url, "car-evaluation", inputs)
+    found = ask(v2_python, classifier.url, "car-evaluation", inputs)
 
     for client in ("triton", "kserve"):
         outputs = found[client]["outputs"]
@@ -61,11 +50,11 @@ def test_both_clients_speak_to_the_classifier(python, classifier):
 
 
 @pytest.mark.timeout(400)
-def test_both_clients_speak_to_the_clusterer(python, kmeans):
+def test_both_clients_speak_to_the_clusterer(v2_python, kmeans):
     """Tritonclient and kserve get the published clusters of the example points."""
     inputs = [{"name": "points", "datatype": "FP64", "shape": [9, 2], "data": POINTS}]
 
-    found = ask(python, kmeans.url, "skl-kmeans", inputs)
+    found = ask(v2_python, kmeans.url, "skl-kmeans", inputs)
 
     for client in ("triton", "kserve"):
         assert found[client]["outputs"]["labels"] == [1, 1, 1, 1, 2, 0, 0, 0, 0]

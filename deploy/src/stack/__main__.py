@@ -9,10 +9,11 @@ import sys
 from stack import ROOT
 from stack.credentials import read_or_make
 from stack.docker import DockerStack
+from stack.given_origin import origin_of
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
 from stack.new_service import ServiceError, create, remove
-from stack.origins import UnusableOriginError, example
+from stack.origins import UnusableOriginError
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import HOST, MAX_OFFSET, Plan
 from stack.releases import UnknownReleaseError
@@ -31,7 +32,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.command == "new-service":
-            _new_service(arguments.name, arguments.port)
+            _new_service(arguments.name, arguments.origin, arguments.port)
             return 0
         if arguments.command == "up":
             own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
@@ -95,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="show what runs")
     new = commands.add_parser("new-service", help="write a new model service")
     new.add_argument("name", help="its name in Nacos, a host name")
+    new.add_argument(
+        "--from",
+        dest="origin",
+        help="package.module:function that answers a row (default: an example)",
+    )
     new.add_argument("--port", type=int, help="its port (default: the first that is free)")
     removing = commands.add_parser("remove-service", help="take a model service away")
     removing.add_argument("name", help="its name in Nacos")
@@ -168,8 +174,8 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
         print("status: nothing runs")
 
 
-def _new_service(name: str, port: int | None) -> None:
-    folder = create(name, example(), port)
+def _new_service(name: str, given: str | None, port: int | None) -> None:
+    folder = create(name, origin_of(given), port)
     app = next(folder.glob("src/*/app.py")).relative_to(ROOT)
     print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {app}")
     print(f"Next: make up; make check-service NAME={name}; make remove-service NAME={name}")

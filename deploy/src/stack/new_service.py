@@ -117,8 +117,9 @@ def _write(folder: Path, values: Mapping[str, str], origin: Origin) -> None:
     (code / "__init__.py").write_text(f'"""The model {values["name"]} as a service."""\n')
     (code / "py.typed").touch()
     (code / "app.py").write_text(Template(origin.app).substitute(values))
-    for name, file in origin.files.items():
-        shutil.copyfile(file, code / name)
+    for name, content in origin.files.items():
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_bytes(content)
     for name, place in (
         ("pyproject.toml", folder / "pyproject.toml"),
         ("__main__.py", code / "__main__.py"),

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from string import Template
 from typing import Any
 
 from stack import ROOT
 
 TEMPLATE = ROOT / "deploy" / "service_template"
 LIBRARY = ("modelserve-model-service", "pydantic>=2.11")
-SETOSA = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
 class UnusableOriginError(RuntimeError):
@@ -25,13 +24,13 @@ class Origin:
         app: its module `app`, with `$kind`, `$name`, `$package` and `$port` for the service's own.
         dependencies: distributions that the module needs, as requirements.
         row: a good row, as in JSON.
-        files: files beside the module, by their names.
+        files: contents of files beside the module, by their names.
     """
 
     app: str
     dependencies: tuple[str, ...]
     row: Mapping[str, Any]
-    files: Mapping[str, Path]
+    files: Mapping[str, bytes]
 
     @property
     def body(self) -> str:
@@ -40,7 +39,11 @@ class Origin:
         return body.replace("'", r"\u0027")
 
 
-def example() -> Origin:
-    """Return a running example: a forest of a data set that scikit-learn has."""
-    app = (TEMPLATE / "example.py.in").read_text()
-    return Origin(app, (*LIBRARY, "scikit-learn>=1.7"), SETOSA, {})
+def filled(template: str, **values: str) -> str:
+    """Return a template's text with the given values; the service's own placeholders stay."""
+    return Template((TEMPLATE / template).read_text()).safe_substitute(values)
+
+
+def literal(text: str) -> str:
+    """Return a text in which nothing is a placeholder."""
+    return text.replace("$", "$$")

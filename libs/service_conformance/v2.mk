@@ -5,7 +5,7 @@ V2_VENV := .venv/v2-clients
 .PHONY: v2-clients
 v2-clients: $(V2_VENV)/.ready  ## make the environment of the public V2 clients
 
-$(V2_VENV)/.ready: services/tests/v2/requirements.txt
+$(V2_VENV)/.ready: libs/service_conformance/src/service_conformance/tests/v2_clients/requirements.txt
 	.venv/bin/uv venv --quiet --clear --python .venv/bin/python $(V2_VENV)
 	.venv/bin/uv pip install --quiet --python $(V2_VENV)/bin/python -r $<
 	touch $@

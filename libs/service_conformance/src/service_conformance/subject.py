@@ -1,0 +1,196 @@
+"""A model service under test: its process, with no Nacos to reach, and what it says of itself."""
+
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from model_service import ModelService
+
+START_SECONDS = 90.0
+SECONDS = 60.0
+NOBODY = "127.0.0.1:9"
+"""An address where no Nacos listens (the discard port)."""
+OURS = ("NACOS_", "SERVICE_", "ADVERTISE_", "DRAIN_", "LOG_", "REQUEST_")
+"""Beginnings of the variables that configure a service."""
+DESCRIPTIONS = ("/openapi.json", "/api/v1/openapi.json")
+SHRINK = 2
+"""A request that is too large is tried again with a part of its rows, so much smaller."""
+
+
+def declaration(named: str) -> type[ModelService]:
+    """Return the declaration that `module:class` names."""
+    module, _, kind = named.partition(":")
+    return cast("type[ModelService]", getattr(importlib.import_module(module), kind))
+
+
+@dataclass(frozen=True)
+class Post:
+    """A POST route of a service.
+
+    Attributes:
+        path: with the model's name and version in it.
+        example: a good body, as its description has it.
+        template: path as its description has it.
+    """
+
+    path: str
+    example: dict[str, Any]
+    template: str
+
+    def with_rows(self, count: int) -> bytes:
+        """Return the example with so many rows, or points, or elements of each tensor."""
+        body = dict(self.example)
+        (name,) = (
+            key for key, value in body.items() if isinstance(value, list) and key != "outputs"
+        )
+        if self.template.startswith("/v2/"):
+            body[name] = [_longer(tensor, count) for tensor in body[name]]
+        else:
+            body[name] = _cycled(body[name], count)
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _longer(tensor: Mapping[str, Any], count: int) -> dict[str, Any]:
+    rows, *shape = tensor["shape"]
+    flat = tensor["data"]
+    return {
+        **tensor,
+        "shape": [count, *shape],
+        "data": _cycled(flat, count * len(flat) // rows),
+    }
+
+
+def _cycled(values: list[Any], count: int) -> list[Any]:
+    return (values * (count // len(values) + 1))[:count]
+
+
+@dataclass
+class Subject:
+    """A process of a model service."""
+
+    named: str
+    url: str
+    log: Path
+    popen: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """All that the process has logged."""
+        return self.log.read_text()
+
+    @property
+    def declared(self) -> type[ModelService]:
+        """The service's declaration."""
+        return declaration(self.named)
+
+    @cached_property
+    def description_path(self) -> str:
+        """The path of the OpenAPI description."""
+        return next(path for path in DESCRIPTIONS if httpx.get(self.url + path).is_success)
+
+    @cached_property
+    def posts(self) -> list[Post]:
+        """The POST routes."""
+        with httpx.Client(base_url=self.url, timeout=SECONDS) as client:
+            paths = client.get(self.description_path).json()["paths"]
+            model = client.get(f"/v2/models/{self.declared.name}").json()
+        found = []
+        for template, operations in paths.items():
+            if "post" in operations:
+                content = operations["post"]["requestBody"]["content"]["application/json"]
+                path = template.replace("{model_name}", model["name"])
+                path = path.replace("{model_version}", model["versions"][0])
+                found.append(Post(path, example_of(content), template))
+        return found
+
+    def largest(self, post: Post) -> bytes:
+        """Return the largest body of a route that is answered, to a factor of two."""
+        count = 10_000
+        with httpx.Client(base_url=self.url, timeout=SECONDS) as client:
+            while count > 1:
+                body = post.with_rows(count)
+                answer = client.post(post.path, content=body, headers=JSON)
+                if answer.is_success:
+                    return body
+                count //= SHRINK
+        return post.with_rows(len(next(iter(post.example.values()))))
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def example_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the example of a route's body, from its OpenAPI description."""
+    if "example" in content:
+        return dict(content["example"])
+    if "examples" in content:
+        return dict(next(iter(content["examples"].values()))["value"])
+    return dict(content["schema"]["examples"][0])
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def environment(named: str, folder: Path, port: int, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that is under test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DRAIN_SECONDS": "0",
+        "NACOS_SERVER_ADDR": NOBODY,
+        "NACOS_CACHE_DIR": str(folder / named.partition(".")[0]),
+        **more,
+    }
+
+
+def command(named: str) -> list[str]:
+    """Return the command that starts a service: `python -m` with the package of its declaration."""
+    return [sys.executable, "-m", named.partition(":")[0].partition(".")[0]]
+
+
+@contextmanager
+def running(named: str, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Subject]:
+    """Start a service; ready within the context."""
+    port, log = free_port(), folder / "log"
+    env = environment(named, folder, port, more or {})
+    with log.open("wb") as out:
+        popen = subprocess.Popen(command(named), env=env, stdout=out, stderr=out)
+    one = Subject(named, f"http://127.0.0.1:{port}", log, popen)
+    try:
+        _wait_until_ready(one)
+        yield one
+    finally:
+        popen.terminate()
+        popen.wait(START_SECONDS)
+
+
+def _wait_until_ready(one: Subject) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_ready(one.url):
+        if one.popen.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{one.named} does not become ready:\n{one.text}")
+        time.sleep(0.05)  # noqa: TID251 - the test's own thread, which polls
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url + "/readyz", timeout=5).is_success
+    except httpx.TransportError:
+        return False

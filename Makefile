@@ -71,6 +71,10 @@ new-service: $(READY)  ## write a model service NAME; FROM=module:function makes
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e services/$(PACKAGE)
 	@touch $(READY)
 
+.PHONY: check-service
+check-service: $(READY)  ## run the tests of conformance, and its own, on the model service NAME
+	@$(NAMED)$(PY) -m stack check-service '$(NAME)' -n $$(nproc) -m "not slow" $(TEST_ARGS)
+
 .PHONY: remove-service
 remove-service: $(READY)  ## take the model service NAME away, with all that is known of it
 	@$(NAMED)$(PY) -m stack remove-service '$(NAME)'

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from stack import ROOT
 from stack.credentials import read_or_make
@@ -12,7 +13,7 @@ from stack.docker import DockerStack
 from stack.given_origin import origin_of
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
-from stack.new_service import ServiceError, create, remove
+from stack.new_service import ServiceError, create, named, remove
 from stack.origins import UnusableOriginError
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import HOST, MAX_OFFSET, Plan
@@ -34,6 +35,8 @@ def main() -> int:
         if arguments.command == "new-service":
             _new_service(arguments.name, arguments.origin, arguments.port)
             return 0
+        if arguments.command == "check-service":
+            return _check_service(arguments.name, arguments.pytest)
         if arguments.command == "up":
             own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
             plan = Plan(arguments.offset, arguments.models)
@@ -102,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         help="package.module:function that answers a row (default: an example)",
     )
     new.add_argument("--port", type=int, help="its port (default: the first that is free)")
+    checking = commands.add_parser("check-service", help="run the tests of conformance")
+    checking.add_argument("name", help="its name in Nacos")
+    checking.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments of pytest")
     removing = commands.add_parser("remove-service", help="take a model service away")
     removing.add_argument("name", help="its name in Nacos")
     return parser
@@ -179,6 +185,13 @@ def _new_service(name: str, given: str | None, port: int | None) -> None:
     app = next(folder.glob("src/*/app.py")).relative_to(ROOT)
     print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {app}")
     print(f"Next: make up; make check-service NAME={name}; make remove-service NAME={name}")
+
+
+def _check_service(name: str, arguments: Sequence[str]) -> int:
+    service = named(name)
+    tests = ["--pyargs", "service_conformance", f"services/{service.package}"]
+    pytest = [sys.executable, "-m", "pytest", *tests, f"--model-service={service.model}"]
+    return subprocess.run([*pytest, *arguments], cwd=ROOT, check=False).returncode
 
 
 def _remove_service(name: str, local: LocalStack, docker: DockerStack) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
@@ -120,7 +120,8 @@ def _outputs(answer: Mapping[str, Any], hint: Any) -> tuple[dict[str, str], dict
     outputs = {name: output_type(schema) for name, schema in answer["properties"].items()}
     if taken := [name for name in outputs if name in RESERVED]:
         raise UnservableTypeError(f"every answer has {taken[0]!r} already, name it otherwise")
-    value = 'each["{}"]' if is_typeddict(hint) else "each.{}"
+    # A TypedDict is a dict, whichever module it comes from.
+    value = 'each["{}"]' if isinstance(hint, type) and issubclass(hint, dict) else "each.{}"
     return outputs, {name: f"[{value.format(name)} for each in answers]" for name in outputs}
 
 

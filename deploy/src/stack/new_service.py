@@ -136,6 +136,19 @@ def _format(folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "ruff", *command, *settings, folder], check=True)
 
 
+def named(name: str) -> ServedModel:
+    """Return the model service of a name.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    service = next((each for each in found() if each.name == name), None)
+    if service is None:
+        known = ", ".join(each.name for each in found())
+        raise ServiceError(f"there is no model service {name}: NAME is one of {known}")
+    return service
+
+
 def remove(name: str, running: Sequence[str]) -> list[Path]:
     """Take a service out of the checkout; return what was removed.
 
@@ -146,10 +159,7 @@ def remove(name: str, running: Sequence[str]) -> list[Path]:
     Raises:
         ServiceError: there is no such model service, or it runs.
     """
-    service = next((each for each in found() if each.name == name), None)
-    if service is None:
-        known = ", ".join(each.name for each in found())
-        raise ServiceError(f"there is no model service {name}: NAME is one of {known}")
+    service = named(name)
     parts = [f"{service.package}-{number}" for number in (1, 2)]
     if {*parts} & {*running}:
         raise ServiceError(f"{name} runs: `make down` first")

@@ -1,0 +1,224 @@
+"""What `make new-service` writes, and what it refuses before anything is written."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+from stack import ROOT, STATE
+from stack.compose import FILE
+from stack.given_origin import origin_of
+from stack.new_service import ServiceError, check_name, choose_ports, create, named, remove
+from stack.origins import Origin, UnusableOriginError
+from stack.plan import Plan
+from stack.ports import free_port
+from stack.services import FOLDER, found
+
+SCORING = '''
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from pydantic import Field
+from typing_extensions import TypedDict
+
+@dataclass
+class Answer:
+    risk: float
+    label: Literal["low", "high"]
+
+class Named(TypedDict):
+    pair: list[float]
+
+def score(age: Annotated[int, Field(ge=0, le=130)], area: Literal["n", "s"] = "n") -> Answer:
+    """Tell the risk of a loan of $5."""
+    return Answer(age / 10, "low")
+
+def product(x: float, y: float) -> float: return x * y
+def keyed(parts: list[float], on: bool) -> Named: return {"pair": parts}
+def untyped(x): return x
+def half(x: float): return x
+def anything(x: Any) -> float: return 1.0
+def rest(*x: float) -> float: return 1.0
+def none() -> float: return 1.0
+def taken(x: float) -> "Taken": return {"version": 1.0}
+class Taken(TypedDict):
+    version: float
+value = 7
+'''
+
+
+@pytest.fixture(scope="session")
+def module(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> str:
+    """The name of a module with functions, importable and in no distribution."""
+    name = f"scoring_{worker_id}"
+    folder = tmp_path_factory.mktemp("functions")
+    (folder / f"{name}.py").write_text(SCORING)
+    sys.path.append(str(folder))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Iris", "no host name"),
+        ("iris-", "no host name"),
+        ("my_iris", "no host name"),
+        ("i" * 64, "no host name"),
+        ("", "no host name"),
+        ("car-evaluation", "there is a service"),
+        ("kmeans", "there is a service"),
+        ("gateway", "there is a service"),
+        ("numpy", "a module of Python already"),
+        ("class", "a module of Python already"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(name: str, reason: str) -> None:
+    """A name that is no host name, or that something else has, is refused with the reason."""
+    with pytest.raises(ServiceError, match=reason):
+        check_name(name)
+
+
+def test_ports_are_the_first_free_ones() -> None:
+    """Without a wish a port is chosen that no part has; a port that is taken is refused."""
+    chosen = choose_ports(None)
+    taken = [port for part in Plan().parts for port in part.ports.values()]
+
+    assert not {*chosen} & {*taken}
+    for port in (*taken, 0, 70_000):
+        with pytest.raises(ServiceError, match=r"in use|is no port"):
+            choose_ports(port)
+    port = free_port()
+    assert choose_ports(port) == (port, port + 10)
+
+
+def test_a_function_becomes_a_row_and_outputs(module: str) -> None:
+    """Arguments with bounds, choices and defaults are fields; a dataclass has an output a field."""
+    origin = origin_of(f"{module}:score")
+
+    assert origin.row == {"age": 65, "area": "n"}
+    assert "age: Annotated[int, Field(ge=0, le=130)]" in origin.app
+    assert "area: Literal['n', 's'] = 'n'" in origin.app
+    assert '"risk": Out("FP64"),' in origin.app
+    assert "\"label\": Out(\"BYTES\", values=['low', 'high'])," in origin.app
+    assert "each.risk for each in answers" in origin.app
+    assert f"from $package.given.{module} import score" in origin.app
+    assert list(origin.files) == ["given/__init__.py", f"given/{module}.py"]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("product", ['"result": Out("FP64")', '"result": answers']),
+        ("keyed", ["parts: list[float]", 'Out("FP64", -1)', 'each["pair"]']),
+    ],
+)
+def test_an_answer_may_be_one_value_or_named_ones(
+    module: str, function: str, words: list[str]
+) -> None:
+    """A plain value is the output `result`; a TypedDict has an output for each key."""
+    app = origin_of(f"{module}:{function}").app
+
+    assert all(word in app for word in words)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("untyped", "the argument x has no type: give each argument"),
+        ("half", "the answer has no type"),
+        ("anything", "any value is no float, int"),
+        ("rest", "the argument x has no name"),
+        ("none", "takes no arguments"),
+        ("taken", "has 'version' already"),
+        ("value", "is no plain function"),
+        ("absent", "has no absent"),
+    ],
+)
+def test_a_function_that_cannot_be_served_is_refused(
+    module: str, function: str, reason: str
+) -> None:
+    """A function without types, or with types that are no fields, is refused with the way out."""
+    with pytest.raises(UnusableOriginError, match=reason):
+        origin_of(f"{module}:{function}")
+
+
+def test_what_is_no_origin_is_refused() -> None:
+    """A module that is not there, and a text that is neither function nor file, are refused."""
+    with pytest.raises(UnusableOriginError, match="cannot be imported"):
+        origin_of("no_such_module_anywhere:f")
+    with pytest.raises(UnusableOriginError, match=r"no package\.module:function"):
+        origin_of("model.bin")
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    """A pickle is refused by its ending or its first byte, with its writer and the way to ONNX."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(pickle.dumps(LogisticRegression()))
+
+    with pytest.raises(UnusableOriginError, match=r"of scikit-learn \d.*to_onnx.*skops"):
+        origin_of(str(file))
+    for name in ("model.joblib", "model.pkl"):
+        with pytest.raises(UnusableOriginError, match="is a pickle"):
+            origin_of(name)
+
+
+@pytest.fixture
+def started_create(tmp_path: Path) -> Callable[[signal.Signals], int]:
+    """Return the way to end a creation in its middle, by a signal; returns the exit code."""
+
+    def end(number: signal.Signals) -> int:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        given = tmp_path / "halting.py"
+        given.write_text(f"open({str(fifo)!r}).read()\n")
+        with (
+            subprocess.Popen(
+                [sys.executable, "-m", "stack", "new-service", "halted", "--from", "halting:f"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                stderr=subprocess.DEVNULL,
+            ) as process,
+            fifo.open("w"),
+        ):
+            process.send_signal(number)
+            return process.wait(60)
+
+    return end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_creation_leaves_nothing(
+    started_create: Callable[[signal.Signals], int], number: signal.Signals
+) -> None:
+    """Ended in its middle, there is neither a service nor a folder beside it."""
+    before = FILE.read_text()
+
+    assert started_create(number) == 130
+    assert not (FOLDER / "halted").exists()
+    assert list(STATE.glob("new-service-*")) == []
+    assert FILE.read_text() == before
+
+
+def test_a_failure_at_the_end_leaves_nothing() -> None:
+    """A template that cannot be filled leaves the tree and the Compose file as they were."""
+    before = FILE.read_text()
+    bad = Origin(app="$no_such_value", dependencies=(), row={}, files={})
+
+    with pytest.raises(KeyError):
+        create("never-there", bad, free_port())
+    assert not (FOLDER / "never_there").exists()
+    assert list(STATE.glob("new-service-*")) == []
+    assert FILE.read_text() == before
+
+
+def test_a_service_that_is_not_there_cannot_be_removed() -> None:
+    """The refusal names those that are there; a running service is not removed either."""
+    with pytest.raises(ServiceError, match="car-evaluation"):
+        named("never-there")
+    with pytest.raises(ServiceError, match="make down"):
+        remove("car-evaluation", ["classifier-1"])
+    assert "car-evaluation" in {each.name for each in found()}

@@ -14,7 +14,7 @@ BLOCKS: Mapping[Path, str] = {
     <<: *service
     build: {{ <<: *build, args: {{ <<: *build-args, SERVICE: {package}, PORT: {port} }} }}
     image: modelserve/{package}:${{{variable}_VERSION:-latest}}
-    environment: *service-environment
+    environment: *model-environment
     deploy: {{ replicas: 2 }}
     mem_limit: 768m
 

@@ -1,4 +1,4 @@
-"""The origin that `FROM` names: a function, or nothing, which is a running example."""
+"""The origin that `FROM` names: an ONNX file, a function, or nothing: an example."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ SETOSA = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_w
 
 
 def origin_of(given: str | None) -> Origin:
-    """Return the origin of `package.module:function`, or the example if nothing is given.
+    """Return the origin of a file or of `package.module:function`; the example if none is given.
 
     Raises:
         UnusableOriginError: no service can be made of it; the message says what to do.
@@ -20,10 +20,15 @@ def origin_of(given: str | None) -> Origin:
     file = Path(given)
     if is_pickle(file):
         raise UnusableOriginError(f"FROM={given} {refusal(file)}")
+    if file.suffix == ".onnx":
+        from stack.onnx_origin import from_onnx  # noqa: PLC0415 - onnxruntime loads for long
+
+        return from_onnx(file)
     if ":" in given and not file.exists():
         return from_function(given)
     raise UnusableOriginError(
-        f"FROM={given} is no package.module:function; leave FROM out for a running example"
+        f"FROM={given} is no .onnx file and no package.module:function;"
+        " leave FROM out for a running example"
     )
 
 

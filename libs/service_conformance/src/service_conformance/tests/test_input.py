@@ -43,7 +43,9 @@ def bad_bodies(post: Post) -> dict[str, bytes]:
     def instead(value: object) -> bytes:
         return json.dumps(post.example | {name: value}).encode()
 
-    return {
+    of_json = {"another member": json.dumps(post.example | {"no_such_member": 1}).encode()}
+    # The protocol lets a request have members that a server does not know.
+    return ({} if post.template.startswith("/v2/") else of_json) | {
         "nothing": b"",
         "blank": b" \n",
         "null": b"null",
@@ -55,7 +57,6 @@ def bad_bodies(post: Post) -> dict[str, bytes]:
         "two documents": good + good,
         "trailing comma": good[:-1] + b",}",
         "single quotes": good.replace(b'"', b"'"),
-        "another member": json.dumps(post.example | {"no_such_member": 1}).encode(),
         "null instead": instead(None),
         "text instead": instead("1,2"),
         "number instead": instead(7),

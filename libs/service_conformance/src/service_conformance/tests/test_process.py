@@ -14,7 +14,7 @@ from service_conformance.subject import JSON, SECONDS, command, environment, fre
 LIVE_SECONDS = 0.050
 WINDOWS = 10
 CALLERS = 4
-DRAIN_SECONDS = "2"
+DRAIN_SECONDS = "10"
 CALLER = """
 import sys, urllib.request
 url, file = sys.argv[1:]

@@ -79,7 +79,8 @@ def test_from_nothing_to_a_call_by_name(
     seconds = time.monotonic() - began
     record_property("seconds_to_the_first_answer", seconds)
     status = make("status")
-    offered = next(line for line in up.splitlines() if f"/{NAME}/api" in line)
+    calls = (line for line in up.splitlines() if line.strip().startswith("curl"))
+    offered = next(line for line in calls if f"/{NAME}/" in line)
     pasted = json.loads(subprocess.check_output(["bash", "-c", offered]))
     make("down")
     checked = make("check-service", f"NAME={NAME}")

@@ -11,11 +11,12 @@ import yaml
 from stack import ROOT
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import Plan
+from stack.services import found
 
 BASE: Any = yaml.safe_load((ROOT / "deploy" / "docker-compose.yml").read_text())
 OVER: Any = yaml.safe_load((ROOT / "deploy" / "own-nacos.yml").read_text())
 FILES = ("-f", "deploy/docker-compose.yml", "-f", "deploy/own-nacos.yml")
-MODELS = {"classifier": 8001, "kmeans": 9999}
+MODELS = {each.package: each.ports[0] for each in found()}
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,7 @@ def test_a_plan_has_as_many_instances_as_are_wanted(instances: int) -> None:
     """Of each model; the gateway is always there, and nobody is told to call what is not there."""
     plan = Plan(instances=instances)
 
-    assert len(plan.models) == 2 * instances
+    assert len(plan.models) == len(MODELS) * instances
     assert plan.parts == (*plan.models, plan.gateway)
     assert bool(plan.calls) is bool(instances)
 
@@ -103,7 +104,7 @@ def test_the_override_starts_no_nacos() -> None:
     """Nacos and what sets its password are in a profile; all else is of the file below."""
     started = {name for name, service in OVER["services"].items() if "profiles" not in service}
 
-    assert started == {"classifier", "kmeans", "gateway"}
+    assert started == {*MODELS, "gateway"}
     assert OVER["services"].keys() == BASE["services"].keys()
     assert OVER["services"]["gateway"]["depends_on"]["nacos-password"]["required"] is False
 
@@ -156,7 +157,7 @@ def test_compose_takes_the_override() -> None:
 
     assert made.returncode == 0, made.stderr
     services = json.loads(made.stdout)["services"]
-    assert services.keys() == {"classifier", "kmeans", "gateway"}
+    assert services.keys() == {*MODELS, "gateway"}
     for service in services.values():
         assert service["environment"]["NACOS_SERVER_ADDR"] == "10.0.0.1:8848"
         assert service["environment"]["NACOS_USERNAME"] == ""

@@ -117,11 +117,13 @@ def test_the_lock_names_no_index() -> None:
 
 
 def imported(package: Path) -> set[str]:
-    """Top-level names of other people's packages that a package's modules import."""
+    """Top-level names of other people's packages that a package's modules import.
+
+    A folder with requirements.txt is run in an environment of its own, which has those.
+    """
+    modules = [p for p in package.rglob("*.py") if not (p.parent / "requirements.txt").exists()]
     found = set()
-    for node in (
-        node for p in package.rglob("*.py") for node in ast.walk(ast.parse(p.read_text()))
-    ):
+    for node in (node for p in modules for node in ast.walk(ast.parse(p.read_text()))):
         if isinstance(node, ast.Import):
             found |= {each.name.split(".")[0] for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -36,12 +36,15 @@ COMPOSE = (
     Variable("DATA_PORT", "whole number", "8000", "Port of this host for callers of the gateway."),
     Variable("ADMIN_PORT", "whole number", "8010", "Port of this host's loopback for operators."),
     Variable("CONSOLE_PORT", "whole number", "8080", "Port of loopback for the Nacos console."),
-    Variable("CLASSIFIER_PORT", "whole number", "8001", "Port of the classifier, with your Nacos."),
-    Variable("KMEANS_PORT", "whole number", "9999", "Port of the clusterer, with your Nacos."),
     Variable(
-        "CLASSIFIER_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."
+        "<PACKAGE>_PORT",
+        "whole number",
+        "its port",
+        "Port of the model service of that package, such as KMEANS_PORT, with your Nacos.",
     ),
-    Variable("KMEANS_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."),
+    Variable(
+        "<PACKAGE>_VERSION", "text", "latest", "Tag of its image: `make up` sets the version."
+    ),
     Variable("GATEWAY_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."),
     Variable("GATEWAY_COMPILED", "0 or 1", "1", "0 leaves the gateway's data path interpreted."),
     Variable(

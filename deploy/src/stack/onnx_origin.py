@@ -36,7 +36,7 @@ VECTOR, MATRIX = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RowField:
     """A field of a row that is an input of the file.
 
     Attributes:
@@ -118,8 +118,8 @@ def _read(file: Path) -> bytes:
         raise UnusableOriginError(f"FROM={file} cannot be read: {error.strerror}") from error
 
 
-def _fields(given: str, inputs: Sequence[Any]) -> list[Field]:
-    fields: list[Field] = []
+def _fields(given: str, inputs: Sequence[Any]) -> list[RowField]:
+    fields: list[RowField] = []
     for each in inputs:
         what = f"{given}: its input {each.name!r} is {each.type} of the shape {each.shape}"
         if each.type not in TYPES:
@@ -132,13 +132,13 @@ def _fields(given: str, inputs: Sequence[Any]) -> list[Field]:
         shape = tuple(each.shape[1:])
         if not all(isinstance(size, int) and size > 0 for size in shape):
             raise UnusableOriginError(f"{what}: the number of values of a row must be known")
-        fields.append(Field(_name(each.name, fields), each.name, shape, *TYPES[each.type]))
+        fields.append(RowField(_name(each.name, fields), each.name, shape, *TYPES[each.type]))
     if not fields:
         raise UnusableOriginError(f"{given} has no inputs, so that there is no row")
     return fields
 
 
-def _name(given: str, fields: Sequence[Field]) -> str:
+def _name(given: str, fields: Sequence[RowField]) -> str:
     """Return the name of a field: that of the input, as far as Python has such names."""
     name = re.sub(r"\W", "_", given, flags=re.ASCII).strip("_").lower() or "x"
     if name[0].isdigit() or keyword.iskeyword(name) or name.startswith("model_"):
@@ -148,7 +148,7 @@ def _name(given: str, fields: Sequence[Field]) -> str:
 
 
 def _outputs(
-    given: str, session: InferenceSession, fields: Sequence[Field]
+    given: str, session: InferenceSession, fields: Sequence[RowField]
 ) -> tuple[dict[str, str], list[str]]:
     """Return the declaration of each output, and the outputs' names in the file, by a probe."""
     for each in session.get_outputs():

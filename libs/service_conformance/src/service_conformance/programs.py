@@ -1,7 +1,6 @@
 """Chromium, and other programs that a test may find or not."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+
+from service_conformance.surroundings import is_ci
 
 MISSING = "MISSING PROGRAM"
 PATIENCE_SECONDS = 60
@@ -30,7 +31,7 @@ def program() -> Callable[[str, str], str]:
         if path := shutil.which(name):
             return path
         message = f"{MISSING} {name}: its tests did not run; install it: apt-get install {package}"
-        if os.environ.get("CI") == "true":
+        if is_ci():
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
 

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,12 +16,12 @@ from typing import Any, cast
 import httpx
 from model_service import ModelService
 
+from service_conformance.surroundings import inherited
+
 START_SECONDS = 90.0
 SECONDS = 60.0
 NOBODY = "127.0.0.1:9"
 """An address where no Nacos listens (the discard port)."""
-OURS = ("NACOS_", "SERVICE_", "ADVERTISE_", "DRAIN_", "LOG_", "REQUEST_")
-"""Beginnings of the variables that configure a service."""
 DESCRIPTIONS = ("/openapi.json", "/api/v1/openapi.json")
 SHRINK = 2
 """A request that is too large is tried again with a part of its rows, so much smaller."""
@@ -147,9 +146,8 @@ def free_port() -> int:
 
 def environment(named: str, folder: Path, port: int, more: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that is under test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return {
-        **kept,
+        **inherited(),
         "HOME": str(folder),
         "HOST": "127.0.0.1",
         "PORT": str(port),

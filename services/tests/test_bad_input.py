@@ -1,29 +1,11 @@
-"""Whatever is sent: a clear 4xx, no traceback, no hang, bounded memory, and the service goes on."""
+"""Bad points and rows: a clear 4xx in bounded memory; conformance tries what no model takes."""
 
-import gzip
 import json
-import socket
 from pathlib import Path
 
 import httpx
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
-from hypothesis.strategies import SearchStrategy
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
-CHECKS = (
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-)
 JSON = {"Content-Type": "application/json"}
 SECONDS = 30.0
 GROWTH_BYTES = 150 * 2**20
@@ -187,85 +169,3 @@ def test_a_byte_order_mark_is_no_mistake(service, package, path, body):
 
     assert plain.status_code == marked.status_code == 200
     assert marked.json() | {"request_id": ""} == plain.json() | {"request_id": ""}
-
-
-@pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
-def test_gzip_bomb_is_not_unpacked(service, package, path):
-    """A compressed body of a thousand times its size is refused unread."""
-    running = service(package)
-    # RFC 1952, 2.2: members one after the other are one file; so a gigabyte is made at once.
-    bomb = gzip.compress(b"\0" * 2**20) * 1000
-    before = memory(running.popen.pid)
-
-    answer = httpx.post(
-        running.url + path,
-        content=bomb,
-        headers=JSON | {"Content-Encoding": "gzip"},
-        timeout=SECONDS,
-    )
-
-    assert_refused(answer, "bomb")
-    assert answer.status_code == 415
-    assert memory(running.popen.pid) - before < GROWTH_BYTES
-
-
-@pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
-@pytest.mark.parametrize(
-    "declared", ["text/csv", "application/xml", "multipart/form-data", "\u00ff"]
-)
-def test_wrong_content_type_is_refused(service, package, path, declared):
-    """A body declared to be something else than JSON is 415."""
-    answer = httpx.post(
-        service(package).url + path,
-        content=b'{"points":[[1,2],[3,4],[5,6]]}',
-        headers=[(b"content-type", declared.encode("latin-1"))],
-        timeout=SECONDS,
-    )
-
-    assert answer.status_code == 415
-
-
-@pytest.mark.parametrize("package", ["classifier", "kmeans"])
-def test_abandoned_bodies_do_no_harm(service, package):
-    """Callers that go away in the middle of a body leave nothing behind but a closed connection."""
-    running = service(package)
-    host, port = running.url.removeprefix("http://").split(":")
-    head = f"POST {PATHS[package][0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode()
-    for _ in range(50):
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(head + b'{"points":')
-
-    assert httpx.get(running.url + "/readyz").status_code == 200
-    assert "Traceback" not in running.text
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("package", "description"),
-    [("classifier", "/api/v1/openapi.json"), ("kmeans", "/openapi.json")],
-)
-@pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.slow)])
-def test_services_keep_their_openapi_promise(service, package, description, mode, examples):
-    """Generated calls of every route get documented statuses, types and shapes, never a 5xx."""
-    schema = schemathesis.openapi.from_url(service(package).url + description, timeout=SECONDS)
-    operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) > 10
-    for operation in operations:
-        if mode is GenerationMode.POSITIVE or operation.body:
-            _try(operation.as_strategy(generation_mode=mode), examples)
-    assert "Traceback" not in service(package).text
-
-
-def _try(cases: SearchStrategy[schemathesis.Case], examples: int) -> None:
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-    )
-    @given(cases)
-    def call(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=CHECKS, timeout=SECONDS)
-
-    call()

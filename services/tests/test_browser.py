@@ -75,20 +75,6 @@ def test_clusterer_clusters_clicked_points(browser, kmeans):
     assert [one for one in complaints(browser) if "422" not in one] == []
 
 
-@pytest.mark.parametrize("package", ["classifier", "kmeans"])
-def test_links_lead_somewhere(browser, service, package):
-    """Every link of a welcome page is answered."""
-    browser.get(service(package).url)
-    links = [link.get_attribute("href") for link in browser.find_elements(By.TAG_NAME, "a")]
-
-    assert len(links) == 5
-    for link in links:
-        status = browser.execute_async_script(
-            "fetch(arguments[0]).then((r) => arguments[1](r.status))", link
-        )
-        assert status == 200, link
-
-
 @pytest.mark.parametrize("page", ["/docs", "/docs/"])
 @pytest.mark.parametrize("package", list(DOCS))
 def test_docs_try_the_main_operation(try_out, service, package, page):

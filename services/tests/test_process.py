@@ -108,17 +108,6 @@ def test_libraries_that_cluster_differently_are_refused(tmp_path):
     assert event["reason"] == f"3 clusters of the example: {found}, not {published}"
 
 
-@pytest.mark.parametrize("package", ["classifier", "kmeans"])
-def test_bad_environment_ends_the_start(package, tmp_path):
-    """Bad variables of all kinds, Nacos's too, are named in one line: exit code 2."""
-    bad = {"PORT": "http", "NACOS_SERVER_ADDR": "http://nacos", "DRAIN_SECONDS": "-1"}
-    done = start(package, bad, tmp_path)
-
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert all(name in line for name in bad)
-
-
 @pytest.mark.parametrize("package", ["classifier", "kmeans", "gateway"])
 @pytest.mark.parametrize(
     ("bad", "words"),

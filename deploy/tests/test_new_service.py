@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sklearn.linear_model import LogisticRegression
 from stack import ROOT, STATE
-from stack.compose import FILE
+from stack.compose import BLOCKS
 from stack.given_origin import origin_of
 from stack.new_service import ServiceError, check_name, choose_ports, create, named, remove
 from stack.origins import Origin, UnusableOriginError
@@ -195,24 +195,24 @@ def test_an_interrupted_creation_leaves_nothing(
     started_create: Callable[[signal.Signals], int], number: signal.Signals
 ) -> None:
     """Ended in its middle, there is neither a service nor a folder beside it."""
-    before = FILE.read_text()
+    before = [file.read_text() for file in BLOCKS]
 
     assert started_create(number) == 130
     assert not (FOLDER / "halted").exists()
     assert list(STATE.glob("new-service-*")) == []
-    assert FILE.read_text() == before
+    assert [file.read_text() for file in BLOCKS] == before
 
 
 def test_a_failure_at_the_end_leaves_nothing() -> None:
     """A template that cannot be filled leaves the tree and the Compose file as they were."""
-    before = FILE.read_text()
+    before = [file.read_text() for file in BLOCKS]
     bad = Origin(app="$no_such_value", dependencies=(), row={}, files={})
 
     with pytest.raises(KeyError):
         create("never-there", bad, free_port())
     assert not (FOLDER / "never_there").exists()
     assert list(STATE.glob("new-service-*")) == []
-    assert FILE.read_text() == before
+    assert [file.read_text() for file in BLOCKS] == before
 
 
 def test_a_service_that_is_not_there_cannot_be_removed() -> None:

@@ -87,7 +87,11 @@ def test_from_nothing_to_a_call_by_name(
     make("remove-service", f"NAME={NAME}")
 
     assert answer.json()["labels"] == pasted["labels"] == ["setosa"]
-    assert written == [" M deploy/docker-compose.yml", f"?? services/{NAME}/"]
+    assert written == [
+        " M deploy/docker-compose.yml",
+        " M deploy/own-nacos.yml",
+        f"?? services/{NAME}/",
+    ]
     assert {f"{NAME}-1", f"{NAME}-2"} <= set(status.split())
     assert " passed" in checked
     assert "failed" not in checked

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from stack import ROOT, STATE, compose
-from stack.origins import TEMPLATE, Origin
+from stack.origins import TEMPLATE, VERSION, Origin
 from stack.plan import Plan
 from stack.ports import is_free
 from stack.services import FOLDER, ServedModel, found
@@ -88,6 +88,7 @@ def create(name: str, origin: Origin, port: int | None = None) -> Path:
     package, folder = package_of(name), FOLDER / package_of(name)
     values = {
         "name": name,
+        "version": VERSION,
         "package": package,
         "kind": "".join(map(str.capitalize, name.split("-"))),
         "port": str(first),
@@ -122,6 +123,7 @@ def _write(folder: Path, values: Mapping[str, str], origin: Origin) -> None:
         (code / name).write_bytes(content)
     for name, place in (
         ("pyproject.toml", folder / "pyproject.toml"),
+        ("README.md", folder / "README.md"),
         ("__main__.py", code / "__main__.py"),
         ("test.py", folder / "tests" / f"test_{values['package']}.py"),
     ):

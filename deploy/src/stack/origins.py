@@ -3,13 +3,16 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from string import Template
 from typing import Any
 
 from stack import ROOT
 
 TEMPLATE = ROOT / "deploy" / "service_template"
-LIBRARY = ("modelserve-model-service", "pydantic>=2.11")
+VERSION = version("modelserve-model-service")
+"""The version of all distributions of the checkout, which are released together."""
+LIBRARY = (f"modelserve-model-service=={VERSION}", "pydantic>=2.12")
 
 
 class UnusableOriginError(RuntimeError):

@@ -78,6 +78,7 @@ def test_from_nothing_to_a_call_by_name(
     answer = httpx.post(f"{url}/api/v1/predict", json={"inputs": [setosa]}, timeout=30)
     seconds = time.monotonic() - began
     record_property("seconds_to_the_first_answer", seconds)
+    print(f"{seconds:.0f} s to the first answer by name")
     status = make("status")
     calls = (line for line in up.splitlines() if line.strip().startswith("curl"))
     offered = next(line for line in calls if f"/{NAME}/" in line)
@@ -96,4 +97,3 @@ def test_from_nothing_to_a_call_by_name(
     assert " passed" in checked
     assert "failed" not in checked
     assert changes(copy) == []
-    print(f"{seconds:.0f} s to the first answer by name")

@@ -13,7 +13,7 @@ import tritonclient.http as triton
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from tritonclient.utils import InferenceServerException
 
-NUMPY = {"BYTES": np.object_, "FP64": np.float64}
+NUMPY = {"BYTES": np.object_, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
 
 
 def by_triton(url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def test_one_matrix_is_a_list_in_a_row(tmp_path: Path) -> None:
     origin = origin_of(file)
 
     assert origin.row == {"x": [1.0, 1.0]}
-    assert "x: Annotated[list[float], Field(min_length=2, max_length=2)]" in origin.app
+    value = "Annotated[float, Field(ge=-1e+18, le=1e+18)]"
+    assert f"x: Annotated[list[{value}], Field(min_length=2, max_length=2)]" in origin.app
     assert "'X': np.array([row.x for row in rows], np.float32)" in origin.app
     assert "'label': Out(\"INT64\")," in origin.app
     assert "'version_of_model': Out(\"FP64\", 3)," in origin.app  # an answer has a version already

@@ -22,10 +22,13 @@ TYPES = {
     "tensor(string)": ("string", "np.object_"),
 }
 """Types of ONNX that a row's field can have: in JSON schema, and as numpy's dtype."""
-BOUNDS = {
+BOUNDS: Mapping[str, Mapping[str, float]] = {
     "np.int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
     "np.int64": {"minimum": -(2**63), "maximum": 2**63 - 1},
+    "np.float32": {"minimum": -1e18, "maximum": 1e18},
+    "np.float64": {"minimum": -1e150, "maximum": 1e150},
 }
+"""What a field may be: an integer that fits, a number whose square is still finite in the model."""
 EXAMPLES: Mapping[str, Any] = {"number": 1.0, "integer": 1, "boolean": True, "string": "a"}
 KINDS = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "U": "string"}
 PROBE_ROWS = 2

@@ -28,10 +28,13 @@ def make(plan: Plan, nacos: NacosAccess) -> Iterator[Make]:
 
     def run(*words: str, access: NacosAccess = nacos) -> subprocess.CompletedProcess[str]:
         login = {**access.environment, "NACOS_SERVER_ADDR": "", "STACK_OFFSET": str(plan.offset)}
+        # As from a shell, where the tests themselves are run by make.
+        clean = clean_environment().items()
+        environment = {name: value for name, value in clean if not name.startswith("MAKE")}
         return subprocess.run(
             ["make", "--silent", *words],
             cwd=ROOT,
-            env={**clean_environment(), **login},
+            env={**environment, **login},
             capture_output=True,
             text=True,
             check=False,

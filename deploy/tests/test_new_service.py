@@ -177,7 +177,18 @@ def started_create(tmp_path: Path) -> Callable[[signal.Signals], int]:
         given.write_text(f"open({str(fifo)!r}).read()\n")
         with (
             subprocess.Popen(
-                [sys.executable, "-m", "stack", "new-service", "halted", "--from", "halting:f"],
+                # A run in the background ignores SIGINT, and what it starts would, too.
+                [
+                    "env",
+                    "--default-signal=INT",
+                    sys.executable,
+                    "-m",
+                    "stack",
+                    "new-service",
+                    "halted",
+                    "--from",
+                    "halting:f",
+                ],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(tmp_path)},
                 stderr=subprocess.DEVNULL,

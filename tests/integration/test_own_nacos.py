@@ -70,7 +70,7 @@ def test_everything_runs_with_the_nacos_that_is_there(
     """
     up = make("up-local", f"NACOS={nacos.server_addr}")
     assert up.returncode == 0, up.stdout + up.stderr
-    call = next(line for line in up.stdout.splitlines() if line.strip().startswith("curl"))
+    call = next(line for line in up.stdout.splitlines() if "curl" in line and "kmeans" in line)
     answer = json.loads(subprocess.check_output(["bash", "-c", call]))
     shown = {each["port"] for each in nacos.instances("skl-kmeans")}
     status = make("status").stdout

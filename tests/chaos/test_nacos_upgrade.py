@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +60,12 @@ class Site:
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
             cwd=self.folder,
-            env={**os.environ, **self.admin.environment, "MODELS_PASSWORD": MODELS_PASSWORD},
+            env={
+                **os.environ,
+                **self.admin.environment,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "MODELS_PASSWORD": MODELS_PASSWORD,
+            },
             capture_output=True,
             text=True,
             timeout=200,

@@ -20,4 +20,4 @@ release-gateway: gateway-wheels  ## publish the gateway's wheels to INDEX_URL (l
 	  $(UV) publish --quiet --trusted-publishing never --publish-url $$INDEX_URL $(WHEELS)/*.whl
 
 test-gateway-compiled: $(READY)  ## the gateway's tests on the compiled data path
-	compiled=$(COMPILED); PYTHONPATH=$$compiled $(PYTEST) -m "not slow" libs/failover services/gateway/tests tests/field $(TEST_ARGS)
+	compiled=$(COMPILED); PYTHONPATH=$$compiled $(PYTEST) -m "not slow" libs/failover services/gateway/tests tests/field/gateway $(TEST_ARGS)

@@ -1,10 +1,10 @@
 """Bad points and rows: a clear 4xx in bounded memory; conformance tries what no model takes."""
 
 import json
-from pathlib import Path
 
 import httpx
 import pytest
+from service_conformance.refusal import assert_refused, full
 
 JSON = {"Content-Type": "application/json"}
 SECONDS = 30.0
@@ -26,22 +26,17 @@ def _v2(**changes: object) -> bytes:
     return json.dumps({"inputs": [TENSOR | changes]}).encode()
 
 
-def _full(head: bytes, part: bytes, tail: bytes) -> bytes:
-    """Return a body as large as is taken, of many small parts."""
-    return head + b",".join([part] * (2_090_000 // (len(part) + 1))) + tail
-
-
 BODIES: dict[str, bytes] = {
-    "zeros for points": _full(b'{"points":[', b"0", b"]}"),
-    "lists for points": _full(b'{"points":[', b"[]", b"]}"),
-    "objects for points": _full(b'{"points":[', b"{}", b"]}"),
-    "zeros for rows": _full(b'{"inputs":[', b"0", b"]}"),
-    "objects for rows": _full(b'{"inputs":[', b'{"a":1}', b"]}"),
-    "lists in a row": _full(b'{"inputs":[{"doors":[', b"[]", b"]}]}"),
-    "zeros in a row": _full(b'{"inputs":[{"doors":[', b"0", b"]}]}"),
-    "zeros for a tensor": _full(b'{"inputs":[{"name":"points","data":[', b"0", b"]}]}"),
-    "lists for a tensor": _full(b'{"inputs":[{"name":"points","data":[', b"[0]", b"]}]}"),
-    "objects in parameters": _full(b'{"inputs":[],"parameters":{"a":[', b"{}", b"]}}"),
+    "zeros for points": full(b'{"points":[', b"0", b"]}"),
+    "lists for points": full(b'{"points":[', b"[]", b"]}"),
+    "objects for points": full(b'{"points":[', b"{}", b"]}"),
+    "zeros for rows": full(b'{"inputs":[', b"0", b"]}"),
+    "objects for rows": full(b'{"inputs":[', b'{"a":1}', b"]}"),
+    "lists in a row": full(b'{"inputs":[{"doors":[', b"[]", b"]}]}"),
+    "zeros in a row": full(b'{"inputs":[{"doors":[', b"0", b"]}]}"),
+    "zeros for a tensor": full(b'{"inputs":[{"name":"points","data":[', b"0", b"]}]}"),
+    "lists for a tensor": full(b'{"inputs":[{"name":"points","data":[', b"[0]", b"]}]}"),
+    "objects in parameters": full(b'{"inputs":[],"parameters":{"a":[', b"{}", b"]}}"),
     "nothing": b"",
     "blank": b" \n",
     "null": b"null",
@@ -97,29 +92,6 @@ BODIES: dict[str, bytes] = {
 }
 
 
-def memory(pid: int, kind: str = "VmRSS") -> int:
-    """Return the resident bytes of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(kind))
-    return int(line.split()[1]) * 1024
-
-
-def forget_peak(pid: int) -> None:
-    """Have `VmHWM` begin again from what is resident now (proc(5), clear_refs)."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def assert_refused(answer: httpx.Response, name: str) -> None:
-    assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text[:500])
-    assert answer.headers["content-type"] == "application/problem+json", name
-    document = answer.json()
-    assert document["detail"], name
-    assert document["request_id"] == answer.headers["x-request-id"]
-    assert len(answer.content) < 100_000, name
-    assert "Traceback" not in answer.text, name
-    assert ".py" not in answer.text, name
-
-
 @pytest.mark.parametrize(("package", "path"), ROUTES, ids=[path for _, path in ROUTES])
 def test_every_bad_body_is_refused(service, package, path):
     """Each kind of bad body gets a 4xx problem document in time, and nothing is logged as a bug.
@@ -127,14 +99,14 @@ def test_every_bad_body_is_refused(service, package, path):
     The process never holds much more than before, not even while it looks for what is wrong.
     """
     running = service(package)
-    forget_peak(running.popen.pid)
-    before = memory(running.popen.pid)
+    running.forget_peak()
+    before = running.memory()
     with httpx.Client(base_url=running.url, headers=JSON, timeout=SECONDS) as client:
         for name, body in BODIES.items():
             if (path, name) not in ACCEPTED:
                 assert_refused(client.post(path, content=body), name)
 
-    assert memory(running.popen.pid, "VmHWM") - before < GROWTH_BYTES
+    assert running.memory("VmHWM") - before < GROWTH_BYTES
     assert "Traceback" not in running.text
     assert httpx.get(running.url + "/readyz").status_code == 200
 

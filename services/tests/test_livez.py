@@ -1,43 +1,20 @@
 """A service answers /livez while it computes."""
 
 import asyncio
-import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from random import Random
 
 import httpx
 import orjson
 import pytest
+from classifier.schemas import EXAMPLE
 from classifier.settings import DATA_ID, ServingConfig
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
-
-LIVE_SECONDS = 0.050
-WINDOWS = 10
-ROW = {
-    "buying": "med",
-    "maint": "high",
-    "doors": "4",
-    "persons": "more",
-    "lug_boot": "big",
-    "safety": "high",
-}
-CALLER = """
-import sys, urllib.request
-url, file = sys.argv[1:]
-body = open(file, "rb").read()
-while True:
-    call = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(call, timeout=60) as answer:
-        answer.read()
-    print(answer.status, flush=True)
-"""
+from service_conformance.liveness import assert_alive_while, probe, slowest_tenth
 
 
 def points(count: int) -> bytes:
@@ -52,7 +29,7 @@ def tensors(count: int) -> bytes:
     """Return the V2 body of so many rows."""
     inputs = [
         {"name": name, "datatype": "BYTES", "shape": [count], "data": [value] * count}
-        for name, value in ROW.items()
+        for name, value in EXAMPLE.items()
     ]
     return orjson.dumps({"inputs": inputs})
 
@@ -64,8 +41,8 @@ def tensor(count: int) -> bytes:
     return orjson.dumps({"inputs": [one]})
 
 
-BATCH = orjson.dumps({"inputs": [ROW] * 10_000})
-EXPLAINED = orjson.dumps({"inputs": [ROW] * 100})
+BATCH = orjson.dumps({"inputs": [EXAMPLE] * 10_000})
+EXPLAINED = orjson.dumps({"inputs": [EXAMPLE] * 100})
 PREDICT = "/api/v1/predict"
 V2 = "/v2/models/car-evaluation/infer"
 
@@ -84,7 +61,9 @@ V2 = "/v2/models/car-evaluation/infer"
 )
 def test_livez_answers_while_computing(service, tmp_path, package, path, body):
     """/livez is answered within 50 ms while the largest request of each route is worked on."""
-    assert_alive_while(service(package).url, path, body, tmp_path)
+    finished = assert_alive_while(service(package).url, path, body, tmp_path)
+
+    assert set(finished) == {"200"}
 
 
 @pytest.mark.slow
@@ -96,9 +75,10 @@ def test_livez_answers_while_the_estimator_runs(running, estimating, tmp_path, p
     with running("classifier", tmp_path / "log", estimating) as one:
         found = httpx.get(one.url + "/readyz").json()["checks"]["config car-evaluation"]
         assert found["source"] == "last_good"
-        assert_alive_while(one.url, path, body, tmp_path)
+        finished = assert_alive_while(one.url, path, body, tmp_path)
         metrics = httpx.get(one.url + "/metrics").text
 
+    assert set(finished) == {"200"}
     assert "model_batch_rows_count 0.0" not in metrics
 
 
@@ -117,60 +97,6 @@ def estimating(tmp_path) -> dict[str, str]:
 
     asyncio.run(publish_and_read())
     return env
-
-
-def assert_alive_while(url: str, path: str, body: bytes, tmp_path: Path) -> None:
-    """Probe /livez while a caller asks for the same thing again and again.
-
-    What is held to the limit is the 90th percentile of the probes, not the maximum: a loop that
-    every call stops for longer is late all the time, as calls follow one another without a pause; a
-    single late moment in two seconds is the machine's. It may be busy with other things, which no
-    process can help: how much longer than usual the idle service takes for its slowest tenth is
-    not held against the busy one either, and one quiet window of several is enough: what the calls
-    themselves cause is in each of them.
-    """
-    file = tmp_path / "body"
-    file.write_bytes(body)
-    idle = probe(url)
-    limit = LIVE_SECONDS + slowest_tenth(idle) - min(idle)
-    with subprocess.Popen(
-        [sys.executable, "-c", CALLER, url + path, file], stdout=subprocess.PIPE, text=True
-    ) as caller:
-        assert caller.stdout is not None
-        assert caller.stdout.readline() == "200\n"
-        busy = [slowest_tenth(probe(url))]
-        while busy[-1] >= limit and len(busy) < WINDOWS:
-            busy.append(slowest_tenth(probe(url)))
-        caller.kill()
-        finished = caller.stdout.read().split()
-
-    assert set(finished) == {"200"}
-    assert busy[-1] < limit, busy
-
-
-def probe(url: str) -> list[float]:
-    """Return how long after it was due each probe of /livez was answered.
-
-    One is due every 20 ms for two seconds, whether or not the one before was answered: a loop that
-    stands still for 200 ms is late for all ten of that time, not only for the one that met it. So
-    the share of late probes is the share of time in which nobody would have been answered at once.
-    They are no closer because one answer takes up to 10 ms where a thread holds the interpreter,
-    and the one connection would then measure its own queue.
-    """
-    late: list[float] = []
-    with httpx.Client(base_url=url, timeout=60) as client:
-        due = time.perf_counter()
-        for _ in range(100):
-            due += 0.020
-            time.sleep(max(0.0, due - time.perf_counter()))  # noqa: TID251 - by schedule
-            assert client.get("/livez").status_code == 200
-            late.append(time.perf_counter() - due)
-    return late
-
-
-def slowest_tenth(late: list[float]) -> float:
-    """Return the time that nine of ten stay below."""
-    return statistics.quantiles(late, n=10)[-1]
 
 
 class Halting(BaseHTTPRequestHandler):

@@ -13,16 +13,9 @@ from typing import Any
 import car_evaluation_model
 import httpx
 import pytest
+from classifier.schemas import EXAMPLE
 
 SERVICES = Path(__file__).parents[1]
-ROW = {
-    "buying": "med",
-    "maint": "high",
-    "doors": "4",
-    "persons": "more",
-    "lug_boot": "big",
-    "safety": "high",
-}
 
 ONE_CLUSTER = """
 import numpy
@@ -182,7 +175,7 @@ def test_the_image_asks_the_port_that_is_set(service, package):
 def test_both_versions_can_be_served(tmp_path, running):
     """Another process serves the package's other model, and says so."""
     with running("classifier", tmp_path / "log", {"MODEL_VERSION": "1.1.0"}) as other:
-        answer = httpx.post(other.url + "/api/v1/predict", json={"inputs": [ROW]}, timeout=30)
+        answer = httpx.post(other.url + "/api/v1/predict", json={"inputs": [EXAMPLE]}, timeout=30)
 
     assert answer.json()["version"] == "1.1.0"
     assert answer.json()["labels"] == ["acc"]

@@ -10,24 +10,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from classifier.schemas import EXAMPLE
 from stack.process import clean_environment
 from stack.waiting import wait_until
 
 REQUESTS = {
     "classifier": (
         "/api/v1/predict",
-        {
-            "inputs": [
-                {
-                    "buying": "med",
-                    "maint": "high",
-                    "doors": "4",
-                    "persons": "more",
-                    "lug_boot": "big",
-                    "safety": "high",
-                }
-            ]
-        },
+        {"inputs": [EXAMPLE]},
     ),
     "kmeans": ("/api/skl-kmeans", {"points": [[1, 2], [2, 3], [9, 9], [10, 8]]}),
 }

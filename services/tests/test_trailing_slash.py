@@ -7,18 +7,11 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from classifier.schemas import EXAMPLE
 
-CAR = {
-    "buying": "med",
-    "maint": "high",
-    "doors": "4",
-    "persons": "more",
-    "lug_boot": "big",
-    "safety": "high",
-}
 ATTRIBUTES = [
     {"name": name, "datatype": "BYTES", "shape": [1], "data": [value]}
-    for name, value in CAR.items()
+    for name, value in EXAMPLE.items()
 ]
 POINTS = [[1, 2], [2, 3], [8, 8], [10, 11]]
 TENSOR = {"name": "points", "datatype": "FP64", "shape": [4, 2], "data": POINTS}
@@ -28,8 +21,8 @@ NAMES = {
 }
 """Model and version of each service, None for the service's own, and its description's path."""
 BODIES: dict[str, Any] = {
-    "/api/v1/predict": {"inputs": [CAR]},
-    "/api/v1/explain": {"inputs": [CAR]},
+    "/api/v1/predict": {"inputs": [EXAMPLE]},
+    "/api/v1/explain": {"inputs": [EXAMPLE]},
     "/api/skl-kmeans": {"points": POINTS},
     "car-evaluation": {"inputs": ATTRIBUTES},
     "skl-kmeans": {"inputs": [TENSOR]},
@@ -141,7 +134,7 @@ def test_the_query_stays(classifier):
     """The query of a path with a slash counts as without."""
     url = classifier.url + "/api/v1/predict/?probabilities=true"
 
-    assert "probabilities" in httpx.post(url, json={"inputs": [CAR]}, timeout=60).json()
+    assert "probabilities" in httpx.post(url, json={"inputs": [EXAMPLE]}, timeout=60).json()
 
 
 @pytest.mark.parametrize("package", list(NAMES))

@@ -2,13 +2,10 @@
 
 import importlib
 import json
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +13,9 @@ from typing import Any, cast
 import httpx
 from model_service import ModelService
 
-from service_conformance.surroundings import inherited
+from service_conformance.service_process import ServiceProcess, free_port, started
 
-START_SECONDS = 90.0
 SECONDS = 60.0
-NOBODY = "127.0.0.1:9"
-"""An address where no Nacos listens (the discard port)."""
 DESCRIPTIONS = ("/openapi.json", "/api/v1/openapi.json")
 SHRINK = 2
 """A request that is too large is tried again with a part of its rows, so much smaller."""
@@ -75,18 +69,10 @@ def _cycled(values: list[Any], count: int) -> list[Any]:
 
 
 @dataclass
-class Subject:
-    """A process of a model service."""
+class Subject(ServiceProcess):
+    """A process of a model service, whose declaration `named` names."""
 
     named: str
-    url: str
-    log: Path
-    popen: subprocess.Popen[bytes] = field(repr=False)
-
-    @property
-    def text(self) -> str:
-        """All that the process has logged."""
-        return self.log.read_text()
 
     @property
     def declared(self) -> type[ModelService]:
@@ -138,26 +124,6 @@ def example_of(content: Mapping[str, Any]) -> dict[str, Any]:
     return dict(content["schema"]["examples"][0])
 
 
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def environment(named: str, folder: Path, port: int, more: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a process that is under test."""
-    return {
-        **inherited(),
-        "HOME": str(folder),
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "DRAIN_SECONDS": "0",
-        "NACOS_SERVER_ADDR": NOBODY,
-        "NACOS_CACHE_DIR": str(folder / named.partition(".")[0]),
-        **more,
-    }
-
-
 def command(named: str) -> list[str]:
     """Return the command that starts a service: `python -m` with the package of its declaration."""
     return [sys.executable, "-m", named.partition(":")[0].partition(".")[0]]
@@ -166,29 +132,5 @@ def command(named: str) -> list[str]:
 @contextmanager
 def running(named: str, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Subject]:
     """Start a service; ready within the context."""
-    port, log = free_port(), folder / "log"
-    env = environment(named, folder, port, more or {})
-    with log.open("wb") as out:
-        popen = subprocess.Popen(command(named), env=env, stdout=out, stderr=out)
-    one = Subject(named, f"http://127.0.0.1:{port}", log, popen)
-    try:
-        _wait_until_ready(one)
-        yield one
-    finally:
-        popen.terminate()
-        popen.wait(START_SECONDS)
-
-
-def _wait_until_ready(one: Subject) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not _is_ready(one.url):
-        if one.popen.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{one.named} does not become ready:\n{one.text}")
-        time.sleep(0.05)  # noqa: TID251 - the test's own thread, which polls
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(url + "/readyz", timeout=5).is_success
-    except httpx.TransportError:
-        return False
+    with started(command(named), folder / "log", free_port(), more or {}) as process:
+        yield Subject(process.url, process.log, process.popen, named)

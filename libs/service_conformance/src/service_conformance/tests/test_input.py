@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from service_conformance.refusal import assert_refused, full
 from service_conformance.subject import JSON, Post
 
 CHECKS = (
@@ -27,11 +27,6 @@ CHECKS = (
 )
 SECONDS = 30.0
 GROWTH_BYTES = 150 * 2**20
-
-
-def full(head: bytes, part: bytes, tail: bytes) -> bytes:
-    """Return a body as large as is taken, of many small parts."""
-    return head + b",".join([part] * (2_090_000 // (len(part) + 1))) + tail
 
 
 def bad_bodies(post: Post) -> dict[str, bytes]:
@@ -83,29 +78,6 @@ def bad_bodies(post: Post) -> dict[str, bytes]:
     }
 
 
-def memory(pid: int, kind: str = "VmRSS") -> int:
-    """Return the resident bytes of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(kind))
-    return int(line.split()[1]) * 1024
-
-
-def forget_peak(pid: int) -> None:
-    """Have `VmHWM` begin again from what is resident now (proc(5), clear_refs)."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def assert_refused(answer: httpx.Response, name: str) -> None:
-    assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text[:500])
-    assert answer.headers["content-type"] == "application/problem+json", name
-    document = answer.json()
-    assert document["detail"], name
-    assert document["request_id"] == answer.headers["x-request-id"]
-    assert len(answer.content) < 100_000, name
-    assert "Traceback" not in answer.text, name
-    assert ".py" not in answer.text, name
-
-
 def test_the_example_of_each_route_is_answered(conforming):
     """What the documentation shows is answered, with a byte order mark before it too."""
     assert {post.template for post in conforming.posts} > {"/v2/models/{model_name}/infer"}
@@ -121,15 +93,14 @@ def test_every_bad_body_is_refused(conforming):
 
     The process never holds much more than before, not even while it looks for what is wrong.
     """
-    pid = conforming.popen.pid
-    forget_peak(pid)
-    before = memory(pid)
+    conforming.forget_peak()
+    before = conforming.memory()
     with httpx.Client(base_url=conforming.url, headers=JSON, timeout=SECONDS) as client:
         for post in conforming.posts:
             for name, body in bad_bodies(post).items():
                 assert_refused(client.post(post.path, content=body), f"{post.path}: {name}")
 
-    assert memory(pid, "VmHWM") - before < GROWTH_BYTES
+    assert conforming.memory("VmHWM") - before < GROWTH_BYTES
     assert "Traceback" not in conforming.text
     assert httpx.get(conforming.url + "/readyz").status_code == 200
 
@@ -138,14 +109,14 @@ def test_a_gzip_bomb_is_not_unpacked(conforming):
     """A compressed body of a thousand times its size is refused unread."""
     # RFC 1952, 2.2: members one after the other are one file; so a gigabyte is made at once.
     bomb = gzip.compress(b"\0" * 2**20) * 1000
-    before = memory(conforming.popen.pid)
+    before = conforming.memory()
     for post in conforming.posts:
         url, headers = conforming.url + post.path, JSON | {"Content-Encoding": "gzip"}
         answer = httpx.post(url, content=bomb, headers=headers, timeout=SECONDS)
 
         assert_refused(answer, post.path)
         assert answer.status_code == 415
-    assert memory(conforming.popen.pid) - before < GROWTH_BYTES
+    assert conforming.memory() - before < GROWTH_BYTES
 
 
 @pytest.mark.parametrize(

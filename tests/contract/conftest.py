@@ -4,6 +4,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ from failover import Instance
 from nacos_client import Nacos, NacosSettings
 from nacos_client.testing import FakeNacos
 from stack.access import NacosAccess
+
+from tests.client_settings import settings_of
+from tests.nacos_wire import WireNacos
 
 
 class World(Protocol):
@@ -99,13 +103,7 @@ class RealWorld:
     def __init__(self, access: NacosAccess, cache: Path) -> None:
         self.access = access
         self.cache = cache
-        self._settings = NacosSettings(
-            server_addr=access.server_addr,
-            username=access.username,
-            password=access.password,
-            namespace=access.namespace,
-            cache_dir=cache,
-        )
+        self._settings = settings_of(access, cache)
 
     def client(self, **other: Any) -> Nacos:
         return Nacos(self._settings.model_copy(update=other))
@@ -182,14 +180,26 @@ def _form(instance: Instance) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def server_of(request: pytest.FixtureRequest) -> Iterator[NacosAccess]:
+    """Yield the server of a parameter, `real` or a version in memory; its namespace is new."""
+    namespace = f"contract-{os.urandom(6).hex()}"
+    if request.param == "real":
+        access: NacosAccess = request.getfixturevalue("nacos_server")
+        yield access.new_namespace(namespace)
+        return
+    with WireNacos(request.param, auth=True) as nacos:
+        yield nacos.access.new_namespace(namespace)
+
+
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.nacos)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Both servers, one after the other."""
     if request.param == "fake":
         yield FakeWorld(tmp_path)
         return
-    access: NacosAccess = request.getfixturevalue("nacos_server")
-    yield RealWorld(access.new_namespace(f"contract-{os.urandom(6).hex()}"), tmp_path)
+    with server_of(request) as access:
+        yield RealWorld(access, tmp_path)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from nacos_client import Nacos, Refused
 from stack.access import NacosAccess
 from stack.ports import free_port
 
-from tests.contract.conftest import RealWorld
+from tests.contract.conftest import RealWorld, server_of
 from tests.contract.test_nacos_contract import (
     Settings,
     announced,
@@ -74,13 +74,8 @@ class HttpOnlyWorld(RealWorld):
 @pytest.fixture(params=[*VERSIONS, pytest.param("real", marks=pytest.mark.nacos)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HttpOnlyWorld]:
     """Each server, with authentication on, in a namespace of the test's own."""
-    namespace = f"contract-{os.urandom(6).hex()}"
-    if request.param == "real":
-        access: NacosAccess = request.getfixturevalue("nacos_server")
-        yield HttpOnlyWorld(access.new_namespace(namespace), tmp_path)
-        return
-    with WireNacos(request.param, auth=True) as nacos:
-        yield HttpOnlyWorld(nacos.access.new_namespace(namespace), tmp_path)
+    with server_of(request) as access:
+        yield HttpOnlyWorld(access, tmp_path)
 
 
 @pytest.mark.feature("HTTP only, where gRPC is closed")

@@ -11,10 +11,9 @@ import pytest
 from nacos_client import Nacos, Watched
 from stack.access import NacosAccess
 
-from tests.contract.conftest import RealWorld
+from tests.contract.conftest import RealWorld, server_of
 from tests.contract.test_nacos_contract import Settings, eventually
 from tests.contract.test_wire_versions import VERSIONS
-from tests.nacos_wire import WireNacos
 
 pytestmark = pytest.mark.anyio
 
@@ -24,13 +23,8 @@ CHOSEN, OTHER = "10.0.0.1", "10.0.0.2"
 @pytest.fixture(params=[pytest.param("real", marks=pytest.mark.nacos), *VERSIONS])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealWorld]:
     """A real server, and one of each version, with a namespace of the test's own."""
-    name = f"contract-{os.urandom(6).hex()}"
-    if request.param == "real":
-        access: NacosAccess = request.getfixturevalue("nacos_server")
-        yield RealWorld(access.new_namespace(name), tmp_path)
-        return
-    with WireNacos(request.param, auth=True) as nacos:
-        yield RealWorld(nacos.access.new_namespace(name), tmp_path)
+    with server_of(request) as access:
+        yield RealWorld(access, tmp_path)
 
 
 async def following(nacos: Nacos) -> Watched[Settings]:

@@ -6,15 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from stack import ROOT
 
+from tests.private_index import LOGIN, private_index
+
 pytestmark = pytest.mark.timeout(600)
 
 UV = Path(sys.executable).with_name("uv")
-LOGIN = ("gateway-reader", "correct-horse-battery")
 TELL = """
 import json
 from gateway.control.form import form
@@ -29,18 +29,8 @@ print(json.dumps({"form": form(), "files": files}))
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a private index that is empty at first."""
-    script = ROOT / "libs" / "model_pkg" / "index.py"
-    with subprocess.Popen(
-        [sys.executable, script, tmp_path_factory.mktemp("index"), "--port", "0"],
-        env=os.environ | {"INDEX_USERNAME": LOGIN[0], "INDEX_PASSWORD": LOGIN[1]},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdout is not None
-        port = urlsplit(server.stdout.readline().split()[-1]).port
-        assert port is not None
+    with private_index(tmp_path_factory.mktemp("index")) as port:
         yield port
-        server.terminate()
 
 
 @pytest.fixture(scope="module")

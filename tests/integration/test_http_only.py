@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from nacos_client import Known, Nacos, NacosSettings, Shown
-from pydantic import BaseModel, SecretStr
+from nacos_client import Known, Nacos, Shown
+from pydantic import BaseModel
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
+from tests.client_settings import settings_of
 from tests.grpc_gate import GrpcGate
 from tests.nacos_wire import WireNacos
 
@@ -88,18 +89,6 @@ class Watcher:
             self.missing += not self._access.instances(self._service)
 
 
-def settings_of(access: NacosAccess, gate: GrpcGate, cache: Path) -> NacosSettings:
-    """Return the settings of a client behind the gate."""
-    return NacosSettings(
-        server_addr=access.server_addr,
-        grpc=str(gate.port),
-        username=access.username,
-        password=SecretStr(access.password),
-        namespace=access.namespace,
-        cache_dir=cache,
-    )
-
-
 def count(nacos: Nacos, service: str) -> int:
     """Return how many instances are known; -1 while nothing is."""
     snapshot = nacos.discover(service).snapshot
@@ -123,7 +112,7 @@ async def test_grpc_is_closed_opened_and_closed(
         # Registered both ways, it is listed twice for a moment.
         await eventually(lambda: [i["port"] for i in access.instances("models")] == [8001])
 
-    async with Nacos(settings_of(access, gate, tmp_path)) as nacos:
+    async with Nacos(settings_of(access, tmp_path, grpc=str(gate.port))) as nacos:
         watched = nacos.watch("models", Settings)
         await watched.start()
         announcement = nacos.announcement("models", port=8001)
@@ -154,7 +143,7 @@ async def test_a_blocked_application_does_not_stop_the_beats(
         "preserved.heart.beat.timeout": "3000",
         "preserved.ip.delete.timeout": "4000",
     }
-    async with Nacos(settings_of(access, gate, tmp_path)) as nacos:
+    async with Nacos(settings_of(access, tmp_path, grpc=str(gate.port))) as nacos:
         announcement = nacos.announcement("models", port=8001, metadata=beats, blocked_limit=60)
         await announcement.announce()
         await eventually(lambda: announcement.state.shown is Shown.AS_WANTED)

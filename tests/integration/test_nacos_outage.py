@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nacos_client import Denied, Known, Nacos, NacosSettings, Shown, Unreachable
 from nacos_client._sdk.administration import Administration
 from nacos_client._sdk.either import EitherSession
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from stack.access import NacosAccess
 from stack.nacos import NacosSecrets, NacosServer
+
+from tests.client_settings import settings_of
 
 WRONG = "not-the-one"
 pytestmark = [pytest.mark.nacos, pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -30,18 +31,6 @@ class Settings(BaseModel):
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio."""
     return "asyncio"
-
-
-def settings_of(access: NacosAccess, cache: Path, **other: Any) -> NacosSettings:
-    """Read the settings of a client from the access of a server."""
-    return NacosSettings(
-        server_addr=access.server_addr,
-        username=access.username,
-        password=SecretStr(access.password),
-        namespace=access.namespace,
-        cache_dir=cache,
-        **other,
-    )
 
 
 async def eventually(condition: Callable[[], object], seconds: float) -> float:

@@ -9,11 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 from failover import Instance
-from nacos_client import Known, Nacos, NacosSettings
+from nacos_client import Known, Nacos
 from nacos_client.ports import ServiceKey
 from nacos_client.vendor import Vendor
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from stack.access import NacosAccess
+
+from tests.client_settings import settings_of
 
 pytestmark = [pytest.mark.nacos, pytest.mark.anyio]
 
@@ -31,17 +33,6 @@ class Settings(BaseModel):
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio."""
     return "asyncio"
-
-
-def settings_of(access: NacosAccess, cache: Path) -> NacosSettings:
-    """Read the settings of a client from the access of a server."""
-    return NacosSettings(
-        server_addr=access.server_addr,
-        username=access.username,
-        password=SecretStr(access.password),
-        namespace=access.namespace,
-        cache_dir=cache,
-    )
 
 
 @pytest.mark.parametrize(

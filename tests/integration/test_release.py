@@ -10,13 +10,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import urlsplit
 
 import pytest
 from stack import ROOT
 
+from tests.private_index import LOGIN, private_index
+
 TODAY = dt.date(2027, 1, 31)
-LOGIN = ("release-reader", "correct-horse-battery")
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -62,17 +62,8 @@ def commit(folder: Path) -> None:
 def index(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     """The folder and the port of a private index that is empty at first."""
     folder = tmp_path / "index"
-    with subprocess.Popen(
-        [sys.executable, ROOT / "libs" / "model_pkg" / "index.py", folder, "--port", "0"],
-        env=os.environ | {"INDEX_USERNAME": LOGIN[0], "INDEX_PASSWORD": LOGIN[1]},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdout is not None
-        port = urlsplit(server.stdout.readline().split()[-1]).port
-        assert port is not None
+    with private_index(folder) as port:
         yield folder, port
-        server.terminate()
 
 
 def test_a_version_is_written_everywhere_and_once(release: ModuleType, repository: Path) -> None:

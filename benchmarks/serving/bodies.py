@@ -11,8 +11,9 @@ ROWS = (1, 100, 1000)
 POINTS = (9, 1000, 10_000)
 EXAMPLE = [[1, 2], [2, 3], [3, 5], [4, 6], [8, 8], [10, 11], [12, 12], [12, 15], [10, 12]]
 
-Row = Mapping[str, str]
+Row = Mapping[str, str | float]
 Form = Callable[[Sequence[Row]], object]
+_TEXTS = {"datatype": "BYTES", "parameters": {"content_type": "str"}}
 
 
 def rows(model: Model, count: int) -> list[Row]:
@@ -37,11 +38,10 @@ def columns(chosen: Sequence[Row]) -> object:
             {
                 "name": name,
                 "shape": [len(chosen), 1],
-                "datatype": "BYTES",
-                "parameters": {"content_type": "str"},
+                **(_TEXTS if isinstance(value, str) else {"datatype": "FP64"}),
                 "data": [row[name] for row in chosen],
             }
-            for name in chosen[0]
+            for name, value in chosen[0].items()
         ],
     }
 

@@ -15,6 +15,7 @@ from benchmarks.serving.peers import (
 from benchmarks.serving.study import Cell, Life
 
 MANY = 64  # clients
+IMAGE_MB = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def judge(
             goals.append(Goal(f"{life.peer}: seconds until ready", life.ready_seconds, 3.0))
             goals.append(Goal(f"{life.peer}: RSS, MB", life.rss_mb, 250.0))
     if image_mb is not None:
-        goals.append(Goal("classifier image, MB", image_mb, 400.0))
+        goals.append(Goal("classifier image, MB", image_mb, IMAGE_MB))
     ours = sum(cell.errors for cell in cells if cell.peer in {TABLE, ESTIMATOR})
     goals.append(Goal("errors of ours in all cells (refusals of a full queue apart)", ours, 0))
     return goals

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.measure.report import facts, table
-from benchmarks.serving.goals import Fit, Goal, judge
+from benchmarks.serving.goals import IMAGE_MB, Fit, Goal, judge
 from benchmarks.serving.peers import PEERS
 from benchmarks.serving.study import CLIENTS, Cell, Life, medians
 
@@ -90,13 +90,14 @@ class Results:
 
 def markdown(results: Results) -> str:
     """Render the whole report."""
-    chosen = medians(results.cells)
+    chosen, kinds = medians(results.cells), {peer.name: peer.kind for peer in PEERS}
     parts = [INTRODUCTION, facts({**results.about, **results.versions})]
     parts += ["![CPU per request](serving.svg)", "## Goals", _goals(results)]
     parts += [FAIRNESS]
     for rows in sorted({cell.rows for cell in chosen}):
         heading = "1 row" if rows == 1 else f"{rows:,} rows"
-        parts += [f"## {heading} a request", _cells([cell for cell in chosen if cell.rows == rows])]
+        mine = [cell for cell in chosen if cell.rows == rows]
+        parts += [f"## {heading} a request", cells_table(mine, kinds)]
     parts += ["## Start and memory", LIVES, _lives(results.lives_by_peer)]
     if results.fits:
         parts += ["## The clusterer beside a bare fit", FITS, _fits(results.fits)]
@@ -115,23 +116,29 @@ same fit. The costs are the medians of the turns, and the ratio is the median of
 each of a request's cost to that of the bare fits right before and after it."""
 
 
-def _goals(results: Results) -> str:
-    rows = [
+def goals_table(goals: Sequence[Goal], *more: Sequence[str]) -> str:
+    """Render goals, and lines about goals that were not measured."""
+    rows: list[Sequence[str]] = [
         (
             goal.what,
             f"{goal.figure:,.3g}",
             f"{'≥' if goal.at_least else '≤'} {goal.limit:g}",
             "yes" if goal.met else "**no**",
         )
-        for goal in results.goals
+        for goal in goals
     ]
-    if results.image_mb is None:
-        rows.append(("classifier image, MB", "not measured: no Docker engine", "≤ 450", ""))
-    return table(("goal", "figure", "limit", "met"), rows)
+    return table(("goal", "figure", "limit", "met"), [*rows, *more])
 
 
-def _cells(cells: Sequence[Cell]) -> str:
-    kinds = {peer.name: peer.kind for peer in PEERS}
+def _goals(results: Results) -> str:
+    if results.image_mb is not None:
+        return goals_table(results.goals)
+    absent = ("classifier image, MB", "not measured: no Docker engine", f"≤ {IMAGE_MB:g}", "")
+    return goals_table(results.goals, absent)
+
+
+def cells_table(cells: Sequence[Cell], kinds: Mapping[str, str]) -> str:
+    """Render the cells of one number of rows, a line for each service."""
     headers = ["service", "kind"]
     for clients in CLIENTS:
         headers += [f"{clients}: CPU us", "rps", "p50 ms", "p99 ms"]

@@ -17,6 +17,6 @@ class Car:
         self.pipeline = joblib.load(os.environ["MODEL"])
 
     @bentoml.api(batchable=BATCHED, max_batch_size=4096, max_latency_ms=60_000)
-    def predict(self, inputs: list[dict[str, str]]) -> list[int]:
+    def predict(self, inputs: list[dict[str, str | float]]) -> list[int]:
         """Return a class number for each row."""
         return self.pipeline.predict(pd.DataFrame(inputs)).tolist()

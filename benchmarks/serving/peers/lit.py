@@ -8,7 +8,7 @@ import joblib
 import litserve
 import pandas as pd
 
-Rows = list[dict[str, str]]
+Rows = list[dict[str, str | float]]
 
 
 class Car(litserve.LitAPI):

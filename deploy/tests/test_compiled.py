@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(400)
 
 WAIT = """
 from stack.compiled import in_background
-with in_background() as wait:
-    print(wait())
+with in_background() as compilation:
+    print(compilation.folder())
 """
 LEAVE = """
 from stack.compiled import in_background

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -104,13 +104,32 @@ def _forget_all_but_newest() -> None:
         shutil.rmtree(old)
 
 
-@contextmanager
-def in_background() -> Iterator[Callable[[], Path | None]]:
-    """Begin to build where that is to be done; yield the way to wait for the folder.
+class Compilation:
+    """A build in a process of its own."""
 
-    The wait returns None where the interpreted form is to run, and one line has said why. A build
-    that nobody waited for ends with the block.
-    """
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    @property
+    def runs(self) -> bool:
+        """Whether the build has not ended yet."""
+        return self._process.poll() is None
+
+    def folder(self) -> Path | None:
+        """Wait for the end and return the folder.
+
+        None where the interpreted form is to run, and one line has said why.
+        """
+        out, reason = self._process.communicate()
+        if self._process.returncode == 0:
+            return Path(out.strip())
+        print(f"gateway: interpreted, because {_last_line(reason)}", flush=True)
+        return None
+
+
+@contextmanager
+def in_background() -> Iterator[Compilation]:
+    """Begin to build where that is to be done; a build that runs at the block's end is ended."""
     if os.environ.get("GATEWAY_COMPILED") != "0" and not folder().exists():
         print("gateway: compiling its data path, once for this state of the sources", flush=True)
     with subprocess.Popen(
@@ -120,16 +139,8 @@ def in_background() -> Iterator[Callable[[], Path | None]]:
         text=True,
         start_new_session=True,
     ) as process:
-
-        def wait() -> Path | None:
-            out, reason = process.communicate()
-            if process.returncode == 0:
-                return Path(out.strip())
-            print(f"gateway: interpreted, because {_last_line(reason)}", flush=True)
-            return None
-
         try:
-            yield wait
+            yield Compilation(process)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

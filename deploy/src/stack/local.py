@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from stack import STATE, ready
-from stack.compiled import in_background
+from stack.compiled import Compilation, in_background
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
@@ -23,8 +23,9 @@ from stack.process import Process, clean_environment
 from stack.releases import chosen
 from stack.waiting import wait_for_all
 
-READY_SECONDS = 300.0
-"""The time in which all has to be ready: a busy machine takes many times the usual twenty."""
+READY_SECONDS = 600.0
+"""The time in which all has to be ready: a busy machine takes many times the usual twenty, and a
+minute more where the gateway is still to be compiled."""
 STOP_SECONDS = 45.0
 """The time a process has to end by itself: more than its drain and its last requests take."""
 
@@ -89,7 +90,6 @@ class LocalStack:
                 print(f"  {prove_here(self.own.environment)}", flush=True)
             try:
                 self._start_missing(running)
-                self._wait_ready()
             except BaseException:
                 self._stop({name: p for name, p in self.processes().items() if name not in running})
                 raise
@@ -125,18 +125,33 @@ class LocalStack:
             )
 
     def _start_missing(self, running: dict[str, Process]) -> None:
-        """Start the parts in order; the gateway, which is the last, is compiled meanwhile."""
+        """Start the parts in order and wait; the gateway is started as soon as it is compiled."""
         started = dict(running)
+        gateway = self.plan.gateway.name
         missing = [name for name in self._names if name not in running]
-        needs_gateway = self.plan.gateway.name in missing
-        with in_background() if needs_gateway else nullcontext(lambda: None) as compiled:
-            for name in missing:
-                self.log_of(name).unlink(missing_ok=True)
-                started[name] = self._start(name, compiled)
-                self._remember(started)
-        self._nacos.process = started.get("nacos")
 
-    def _start(self, name: str, compiled: Callable[[], Path | None]) -> Process:
+        def start(name: str, compiled: Path | None = None) -> None:
+            self.log_of(name).unlink(missing_ok=True)
+            started[name] = self._start(name, compiled)
+            self._remember(started)
+
+        def start_gateway(compilation: Compilation) -> bool:
+            if compilation.runs:
+                return False
+            start(gateway, compilation.folder())
+            return True
+
+        with in_background() if gateway in missing else nullcontext() as compilation:
+            for name in missing:
+                if name != gateway:
+                    start(name)
+            self._nacos.process = started.get("nacos")
+            steps = {}
+            if compilation:
+                steps["gateway is started"] = partial(start_gateway, compilation)
+            self._wait_ready(steps, started)
+
+    def _start(self, name: str, compiled: Path | None) -> Process:
         if name == "nacos":
             return self._nacos.start()
         part = next(part for part in self.plan.parts if part.name == name)
@@ -147,8 +162,8 @@ class LocalStack:
             del placed["ADVERTISE_IP"]
         nacos = self.own.environment if self.own else self._nacos.access.environment
         env = {**clean_environment(), **cache, **placed, **nacos}
-        if part == self.plan.gateway and (folder := compiled()):
-            env["PYTHONPATH"] = str(folder)
+        if compiled:
+            env["PYTHONPATH"] = str(compiled)
         argv = [sys.executable, "-m", part.package]
         return Process.start(name, argv, env=env, log=self.log_of(name))
 
@@ -157,19 +172,25 @@ class LocalStack:
         written.write_text(json.dumps([asdict(process) for process in processes.values()]))
         written.replace(self._file)
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(
+        self, first: Mapping[str, Callable[[], bool]], started: Collection[str]
+    ) -> None:
+        """Wait for the steps `first` and for all parts, as long as those `started` are alive."""
         with httpx.Client(timeout=5, trust_env=False) as http:
-            steps = {} if self.own else {"nacos answers logins": self._nacos.is_ready}
+            steps = dict(first)
+            if not self.own:
+                steps["nacos answers logins"] = self._nacos.is_ready
             for part in self.plan.parts:
                 steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
             for part in self.plan.models:
                 steps[f"{part.name} is in Nacos"] = partial(_is_announced, http, part)
             steps.update(ready.conditions(http, self.plan, None, shared=self.own is not None))
-            wait_for_all(steps, seconds=READY_SECONDS, meanwhile=self._check_alive)
+            check_alive = partial(self._check_alive, started)
+            wait_for_all(steps, seconds=READY_SECONDS, meanwhile=check_alive)
 
-    def _check_alive(self) -> None:
+    def _check_alive(self, started: Collection[str]) -> None:
         alive = self.processes()
-        for name in self._names:
+        for name in started:
             if name not in alive:
                 tail = self.log_of(name).read_text(errors="replace")[-2000:]
                 raise StackError(f"{name} ended while starting. The end of its log:\n{tail}")

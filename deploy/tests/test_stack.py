@@ -5,13 +5,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from stack.credentials import read_or_make
 from stack.plan import Plan
 from stack.ports import NacosPorts, is_free
-from stack.process import Process
+from stack.process import BOOT, Process
 from stack.reaper import MARK, end_all
 from stack.waiting import wait_for_all, wait_until
 
@@ -25,13 +26,26 @@ def sleeper(tmp_path: Path) -> Process:
 def test_a_process_is_found_by_its_start_time_too(tmp_path: Path) -> None:
     """The same id with another start time is another process, and is never touched."""
     ours = sleeper(tmp_path)
-    stranger = Process("stranger", ours.pid, ours.started - 1)
+    stranger = Process("stranger", ours.pid, f"{ours.started}0")
     stranger.kill()
 
     assert ours.alive
     assert not stranger.alive
     ours.kill()
     assert not ours.alive
+
+
+@pytest.mark.skipif(not BOOT.exists(), reason="only Linux tells it by the machine's start")
+def test_a_correction_of_the_clock_does_not_hide_a_process(tmp_path: Path) -> None:
+    """The start of a process is told without the time of day, so it stays the same."""
+    ours = sleeper(tmp_path)
+    boot, ticks = ours.started.split()
+    since_boot = int(ticks) / os.sysconf("SC_CLK_TCK")
+    ours.kill()
+
+    assert boot == BOOT.read_text().strip()
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) - 60 < since_boot
+    assert since_boot < time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:

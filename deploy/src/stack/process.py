@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -16,13 +18,13 @@ class Process:
     Attributes:
         name: its name in messages.
         pid: its process id.
-        started: its start time, Unix seconds. With the pid it names one process for ever: the
-            system gives a pid away again, but never with the same start time.
+        started: when it began, as `start_of` tells. With the pid it names one process for ever:
+            the system gives a pid away again, but never with the same start.
     """
 
     name: str
     pid: int
-    started: float
+    started: str
 
     @classmethod
     def start(
@@ -45,7 +47,7 @@ class Process:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
         )
-        return cls(name, pid, psutil.Process(pid).create_time())
+        return cls(name, pid, start_of(pid))
 
     @property
     def alive(self) -> bool:
@@ -93,9 +95,29 @@ class Process:
     def _find(self) -> psutil.Process | None:
         try:
             found = psutil.Process(self.pid)
-            return found if found.create_time() == self.started else None
+            return found if start_of(self.pid) == self.started else None
         except psutil.NoSuchProcess:
             return None
+
+
+def start_of(pid: int) -> str:
+    """Return when a process began, told in a way that does not change while it lives.
+
+    Linux keeps the ticks since the machine's start; as a time of day they change with every
+    correction of the machine's clock.
+
+    Raises:
+        psutil.NoSuchProcess: there is none.
+    """
+    if not BOOT.exists():
+        return str(psutil.Process(pid).create_time())
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    # The command before the last ")" may have any character; 19 fields after the state is the time.
+    ticks = stat.rpartition(")")[2].split()[19]
+    return f"{BOOT.read_text().strip()} {ticks}"
 
 
 def clean_environment() -> dict[str, str]:

@@ -6,9 +6,11 @@ or 5 MB, open files by 10 % or 50.
 """
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -106,6 +108,17 @@ def _keep(readings: list[Reading], found: list[str], about: dict[str, str]) -> N
     )
 
 
+def failures(access_log: Path) -> dict[str, int]:
+    """Return how often each kind of failure is in an access log; clients that left are none."""
+    found: Counter[str] = Counter()
+    with access_log.open(errors="replace") as lines:
+        for line in lines:
+            if '"event":"request"' in line and '"status":200,' not in line:
+                told = json.loads(line)
+                found[f"{told['status']} {told.get('result')} {told.get('reason', '')}"] += 1
+    return {kind: count for kind, count in found.items() if not kind.startswith("499 ")}
+
+
 def main() -> int:
     """Run the loads again and again; return 1 if something grew or failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -121,6 +134,8 @@ def main() -> int:
             load = LOADS[window % len(LOADS)]
             seen = wrk.run(soaked.url, load, seconds=WINDOW_SECONDS, core=LOAD_CORE)
             cost = soaked.process.usage()
+            if seen.errors:
+                print(f"  {seen}\n  {failures(soaked.process.log)}", flush=True)
             soaked.process.log.write_bytes(b"")  # an access log of minutes would fill the disk
             readings.append(
                 Reading(load.name, cost.rss_bytes, cost.open_files, seen.errors, seen.requests)

@@ -63,6 +63,7 @@ def build() -> Path:
         if not done.exists():
             partial = STATE / "compiled.partial"
             shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)  # or both builds may want to make it, and one fails
             _build_wheels(partial)
             if folder() != done:
                 raise NotCompiledError("the sources changed while they were compiled")

@@ -18,6 +18,7 @@ TESTS = {
     "check-service": "tests/integration/test_new_service.py",
     "remove-service": "tests/integration/test_new_service.py",
     "help": "tests/docs/test_readme.py",
+    "postman": "tests/interop/test_postman.py",
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",

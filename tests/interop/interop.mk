@@ -1,5 +1,7 @@
-# Callers in other languages: a Spring Boot application and a Node program, built once.
-JAVA_CALLER := tests/interop/java/target/java-interop.jar
+# Callers in other languages, built once: Spring Boot applications, those of the examples too, and
+# Node programs.
+JARS := tests/interop/java/target/java-interop.jar examples/spring-client/target/spring-client.jar \
+  examples/spring-gateway/target/spring-gateway.jar benchmarks/gateway/spring/target/spring-gateway.jar
 NODE_CALLER := tests/interop/node/node_modules/.package-lock.json
 NODE_PACKAGES := tests/interop/node/package.json tests/interop/node/package-lock.json
 
@@ -8,12 +10,15 @@ test-interop: $(READY) interop-callers  ## Spring and Node call us by name, and 
 	$(PY) -m pytest tests/interop
 
 .PHONY: interop-callers
-interop-callers: $(JAVA_CALLER) $(NODE_CALLER)
+interop-callers: $(JARS) $(NODE_CALLER) $(POSTMAN_PACKAGES)
 
-$(JAVA_CALLER): tests/interop/java/pom.xml $(shell find tests/interop/java/src -type f)
-	@$(call need,java,openjdk-17-jdk-headless) && $(call need,mvn,maven)
-	mvn --batch-mode --quiet --file $< package
-	@touch $@
+define jar
+$(1): $(firstword $(subst /target/, ,$(1)))/pom.xml $(shell find $(firstword $(subst /target/, ,$(1)))/src -type f)
+	@$$(call need,java,openjdk-17-jdk-headless) && $$(call need,mvn,maven)
+	mvn --batch-mode --quiet --file $$< package
+	@touch $$@
+endef
+$(foreach each,$(JARS),$(eval $(call jar,$(each))))
 
 $(NODE_CALLER): $(NODE_PACKAGES)
 	@$(call need,node,nodejs) && $(call need,npm,npm)

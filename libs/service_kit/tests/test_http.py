@@ -5,6 +5,7 @@ import time
 
 import pytest
 import uvicorn
+from service_kit.at_once import AtOnceHttp
 from service_kit.http import REQUEST_SECONDS, BoundedHttp, close_late
 from uvicorn.server import ServerState
 
@@ -64,6 +65,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         """Note when."""
         self.sent.append(b"closed")
+
+    def pause_reading(self) -> None:
+        """Go on: a test hands over what it likes."""
 
     def resume_reading(self) -> None:
         """Nothing is ever paused."""
@@ -125,3 +129,70 @@ async def test_a_request_that_was_answered_early_is_no_slow_one():
 
     assert sent.count(b"HTTP/1.1 ") == 1
     assert sent.startswith(b"HTTP/1.1 413 ")
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEA\r\nUpgrade: h2c\r\n"
+BODIES = {
+    "length": b"Content-Length: 5\r\n\r\nhello",
+    "chunks": b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "nothing": b"\r\n",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("protocol", [BoundedHttp, AtOnceHttp])
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+async def test_an_offer_to_upgrade_is_ignored(protocol, step):
+    """Kludex/uvicorn 2722: Java's client offers HTTP/2 with each request, and sends a body.
+
+    However the bytes arrive, each request of the connection is answered as one without an offer.
+    """
+    echoed: list[tuple[str, bytes]] = []
+
+    async def application(scope, receive, send):
+        body, more = b"", True
+        while more:
+            event = await receive()
+            body += event.get("body", b"")
+            more = event.get("more_body", False)
+        assert b"upgrade" not in dict(scope["headers"])
+        echoed.append((scope["path"], body))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    state, wire = ServerState(), Wire()
+    config = uvicorn.Config(application, http=protocol, ws="none", log_config=None)
+    connection = protocol(config, state, {})
+    connection.connection_made(wire)
+    sent = b"".join(
+        b"POST /%b HTTP/1.1\r\nHost: a\r\n" % name.encode() + offer + body
+        for offer in (OFFER, b"", OFFER)
+        for name, body in BODIES.items()
+    )
+    for start in range(0, len(sent), step):
+        connection.data_received(sent[start : start + step])
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while len(echoed) < 9:  # noqa: ASYNC110 - a poll
+            await asyncio.sleep(0)
+    await asyncio.gather(*state.tasks)
+    connection.connection_lost(None)
+
+    bodies = {"length": b"hello", "chunks": b"hello", "nothing": b""}
+    assert echoed == [(f"/{name}", body) for _ in range(3) for name, body in bodies.items()]
+    assert b"".join(wire.sent).count(b"HTTP/1.1 204 ") == 9
+
+
+@pytest.mark.anyio
+async def test_connect_is_refused_once():
+    """To the parser CONNECT is an upgrade too; it is no offer, and gets uvicorn's 400."""
+    state, wire = ServerState(), Wire()
+    config = uvicorn.Config(_application, http=BoundedHttp, ws="none", log_config=None)
+    connection = BoundedHttp(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n")
+    sent = b"".join(wire.sent)
+    connection.connection_lost(None)
+
+    assert sent.startswith(b"HTTP/1.1 400 ")
+    assert sent.count(b"HTTP/1.1 400 ") == 1

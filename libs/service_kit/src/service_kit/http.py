@@ -10,6 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service_kit.plain_parser import PlainParser
 from service_kit.problem import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -69,6 +70,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """Take a new connection, which is closed if nothing arrives within the keep-alive time."""
         super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type] # has a transport's methods
+        self.parser = PlainParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

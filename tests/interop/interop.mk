@@ -6,7 +6,7 @@ NODE_CALLER := tests/interop/node/node_modules/.package-lock.json
 NODE_PACKAGES := tests/interop/node/package.json tests/interop/node/package-lock.json
 
 .PHONY: test-interop
-test-interop: $(READY) interop-callers  ## Spring and Node call us by name, and we them; about 5 minutes
+test-interop: $(READY) interop-callers  ## Spring and Node call us by name, and we them; about 7 minutes
 	$(PY) -m pytest tests/interop
 
 .PHONY: interop-callers

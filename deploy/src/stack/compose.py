@@ -41,11 +41,7 @@ def derived(file: Path, services: Iterable[ServedModel]) -> str:
     return head + BEGIN + "".join(blocks) + END + tail
 
 
-def write(services: Iterable[ServedModel]) -> None:
-    """Write the blocks of the services into the Compose files, where they differ."""
+def files(services: Iterable[ServedModel]) -> dict[Path, str]:
+    """Return the text of each Compose file with the blocks of the given services."""
     listed = tuple(services)
-    for file in BLOCKS:
-        if (wanted := derived(file, listed)) != file.read_text():
-            partial = file.with_suffix(".partial")
-            partial.write_text(wanted)
-            partial.replace(file)
+    return {file: derived(file, listed) for file in BLOCKS}

@@ -14,11 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from stack import ROOT, STATE, compose
+from stack import ROOT, STATE
 from stack.origins import TEMPLATE, VERSION, Origin
 from stack.plan import Plan
 from stack.ports import is_free
 from stack.services import FOLDER, ServedModel, found
+from stack.written import write
 
 FIRST_PORT = 8002
 SECOND = 10
@@ -102,11 +103,11 @@ def create(name: str, origin: Origin, port: int | None = None) -> Path:
         _format(Path(place) / package)
         new = ServedModel.read(Path(place) / package)
         try:
-            compose.write(_sorted((*found(), *filter(None, (new,)))))
+            write(_sorted((*found(), *filter(None, (new,)))))
             (Path(place) / package).rename(folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            compose.write(found())
+            write(found())
             raise
     return folder
 
@@ -165,7 +166,7 @@ def remove(name: str, running: Sequence[str]) -> list[Path]:
     parts = [f"{service.package}-{number}" for number in (1, 2)]
     if {*parts} & {*running}:
         raise ServiceError(f"{name} runs: `make down` first")
-    compose.write(each for each in found() if each != service)
+    write(each for each in found() if each != service)
     shutil.rmtree(FOLDER / service.package)
     logs = [log for part in parts for log in STATE.glob(f"stack*/logs/{part}.log")]
     for log in logs:

@@ -128,4 +128,4 @@ lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	  $$(awk -F'"' '/^name/{print "--no-emit-package " $$2}' $(MEMBERS:%=%/pyproject.toml)) \
 	  $(MEMBERS:%=%/pyproject.toml) pyproject.toml --group dev -o requirements.lock
 
-include libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk deploy/postman/postman.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk libs/service_conformance/v2.mk
+include deploy/kubernetes/kubernetes.mk libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk deploy/postman/postman.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk libs/service_conformance/v2.mk

@@ -2,6 +2,7 @@
 .PHONY: version wheels release-check release
 version: $(READY)  ## write VERSION into every project and the changelog
 	$(PY) deploy/release.py version $(VERSION)
+	@PYTHONPATH=deploy/src $(PY) -m stack.written
 
 wheels: gateway-wheels  ## the wheels of all distributions, pure and (gateway) compiled, into .local/wheels
 	@for member in $(filter-out $(MODEL) deploy libs/failover libs/nacos_client libs/service_kit services/gateway,$(MEMBERS)); do (cd $$member && \

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from sklearn.linear_model import LogisticRegression
 from stack import ROOT, STATE
-from stack.compose import BLOCKS
 from stack.given_origin import origin_of
 from stack.new_service import ServiceError, check_name, choose_ports, create, named, remove
 from stack.origins import Origin, UnusableOriginError
 from stack.plan import Plan
 from stack.ports import free_port
 from stack.services import FOLDER, found
+from stack.written import files
 
 SCORING = '''
 from dataclasses import dataclass
@@ -206,24 +206,24 @@ def test_an_interrupted_creation_leaves_nothing(
     started_create: Callable[[signal.Signals], int], number: signal.Signals
 ) -> None:
     """Ended in its middle, there is neither a service nor a folder beside it."""
-    before = [file.read_text() for file in BLOCKS]
+    before = [file.read_text() for file in files(found())]
 
     assert started_create(number) == 130
     assert not (FOLDER / "halted").exists()
     assert list(STATE.glob("new-service-*")) == []
-    assert [file.read_text() for file in BLOCKS] == before
+    assert [file.read_text() for file in files(found())] == before
 
 
 def test_a_failure_at_the_end_leaves_nothing() -> None:
     """A template that cannot be filled leaves the tree and the Compose file as they were."""
-    before = [file.read_text() for file in BLOCKS]
+    before = [file.read_text() for file in files(found())]
     bad = Origin(app="$no_such_value", dependencies=(), row={}, files={})
 
     with pytest.raises(KeyError):
         create("never-there", bad, free_port())
     assert not (FOLDER / "never_there").exists()
     assert list(STATE.glob("new-service-*")) == []
-    assert [file.read_text() for file in BLOCKS] == before
+    assert [file.read_text() for file in files(found())] == before
 
 
 def test_a_service_that_is_not_there_cannot_be_removed() -> None:

@@ -22,6 +22,8 @@ TESTS = {
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",
+    "kubernetes-manifests": "tests/kubernetes/test_written.py",
+    "kubernetes-secrets": "tests/kubernetes/test_secrets.py",
     "environment-page": "tests/docs/test_environment.py",
     "release": "tests/integration/test_release.py",
     "version": "tests/integration/test_release.py",

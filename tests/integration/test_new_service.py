@@ -90,6 +90,9 @@ def test_from_nothing_to_a_call_by_name(
     assert answer.json()["labels"] == pasted["labels"] == ["setosa"]
     assert written == [
         " M deploy/docker-compose.yml",
+        " M deploy/kubernetes/autoscaling/autoscaling.yaml",
+        " M deploy/kubernetes/base/models.yaml",
+        " M deploy/kubernetes/chart/values.yaml",
         " M deploy/own-nacos.yml",
         f"?? services/{NAME}/",
     ]

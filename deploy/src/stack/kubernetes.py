@@ -81,7 +81,7 @@ def _filled(lines: Sequence[str], scope: Scope) -> Iterator[str]:
     while at < len(lines):
         block = _BLOCK.fullmatch(lines[at])
         if block is None:
-            yield _VALUE.sub(lambda found: _text(found, scope), lines[at])
+            yield _line(lines[at], scope)
             at += 1
             continue
         end = _end(lines, at)
@@ -92,6 +92,8 @@ def _filled(lines: Sequence[str], scope: Scope) -> Iterator[str]:
 
 def _end(lines: Sequence[str], begin: int) -> int:
     """Return the place of the line that ends the block which begins at `begin`."""
+    if lines[begin].startswith("{{- end"):
+        raise TemplateError("an end of no block")
     depth = 0
     for at in range(begin, len(lines)):
         if block := _BLOCK.fullmatch(lines[at]):
@@ -107,6 +109,13 @@ def _scopes(block: re.Match[str], scope: Scope) -> list[Scope]:
     if word.startswith("range"):
         return [{**scope, "name": name, "model": value[name]} for name in sorted(value)]
     return [scope] if bool(value) == (word == "if") else []
+
+
+def _line(line: str, scope: Scope) -> str:
+    filled = _VALUE.sub(lambda found: _text(found, scope), line)
+    if "{{" in filled:
+        raise TemplateError(f"not known here: {line.strip()}")
+    return filled
 
 
 def _text(found: re.Match[str], scope: Scope) -> str:
@@ -147,7 +156,7 @@ def _chart_file(version: str) -> str:
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first values with the second ones over them, as Helm lays one file over another."""
+    """Return the second values over the first, as Helm lays one file over another."""
     both = {**first, **second}
     for key in first.keys() & second.keys():
         if isinstance(first[key], dict) and isinstance(second[key], dict):

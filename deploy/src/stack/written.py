@@ -1,15 +1,21 @@
 """The files of the checkout that are written from the tables of the model services."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from stack import compose, kubernetes
 from stack.services import ServedModel, found
 
 
+def files(services: Iterable[ServedModel]) -> dict[Path, str]:
+    """Return the text of each file that names the services, for the given ones."""
+    listed = tuple(services)
+    return {**compose.files(listed), **kubernetes.files(listed)}
+
+
 def write(services: Iterable[ServedModel]) -> None:
     """Write every file that names the services, where the text differs."""
-    listed = tuple(services)
-    for file, wanted in {**compose.files(listed), **kubernetes.files(listed)}.items():
+    for file, wanted in files(services).items():
         if not file.exists() or wanted != file.read_text():
             partial = file.with_suffix(".partial")
             partial.write_text(wanted)

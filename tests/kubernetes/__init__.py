@@ -1,0 +1,1 @@
+"""The manifests of deploy/kubernetes: one text, valid, restricted, closed but for what is told."""

@@ -1,0 +1,106 @@
+"""Helm and kustomize themselves make the objects that Python reads from the chart."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from service_conformance.programs import MISSING
+from service_conformance.surroundings import is_ci
+from stack import ROOT, kubernetes
+from stack.kubernetes import CHART, FOLDER, PRESETS
+from stack.services import ServedModel, found
+
+from tests.kubernetes.objects import PRESET, objects_of, read, values_of
+
+PROGRAMS = ROOT / ".local" / "kubernetes"
+IRIS = ServedModel("iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", "{}")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Return the way to run helm or kustomize.
+
+    Without them the tests are skipped, with a line that says so; in CI they fail.
+    """
+    if missing := {"helm", "kustomize"} - {each.name for each in PROGRAMS.glob("*")}:
+        message = f"{MISSING} {' and '.join(sorted(missing))}: run `make kubernetes-programs`"
+        if is_ci():
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+    def started(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [PROGRAMS / program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return started
+
+
+def values_files(preset: str, chart: Path = CHART) -> list[str | Path]:
+    """Return the arguments of helm that choose an overlay's values."""
+    return [each for file in PRESETS[preset][1:] for each in ("--values", chart / file)]
+
+
+@PRESET
+def test_the_chart_has_no_fault(run: Run, preset: str) -> None:
+    """`helm lint --strict` finds none, with the values of each overlay."""
+    done = run("helm", "lint", "--strict", CHART, *values_files(preset))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 chart(s) failed" in done.stdout
+
+
+@PRESET
+def test_helm_and_kustomize_make_the_same(run: Run, preset: str, tmp_path: Path) -> None:
+    """`helm template` and `kustomize build` agree on each object, with one more service, too."""
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(FOLDER, copy)
+    for services in (found(), (*found(), IRIS)):
+        for file, text in kubernetes.files(services).items():
+            (copy / file.relative_to(FOLDER)).write_text(text)
+        chart = copy / "chart"
+        by_helm = run("helm", "template", "modelserve", chart, *values_files(preset, chart))
+        by_kustomize = run("kustomize", "build", copy / "overlays" / preset)
+        assert (by_helm.stderr, by_kustomize.stderr) == ("", "")
+        objects = read(by_kustomize.stdout)
+
+        assert read(by_helm.stdout) == objects
+        assert len(objects) > 10
+        assert {each.name for each in services} <= {each["metadata"]["name"] for each in objects}
+
+
+@PRESET
+def test_python_reads_the_chart_as_helm_does(run: Run, preset: str, tmp_path: Path) -> None:
+    """What the manifests are written with makes Helm's objects, with a user's values, too."""
+    values = values_of(preset)
+    models = {"b-1": {"package": "b_1", "port": 1}}
+    own = {"drainSeconds": 40, "models": {**dict.fromkeys(values["models"]), **models}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    given = (*values_files(preset), "--values", tmp_path / "own.yaml")
+    done = run("helm", "template", "modelserve", CHART, *given)
+
+    assert read(done.stdout) == objects_of({**values, **own, "models": models}), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("drainSeconds=2", "drainSeconds"),
+        ("drainSeconds=2.5", "drainSeconds"),
+        ("nacos.servers=nacos", "servers"),
+        ("nacos.enabled=false", "network"),
+        ("nacos.replicas=2", "replicas"),
+        ("gateway.replica=2", "replica"),
+        ("models.iris_2.port=1", "iris_2"),
+    ],
+)
+def test_bad_values_are_refused_by_name(run: Run, setting: str, reason: str) -> None:
+    """A value that cannot be is refused before anything reaches a cluster, with its name."""
+    done = run("helm", "template", "modelserve", CHART, "--set", setting)
+
+    assert done.returncode != 0
+    assert reason in done.stderr

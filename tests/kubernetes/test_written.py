@@ -1,0 +1,58 @@
+"""Chart and manifests are written from one text and from the tables of the services."""
+
+import subprocess
+
+import pytest
+import yaml
+from stack import ROOT, kubernetes
+from stack.kubernetes import CHART, FOLDER, MANIFESTS, TemplateError, fill
+from stack.services import ServedModel, found
+
+from tests.kubernetes.objects import TEMPLATES, read
+
+IRIS = ServedModel("iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", "{}")
+
+
+def test_what_is_written_is_what_the_chart_says() -> None:
+    """The committed manifests and values are those that are derived: no service was forgotten."""
+    assert {f: f.read_text() for f in kubernetes.files(found())} == kubernetes.files(found())
+    assert {template for template, _ in MANIFESTS.values()} == {each.name for each in TEMPLATES}
+
+
+def test_a_new_service_is_in_chart_and_manifests() -> None:
+    """One more table is one more model in the values, and its objects in base and autoscaling."""
+    texts = kubernetes.files((*found(), IRIS))
+    models = yaml.safe_load(texts[CHART / "values.yaml"])["models"]
+    base = read(texts[FOLDER / "base" / "models.yaml"])
+    scaled = read(texts[FOLDER / "autoscaling" / "autoscaling.yaml"])
+
+    assert models["iris-2"] == {"package": "iris", "port": 8002}
+    kinds = {each["kind"] for each in base if "iris-2" in each["metadata"]["name"]}
+    assert kinds == {"Deployment", "PodDisruptionBudget", "NetworkPolicy"}
+    assert {each["metadata"]["name"] for each in scaled} >= {"iris-2", "gateway"}
+    assert yaml.safe_load(kubernetes.files(())[CHART / "values.yaml"])["models"] == {}
+
+
+def test_make_writes_nothing_new() -> None:
+    """`make kubernetes-manifests` leaves the files as they are committed."""
+    before = {file: file.stat().st_mtime_ns for file in kubernetes.files(found())}
+    subprocess.run(["make", "--silent", "kubernetes-manifests"], cwd=ROOT, check=True)
+
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("a: {{ .Values.b }}\n", r"no value \.Values\.b"),
+        ("a: {{ .Values.on }}\n", "neither text nor a whole number"),
+        ("{{- if .Values.on }}\n", "no end of"),
+        ("{{- end }}\n", "end of no block"),
+        ("a: {{ .Values.on | quote }}\n", r"not known here: .*quote"),
+        ("{{- with .Values.on }}\n{{- end }}\n", r"not known here: .*with"),
+    ],
+)
+def test_what_only_helm_would_understand_is_refused(template: str, reason: str) -> None:
+    """A template that uses more of Helm's language ends the writing, with the line."""
+    with pytest.raises(TemplateError, match=reason):
+        fill(template, {"on": True})

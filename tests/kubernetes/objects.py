@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from stack.kubernetes import CHART, PRESETS, fill, preset_values
+from stack.helm import fill
+from stack.kubernetes import CHART, PRESETS, preset_values
 
 TEMPLATES = sorted((CHART / "templates").glob("*.yaml"))
 PRESET = pytest.mark.parametrize("preset", PRESETS)

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 import yaml
 from stack import ROOT, kubernetes
-from stack.kubernetes import CHART, FOLDER, MANIFESTS, TemplateError, fill
+from stack.helm import TemplateError, fill
+from stack.kubernetes import CHART, FOLDER, MANIFESTS
 from stack.services import ServedModel, found
 
 from tests.kubernetes.objects import TEMPLATES, read
@@ -45,6 +46,7 @@ def test_make_writes_nothing_new() -> None:
     ("template", "reason"),
     [
         ("a: {{ .Values.b }}\n", r"no value \.Values\.b"),
+        ("a: {{ add .Values.on 1 }}\n", "neither text nor"),
         ("a: {{ .Values.on }}\n", "neither text nor a whole number"),
         ("{{- if .Values.on }}\n", "no end of"),
         ("{{- end }}\n", "end of no block"),

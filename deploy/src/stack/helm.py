@@ -72,9 +72,12 @@ def _line(line: str, scope: Scope) -> str:
 
 def _text(found: re.Match[str], scope: Scope) -> str:
     value = _value(found[2].removeprefix("$"), scope)
-    if isinstance(value, bool) or not isinstance(value, int if found[1] else str | int):
-        raise TemplateError(f"{found[0]} is neither text nor a whole number")
-    return str(value + int(found[3]) if found[1] else value)
+    number = int(found[3]) if found[1] else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value + (number or 0))
+    if isinstance(value, str) and number is None:
+        return value
+    raise TemplateError(f"{found[0]} is neither text nor a whole number")
 
 
 def _value(path: str, scope: Scope) -> Any:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from gateway.control.supervisor import ANSWER_SECONDS, EXIT_SECONDS
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from kubernetes_validate import ValidationError, validate
 from nacos_client.announce import WITHDRAW_SECONDS
 from service_kit.runner import FINISH_SECONDS
@@ -52,6 +52,7 @@ def test_every_pod_is_restricted(preset: str) -> None:
         assert "hostPort" not in str(container.get("ports", ""))
 
 
+@settings(max_examples=30)
 @given(drain=st.integers(DRAIN["minimum"], DRAIN["maximum"]))
 def test_times_follow_from_the_drain(drain: int) -> None:
     """For every DRAIN_SECONDS, nothing is killed that still drains.

@@ -9,7 +9,7 @@ from stack.helm import TemplateError, fill
 from stack.kubernetes import CHART, FOLDER, MANIFESTS
 from stack.services import ServedModel, found
 
-from tests.kubernetes.objects import TEMPLATES, read
+from tests.kubernetes.objects import TEMPLATES, objects_of, read, values_of, workloads
 
 IRIS = ServedModel("iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", "{}")
 
@@ -28,10 +28,28 @@ def test_a_new_service_is_in_chart_and_manifests() -> None:
     scaled = read(texts[FOLDER / "autoscaling" / "autoscaling.yaml"])
 
     assert models["iris-2"] == {"package": "iris", "port": 8002}
-    kinds = {each["kind"] for each in base if "iris-2" in each["metadata"]["name"]}
+    kinds = {each["kind"] for each in base if each["metadata"]["name"].endswith("iris-2")}
     assert kinds == {"Deployment", "PodDisruptionBudget", "NetworkPolicy"}
     assert {each["metadata"]["name"] for each in scaled} >= {"iris-2", "gateway"}
     assert yaml.safe_load(kubernetes.files(())[CHART / "values.yaml"])["models"] == {}
+
+
+@pytest.mark.parametrize("name", ["nacos", "nacos-password", "to-nacos", "closed", "small"])
+def test_a_model_may_have_any_name(name: str) -> None:
+    """No object is named twice, and no selector means pods of two workloads."""
+    objects = objects_of({**values_of("ha"), "models": {name: {"package": "iris", "port": 8002}}})
+    ids = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in workloads(objects)]
+    selectors = [
+        selector.get("matchLabels", selector)
+        for each in objects
+        if (selector := each.get("spec", {}).get("selector"))
+    ]
+
+    assert len(set(ids)) == len(ids)
+    assert len(selectors) == 8
+    for selector in selectors:
+        assert sum(selector.items() <= each.items() for each in labels) == 1
 
 
 def test_make_writes_nothing_new() -> None:

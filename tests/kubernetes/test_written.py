@@ -1,6 +1,7 @@
 """Chart and manifests are written from one text and from the tables of the services."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from stack.helm import TemplateError, fill
 from stack.kubernetes import CHART, FOLDER, MANIFESTS
 from stack.services import ServedModel, found
 
-from tests.kubernetes.objects import TEMPLATES, objects_of, read, values_of, workloads
+from tests.kubernetes.objects import TEMPLATES, containers, objects_of, read, values_of, workloads
 
 IRIS = ServedModel("iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", "{}")
 
@@ -58,6 +59,17 @@ def test_make_writes_nothing_new() -> None:
     subprocess.run(["make", "--silent", "kubernetes-manifests"], cwd=ROOT, check=True)
 
     assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_version_is_the_charts_and_the_images(checkout: Path) -> None:
+    """`make version` writes the version into chart and manifests, for Helm in Helm's form."""
+    subprocess.run(["make", "version", "VERSION=7.8.9rc1"], cwd=checkout, check=True)
+    folder = checkout / "deploy" / "kubernetes"
+    chart = yaml.safe_load((folder / "chart" / "Chart.yaml").read_text())
+    (container,) = containers(read((folder / "base" / "gateway.yaml").read_text()))
+
+    assert (chart["version"], chart["appVersion"]) == ("7.8.9-rc1", "7.8.9rc1")
+    assert container["image"] == "modelserve/gateway:7.8.9rc1"
 
 
 @pytest.mark.parametrize(

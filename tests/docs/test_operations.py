@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 from nacos_client._sdk import choice, client_api, either, http_session
-from nacos_client.announce import WITHDRAW_SECONDS
-from service_kit.runner import FINISH_SECONDS
+from service_kit import REQUEST_TIMEOUT_SECONDS
+from service_kit.runner import END_SECONDS, LAST_SECONDS
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
@@ -106,13 +106,17 @@ def test_the_metrics_to_watch_exist(service: Callable[..., Any], nacos: NacosAcc
 
 
 def test_the_platform_waits_until_a_service_has_ended() -> None:
-    """The grace period in the manifest covers leaving Nacos, the drain, and what still runs."""
+    """The grace period in the manifest, and the text's, cover the drain and the end.
+
+    Where Nacos answers, the end holds a request of the usual limit.
+    """
     (manifest,) = (yaml.safe_load(each) for each in blocks("yaml", TEXT))
     pod = manifest["spec"]["template"]["spec"]
     env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
-    needed = WITHDRAW_SECONDS + float(env["DRAIN_SECONDS"]) + FINISH_SECONDS
-
-    assert pod["terminationGracePeriodSeconds"] > needed
+    assert pod["terminationGracePeriodSeconds"] > float(env["DRAIN_SECONDS"]) + END_SECONDS
+    assert f"within {END_SECONDS:g} s + `DRAIN_SECONDS`" in TEXT
+    assert f"get 503 {LAST_SECONDS:g} s before the end" in TEXT
+    assert END_SECONDS > LAST_SECONDS + REQUEST_TIMEOUT_SECONDS
 
 
 def test_the_limits_over_http_alone_are_the_codes() -> None:

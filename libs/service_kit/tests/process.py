@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +15,14 @@ from service_kit import (
     HealthChecks,
     ProcessSettings,
     RequestEdge,
+    ThreadPool,
     add_health,
     configure_logs,
     read_env,
     run,
     serve,
 )
+from service_kit.runner import END_SECONDS
 
 WITHDRAWING_SECONDS = 0.2
 
@@ -95,13 +98,23 @@ async def main() -> None:
         await asyncio.sleep(seconds)
         return "done"
 
+    threads = ThreadPool("test", threads=1, queue_limit=8)
+
+    @app.get("/slow-thread")
+    async def slow_thread() -> bool:
+        note("slow thread asked for")
+        return await threads.run(threading.Event().wait)
+
     await serve(
         RequestEdge(app, at_once=AtOnce("/now", lambda _: b"now")),
         settings,
         health=health,
         presence=RecordedPresence(settings.port),
         listeners=[RecordedListener()],
+        queues=[threads],
+        end_seconds=float(os.environ.get("END_SECONDS", END_SECONDS)),
     )
+    threads.close()
     note("end")
 
 

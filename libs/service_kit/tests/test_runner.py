@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 
 import httpx
 import pytest
@@ -111,6 +112,58 @@ def test_second_signal_cuts_the_drain_short(start):
     process.popen.send_signal(signal.SIGINT)
 
     assert process.end() == 0
+
+
+def problem(answer: httpx.Response) -> tuple[int, str, str | None]:
+    """Return status, type and `Retry-After` of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    kind = answer.json()["type"].removeprefix("urn:modelserve:problem:")
+    return answer.status_code, kind, answer.headers.get("retry-after")
+
+
+def asked(process, callers: Executor, *paths: str) -> list[Future[httpx.Response]]:
+    """Call paths at the same time; return once each call is there."""
+    answers = [callers.submit(httpx.get, process.url + path, timeout=60) for path in paths]
+    process.wait_for(lambda: len([each for each in process.events if "slow" in each]) == len(paths))
+    return answers
+
+
+def events(output: bytes) -> list[str]:
+    """Return the names of the events that a process has logged."""
+    return [json.loads(line)["event"] for line in output.splitlines()]
+
+
+def test_what_waits_is_declined_after_the_drain_and_what_runs_goes_on(start):
+    """Work that waits gets 503 with Retry-After, while the work that runs has the rest of the time.
+
+    A second signal takes that from it: its callers get 503 at once, without Retry-After, as it has
+    begun. The process ends with 0, though a thread still works, and logs no traceback.
+    """
+    process = start(END_SECONDS="600")
+    with ThreadPoolExecutor(3) as callers:
+        answers = asked(process, callers, "/slow-thread", "/slow-thread", "/slow?seconds=600")
+        process.terminate()
+        (declined,), running = wait(answers, return_when=FIRST_COMPLETED)
+        process.popen.send_signal(signal.SIGINT)
+
+        assert problem(declined.result()) == (503, "stopping", "1")
+        assert [problem(each.result()) for each in running] == [(503, "stopping", None)] * 2
+    assert process.end() == 0
+    out, err = process.popen.communicate()
+    assert b"Traceback" not in out + err, out.decode()
+    assert events(out)[-4:] == ["request_cut", "request_cut", "stopped", "work_abandoned"]
+
+
+def test_what_runs_past_the_end_is_cut(start):
+    """Work that goes on until the time is over is 503 for its caller; the process ends with 0."""
+    process = start(END_SECONDS="4")
+    with ThreadPoolExecutor(2) as callers:
+        answers = asked(process, callers, "/slow-thread", "/slow?seconds=600")
+        process.terminate()
+
+        assert [problem(each.result()) for each in answers] == [(503, "stopping", None)] * 2
+    assert process.end() == 0
+    assert b"Traceback" not in b"".join(process.popen.communicate())
 
 
 def test_taken_port_is_named(start):

@@ -82,3 +82,17 @@ def test_a_time_limit_in_range_is_taken(monkeypatch, given, seconds):
     (settings,) = read_env(ModelSettings)
 
     assert settings.timeout_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [("info", "INFO"), ("Debug", "DEBUG"), ("WARN", "WARNING"), ("warning", "WARNING")],
+)
+def test_a_level_is_taken_as_other_programs_spell_it(monkeypatch, given, level):
+    """sgl-project/sglang 30353: uvicorn has `info`, and Python's logging has WARN, too."""
+    for name, value in {"SERVICE_NAME": "a", "PORT": "80", "LOG_LEVEL": given}.items():
+        monkeypatch.setenv(name, value)
+
+    (settings,) = read_env(ProcessSettings)
+
+    assert settings.log_level == level

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 from service_kit import Deadline, Problem, ThreadPool
+from service_kit.logs import request_id
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +123,48 @@ async def test_a_timeout_of_work_without_a_deadline_is_its_own(threads):
 
     with pytest.raises(TimeoutError, match="of the disk"):
         await threads.run(work)
+
+
+async def test_what_waits_is_declined_and_what_runs_goes_on(threads, gate):
+    """Once the pool declines, calls that wait or come get 503 with Retry-After, for they never ran.
+
+    The call that runs is answered.
+    """
+    begun = []
+    running = asyncio.ensure_future(threads.run(lambda: gate.wait(30)))
+    waiting = asyncio.ensure_future(threads.run(lambda: begun.append(1)))
+    await asyncio.sleep(0)
+
+    threads.decline()
+
+    for late in (waiting, threads.run(lambda: begun.append(2))):
+        with pytest.raises(Problem) as declined:
+            await late
+        assert (declined.value.status, declined.value.headers) == (503, {"Retry-After": "1"})
+    assert not running.done()
+    gate.set()
+    assert await running is True
+    assert begun == []
+
+
+async def test_a_call_that_is_cancelled_is_not_declined(threads, gate):
+    """A task that is cancelled while it waits for a thread ends cancelled."""
+    first = asyncio.ensure_future(threads.run(lambda: gate.wait(30)))
+    waiting = asyncio.ensure_future(threads.run(lambda: None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gate.set()
+    await first
+
+
+async def test_logs_of_work_have_the_ids_of_its_request(threads):
+    """What work logs, a library's warning too, carries the id of the request that asked for it."""
+    request_id.set("r-1")
+
+    assert await threads.run(request_id.get) == "r-1"
 
 
 class Body:

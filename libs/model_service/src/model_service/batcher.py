@@ -6,17 +6,19 @@ that window to every lone request.)
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Generic, TypeVar
 
 from prometheus_client import Gauge, Histogram
 from pydantic import BaseModel, ConfigDict, Field
-from service_kit import Deadline, Problem
+from service_kit import Deadline, Problem, stopping
 
 RUN_SECONDS = 1.0
 """Seconds of CPU that one run of the estimator may take, judged by recent runs."""
@@ -95,6 +97,7 @@ class MicroBatcher(Generic[X, Y]):
         self._calls: deque[_Call[X, Y]] = deque()
         self._rows = 0
         self._busy = False
+        self._is_declining = False
         self._seconds_per_row = self._cpu_per_row = 1e-5
         queued_rows.set_function(lambda: self._rows)
 
@@ -102,9 +105,12 @@ class MicroBatcher(Generic[X, Y]):
         """Return the answers to rows.
 
         Raises:
-            Problem: 503 with `Retry-After` when too many rows wait; 504 when the deadline passed
-                first: rows whose turn had not come by then are not computed.
+            Problem: 503 with `Retry-After` when too many rows wait, or their turn had not come when
+                the batcher declines; 504 when the deadline passed first: rows whose turn had not
+                come by then are not computed.
         """
+        if self._is_declining:
+            raise stopping(has_begun=False)
         most = self._limits().queue_rows
         if self._calls and self._rows + len(rows) > most:
             seconds = max(1, math.ceil(self._rows * self._seconds_per_row))
@@ -130,9 +136,17 @@ class MicroBatcher(Generic[X, Y]):
         self._busy = bool(batch)
         if batch:
             run = self._thread.submit(self._run, [call.rows for call in batch])
-            run.add_done_callback(
-                lambda done: loop.call_soon_threadsafe(self._finish, loop, batch, done)
-            )
+            run.add_done_callback(partial(self._tell, loop, batch))
+
+    def _tell(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[_Call[X, Y]],
+        done: Future[list[Y | Exception]],
+    ) -> None:
+        """Have the event loop finish a run; a loop that has ended by now has no callers left."""
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._finish, loop, batch, done)
 
     def _take(self) -> list[_Call[X, Y]]:
         """Take the next batch from the queue, without the calls that nobody waits for any more."""
@@ -197,6 +211,16 @@ class MicroBatcher(Generic[X, Y]):
                 call.answer.set_result(answer)
         self._run_next(loop)
 
+    def decline(self) -> None:
+        """Answer 503 to the rows that wait and to those that come; the present batch goes on."""
+        self._is_declining = True
+        while self._calls:
+            call = self._calls.popleft()
+            self._rows -= len(call.rows)
+            if not call.answer.done():
+                call.answer.set_exception(stopping(has_begun=False))
+
     def close(self) -> None:
         """End the thread after its present batch."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.decline()
+        self._thread.shutdown(wait=False)

@@ -97,6 +97,10 @@ class Predictor:
             self.drift.count(columns(rows), outputs, len(rows))
         return answers
 
+    def decline(self) -> None:
+        """Answer 503 to the rows that wait and to those that come; those in `predict` go on."""
+        self._batcher.decline()
+
     def close(self) -> None:
         """End the thread of `predict`."""
         self._batcher.close()

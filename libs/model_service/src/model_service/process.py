@@ -3,8 +3,8 @@
 1. Read the environment and set up logs.
 2. Load the model and check it; one that fails is never announced.
 3. Follow the service's document in Nacos.
-4. Listen, announce, serve until SIGTERM, drain (`service_kit.serve`). The announcement's metadata
-   follow the document.
+4. Listen, announce, serve until SIGTERM, drain, decline what waits (`service_kit.serve`). The
+   announcement's metadata follow the document.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from service_kit import (
     ModelSettings,
     Port,
     ServiceName,
+    WorkQueue,
     configure_logs,
     read_env,
     serve,
@@ -46,11 +47,13 @@ class Running:
         app: its application.
         health: its state.
         follow: has the metadata of an announcement follow the service's document.
+        queues: the work that waits.
     """
 
     app: ASGIApp
     health: HealthChecks
     follow: Callable[[Announcement], None]
+    queues: tuple[WorkQueue, ...]
 
 
 def main(declared: type[ModelService]) -> None:
@@ -105,7 +108,13 @@ async def _serve(
     ):
         announcement = nacos.announcement(settings.service_name, port=settings.port)
         running.follow(announcement)
-        await serve(running.app, settings, health=running.health, presence=announcement)
+        await serve(
+            running.app,
+            settings,
+            health=running.health,
+            presence=announcement,
+            queues=running.queues,
+        )
 
 
 async def _proved(declared: type[ModelService], settings: Any) -> ModelService:
@@ -146,7 +155,7 @@ async def started(model: ModelService, settings: Any, nacos: Nacos) -> AsyncIter
 
     parts = Parts(lambda: watched.value, in_force, health, threads, settings)
     try:
-        yield Running(model.app(parts), health, follow)
+        yield Running(model.app(parts), health, follow, (threads, model))
     finally:
         threads.close()
         model.close()

@@ -201,6 +201,11 @@ class RowModel(ModelService):
         """
         return row_routes(self.describe(), predictor, parts.threads)
 
+    def decline(self) -> None:
+        """Answer 503 to the rows that wait for `predict`."""
+        if self._predictor is not None:
+            self._predictor.decline()
+
     def close(self) -> None:
         """End the thread of `predict`."""
         if self._predictor is not None:

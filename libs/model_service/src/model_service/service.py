@@ -136,5 +136,8 @@ class ModelService:
         """Return the application, such as `service_kit.model_app` makes."""
         raise NotImplementedError
 
+    def decline(self) -> None:
+        """Answer 503 to the requests that wait for the model, as the process ends; others go on."""
+
     def close(self) -> None:
         """Release what the model holds, at the end of the process."""

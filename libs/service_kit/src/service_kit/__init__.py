@@ -18,11 +18,12 @@ from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.exit_codes import ExitCode
 from service_kit.fast_path import FastPath
 from service_kit.health import Check, HealthChecks, State, add_health
+from service_kit.json_fault import not_json
 from service_kit.listen import bind
 from service_kit.logs import configure_logs
 from service_kit.model_app import ModelRoutes, model_app
-from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown
-from service_kit.runner import Listener, Presence, run, serve
+from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown, stopping
+from service_kit.runner import Listener, Presence, WorkQueue, run, serve
 from service_kit.settings import (
     REQUEST_TIMEOUT_SECONDS,
     ModelSettings,
@@ -68,6 +69,7 @@ __all__ = [
     "TensorSpec",
     "ThreadPool",
     "Variable",
+    "WorkQueue",
     "add_docs",
     "add_health",
     "bind",
@@ -79,6 +81,7 @@ __all__ = [
     "limit_parts",
     "limit_rows",
     "model_app",
+    "not_json",
     "own_variables",
     "problems",
     "read_env",
@@ -88,4 +91,5 @@ __all__ = [
     "serve",
     "shown",
     "start",
+    "stopping",
 ]

@@ -6,6 +6,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.types import Scope
 
+from service_kit.json_fault import not_json
 from service_kit.problem import Problem
 
 SPARE_PARTS = 1000
@@ -80,7 +81,7 @@ def read_json(body: bytes, max_rows: int) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Problem(400, "The body is not valid JSON.", type="invalid-json") from error
+        raise not_json(body) from error
 
 
 def limit_rows(rows: int, most: int) -> None:

@@ -10,6 +10,7 @@ Starlette would answer 307 with the address at which the service itself listens,
 behind a gateway cannot reach.
 """
 
+import asyncio
 import itertools
 import logging
 import secrets
@@ -24,7 +25,7 @@ from service_kit import logs
 from service_kit.bodies import is_json
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import CALLER_S_LIMIT, OWN_LIMIT, Deadline
-from service_kit.problem import MEDIA_TYPE, Problem, translate
+from service_kit.problem import MEDIA_TYPE, Problem, stopping, translate
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -122,14 +123,15 @@ class RequestEdge:
                 body = body[len(BYTE_ORDER_MARK) :]
             scope["body"] = body
             await self._app(scope, _replay(body, receive), answer)
-        except Problem as problem:
-            await _send_problem(problem, scope, answer)
         except _DisconnectedError:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a problem document
-            _log.exception("request_failed", extra={"path": scope["path"]})
+        # Whatever it is, the caller gets a problem document. A task is cancelled as the server
+        # ends, and ends here anyway: were that passed on, the server would answer 500 in plain text
+        # and log a traceback.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see above
+            problem = _problem_of(error, scope)
             if status == _DISCONNECTED:
-                await _send_problem(translate(error), scope, answer)
+                await _send_problem(problem, scope, answer)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 
@@ -256,6 +258,19 @@ def _too_large(limit: int) -> Problem:
     return Problem(
         413, f"The body is larger than {limit} bytes.", type="body-too-large", limit_bytes=limit
     )
+
+
+def _problem_of(error: BaseException, scope: Scope) -> Problem:
+    """Return what a caller is told of an error; log one that is no refusal of the request."""
+    match error:
+        case Problem():
+            return error
+        case asyncio.CancelledError():
+            _log.warning("request_cut", extra={"path": scope["path"]})
+            return stopping(has_begun=True)
+        case _:
+            _log.exception("request_failed", extra={"path": scope["path"]})
+            return translate(error)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

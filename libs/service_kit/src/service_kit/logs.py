@@ -6,7 +6,6 @@ A slow or stuck standard output never holds up the event loop: a bounded queue s
 an event that does not fit into the queue is counted and dropped.
 """
 
-import atexit
 import logging
 import re
 import sys
@@ -107,7 +106,12 @@ class LogOutlet(QueueHandler):
     """Queues each event as a formatted line without ever waiting; a full queue drops the event.
 
     An event is formatted in the task that logs it, which knows the ids of its request.
+
+    Attributes:
+        writer: the thread that writes the lines, to be ended with the outlet; None for another's.
     """
+
+    writer: QueueListener | None = None
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a record whose message is the formatted line, with the request's ids."""
@@ -124,15 +128,21 @@ class LogOutlet(QueueHandler):
         except Full:
             dropped.inc()
 
+    def close(self) -> None:
+        """Have the events that wait written; `logging.shutdown` does so as the process ends."""
+        if self.writer is not None:
+            self.writer.stop()
+            self.writer = None
+        super().close()
+
 
 def configure_logs(settings: ProcessSettings) -> None:
     """Send every logger of the process to standard output in the format of the settings."""
     queue: Queue[logging.LogRecord] = Queue(QUEUED_EVENTS)
     outlet = LogOutlet(queue)
+    outlet.writer = QueueListener(queue, logging.StreamHandler(sys.stdout))
+    outlet.writer.start()
     outlet.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
-    listener = QueueListener(queue, logging.StreamHandler(sys.stdout))
-    listener.start()
-    atexit.register(listener.stop)
     logging.basicConfig(handlers=[outlet], level=settings.log_level, force=True)
     logging.captureWarnings(capture=True)
     for noisy in ("httpx", "httpcore", "asyncio"):

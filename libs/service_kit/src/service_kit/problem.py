@@ -22,6 +22,8 @@ TYPE_PREFIX = "urn:modelserve:problem:"
 """Every type is listed in docs/protocol.md; `about:blank` says no more than the status does."""
 SHOWN_ERRORS = 100
 SHOWN_CHARACTERS = 100
+BODY = "body"
+"""The field of an error of the whole body."""
 _NO_OBJECT = frozenset({"model_type", "dict_type"})
 _OBJECT = "Input should be an object"
 """Replaces pydantic's message, which speaks of dictionaries and instances: a caller has neither."""
@@ -104,7 +106,7 @@ def install_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-def translate(error: Exception) -> Problem:
+def translate(error: BaseException) -> Problem:
     """Return the problem that tells a caller of an error; of a bug it tells only where to look."""
     match error:
         case Problem():
@@ -124,16 +126,31 @@ def response(problem: Problem) -> Response:
     return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
+def stopping(*, has_begun: bool) -> Problem:
+    """Return the 503 of a request that the end of the process came before.
+
+    `Retry-After` promises that nothing of a request was done (docs/protocol.md), so only a request
+    that has not begun gets it.
+    """
+    if has_begun:
+        detail = "The process ends before the request is answered; ask another instance."
+        return Problem(503, detail, type="stopping")
+    detail = "The process ends and takes no more work; ask another instance, or again in 1 s."
+    return Problem(503, detail, type="stopping", headers={"Retry-After": "1"})
+
+
 def invalid(errors: Sequence[Mapping[str, Any]], count: int | None = None) -> Problem:
     """Translate pydantic's errors: 400 for a body that is not JSON, 422 for a wrong shape.
 
     `count` is the number of all errors, if `errors` has only the first of them.
     """
-    if any(error["type"] == "json_invalid" for error in errors):
-        return Problem(400, "The body is not valid JSON.", type="invalid-json")
+    for error in errors:
+        if error["type"] == "json_invalid":  # FastAPI's own, of a route that names a body
+            cause = f"character {error['loc'][-1]}: {error.get('ctx', {}).get('error')}"
+            return Problem(400, f"The body is not valid JSON: {cause}.", type="invalid-json")
     listed = [
         {
-            "field": ".".join(map(str, error["loc"])),
+            "field": ".".join(map(str, error["loc"])) or BODY,
             "message": _OBJECT if error["type"] in _NO_OBJECT else error["msg"],
             "value": shown(error["input"]),
         }

@@ -7,13 +7,18 @@ listens and ends it after the last connection is closed. Here the order is:
 2. Become not ready, and withdraw while still serving.
 3. Serve on for `drain_seconds`, so that callers with a cached list notice; each answer says
    `Connection: close`.
-4. Stop accepting, finish the running requests, end the application's own lifespan, exit with 0.
+4. Stop accepting. Work that waits in a queue is declined, so that its callers ask elsewhere; what
+   runs has the rest of `end_seconds`, less the last three, and is then cut: its callers get 503.
+5. End the application's own lifespan, exit with 0, even if threads still do what nobody waits for.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import socket
+import threading
 import time
 from collections.abc import Coroutine, Sequence
 from types import FrameType
@@ -34,8 +39,14 @@ TICKS_PER_SECOND = 10
 """Ticks of uvicorn's main loop."""
 KEEP_ALIVE_SECONDS = 75
 """Seconds that an idle connection is kept: longer than the gateway and Java's pools do (60 s)."""
-FINISH_SECONDS = 30
-"""Seconds that running requests may take after the drain before they are cut."""
+END_SECONDS = 35.0
+"""Seconds from the signal to the end of the process, beside `drain_seconds`. They hold a request of
+30 s, the usual limit, that begins as the drain ends."""
+LAST_SECONDS = 3.0
+"""The last of these seconds: requests that still run are cut, and the process ends."""
+CUT_SECONDS = 0.5
+"""Seconds in which requests that are cut are answered; in which threads may end; and in which the
+application's lifespan may after a second signal."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +59,13 @@ class Presence(Protocol):
 
     async def withdraw(self) -> None:
         """Remove the entry; return once the registry no longer shows it, within a bounded time."""
+
+
+class WorkQueue(Protocol):
+    """Work of requests that waits for its turn."""
+
+    def decline(self) -> None:
+        """Answer 503 to the work that waits and to what comes; what runs goes on."""
 
 
 class Listener(Protocol):
@@ -64,8 +82,21 @@ class Listener(Protocol):
 
 
 def run(main: Coroutine[None, None, None]) -> None:
-    """Run a service's `main` on uvloop."""
+    """Run a service's `main` on uvloop; then end the process, even if threads still work.
+
+    Python would wait for them: a fit or a model's call that nobody waits for any more may take
+    minutes, and code in C cannot be told to stop.
+    """
     uvloop.run(main)
+    until = time.monotonic() + CUT_SECONDS
+    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    lasting = [each for each in others if not each.daemon]
+    for thread in lasting:
+        thread.join(max(0.0, until - time.monotonic()))
+    if working := [thread.name for thread in lasting if thread.is_alive()]:
+        _log.warning("work_abandoned", extra={"threads": working})
+        logging.shutdown()
+        os._exit(0)
 
 
 async def serve(
@@ -75,8 +106,19 @@ async def serve(
     health: HealthChecks,
     presence: Presence | None = None,
     listeners: Sequence[Listener] = (),
+    queues: Sequence[WorkQueue] = (),
+    end_seconds: float = END_SECONDS,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal cuts the drain short.
+    """Serve until SIGTERM or SIGINT; a second signal cuts the drain and the running requests short.
+
+    Args:
+        app: the application.
+        settings: the environment.
+        health: state of the service.
+        presence: the service's entry in the registry.
+        listeners: other ports of the process.
+        queues: work that waits, to be declined after the drain.
+        end_seconds: seconds from the signal to the end of the process, beside `drain_seconds`.
 
     Raises:
         SystemExit: code 3 when the address cannot be listened on, 6 when the application's own
@@ -95,13 +137,21 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=FINISH_SECONDS,
     )
     # The objects that exist by now live as long as the process. Garbage collections that look at
     # them again cost 11 ms of CPU in each request of 10,000 points, so they are frozen.
     gc.collect()
     gc.freeze()
-    await _Server(config, settings, health, presence, listeners).serve(sockets)
+    server = _Server(
+        config,
+        settings,
+        health=health,
+        presence=presence,
+        listeners=listeners,
+        queues=queues,
+        end_seconds=end_seconds,
+    )
+    await server.serve(sockets)
     _log.info("stopped")
 
 
@@ -112,15 +162,20 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         settings: ProcessSettings,
+        *,
         health: HealthChecks,
         presence: Presence | None,
         listeners: Sequence[Listener],
+        queues: Sequence[WorkQueue],
+        end_seconds: float,
     ) -> None:
         super().__init__(config)
         self._settings = settings
         self._health = health
         self._presence = presence
         self._listeners = listeners
+        self._queues = queues
+        self._end_seconds = end_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin the application's lifespan and listen, then announce."""
@@ -142,7 +197,8 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Withdraw and drain while serving, then stop accepting and finish what runs."""
+        """Withdraw and drain while serving, then stop accepting and finish what runs in time."""
+        ends_at = time.monotonic() + self._settings.drain_seconds + self._end_seconds
         self._health.drain()
         leaving = asyncio.create_task(self._leave())
         while not leaving.done() and not self.force_exit:
@@ -151,9 +207,31 @@ class _Server(uvicorn.Server):
         leaving.cancel()
         for listener in self._listeners:
             await listener.drain()
+        for queue in self._queues:
+            queue.decline()
+        left = ends_at - LAST_SECONDS - time.monotonic()
+        self.config.timeout_graceful_shutdown = max(0, int(left))
         await super().shutdown(sockets)
+        await self._cut()
+        if self.force_exit:
+            await self._end_lifespan()
         for listener in self._listeners:
             await listener.close()
+
+    async def _cut(self) -> None:
+        """End the requests that still run; each is answered by the application's edge."""
+        running = list(self.server_state.tasks)
+        for task in running:
+            if not task.cancelling():  # else uvicorn has, when the time was over
+                task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=CUT_SECONDS)
+
+    async def _end_lifespan(self) -> None:
+        """End the application's lifespan, which uvicorn leaves running after a second signal."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CUT_SECONDS):
+                await self.lifespan.shutdown()
 
     async def _leave(self) -> None:
         _log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})

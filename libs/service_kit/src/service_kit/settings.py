@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from service_kit.exit_codes import ExitCode
 from service_kit.variables import unknown, variables
@@ -21,11 +21,22 @@ A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
 C = TypeVar("C", bound=BaseModel)
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
 ServiceName = Annotated[
     str, Field(validation_alias="SERVICE_NAME", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 ]
 """A valid host name label: Java clients put the name into URLs."""
 Port = Annotated[int, Field(validation_alias="PORT", ge=1, le=65535)]
+
+
+def _level(value: object) -> object:
+    """Return a level's name as it is declared, however its case is; WARN is WARNING, as elsewhere.
+
+    uvicorn has small letters, Python's logging capitals and both names.
+    """
+    name = value.upper() if isinstance(value, str) else value
+    return "WARNING" if name == "WARN" else name
 
 
 class ProcessSettings(BaseModel):
@@ -42,10 +53,10 @@ class ProcessSettings(BaseModel):
     one address of this host, which is then announced."""
     drain_seconds: Annotated[float, Field(validation_alias="DRAIN_SECONDS", ge=0, le=600)] = 2.0
     """Seconds to serve on after Nacos shows the instance gone; 40 for Spring's cache of 35 s."""
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="LOG_LEVEL")
-    ] = "INFO"
-    """Least level of the events that are logged."""
+    log_level: Annotated[LogLevel, BeforeValidator(_level), Field(validation_alias="LOG_LEVEL")] = (
+        "INFO"
+    )
+    """Least level of the events that are logged; `info` and `WARN` do as well."""
     log_format: Annotated[Literal["json", "text"], Field(validation_alias="LOG_FORMAT")] = "json"
     """Form of the log on standard output: a JSON object in each line, or text for people."""
 

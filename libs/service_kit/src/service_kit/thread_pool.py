@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
 from prometheus_client import Gauge, Histogram
 
 from service_kit.deadline import FOREVER, Deadline
-from service_kit.problem import Problem
+from service_kit.problem import Problem, stopping
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class ThreadPool:
         self._limit = threads + queue_limit
         self._clock = clock
         self._inside = 0
+        self._is_declining = False
         self._counting = threading.Lock()
         self._mean_seconds = 0.01
         self._waited = waited.labels(name)
@@ -63,16 +65,19 @@ class ThreadPool:
         depth.labels(name).set_function(lambda: self._inside)
 
     async def run(self, work: Callable[[], T], *, deadline: Deadline = FOREVER) -> T:
-        """Return the result of `work`, called in a thread.
+        """Return the result of `work`, called in a thread, where logs have the request's ids.
 
         Args:
             work: the blocking call; it may end itself with TimeoutError when its time is up.
             deadline: its moment, on the clock, is that after which the result is of no use.
 
         Raises:
-            Problem: 503 with `Retry-After` when the queue is full; 504 when the deadline comes
-                first: work that has not begun by then never begins.
+            Problem: 503 with `Retry-After` when the queue is full, or the work has not begun when
+                the pool declines; 504 when the deadline comes first: work that has not begun by
+                then never begins.
         """
+        if self._is_declining:
+            raise stopping(has_begun=False)
         if self._inside >= self._limit:
             seconds = max(1, math.ceil(self._inside * self._mean_seconds / self._threads))
             detail = (
@@ -85,12 +90,16 @@ class ThreadPool:
             self._inside += 1
         # The executor keeps a cancelled call until a thread comes to it. So it gets the work in a
         # list that is emptied when the call ends, lest each hold a body of megabytes until then.
-        held = [work]
+        held: list[Callable[[], T]] = [partial(copy_context().run, work)]
         future = self._pool.submit(self._call, held, asked, deadline)
         future.add_done_callback(partial(self._leave, held))
         try:
             async with asyncio.timeout(None if deadline is FOREVER else deadline.moment - asked):
                 return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if self._is_declining and future.cancelled():
+                raise stopping(has_begun=False) from None
+            raise
         except TimeoutError as error:
             if deadline is FOREVER:
                 raise
@@ -115,6 +124,11 @@ class ThreadPool:
         with self._counting:
             self._inside -= 1
 
-    def close(self) -> None:
-        """End the threads after their present calls; drop the calls that wait."""
+    def decline(self) -> None:
+        """Answer 503 to the calls that wait and to those that come; what runs goes on."""
+        self._is_declining = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """End the threads after their present calls."""
+        self.decline()

@@ -87,6 +87,10 @@ class Classifier(ModelService):
             cors_origins=parts.settings.cors_origins,
         )
 
+    def decline(self) -> None:
+        """Answer 503 to the rows that wait for the estimator."""
+        self._engine.decline()
+
     def close(self) -> None:
         """End the estimator's thread."""
         self._engine.close()

@@ -129,6 +129,10 @@ class Engine:
         fields = zip(self.model.features, codes.tolist(), strict=True)
         return {field.name: field.values[code] for field, code in fields}
 
+    def decline(self) -> None:
+        """Answer 503 to the rows that wait for the estimator."""
+        self._batcher.decline()
+
     def close(self) -> None:
         """End the estimator's thread."""
         self._batcher.close()

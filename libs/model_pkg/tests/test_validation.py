@@ -47,10 +47,13 @@ def test_data_frame_is_the_same_as_rows():
         ("persons", 4, "4"),
         ("persons", 7.0, "more"),
         ("doors", np.int64(3), "3"),
+        ("doors", "5", "5more"),
+        ("doors", "7", "5more"),
+        ("persons", "999999999", "more"),
     ],
 )
 def test_doors_and_persons_as_numbers(field, number, text):
-    """Numbers mean the category that holds them."""
+    """Numbers mean the category that holds them, as numerals too: a CSV file has no others."""
     column = [one.name for one in MODEL.features].index(field)
     assert MODEL.features[column].code(number) == MODEL.features[column].code(text)
     assert make_prediction([CAR | {field: number}]) == make_prediction([CAR | {field: text}])
@@ -66,7 +69,13 @@ def test_doors_and_persons_as_numbers(field, number, text):
         ("persons", "5more"),
         ("doors", 1),
         ("doors", 4.5),
-        ("doors", "5"),
+        ("doors", "1"),
+        ("doors", "05"),
+        ("doors", "+7"),
+        ("doors", "7.0"),
+        ("doors", "\u0667"),
+        ("doors", "1000000000"),
+        ("persons", "3"),
         ("doors", True),
         ("doors", math.nan),
         ("doors", math.inf),
@@ -108,9 +117,40 @@ def test_a_single_dict_is_no_list():
         make_prediction(None)
 
 
-def test_no_rows():
-    """An empty list has no predictions and no errors."""
-    assert make_prediction([])["predictions"] == []
+@pytest.mark.parametrize("rows", [[], pd.DataFrame([CAR])[:0]])
+def test_no_rows(rows):
+    """Nothing to predict is an error, as it is 422 in the service."""
+    answer = make_prediction(rows)
+    assert (answer["predictions"], answer["labels"]) == (None, None)
+    assert [(e["row"], e["reason"]) for e in answer["errors"]] == [(None, "no rows")]
+    with pytest.raises(InvalidRowsError, match="no rows; give one at least"):
+        MODEL.predict([])
+
+
+def test_one_row_of_a_data_frame_is_no_list():
+    """A Series, such as `frame.iloc[0]`, is refused with the way to a DataFrame of one row."""
+    frame = pd.DataFrame([CAR])
+    for series in (frame.iloc[0], frame["doors"]):
+        with pytest.raises(TypeError, match=r"pandas Series; .* frame.iloc\[\[0\]\]"):
+            make_prediction(series)
+    assert make_prediction(frame.iloc[[0]])["labels"] == ["acc"]
+
+
+@pytest.mark.parametrize(
+    "rows", [[list(CAR.values())], [tuple(CAR.values())], pd.DataFrame([CAR]).to_numpy()]
+)
+def test_rows_as_lists_are_told_why_they_are_not_taken(rows):
+    """Values alone do not say which field is which: `buying` and `maint` have the same ones."""
+    (error,) = make_prediction(rows)["errors"]
+    assert (error["row"], error["reason"]) == (0, "a list does not name the fields")
+    assert error["allowed"] == list(CAR)
+
+
+def test_doubled_columns_are_refused():
+    """pandas-dev/pandas 29074: `to_dict` drops one of two columns of a name, whichever is right."""
+    frame = pd.DataFrame([[*CAR.values(), "2"]], columns=[*CAR, "doors"])
+    with pytest.raises(ValueError, match="more than one column doors; drop all but one"):
+        make_prediction(frame)
 
 
 def test_model_predict_raises_with_every_error():

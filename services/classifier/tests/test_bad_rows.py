@@ -45,7 +45,8 @@ async def test_of_very_many_errors_the_first_hundred_are_listed(client):
     assert answer.status_code == 422
     document = answer.json()
     assert document["type"].endswith("invalid-rows")
-    assert document["detail"] == "row 0, safety: unknown value"
+    detail = "row 0, safety: unknown value 'none'; allowed are low, med, high"
+    assert document["detail"] == detail
     assert document["error_count"] == 10_000
     assert document["errors"] == [
         {

@@ -42,19 +42,28 @@ class RowError:
     """One fault of one input row.
 
     Attributes:
-        row: index in the input, from 0.
+        row: index in the input, from 0, or None if there are no rows.
         field: name of the field, or None if the row is no object at all.
         value: the value found, cut to be shown; None if the field is missing.
         allowed: the values or, for an unknown field, the fields that exist.
     """
 
-    row: int
+    row: int | None
     field: str | None
     value: str | int | float | bool | None
     allowed: tuple[str, ...]
-    reason: Literal["unknown value", "missing field", "unknown field", "not an object"]
+    reason: Literal[
+        "unknown value",
+        "missing field",
+        "unknown field",
+        "not an object",
+        "a list does not name the fields",
+        "no rows",
+    ]
 
     def __str__(self) -> str:
+        if self.row is None:
+            return "no rows; give one at least"
         where = "" if self.field is None else f", field {self.field}"
         allowed = ", ".join(self.allowed)
         return f"row {self.row}{where}: {self.reason} {self.value!r}, allowed: {allowed}"

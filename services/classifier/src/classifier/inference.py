@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from model_service.rows import SHOWN_ERRORS
+from model_service.rows import SHOWN_ERRORS, UNKNOWN, row_detail
 from model_service.tensors import count_rows, example_request
 from service_kit import (
     Deadline,
@@ -102,11 +102,11 @@ class CarInference:
                     "field": field.name,
                     "value": shown(inputs[field.name].data[row]),
                     "allowed": field.values,
-                    "reason": "unknown value",
+                    "reason": UNKNOWN,
                 }
                 for row in unknown[: SHOWN_ERRORS - len(errors)]
             )
         if errors:
-            detail = "row {row}, {field}: {reason} {value!r}".format_map(errors[0])
+            detail = row_detail(errors[0])
             raise Problem(422, detail, type="invalid-rows", errors=errors, error_count=count)
         return [self._reader.rank(row) for row in zip(*columns, strict=True)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from car_evaluation_model import Model
 from model_service import BodyReader
+from model_service.rows import UNKNOWN
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -142,7 +143,7 @@ def _coder(code: Callable[[object], int | None]) -> Callable[[object], int]:
     def validate(value: object) -> int:
         found = code(value)
         if found is None:
-            raise ValueError("unknown value")
+            raise ValueError(UNKNOWN)
         return found
 
     return validate

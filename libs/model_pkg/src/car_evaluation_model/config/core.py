@@ -1,6 +1,7 @@
 """`config.yml` as frozen values: the only source of field names and vocabularies."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache, cached_property
 from hashlib import sha256
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field as Constrained, ValidationErro
 
 from car_evaluation_model.errors import ConfigError
 
+NUMERAL = re.compile("[1-9][0-9]{0,8}", re.ASCII)
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -27,7 +29,8 @@ class Field(Frozen):
 
     Attributes:
         values: the vocabulary, worst to best; a value's code is its index.
-        or_more: numbers from here up mean the last value (5 doors or more: "5more").
+        or_more: numbers from here up, and their numerals, mean the last value (5 doors or more:
+            "5more").
     """
 
     name: str
@@ -47,6 +50,8 @@ class Field(Frozen):
         """The code of a value, or None if the field has no such value."""
         if isinstance(value, bool) or not isinstance(value, str | Real):
             return None
+        if self.or_more is not None and isinstance(value, str) and NUMERAL.fullmatch(value):
+            value = int(value)
         known = self.codes.get(value)  # type: ignore[arg-type]  # 4.0 finds 4, as in JSON
         if known is None and self.or_more is not None and not isinstance(value, str):
             whole = value // 1 == value and not value <= self.or_more

@@ -72,6 +72,8 @@ def test_clusterer_clusters_clicked_points(browser, kmeans):
     browser.find_element(By.ID, "example").click()
     wait_for(browser, "status", "9 points in 3 clusters of 4, 4, 1")
     picture(browser, "kmeans")
+    browser.execute_script("points = [[1e12, 0], [1, 0], [2, 0], [30, 0]]; cluster();")
+    wait_for(browser, "status", "2 of 3 clusters have points. The squares of distances")
     assert [one for one in complaints(browser) if "422" not in one] == []
 
 

@@ -172,6 +172,7 @@ def _document(
         "clusters": now.config.clusters,
         "config_version": now.version,
         "request_id": request_id,
+        **clustering.shortfall,
     }
     if detail:
         answer |= {

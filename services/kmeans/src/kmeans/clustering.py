@@ -5,7 +5,9 @@ number of threads (scikit-learn issue 27518): all three are fixed.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -31,6 +33,13 @@ GOLDEN = {3: [1, 1, 1, 1, 2, 0, 0, 0, 0], 4: [0, 0, 2, 2, 3, 1, 1, 1, 1]}
 """Labels of the example points by number of clusters, as published with the original service."""
 
 
+TOO_CLOSE = (
+    "The squares of distances, in 64-bit arithmetic, do not tell points apart that are closer than"
+    " about 1e-8 of the largest distance, or than 1e-162."
+)
+"""The reason for which clusters of different points stay without points."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clustering:
     """The outcome of one fit.
@@ -50,6 +59,19 @@ class Clustering:
         """Number of points in each cluster."""
         counts: list[int] = np.bincount(self.labels, minlength=len(self.centres)).tolist()
         return counts
+
+    @property
+    def shortfall(self) -> dict[str, Any]:
+        """Members that an answer has only if some clusters have no points: how many have, and why.
+
+        scikit-learn warns of that as of duplicate points, but of different ones only those that its
+        arithmetic takes for duplicates are left (scikit-learn issue 10059).
+        """
+        found = len(self.centres) - self.sizes.count(0)
+        if found == len(self.centres):
+            return {}
+        note = f"{found} of {len(self.centres)} clusters have points. {TOO_CLOSE}"
+        return {"clusters_found": found, "note": note}
 
     def by_first_appearance(self) -> "Clustering":
         """Return the same clusters, numbered in the order in which the points first name them.
@@ -81,8 +103,12 @@ def fit(points: Array, config: ClusterConfig, deadline: float = math.inf) -> Clu
 
 
 def prepare_thread() -> None:
-    """Make scikit-learn use the calling thread alone, and not check the points once more."""
+    """Make scikit-learn use the calling thread alone, and not check the points once more.
+
+    Nor does it warn of clusters without points: the answer tells its caller (`shortfall`).
+    """
     threadpool_limits(1)
+    warnings.filterwarnings("ignore", "Number of distinct clusters", UserWarning)
     sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
 
 

@@ -67,4 +67,5 @@ class ClusterInference:
         }
         shapes = {"labels": clustering.labels.shape, "centres": clustering.centres.shape}
         given = {name: Tensor(shapes.get(name, (1,)), every[name]) for name in outputs}
-        return Inferred(given, {"clusters": config.clusters, "config_version": now.version})
+        about = {"clusters": config.clusters, "config_version": now.version}
+        return Inferred(given, about | clustering.shortfall)

@@ -34,6 +34,8 @@ def draw(points: Array, clustering: Clustering) -> str:
         for i, (x, y) in enumerate(place(clustering.centres))
     )
     title = f"{len(points)} points in {len(clustering.centres)} clusters"
+    if note := clustering.shortfall.get("note"):
+        title += f": {note}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
         f'<title>{title}</title><rect width="100%" height="100%" fill="#fff"/>'

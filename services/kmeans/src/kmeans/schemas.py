@@ -6,14 +6,14 @@ is read once more, slowly, to say which row is wrong.
 
 import json
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
-from service_kit import Problem, limit_parts, limit_rows, shown
+from service_kit import Problem, limit_parts, limit_rows, not_json, shown
 
 from kmeans.matrix import matrix
 from kmeans.settings import ClusterConfig
@@ -24,6 +24,7 @@ MAX_DIMENSIONS = 256
 MAX_MAGNITUDE = 1e150
 """Largest coordinate: sums of squares of larger ones may not fit into a float64."""
 SHOWN_ERRORS = 100
+SHOWN_MEMBERS = 5
 EXAMPLE: list[Any] = [
     [1, 2],
     [2, 3],
@@ -60,6 +61,10 @@ class Clusters(BaseModel):
     centres: list[list[float]] | None = None
     inertia: float | None = None
     sizes: list[int] | None = None
+    clusters_found: Annotated[
+        int | None, Field(description="clusters that have points, if some have none")
+    ] = None
+    note: Annotated[str | None, Field(description="why some clusters have no points")] = None
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,7 +130,8 @@ def _check_distinct(points: Array, clusters: int) -> None:
             return
     raise Problem(
         422,
-        f"points: {len(seen)} different points cannot make {clusters} clusters",
+        f"points: {len(seen)} different points cannot make {clusters} clusters;"
+        " numbers are read as 64-bit floating point, and may be equal as such",
         type="too-few-points",
         distinct=len(seen),
         clusters=clusters,
@@ -136,14 +142,22 @@ def _explained(body: bytes, config: ClusterConfig) -> Problem:
     try:
         document = json.loads(body.decode())  # json.loads would take bytes in UTF-16 too
     except (ValueError, RecursionError):
-        return Problem(400, "The body is not valid JSON.", type="invalid-json")
+        return not_json(body)
     if not isinstance(document, dict) or document.keys() != {"points"}:
-        return _refused('The body must be an object with one member, "points".')
+        return _refused(f'The body must be an object with one member, "points"; {_read(document)}.')
     rows = document["points"]
     if not isinstance(rows, list):
-        return _refused("points: must be a list of rows of numbers")
+        return _refused(f"points: must be a list of rows of numbers, not {shown(rows)!r}")
     limit_rows(len(rows), config.max_points)
     return _of_rows(rows)
+
+
+def _read(document: object) -> str:
+    """Return what a body is instead of an object with the one member."""
+    if not isinstance(document, dict):
+        return f"it is {shown(document)!r}"
+    named = ", ".join(repr(shown(name)) for name in islice(document, SHOWN_MEMBERS))
+    return f"its members are {named or 'none'}" + (", ..." if len(document) > SHOWN_MEMBERS else "")
 
 
 def _of_rows(rows: Iterable[object]) -> Problem:

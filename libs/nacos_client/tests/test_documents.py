@@ -60,11 +60,16 @@ def test_an_empty_document_means_the_defaults(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("clusters: abc", "clusters: Input should be a valid integer"),
-        ('clusters: "4"', "clusters: Input should be a valid integer"),
-        ("clusters: 0", "clusters: Input should be greater than or equal to 1"),
-        ("clusters: true", "clusters: Input should be a valid integer"),
-        ("engine: tabel", "engine: Input should be 'table' or 'estimator'"),
+        ("clusters: abc", "clusters: Input should be a valid integer, not text"),
+        ('clusters: "4"', 'clusters: Input should be a valid integer, not "4"'),
+        ("clusters: 0", "clusters: Input should be greater than or equal to 1, not 0"),
+        ("clusters: 4.5", "clusters: Input should be a valid integer"),
+        ("clusters: true", "clusters: Input should be a valid integer, not true"),
+        ("clusters: [4]", "clusters: Input should be a valid integer, not a list"),
+        ("ratio: {a: 1}", "ratio: Input should be a valid number, not a mapping"),
+        ("engine: tabel", "engine: Input should be 'table' or 'estimator', not \"tabel\""),
+        ("engine: " + "x" * 50, "'estimator', not \"" + "x" * 39 + "..."),
+        ("limits: {per_minute: ~}", "limits.per_minute: Input should be a valid integer, not null"),
         ("clustres: 4", "clustres: unknown key; did you mean clusters?"),
         ("limits:\n  perminute: 4", "limits.perminute: unknown key; did you mean per_minute?"),
         ("zzz: 4", "zzz: unknown key; known are clusters, engine, limits, names, per_minute"),
@@ -72,7 +77,10 @@ def test_an_empty_document_means_the_defaults(content: str) -> None:
         ("just text", "models.yaml is str, not a mapping of keys to values"),
         ("clusters: [", "models.yaml is not yaml: while parsing"),
         ("clusters: 1\nclusters: 2", "the key 'clusters' is there twice, again in line 2"),
-        ("clusters: 0\nengine: x", "clusters: Input should be greater than or equal to 1; engine"),
+        (
+            "clusters: 0\nengine: x",
+            "clusters: Input should be greater than or equal to 1, not 0; engine",
+        ),
         ("clusters: 4\n!!binary eA==: x", "line 2: a key that is no plain text"),
         ("? [a]\n: 1", "line 1: a key that is no plain text"),
         ("? {a: 1}\n: 1", "line 1: a key that is no plain text"),
@@ -94,10 +102,18 @@ def test_a_bad_document_is_explained(content: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["token: {hidden: 271828}", "token: 0271801", "token: 27182:18", "token: 2718_2818"]
+    "content",
+    [
+        "token: {hidden: 271828}",
+        "token: 271828",
+        "clusters: x271828",
+        "token: 0271801",
+        "token: 27182:18",
+        "token: 2718_2818",
+    ],
 )
 def test_a_reason_repeats_no_value(content: str) -> None:
-    """What stands in a document may be secret."""
+    """What stands in a document may be secret, but for a number where a number must stand."""
     with pytest.raises(BadDocument) as caught:
         read(content)
     assert "2718" not in str(caught.value)

@@ -28,6 +28,17 @@ _REASONS = {
     "extra_forbidden": "unknown field",
     "model_type": "not an object",
 }
+UNKNOWN = "unknown value"
+"""The reason of a value that is none of those that are allowed."""
+NAMED = 20
+"""Allowed values that a sentence names."""
+_SAYS_WHICH = {
+    UNKNOWN: "allowed are",
+    "missing field": "allowed are",
+    "unknown field": "the fields are",
+    "not an object": "the fields are",
+}
+"""How the sentence about a row goes on, by its reason; other reasons say what is allowed."""
 _BOUNDS = ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
@@ -107,11 +118,9 @@ class BodyReader(Generic[R]):
         if any(len(each["loc"]) < 2 for each in found):  # noqa: PLR2004 - ("inputs", row) at least
             return invalid(found, count)
         errors = [self._row_error(each) for each in found[:SHOWN_ERRORS]]
-        first = errors[0]
-        where = f"row {first['row']}" + (f", {first['field']}" if first["field"] else "")
         return Problem(
             422,
-            f"{where}: {first['reason']}",
+            row_detail(errors[0]),
             type="invalid-rows",
             errors=errors,
             error_count=count,
@@ -147,6 +156,17 @@ class BodyReader(Generic[R]):
             "allowed": list(self.fields) if known is None else allowed(known),
             "reason": _REASONS.get(error["type"], reason[:SHOWN_CHARACTERS]),
         }
+
+
+def row_detail(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a row, in one sentence, of the members of its error."""
+    where = f"row {error['row']}" + (f", {error['field']}" if error["field"] else "")
+    reason, known = error["reason"], error["allowed"]
+    if reason not in _SAYS_WHICH or not isinstance(known, list):
+        return f"{where}: {reason}"
+    value = f" {error['value']!r}" if reason == UNKNOWN else ""
+    some = ", ".join(map(str, known[:NAMED])) + (", ..." if len(known) > NAMED else "")
+    return f"{where}: {reason}{value}; {_SAYS_WHICH[reason]} {some}"
 
 
 def allowed(schema: Mapping[str, Any]) -> object:

@@ -7,6 +7,7 @@ are read from text. YAML's types are those on which its versions 1.1 and 1.2 agr
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +23,12 @@ MAX_CHARACTERS = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"
 QUOTING = {"error", "tag", "encoding_error"}
 """The parts of pydantic's own messages in which a value may be repeated."""
+OF_NUMBERS = ("int_", "float_", "bool_", "greater_", "less_", "multiple_", "finite_")
+OF_WORDS = ("literal_", "enum")
+"""Beginnings of pydantic's types of errors where a number or a boolean, or one of a few words, must
+stand."""
+PLAIN = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
+SHOWN_CHARACTERS = 40
 KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
 
 
@@ -145,18 +152,25 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
     except ValidationError as error:
         if secret:
             raise BadDocument(explained(error, model, secret=True)) from None
-        raise BadDocument(explained(error, model)) from error
+        raise BadDocument(explained(error, model, shows_read=True)) from error
 
 
-def explained(error: ValidationError, model: type[BaseModel], *, secret: bool = False) -> str:
-    """Say in one line what is wrong with each key; no value is repeated: values may be secret.
+def explained(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    secret: bool = False,
+    shows_read: bool = False,
+) -> str:
+    """Say in one line what is wrong with each key; values may be secret, so none is repeated.
 
     With `secret`, words that may repeat one all the same are left out: those of the model's own
-    validators, and some of pydantic's.
+    validators, and some of pydantic's. With `shows_read`, what was read is told where a number, a
+    boolean or one of a few words must stand, for no secret does.
     """
     return "; ".join(
         f"{_place(problem['loc'])}: {_reason(problem, model, secret=secret)}"
-        for problem in error.errors(include_input=False)
+        for problem in error.errors(include_input=shows_read)
     )
 
 
@@ -168,13 +182,29 @@ def _reason(problem: Any, model: type[BaseModel], *, secret: bool) -> str:
     if secret and _may_quote(problem):
         return "is refused"
     if problem["type"] != "extra_forbidden":
-        return str(problem["msg"])
+        return str(problem["msg"]) + (_read(problem) if "input" in problem else "")
     import difflib  # noqa: PLC0415  (needed only for an unknown key)
 
     known = sorted(_known_keys(model.model_json_schema()))
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
     return "unknown key" + hint
+
+
+def _read(problem: Any) -> str:
+    """Return what was read in place of a number, a boolean or one of a few words."""
+    kind, value = problem["type"], problem["input"]
+    if not kind.startswith((*OF_NUMBERS, *OF_WORDS)):
+        return ""
+    match value:
+        case dict():
+            return ", not a mapping"
+        case list():
+            return ", not a list"
+        case str() if kind.startswith(OF_NUMBERS) and not PLAIN.fullmatch(value):
+            return ", not text"
+    shown = json.dumps(value, ensure_ascii=False)
+    return f", not {shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + '...'}"
 
 
 def _may_quote(problem: Any) -> bool:

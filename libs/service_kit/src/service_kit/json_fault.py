@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from typing import Any
 
 import orjson
 
@@ -62,5 +63,5 @@ def _at(text: str, at: int, cause: str) -> Problem:
     return _problem(f"line {line}, column {column}: {cause}", line=line, column=column)
 
 
-def _problem(cause: str, **place: int) -> Problem:
+def _problem(cause: str, **place: Any) -> Problem:
     return Problem(400, f"The body is not valid JSON: {cause}.", type="invalid-json", **place)

@@ -57,7 +57,7 @@ class ThreadPool:
         self._limit = threads + queue_limit
         self._clock = clock
         self._inside = 0
-        self._is_declining = False
+        self._declining = threading.Event()
         self._counting = threading.Lock()
         self._mean_seconds = 0.01
         self._waited = waited.labels(name)
@@ -76,7 +76,7 @@ class ThreadPool:
                 the pool declines; 504 when the deadline comes first: work that has not begun by
                 then never begins.
         """
-        if self._is_declining:
+        if self._declining.is_set():
             raise stopping(has_begun=False)
         if self._inside >= self._limit:
             seconds = max(1, math.ceil(self._inside * self._mean_seconds / self._threads))
@@ -97,7 +97,7 @@ class ThreadPool:
             async with asyncio.timeout(None if deadline is FOREVER else deadline.moment - asked):
                 return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            if self._is_declining and future.cancelled():
+            if self._declining.is_set() and future.cancelled():
                 raise stopping(has_begun=False) from None
             raise
         except TimeoutError as error:
@@ -126,7 +126,7 @@ class ThreadPool:
 
     def decline(self) -> None:
         """Answer 503 to the calls that wait and to those that come; what runs goes on."""
-        self._is_declining = True
+        self._declining.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:

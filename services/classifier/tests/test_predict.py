@@ -38,14 +38,23 @@ async def test_probabilities_on_request(client):
 
 
 async def test_numbers_are_taken_for_doors_and_persons(client):
-    """Doors and persons may be numbers; five and more mean the open-ended value."""
+    """Doors and persons may be numbers, or numerals; five and more mean the open-ended value.
+
+    So they may by V2, whose texts have nothing but numerals.
+    """
     rows = [
         EXAMPLE | {"doors": doors, "persons": persons}
-        for doors, persons in [(4, 5), (4.0, 17), ("4", "more")]
+        for doors, persons in [(4, 5), (4.0, 17), ("4", "more"), ("7", "9")]
     ]
     answer = await client.post(URL, json={"inputs": rows})
+    inputs = [
+        {"name": name, "datatype": "BYTES", "shape": [1], "data": [rows[-1][name]]}
+        for name in EXAMPLE
+    ]
+    v2 = await client.post("/v2/models/car-evaluation/infer", json={"inputs": inputs})
 
-    assert answer.json()["predictions"] == [1, 1, 1]
+    assert answer.json()["predictions"] == [1, 1, 1, 1]
+    assert v2.json()["outputs"][0]["data"] == [1]
 
 
 async def test_rows_are_counted(client, live):

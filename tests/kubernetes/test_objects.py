@@ -7,7 +7,7 @@ from gateway.control.supervisor import ANSWER_SECONDS, EXIT_SECONDS
 from hypothesis import given, settings, strategies as st
 from kubernetes_validate import ValidationError, validate
 from nacos_client.announce import WITHDRAW_SECONDS
-from service_kit.runner import FINISH_SECONDS
+from service_kit.runner import END_SECONDS
 from stack.kubernetes import CHART
 from stack.kubernetes_secrets import manifests
 from stack.services import found
@@ -61,7 +61,7 @@ def test_times_follow_from_the_drain(drain: int) -> None:
     in its workers and its own port; a pod that is not ready is out of a Service before it stops
     listening; and liveness looks longer than a process without a listening port has to end.
     """
-    longest = WITHDRAW_SECONDS + drain + EXIT_SECONDS + ANSWER_SECONDS + FINISH_SECONDS
+    longest = WITHDRAW_SECONDS + drain + EXIT_SECONDS + ANSWER_SECONDS + END_SECONDS
     for pod in pods(objects_of({**values_of("existing-nacos"), "drainSeconds": drain})):
         (container,) = pod["containers"]
         ready, alive = container["readinessProbe"], container["livenessProbe"]
@@ -69,7 +69,7 @@ def test_times_follow_from_the_drain(drain: int) -> None:
         assert {"name": "DRAIN_SECONDS", "value": str(drain)} in container["env"]
         assert longest < pod["terminationGracePeriodSeconds"] < longest + 10
         assert ready["periodSeconds"] * ready["failureThreshold"] < drain
-        assert alive["periodSeconds"] * alive["failureThreshold"] > FINISH_SECONDS
+        assert alive["periodSeconds"] * alive["failureThreshold"] > END_SECONDS
 
 
 @PRESET

@@ -1,5 +1,6 @@
 """Helm and kustomize themselves make the objects that Python reads from the chart."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -27,11 +28,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run() -> Run:
     """Return the way to run helm or kustomize.
 
-    Without them the tests are skipped, with a line that says so; in CI they fail.
+    Without them the tests are skipped, with a line that says so; in CI they fail, unless it said
+    that it could not build them.
     """
     if missing := {"helm", "kustomize"} - {each.name for each in PROGRAMS.glob("*")}:
         message = f"{MISSING} {' and '.join(sorted(missing))}: run `make kubernetes-programs`"
-        if is_ci():
+        if is_ci() and os.environ.get("KUBERNETES_PROGRAMS") != "absent":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
 

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from stack import ROOT
 
+from tests.new_services import add_service
 from tests.private_index import LOGIN, private_index
 
 TODAY = dt.date(2027, 1, 31)
@@ -156,6 +157,7 @@ def test_make_release_checks_and_publishes_everything(
 ) -> None:
     """`make release`: every distribution and every model, at the index named in the environment.
 
+    So is a service that `make new-service` has written, as it was written.
     Then one name is enough to install the Nacos client, with its sibling. Done again, it changes
     nothing; another wheel under a version that is there is refused.
     """
@@ -175,6 +177,7 @@ def test_make_release_checks_and_publishes_everything(
             check=False,
         )  # fmt: skip
 
+    add_service(repository, "iris")
     assert make("version", "VERSION=7.8.9").returncode == 0
     age(repository)
     commit(repository)
@@ -190,7 +193,7 @@ def test_make_release_checks_and_publishes_everything(
     names = {name.partition("-")[0] for name in held if "-7.8.9-py3-none-any" in name}
     assert names >= {
         "modelserve_failover", "modelserve_nacos_client", "modelserve_service_kit",
-        "modelserve_gateway", "modelserve_classifier", "modelserve_kmeans",
+        "modelserve_gateway", "modelserve_classifier", "modelserve_kmeans", "modelserve_iris",
     }  # fmt: skip
     assert {name for name in held if name.startswith("car_")} == {
         f"car_evaluation_model-{version}-py3-none-any.whl" for version in ("1.0.0", "1.1.0")

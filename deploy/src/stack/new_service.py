@@ -119,6 +119,7 @@ def _write(folder: Path, values: Mapping[str, str], origin: Origin) -> None:
     (code / "__init__.py").write_text(f'"""The model {values["name"]} as a service."""\n')
     (code / "py.typed").touch()
     (code / "app.py").write_text(Template(origin.app).substitute(values))
+    (folder / "LICENSE").symlink_to("../../LICENSE")
     for name, content in origin.files.items():
         (code / name).parent.mkdir(exist_ok=True)
         (code / name).write_bytes(content)

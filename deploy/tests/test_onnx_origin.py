@@ -50,10 +50,12 @@ def test_one_matrix_is_a_list_in_a_row(tmp_path: Path) -> None:
 
     assert origin.row == {"x": [1.0, 1.0]}
     value = "Annotated[float, Field(ge=-1e+18, le=1e+18)]"
-    assert f"x: Annotated[list[{value}], Field(min_length=2, max_length=2)]" in origin.app
-    assert "'X': np.array([row.x for row in rows], np.float32)" in origin.app
-    assert "'label': Out(\"INT64\")," in origin.app
-    assert "'version_of_model': Out(\"FP64\", 3)," in origin.app  # an answer has a version already
+    assert f"x: Annotated[list[{value}], Field(min_length=2, max_length=2)]" in origin.model
+    assert "'X': np.array([row.x for row in rows], np.float32)" in origin.model
+    assert "'label': Out(\"INT64\")," in origin.model
+    assert (
+        "'version_of_model': Out(\"FP64\", 3)," in origin.model
+    )  # an answer has a version already
     assert list(origin.files) == ["given/model.onnx"]
 
 
@@ -72,9 +74,9 @@ def test_a_column_is_a_field(tmp_path: Path) -> None:
     origin = origin_of(file)
 
     assert origin.row == {"age_of_owner": 1.0, "x_class": 1, "x_2nd": "a"}
-    assert "[row.age_of_owner] for row in rows], np.float32" in origin.app
-    assert "np.array([row.x_class for row in rows], np.int64)" in origin.app
-    assert "'c': Out(\"BYTES\", 1)," in origin.app
+    assert "[row.age_of_owner] for row in rows], np.float32" in origin.model
+    assert "np.array([row.x_class for row in rows], np.int64)" in origin.model
+    assert "'c': Out(\"BYTES\", 1)," in origin.model
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,17 @@ name = "modelserve-iris"
 [tool.modelserve.service]
 name = "iris-2"
 ports = [8002, 8012]
-model = "iris.app:Iris"
+model = "iris.model:Iris"
 path = "/api/v1/predict"
 body = '{"inputs":[{"petal":1.5}]}'
 """
 IRIS = ServedModel(
-    "iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", '{"inputs":[{"petal":1.5}]}'
+    "iris",
+    "iris-2",
+    (8002, 8012),
+    "iris.model:Iris",
+    "/api/v1/predict",
+    '{"inputs":[{"petal":1.5}]}',
 )
 
 

@@ -15,6 +15,8 @@ from stack.plan import Plan
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(1500)]
 NAME = "iris"
+LINES = 45
+"""Lines that a person writes for a model: one file, of which everything else is made."""
 
 Make = Callable[..., str]
 
@@ -72,6 +74,7 @@ def test_from_nothing_to_a_call_by_name(
     began = time.monotonic()
     make("new-service", f"NAME={NAME}")
     written = changes(copy)
+    model = (copy / f"services/{NAME}/src/{NAME}/model.py").read_text().splitlines()
     up = make("up-local")
     url = f"http://127.0.0.1:{plan.gateway.port}/{NAME}"
     setosa = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -96,6 +99,7 @@ def test_from_nothing_to_a_call_by_name(
         " M deploy/own-nacos.yml",
         f"?? services/{NAME}/",
     ]
+    assert len(model) <= LINES
     assert {f"{NAME}-1", f"{NAME}-2"} <= set(status.split())
     assert " passed" in checked
     assert "failed" not in checked

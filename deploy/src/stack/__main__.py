@@ -182,8 +182,8 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
 
 def _new_service(name: str, given: str | None, port: int | None) -> None:
     folder = create(name, origin_of(given), port)
-    app = next(folder.glob("src/*/app.py")).relative_to(ROOT)
-    print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {app}")
+    model = next(folder.glob("src/*/model.py")).relative_to(ROOT)
+    print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {model}")
     print(f"Next: make up; make check-service NAME={name}; make remove-service NAME={name}")
 
 

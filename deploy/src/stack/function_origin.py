@@ -49,7 +49,7 @@ def from_function(given: str) -> Origin:
     import_line, dependencies, files = _carried(given, module, function.__name__)
     doc = inspect.getdoc(function) or f"Answers by {function.__name__}."
     text = doc.partition("\n")[0].replace("\\", "").replace('"', "'")
-    app = filled(
+    model = filled(
         "function.py.in",
         import_line=import_line,
         text=literal(text),
@@ -58,7 +58,7 @@ def from_function(given: str) -> Origin:
         function=function.__name__,
         answers=", ".join(f'"{name}": {source}' for name, source in answers.items()),
     )
-    return Origin(app, (*LIBRARY, *dependencies), row, files)
+    return Origin(model, (*LIBRARY, *dependencies), row, files)
 
 
 def _imported(given: str) -> tuple[ModuleType, Any]:
@@ -157,7 +157,8 @@ def _carried(
     if distributions := packages_distributions().get(top):
         typed = (Path(sys.modules[top].__file__ or "").parent / "py.typed").exists()
         ignore = "" if typed else "  # type: ignore[import-untyped]"
-        requirement = f"{distributions[0]}>={version(distributions[0])}"
+        # A version of one's own build, `1.2+mine`, is not allowed after >=.
+        requirement = f"{distributions[0]}>={version(distributions[0]).partition('+')[0]}"
         return f"from {module.__name__} import {function}{ignore}", (requirement,), {}
     if top != module.__name__ or module.__file__ is None:
         raise UnusableOriginError(

@@ -34,5 +34,5 @@ def origin_of(given: str | None) -> Origin:
 
 def example() -> Origin:
     """Return a running example: a forest of a data set that scikit-learn has."""
-    app = filled("example.py.in")
-    return Origin(app, (*LIBRARY, "scikit-learn>=1.7"), SETOSA, {})
+    model = filled("example.py.in")
+    return Origin(model, (*LIBRARY, "scikit-learn>=1.7"), SETOSA, {})

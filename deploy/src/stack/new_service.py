@@ -118,7 +118,7 @@ def _write(folder: Path, values: Mapping[str, str], origin: Origin) -> None:
     (folder / "tests").mkdir()
     (code / "__init__.py").write_text(f'"""The model {values["name"]} as a service."""\n')
     (code / "py.typed").touch()
-    (code / "app.py").write_text(Template(origin.app).substitute(values))
+    (code / "model.py").write_text(Template(origin.model).substitute(values))
     (folder / "LICENSE").symlink_to("../../LICENSE")
     for name, content in origin.files.items():
         (code / name).parent.mkdir(exist_ok=True)
@@ -127,6 +127,7 @@ def _write(folder: Path, values: Mapping[str, str], origin: Origin) -> None:
         ("pyproject.toml", folder / "pyproject.toml"),
         ("README.md", folder / "README.md"),
         ("__main__.py", code / "__main__.py"),
+        ("app.py", code / "app.py"),
         ("test.py", folder / "tests" / f"test_{values['package']}.py"),
     ):
         text = (TEMPLATE / f"{name}.in").read_text()

@@ -102,7 +102,7 @@ def from_onnx(file: Path) -> Origin:
     outputs, names = _outputs(given, session, fields)
     row = {field.name: field.example for field in fields}
     typed = (f"        {field.name}: {field_type(field.schema)}" for field in fields)
-    app = filled(
+    model = filled(
         "onnx.py.in",
         text=literal(f"Answers by {file.name}.".replace("\\", "").replace('"', "'")),
         fields=literal("\n".join(typed)),
@@ -111,7 +111,7 @@ def from_onnx(file: Path) -> Origin:
         asked=literal(repr(names)),
     )
     needed = (*LIBRARY, "numpy>=1.26", "onnxruntime>=1.20")
-    return Origin(app, needed, row, {"given/model.onnx": content})
+    return Origin(model, needed, row, {"given/model.onnx": content})
 
 
 def _read(file: Path) -> bytes:

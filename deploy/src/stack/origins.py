@@ -24,13 +24,13 @@ class Origin:
     """What a new service begins with.
 
     Attributes:
-        app: its module `app`, with `$kind`, `$name`, `$package` and `$port` for the service's own.
+        model: its module `model`; `$kind`, `$name`, `$package`, `$port` are the service's own.
         dependencies: distributions that the module needs, as requirements.
         row: a good row, as in JSON.
         files: contents of files beside the module, by their names.
     """
 
-    app: str
+    model: str
     dependencies: tuple[str, ...]
     row: Mapping[str, Any]
     files: Mapping[str, bytes]

@@ -1,6 +1,5 @@
 """A model service in a page of code: the species of an iris, from a data set of scikit-learn's."""
 
-from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from model_service import GoldenRow, Live, Out, RowModel, Rows, main
@@ -18,16 +17,12 @@ class Iris(RowModel):
     name, version, port = "iris", "1.0.0", 8002
 
     class Row(BaseModel, strict=True):
-        """An iris."""
-
         sepal_length: Cm
         sepal_width: Cm
         petal_length: Cm
         petal_width: Cm
 
     class Config(Live):
-        """The Nacos document `iris`."""
-
         threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     outputs: ClassVar = {
@@ -38,21 +33,16 @@ class Iris(RowModel):
     golden = (GoldenRow(SETOSA, {"labels": "setosa"}),)
 
     def __init__(self) -> None:
-        self.data = load_iris()
-        self.forest = RandomForestClassifier(n_estimators=10, random_state=9)
-        self.forest.fit(self.data.data, self.data.target)
+        data = load_iris()
+        self.species, self.reference = data.target_names, data.data
+        self.forest = RandomForestClassifier(10, random_state=9).fit(data.data, data.target)
 
-    def predict(self, rows: Rows[Row], config: Config) -> Mapping[str, Any]:
+    def predict(self, rows: Rows[Row], config: Config) -> dict[str, Any]:
         """Tell each row's species, or `unknown` below the document's threshold."""
         shares = self.forest.predict_proba(rows.matrix())
-        predictions = shares.argmax(axis=1)
-        labels = self.data.target_names[predictions]
+        labels = self.species[shares.argmax(axis=1)]
         labels[shares.max(axis=1) < config.threshold] = "unknown"
-        return {"predictions": predictions, "labels": labels, "probabilities": shares}
-
-    def reference(self) -> Iterable[Mapping[str, float]]:
-        """Return the training data, beside which requests are counted."""
-        return (dict(zip(SETOSA, row, strict=True)) for row in self.data.data.tolist())
+        return {"predictions": shares.argmax(axis=1), "labels": labels, "probabilities": shares}
 
 
 if __name__ == "__main__":

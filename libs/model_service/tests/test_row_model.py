@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 from model_service import (
     DeclarationError,
@@ -271,7 +272,9 @@ class Even(BaseModel):
         ({"Row": Even}, "Row: no example could be made, for word: String should match"),
         ({"golden": (GoldenRow({"x": "a"}, {"y": 1}),)}, "Other.golden: row 0, x: Input should be"),
         ({"golden": (GoldenRow({"x": 1}, {"z": 1}),)}, "Other.golden: row 0: no output 'z'"),
-        ({"reference": lambda _: [{"x": 1}, {}]}, "Other.reference(): row 1, x: Field required"),
+        ({"reference": [{"x": 1}, {}]}, "Other.reference: row 1, x: Field required"),
+        ({"reference": np.ones((3, 2))}, "Other.reference has the shape [3, 2]: it must have a"),
+        ({"reference": np.ones(3)}, "Other.reference has the shape [3]: it must have a column"),
         ({"outputs": {"version": Out("INT64")}}, "every answer has 'version' already"),
     ],
 )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from service_kit import ModelRoutes, ModelSpec, Stages, model_app
 from starlette.types import ASGIApp
@@ -46,6 +48,8 @@ class RowModel(ModelService):
         Config: the Nacos document `name`.
         outputs: the outputs that `predict` returns.
         golden: rows whose answers are known; the first is the example of the documentation.
+        reference: rows with which those of requests are compared, as in JSON or as an array that
+            has a column for each field; `__init__` may set them.
         joins_rows: whether one call of `predict` may get the rows of several requests.
     """
 
@@ -55,6 +59,7 @@ class RowModel(ModelService):
     Config: ClassVar[type[Live]] = Live
     outputs: ClassVar[Mapping[str, Out]]
     golden: ClassVar[Sequence[GoldenRow]] = ()
+    reference: Iterable[Mapping[str, Any]] | NDArray[Any] = ()
     joins_rows: ClassVar[bool] = True
     _predictor: Predictor | None = None
     _sample: _Sample | None = None
@@ -69,10 +74,6 @@ class RowModel(ModelService):
             config: the `Config` in force.
         """
         raise NotImplementedError
-
-    def reference(self) -> Iterable[Mapping[str, Any]]:
-        """Return rows as in JSON with which those of requests are compared; none by default."""
-        return ()
 
     @property
     def about(self) -> dict[str, str]:
@@ -110,13 +111,23 @@ class RowModel(ModelService):
     def _compared(self, reader: BodyReader[Any]) -> _Sample:
         """Return the values of the reference rows, and the answers to them; computed once."""
         if self._sample is None:
-            rows = self._rows("reference()", self.reference(), reader)
+            rows = self._rows("reference", self._reference_rows(reader), reader)
             self._sample = ({}, {})
             if rows:
                 found = checked(self.predict(rows, self.Config()), self.outputs, len(rows))
                 counted = _class_output(self.outputs)
                 self._sample = (columns(rows), {name: found[name].tolist() for name in counted})
         return self._sample
+
+    def _reference_rows(self, reader: BodyReader[Any]) -> Iterable[Mapping[str, Any]]:
+        if not isinstance(self.reference, np.ndarray):
+            return self.reference
+        if self.reference.shape[1:] != (len(reader.fields),):
+            raise DeclarationError(
+                f"{type(self).__name__}.reference has the shape {list(self.reference.shape)}:"
+                f" it must have a column for each of {', '.join(reader.fields)}"
+            )
+        return (dict(zip(reader.fields, row, strict=True)) for row in self.reference.tolist())
 
     def _rows(
         self, attribute: str, given: Iterable[Mapping[str, Any]], reader: BodyReader[Any]

@@ -62,13 +62,11 @@ logs: $(READY)  ## show what every part printed last, and follow
 status: $(READY)  ## show what runs
 	@$(PY) -m stack status
 
-PACKAGE = $(subst -,_,$(NAME))
 NAMED = $(if $(NAME),,$(error set NAME, for example NAME=iris))
 
 .PHONY: new-service
 new-service: $(READY)  ## write a model service NAME; FROM=module:function makes it of yours
 	@$(NAMED)$(PY) -m stack new-service '$(NAME)' $(if $(FROM),--from '$(FROM)') $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e services/$(PACKAGE)
 	@touch $(READY)
 
 .PHONY: check-service

@@ -1,16 +1,13 @@
 """What `make new-service` writes, and what it refuses before anything is written."""
 
-import os
 import pickle
-import signal
-import subprocess
+import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sklearn.linear_model import LogisticRegression
-from stack import ROOT, STATE
+from stack import STATE
 from stack.given_origin import origin_of
 from stack.new_service import ServiceError, check_name, choose_ports, create, named, remove
 from stack.origins import Origin, UnusableOriginError
@@ -61,6 +58,18 @@ def module(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> str:
+    """The name of a package that can be imported, and that no distribution has."""
+    folder = tmp_path_factory.mktemp("packages")
+    name = f"loose_{worker_id}"
+    (folder / name).mkdir()
+    (folder / name / "scoring.py").write_text(SCORING)
+    (folder / name / "broken.py").write_text("raise OSError('no licence')")
+    sys.path.append(str(folder))
+    return name
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -95,17 +104,28 @@ def test_ports_are_the_first_free_ones() -> None:
     assert choose_ports(port) == (port, port + 10)
 
 
+@pytest.mark.parametrize("above", [0, 10])
+def test_a_port_in_use_is_refused(above: int) -> None:
+    """So is one whose second instance would have a port that another program listens on."""
+    port = free_port()
+    with (
+        socket.create_server(("127.0.0.1", port + above)),
+        pytest.raises(ServiceError, match="in use: leave PORT out"),
+    ):
+        choose_ports(port)
+
+
 def test_a_function_becomes_a_row_and_outputs(module: str) -> None:
     """Arguments with bounds, choices and defaults are fields; a dataclass has an output a field."""
     origin = origin_of(f"{module}:score")
 
     assert origin.row == {"age": 65, "area": "n"}
-    assert "age: Annotated[int, Field(ge=0, le=130)]" in origin.app
-    assert "area: Literal['n', 's'] = 'n'" in origin.app
-    assert '"risk": Out("FP64"),' in origin.app
-    assert "\"label\": Out(\"BYTES\", values=['low', 'high'])," in origin.app
-    assert "each.risk for each in answers" in origin.app
-    assert f"from $package.given.{module} import score" in origin.app
+    assert "age: Annotated[int, Field(ge=0, le=130)]" in origin.model
+    assert "area: Literal['n', 's'] = 'n'" in origin.model
+    assert '"risk": Out("FP64"),' in origin.model
+    assert "\"label\": Out(\"BYTES\", values=['low', 'high'])," in origin.model
+    assert "each.risk for each in answers" in origin.model
+    assert f"from $package.given.{module} import score" in origin.model
     assert list(origin.files) == ["given/__init__.py", f"given/{module}.py"]
 
 
@@ -120,9 +140,9 @@ def test_an_answer_may_be_one_value_or_named_ones(
     module: str, function: str, words: list[str]
 ) -> None:
     """A plain value is the output `result`; a TypedDict has an output for each key."""
-    app = origin_of(f"{module}:{function}").app
+    model = origin_of(f"{module}:{function}").model
 
-    assert all(word in app for word in words)
+    assert all(word in model for word in words)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +174,22 @@ def test_what_is_no_origin_is_refused() -> None:
         origin_of("model.bin")
 
 
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("scoring:product", r"package \w+ is not installed.*an image would lack it.*pyproject"),
+        ("scoring:untyped", "the argument x has no type"),
+        ("broken:f", r"cannot be imported \(OSError: no licence\): install it"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_refused(
+    package: str, function: str, reason: str
+) -> None:
+    """A folder that is only on the path would not be in an image; a module may fail to import."""
+    with pytest.raises(UnusableOriginError, match=reason):
+        origin_of(f"{package}.{function}")
+
+
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     """A pickle is refused by its ending or its first byte, with its writer and the way to ONNX."""
     file = tmp_path / "model.bin"
@@ -166,58 +202,10 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
             origin_of(name)
 
 
-@pytest.fixture
-def started_create(tmp_path: Path) -> Callable[[signal.Signals], int]:
-    """Return the way to end a creation in its middle, by a signal; returns the exit code."""
-
-    def end(number: signal.Signals) -> int:
-        fifo = tmp_path / "fifo"
-        os.mkfifo(fifo)
-        given = tmp_path / "halting.py"
-        given.write_text(f"open({str(fifo)!r}).read()\n")
-        with (
-            subprocess.Popen(
-                # A run in the background ignores SIGINT, and what it starts would, too.
-                [
-                    "env",
-                    "--default-signal=INT",
-                    sys.executable,
-                    "-m",
-                    "stack",
-                    "new-service",
-                    "halted",
-                    "--from",
-                    "halting:f",
-                ],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(tmp_path)},
-                stderr=subprocess.DEVNULL,
-            ) as process,
-            fifo.open("w"),
-        ):
-            process.send_signal(number)
-            return process.wait(60)
-
-    return end
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_creation_leaves_nothing(
-    started_create: Callable[[signal.Signals], int], number: signal.Signals
-) -> None:
-    """Ended in its middle, there is neither a service nor a folder beside it."""
-    before = [file.read_text() for file in files(found())]
-
-    assert started_create(number) == 130
-    assert not (FOLDER / "halted").exists()
-    assert list(STATE.glob("new-service-*")) == []
-    assert [file.read_text() for file in files(found())] == before
-
-
 def test_a_failure_at_the_end_leaves_nothing() -> None:
     """A template that cannot be filled leaves the tree and the Compose file as they were."""
     before = [file.read_text() for file in files(found())]
-    bad = Origin(app="$no_such_value", dependencies=(), row={}, files={})
+    bad = Origin(model="$no_such_value", dependencies=(), row={}, files={})
 
     with pytest.raises(KeyError):
         create("never-there", bad, free_port())

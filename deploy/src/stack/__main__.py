@@ -13,7 +13,7 @@ from stack.docker import DockerStack
 from stack.given_origin import origin_of
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
-from stack.new_service import ServiceError, create, named, remove
+from stack.new_service import ServiceError, create, install, named, remove
 from stack.origins import UnusableOriginError
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import HOST, MAX_OFFSET, Plan
@@ -182,6 +182,11 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
 
 def _new_service(name: str, given: str | None, port: int | None) -> None:
     folder = create(name, origin_of(given), port)
+    try:
+        install(folder)
+    except BaseException:
+        remove(name, running=())
+        raise
     model = next(folder.glob("src/*/model.py")).relative_to(ROOT)
     print(f"new-service: {folder.relative_to(ROOT)} is there; the model is {model}")
     print(f"Next: make up; make check-service NAME={name}; make remove-service NAME={name}")

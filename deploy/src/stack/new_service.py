@@ -141,6 +141,17 @@ def _format(folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "ruff", *command, *settings, folder], check=True)
 
 
+def install(folder: Path) -> None:
+    """Make a service's package and distribution known to the environment that runs this.
+
+    Raises:
+        subprocess.CalledProcessError: uv failed; it has said why on the terminal.
+    """
+    uv = (Path(sys.executable).with_name("uv"), "pip", "install", "--quiet")
+    place = ("--python", sys.executable, "--no-deps", "--no-build-isolation", "--editable", folder)
+    subprocess.run([*uv, *place], check=True)
+
+
 def named(name: str) -> ServedModel:
     """Return the model service of a name.
 

@@ -5,8 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from nacos_client import NacosSettings
 from nacos_client.promote import parser as promote_parser, run as promote
+from nacos_client.transport import NacosTransport
 from stack.access import NacosAccess
 from stack.waiting import wait_until
 
@@ -20,6 +23,7 @@ BALANCERS = {
 }
 TURNS = 12
 """Each client asks so often; a random balancer leaves an instance out once in 8 million runs."""
+IN_A_CLUSTER_OF_ITS_OWN = {"NACOS_CLUSTER": "CANARY", "MODEL_VERSION": "1.1.0"}
 
 
 @pytest.mark.timeout(240)
@@ -87,6 +91,50 @@ def test_spring_meets_a_canary_once_it_is_promoted(
 
     assert canary("take-back", "car-evaluation") == 0
     caller.wait_knows("car-evaluation", 2)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("balancer", "met"), [("spring default", {"1.0.0", "1.1.0"}), ("nacos", {"1.0.0"})]
+)
+def test_a_cluster_of_its_own_hides_a_canary_from_one_of_springs_balancers(
+    models: Callable[..., Any],
+    service: Callable[..., Any],
+    spring: Callable[..., Any],
+    nacos: NacosAccess,
+    *,
+    balancer: str,
+    met: set[str],
+) -> None:
+    """With a weight as any, Nacos' balancer keeps to its cluster; Spring's default reads none."""
+    models()
+    service("classifier", nacos, env=IN_A_CLUSTER_OF_ITS_OWN)
+    caller = spring(nacos, *BALANCERS[balancer])
+    caller.wait_knows("car-evaluation", 3)
+
+    assert {caller.ask(each, "car-evaluation")["version"] for each in CLIENTS * TURNS} == met
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_of_its_own_hides_a_canary_from_our_callers(
+    models: Callable[..., Any],
+    service: Callable[..., Any],
+    nacos: NacosAccess,
+    questions: dict[str, Any],
+) -> None:
+    """The gateway and NacosTransport keep to their own cluster while it serves."""
+    models()
+    service("classifier", nacos, env=IN_A_CLUSTER_OF_ITS_OWN)
+    gateway, path = service("gateway", nacos), "car-evaluation/api/v1/predict"
+    transport = NacosTransport(NacosSettings.from_env(nacos.environment))
+    with httpx.Client(transport=transport) as by_name, httpx.Client(trust_env=False) as plain:
+        given = [
+            client.post(url, json=questions["car-evaluation"], timeout=10).json()["version"]
+            for client, url in ((by_name, f"http://{path}"), (plain, f"{gateway.url}/{path}"))
+            for _ in range(TURNS)
+        ]
+
+    assert set(given) == {"1.0.0"}
 
 
 @pytest.mark.slow

@@ -115,6 +115,21 @@ def test_two_plans_share_no_port() -> None:
     assert not set(ports(Plan())) & set(ports(Plan(10_000)))
 
 
+@pytest.mark.parametrize(("offset", "code"), [("", 0), ("10000", 0), ("many", 2), ("-1", 2)])
+def test_an_empty_offset_is_none(offset: str, code: int) -> None:
+    """`STACK_OFFSET=` is as if it were absent; what is no number is refused with the bounds."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stack", "status"],
+        env={**os.environ, "STACK_OFFSET": offset},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code
+    assert ("is no whole number up to" in done.stderr) is bool(code)
+
+
 def test_a_free_family_is_free() -> None:
     """Each of the five ports of a Nacos can be listened on."""
     assert all(is_free(port) for port in NacosPorts.free().all.values())

@@ -179,3 +179,27 @@ def test_the_systems_certificates_count(
     assert (done.returncode == 0) is known, done.stdout + done.stderr
     probe = list((authority / "venv").glob("lib/*/site-packages/probe.py"))
     assert len(probe) == known
+
+
+def test_an_older_python_is_refused(tmp_path: Path) -> None:
+    """Where nothing can be installed, the message says what is needed; no environment is made."""
+    older, programs = tmp_path / "python3.10", tmp_path / "bin"
+    older.write_text("#!/bin/sh\nexit 1\n")
+    older.chmod(0o755)
+    programs.mkdir()
+    for name in ("bash", "grep", "id"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+
+    done = subprocess.run(
+        ["bash", ROOT / "deploy/setup.sh", "venv", "member"],
+        cwd=tmp_path,
+        env={"PATH": str(programs), "PYTHON": str(older)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "please install python3" in done.stderr
+    assert "Python 3.11 or newer" in done.stderr
+    assert not (tmp_path / "venv").exists()

@@ -63,7 +63,7 @@ def _write_service(folder: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     values = {"name": NAME, "package": NAME, "kind": "Iris", "port": "8002"}
-    for source, target in (("example.py", "app.py"), ("__main__.py", "__main__.py")):
+    for source, target in (("example.py", "model.py"), ("__main__.py", "__main__.py")):
         text = (TEMPLATE / f"{source}.in").read_text()
         (package / target).write_text(Template(text).substitute(values))
 

@@ -151,7 +151,7 @@ def test_an_example_that_fails_or_hangs_up_badly_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_make_release_checks_and_publishes_everything(
     repository: Path, index: tuple[Path, int], tmp_path: Path
 ) -> None:
@@ -178,6 +178,7 @@ def test_make_release_checks_and_publishes_everything(
         )  # fmt: skip
 
     add_service(repository, "iris")
+    age(repository)
     assert make("version", "VERSION=7.8.9").returncode == 0
     age(repository)
     commit(repository)

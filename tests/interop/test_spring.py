@@ -23,6 +23,7 @@ BALANCERS = {
 }
 TURNS = 12
 """Each client asks so often; a random balancer leaves an instance out once in 8 million runs."""
+OF_THE_CLUSTER_DEFAULT = "--spring.cloud.nacos.discovery.cluster-name=DEFAULT"
 IN_A_CLUSTER_OF_ITS_OWN = {"NACOS_CLUSTER": "CANARY", "MODEL_VERSION": "1.1.0"}
 
 
@@ -95,21 +96,30 @@ def test_spring_meets_a_canary_once_it_is_promoted(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("balancer", "met"), [("spring default", {"1.0.0", "1.1.0"}), ("nacos", {"1.0.0"})]
+    ("properties", "met"),
+    [
+        (BALANCERS["spring default"], {"1.0.0", "1.1.0"}),
+        (BALANCERS["nacos"], {"1.0.0", "1.1.0"}),
+        ((*BALANCERS["nacos"], OF_THE_CLUSTER_DEFAULT), {"1.0.0"}),
+    ],
+    ids=["spring default", "nacos", "nacos, of a cluster"],
 )
-def test_a_cluster_of_its_own_hides_a_canary_from_one_of_springs_balancers(
+def test_a_cluster_of_its_own_hides_a_canary_from_spring_only_if_spring_has_a_cluster(
     models: Callable[..., Any],
     service: Callable[..., Any],
     spring: Callable[..., Any],
     nacos: NacosAccess,
     *,
-    balancer: str,
+    properties: tuple[str, ...],
     met: set[str],
 ) -> None:
-    """With a weight as any, Nacos' balancer keeps to its cluster; Spring's default reads none."""
+    """With a weight as any it gets its part, unless Nacos' balancer is told of a cluster to keep.
+
+    Spring's default balancer reads no clusters, and without `cluster-name` Nacos' has none.
+    """
     models()
     service("classifier", nacos, env=IN_A_CLUSTER_OF_ITS_OWN)
-    caller = spring(nacos, *BALANCERS[balancer])
+    caller = spring(nacos, *properties)
     caller.wait_knows("car-evaluation", 3)
 
     assert {caller.ask(each, "car-evaluation")["version"] for each in CLIENTS * TURNS} == met

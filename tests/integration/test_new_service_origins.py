@@ -107,6 +107,17 @@ def test_a_function_of_an_installed_distribution_is_served(
     assert tested.returncode == 0, tested.stdout
 
 
+@pytest.mark.parametrize("name", ["iris", "a-name-of-" + "9" * 53])
+def test_what_is_written_passes_the_checks(environment: Path, checkout: Path, name: str) -> None:
+    """Lines are in order and short enough, with the longest of names too."""
+    made = run(environment, checkout, "stack", "new-service", name)
+    assert made.returncode == 0, made.stderr
+
+    for check in (("check",), ("format", "--check")):
+        done = run(environment, checkout, "ruff", *check, "services", "--no-cache")
+        assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.usefixtures("loan_scores")
 def test_a_refusal_is_one_line_before_anything_is_written(
     environment: Path, checkout: Path, tmp_path: Path

@@ -66,7 +66,7 @@ NAMED = $(if $(NAME),,$(error set NAME, for example NAME=iris))
 
 .PHONY: new-service
 new-service: $(READY)  ## write a model service NAME; FROM=module:function makes it of yours
-	@$(NAMED)$(PY) -m stack new-service '$(NAME)' $(if $(FROM),--from '$(FROM)') $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
+	@$(NAMED)$(PY) -m stack new-service '$(NAME)' --uv '$(UV)' $(if $(FROM),--from '$(FROM)') $(if $(filter command,$(firstword $(origin PORT))),--port '$(PORT)')
 	@touch $(READY)
 
 .PHONY: check-service

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from stack import ROOT
 from stack.credentials import read_or_make
@@ -24,6 +25,7 @@ EXPECTED = (
     *(ServiceError, UnusableOriginError),
 )
 """The errors whose message is all that a user needs."""
+UV = str(Path(sys.executable).with_name("uv"))
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.command == "new-service":
-            _new_service(arguments.name, arguments.origin, arguments.port)
+            _new_service(arguments.name, arguments.origin, arguments.port, arguments.uv)
             return 0
         if arguments.command == "check-service":
             return _check_service(arguments.name, arguments.pytest)
@@ -105,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help="package.module:function that answers a row (default: an example)",
     )
     new.add_argument("--port", type=int, help="its port (default: the first that is free)")
+    new.add_argument("--uv", default=UV, help="the program that installs it (default: %(default)s)")
     checking = commands.add_parser("check-service", help="run the tests of conformance")
     checking.add_argument("name", help="its name in Nacos")
     checking.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments of pytest")
@@ -180,10 +183,10 @@ def _status(local: LocalStack, docker: DockerStack) -> None:
         print("status: nothing runs")
 
 
-def _new_service(name: str, given: str | None, port: int | None) -> None:
+def _new_service(name: str, given: str | None, port: int | None, uv: str) -> None:
     folder = create(name, origin_of(given), port)
     try:
-        install(folder)
+        install(folder, uv)
     except BaseException:
         remove(name, running=())
         raise

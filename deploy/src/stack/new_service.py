@@ -141,15 +141,18 @@ def _format(folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "ruff", *command, *settings, folder], check=True)
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, uv: str) -> None:
     """Make a service's package and distribution known to the environment that runs this.
+
+    Args:
+        folder: of the service.
+        uv: the program that installs.
 
     Raises:
         subprocess.CalledProcessError: uv failed; it has said why on the terminal.
     """
-    uv = (Path(sys.executable).with_name("uv"), "pip", "install", "--quiet")
-    place = ("--python", sys.executable, "--no-deps", "--no-build-isolation", "--editable", folder)
-    subprocess.run([*uv, *place], check=True)
+    command = (uv, "pip", "install", "--quiet", "--python", sys.executable)
+    subprocess.run([*command, "--no-deps", "--no-build-isolation", "-e", folder], check=True)
 
 
 def named(name: str) -> ServedModel:

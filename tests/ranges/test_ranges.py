@@ -25,6 +25,8 @@ MEMBERS = tuple(
     for group in ("libs", "services")
     for file in sorted(ROOT.glob(f"{group}/*/pyproject.toml"))
 )
+TESTED = tuple(member for member in MEMBERS if (ROOT / member / "tests").exists())
+"""All but the conformance suite, which is tests itself."""
 OLDEST = "3.11"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TOOLS = ("pytest", "hypothesis", "pytest-timeout")
@@ -35,9 +37,10 @@ BESIDE = {
 }
 """Distributions that a member works with, and does not require."""
 ELSEWHERE = {
-    "test_types.py", "test_index.py", "test_training.py", "test_reproduced.py", "test_process.py",
+    "test_browser.py", "test_types.py", "test_index.py", "test_training.py", "test_reproduced.py",
+    "test_process.py",
 }  # fmt: skip
-"""Tests that need the checkout: a type checker and its settings, scripts, what only trains."""
+"""Tests that need a browser, or the checkout: a type checker, scripts, what only trains."""
 SETTINGS = """\
 [pytest]
 addopts = --import-mode=importlib -q --no-header
@@ -169,7 +172,7 @@ def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path
     return versions
 
 
-@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("member", TESTED)
 def test_the_lowest_versions_work(member: str, wheels: Path, tmp_path: Path) -> None:
     """Who has the oldest that the metadata allow is not told a lie."""
     versions = tested(member, OLDEST, "lowest-direct", wheels, tmp_path)
@@ -179,7 +182,7 @@ def test_the_lowest_versions_work(member: str, wheels: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("member", TESTED)
 def test_the_highest_versions_work(member: str, python: str, wheels: Path, tmp_path: Path) -> None:
     """Who installs today gets what works."""
     tested(member, python, "highest", wheels, tmp_path)

@@ -81,13 +81,13 @@ def test_a_model_comes_as_onnx(checkout: Path, nacos: NacosAccess, tmp_path: Pat
         "PYTHONPATH": f"{checkout / 'deploy' / 'src'}:{checkout / 'services' / 'wine' / 'src'}",
     }
     run(make, checkout, copy)
-    written = (checkout / "services" / "wine" / "src" / "wine" / "app.py").read_text()
+    written = (checkout / "services" / "wine" / "src" / "wine" / "model.py").read_text()
     path = {"PYTHONPATH": copy["PYTHONPATH"]}
     with running(start, "wine", nacos, tmp_path, folder=checkout, **path) as example:
         answer = json.loads(example.run(call))
 
     port = re.compile(r'(?<="1\.0\.0", )\d+')
-    shown = (EXAMPLES / "onnx" / "app.py").read_text()
+    shown = (EXAMPLES / "onnx" / "model.py").read_text()
     assert port.sub("8002", written) == shown
     assert answer["label"] == [0]
     assert answer["probabilities"][0][0] > 0.5

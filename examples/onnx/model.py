@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from model_service import Live, Out, RowModel, Rows, deferred
+from model_service import Live, Out, RowModel, Rows
 from onnxruntime import InferenceSession, SessionOptions
 from pydantic import BaseModel, Field
 
@@ -19,8 +19,6 @@ class Wine(RowModel):
     platform = "onnx"
 
     class Row(BaseModel, strict=True):
-        """The inputs of the model, for one row."""
-
         alcohol: Annotated[float, Field(ge=-1e18, le=1e18)]
         color_intensity: Annotated[float, Field(ge=-1e18, le=1e18)]
         flavanoids: Annotated[float, Field(ge=-1e18, le=1e18)]
@@ -51,6 +49,3 @@ class Wine(RowModel):
         return dict(
             zip(self.outputs, self.session.run(["label", "probabilities"], inputs), strict=True)
         )
-
-
-app = deferred(Wine)

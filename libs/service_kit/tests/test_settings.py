@@ -47,6 +47,41 @@ class Neighbour(BaseModel):
     host: Annotated[str | None, Field(validation_alias="HOST")] = None
 
 
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("https://a.example", ("https://a.example",)),
+        ("https://a.example/, http://b:8080/", ("https://a.example", "http://b:8080")),
+        ('["https://a.example/"]', ("https://a.example",)),
+        ("*", ("*",)),
+    ],
+)
+def test_origins_are_as_browsers_send_them(monkeypatch, given, origins):
+    """A list in JSON or with commas between; a browser sends no slash at the end of an origin."""
+    monkeypatch.setenv("SERVICE_NAME", "a")
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("BACKEND_CORS_ORIGINS", given)
+
+    (settings,) = read_env(ModelSettings)
+
+    assert settings.cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "given", ["https://a.example/path", "a.example", "[1]", "[", "https://a//"]
+)
+def test_what_is_no_origin_is_named(monkeypatch, capsys, given):
+    """A value that no browser sends ends the start, in one line with the variable's name."""
+    monkeypatch.setenv("SERVICE_NAME", "a")
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("BACKEND_CORS_ORIGINS", given)
+
+    with pytest.raises(SystemExit):
+        read_env(ModelSettings)
+
+    assert "BACKEND_CORS_ORIGINS" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("given", "host"), [("", "0.0.0.0"), ("::1", "::1")])  # noqa: S104
 def test_a_variable_has_one_value_for_all_models(monkeypatch, given, host):
     """Where it is absent, the default of the first model that names it counts for the others."""

@@ -186,6 +186,7 @@ class RowModel(ModelService):
             parts.threads,
             predictor.stages,
             timeout_seconds=parts.settings.timeout_seconds,
+            cors_origins=parts.settings.cors_origins,
         )
 
     def predictor(self, in_force: Callable[[], InForce[Any]]) -> Predictor:

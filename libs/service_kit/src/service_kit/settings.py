@@ -4,6 +4,7 @@ A service that starts with half of its settings wrong fails later and elsewhere.
 of every model is checked before anything else happens, and one line names all bad variables.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,18 @@ from service_kit.variables import unknown, variables
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 """Seconds that a request may take where the environment names no other limit."""
+
+
+def _origins(value: object) -> object:
+    """Split a JSON list, or names with commas between; a slash at the end of a name is dropped."""
+    if not isinstance(value, str):
+        return value
+    names = json.loads(value) if value.startswith("[") else value.split(",")
+    return [name.strip().removesuffix("/") if isinstance(name, str) else name for name in names]
+
+
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/*\s]+)$")]
+"""The origin of a page as browsers send it (RFC 6454, 6.2), or `*` for every page."""
 
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -68,6 +81,12 @@ class ModelSettings(ProcessSettings):
         float, Field(validation_alias="REQUEST_TIMEOUT_SECONDS", ge=0.1, le=600)
     ] = REQUEST_TIMEOUT_SECONDS
     """Seconds from a request's head until its caller gets 504 instead of an answer."""
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        BeforeValidator(_origins),
+        Field(validation_alias="BACKEND_CORS_ORIGINS"),
+    ] = ()
+    """Origins whose pages may call, such as `https://cars.example`; `*` is all."""
 
 
 @overload

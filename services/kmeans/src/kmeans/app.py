@@ -1,6 +1,6 @@
 """The clusterer's HTTP face."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from time import perf_counter
 
@@ -65,6 +65,7 @@ class Clusterer(ModelService):
             parts.health,
             parts.threads,
             timeout_seconds=parts.settings.timeout_seconds,
+            cors_origins=parts.settings.cors_origins,
         )
 
 
@@ -77,6 +78,7 @@ def create_app(
     threads: ThreadPool,
     *,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the clusterer's application.
 
@@ -85,6 +87,7 @@ def create_app(
         health: state of the service.
         threads: pool in which fits run.
         timeout_seconds: the service's own limit for a request.
+        cors_origins: origins whose pages may call.
     """
     router = APIRouter()
     stages = Stages(VERSION)
@@ -151,7 +154,14 @@ def create_app(
         page=welcome_page("kmeans", "KMeans clusterer", DATA_ID),
         fast_path=(PATH, plain_answer),
     )
-    return model_app(routes, health, threads, stages, timeout_seconds=timeout_seconds)
+    return model_app(
+        routes,
+        health,
+        threads,
+        stages,
+        timeout_seconds=timeout_seconds,
+        cors_origins=cors_origins,
+    )
 
 
 def _wants_picture(scope: Scope) -> bool:

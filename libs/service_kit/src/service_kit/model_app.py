@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Scope
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.fast_path import FastPath
+from service_kit.head import HeadAsGet
 from service_kit.health import HealthChecks, add_health
 from service_kit.inference import InferenceModel, add_inference
 from service_kit.page import add_page
@@ -86,7 +87,7 @@ def model_app(
     add_page(app, routes.page, {"version": version})
     path, answer = routes.fast_path
     edge = RequestEdge(
-        FastPath(app, path, answer),
+        FastPath(HeadAsGet(app), path, answer),
         max_body_bytes=routes.max_body_bytes,
         timeout_seconds=timeout_seconds,
         model_version=version,

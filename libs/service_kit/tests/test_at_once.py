@@ -202,6 +202,39 @@ async def test_a_request_in_pieces_is_left_to_the_application():
     assert response.body == b"application 1"
 
 
+OFFER = (b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMA", b"Upgrade: h2c")
+
+
+@pytest.mark.anyio
+async def test_an_offer_of_another_protocol_changes_nothing():
+    """Java offers HTTP/2 with each request, which keeps its body wherever its packets begin."""
+    whole = post(b"1", *OFFER) + post(b"2", *OFFER, target=b"/other")
+    (first, second) = (await asked(whole)).responses()
+
+    assert (first.body, second.body) == (b"at once 1", b"application 2")
+    for cut in range(1, len(whole)):
+        found = (await asked(whole[:cut], whole[cut:])).responses()
+        assert [each.body[-1:] for each in found] == [b"1", b"2"], whole[:cut]
+
+
+@pytest.mark.anyio
+async def test_many_offers_in_one_packet_are_answered():
+    """Requests that follow one another each keep their body."""
+    found = (await asked(post(b"1", *OFFER) * 2000)).responses()
+
+    assert [each.body for each in found] == [b"at once 1"] * 2000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("offer", [(), OFFER])
+async def test_a_tunnel_is_refused_with_an_offer_too(offer):
+    """CONNECT is no request for us, whatever else it offers."""
+    lines = (b"CONNECT a:80 HTTP/1.1", b"Host: a", *offer, b"", b"")
+    (response,) = (await asked(b"\r\n".join(lines))).responses()
+
+    assert response.status == 400
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("arrived", [100_000, 0], ids=["its-body", "a-request-before"])
 async def test_a_large_beginning_is_no_large_head(arrived):

@@ -177,7 +177,7 @@ class RequestEdge:
             request_id = b"%s%x" % (self._id_prefix, next(self._ids))
         scope["request_id"] = request_id
         logs.request_id.set(request_id.decode())
-        if fields.get(b"content-encoding", b"identity") != b"identity":
+        if b"content-encoding" in fields and _is_encoded(fields[b"content-encoding"]):
             detail = "Compressed bodies are not accepted; send it plain."
             raise Problem(415, detail, type="encoded-body")
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
@@ -226,6 +226,11 @@ class RequestEdge:
 
 class _DisconnectedError(Exception):
     """The client went away before its whole body had arrived."""
+
+
+def _is_encoded(coding: bytes) -> bool:
+    """Return whether a body has to be unpacked; a coding's name has no case (RFC 9110, 8.4.1)."""
+    return coding.strip().lower() not in {b"", b"identity"}
 
 
 def _without_last_slash(scope: Scope) -> str:

@@ -21,6 +21,7 @@ from service_kit import (
 )
 from starlette.types import ASGIApp, Scope
 
+from kmeans.accept import JSON, SVG, wants_picture
 from kmeans.clustering import Clustering, fit, prepare_thread, self_check
 from kmeans.inference import ClusterInference
 from kmeans.picture import draw
@@ -29,7 +30,6 @@ from kmeans.settings import DATA_ID, ClusterConfig, KMeansSettings
 
 VERSION = version("modelserve-kmeans")
 PATH = "/api/skl-kmeans"
-SVG = "image/svg+xml"
 
 
 class Clusterer(ModelService):
@@ -92,21 +92,21 @@ def create_app(
     router = APIRouter()
     stages = Stages(VERSION)
 
-    async def answer(scope: Scope, *, detail: bool, canonical: bool, wants_picture: bool) -> bytes:
+    async def answer(scope: Scope, *, detail: bool, canonical: bool, is_drawn: bool) -> bytes:
         require_json(scope)
         now = in_force()
 
         def work() -> tuple[bytes, float, float, float, float]:
             began = perf_counter()
             points = read_points(scope["body"], now.config)
-            if wants_picture:
+            if is_drawn:
                 _check_plane(points)
             decoded = perf_counter()
             clustering = fit(points, now.config, scope["deadline"].moment)
             if canonical:
                 clustering = clustering.by_first_appearance()
             computed = perf_counter()
-            if wants_picture:
+            if is_drawn:
                 body = draw(points, clustering).encode()
             else:
                 body = _document(clustering, now, scope["request_id"].decode(), detail=detail)
@@ -135,16 +135,14 @@ def create_app(
         instead of as KMeans found them. `Accept: image/svg+xml` answers points of two dimensions
         with a picture.
         """
-        wants_picture = _wants_picture(request.scope)
-        body = await answer(
-            request.scope, detail=detail, canonical=canonical, wants_picture=wants_picture
-        )
-        return Response(body, media_type=SVG if wants_picture else "application/json")
+        is_drawn = _accepts_picture(request.scope)
+        body = await answer(request.scope, detail=detail, canonical=canonical, is_drawn=is_drawn)
+        return Response(body, media_type=SVG if is_drawn else JSON)
 
     async def plain_answer(scope: Scope) -> bytes | None:
-        if scope["query_string"] or _wants_picture(scope):
+        if scope["query_string"] or _accepts_picture(scope):
             return None
-        return await answer(scope, detail=False, canonical=False, wants_picture=False)
+        return await answer(scope, detail=False, canonical=False, is_drawn=False)
 
     routes = ModelRoutes(
         title="KMeans clusterer",
@@ -164,8 +162,8 @@ def create_app(
     )
 
 
-def _wants_picture(scope: Scope) -> bool:
-    return SVG.encode() in scope["fields"].get(b"accept", b"")
+def _accepts_picture(scope: Scope) -> bool:
+    return wants_picture(scope["fields"].get(b"accept", b""))
 
 
 def _check_plane(points: Array) -> None:

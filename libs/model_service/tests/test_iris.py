@@ -147,7 +147,7 @@ async def test_examples_of_the_documentation_work(served):
     named = infer["parameters"][0]["examples"]["served"]["value"]
 
     content = predict["requestBody"]["content"]["application/json"]
-    plain = await served.http.post(URL, json=content["schema"]["examples"][0])
+    plain = await served.http.post(URL, json=content["example"])
     content = infer["requestBody"]["content"]["application/json"]
     inferred = await served.http.post(f"/v2/models/{named}/infer", json=content["example"])
 

@@ -26,7 +26,7 @@ def test_the_example_serves_until_it_is_told_to_stop(program_of_example):
     ):
         description = client.get("/openapi.json").json()
         content = description["paths"]["/api/v1/predict"]["post"]["requestBody"]["content"]
-        example = content["application/json"]["schema"]["examples"][0]
+        example = content["application/json"]["example"]
         answer = client.post("/api/v1/predict/", json=example)
         pages = [client.get(path).status_code for path in ("/", "/docs", "/metrics", "/livez")]
         states = client.get("/readyz").json()["checks"]

@@ -190,5 +190,5 @@ async def test_example_of_the_documentation_works(client):
     description = (await client.get("/api/v1/openapi.json")).json()
     for path in (URL, "/api/v1/explain"):
         body = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-        answer = await client.post(path, json=body["schema"]["examples"][0])
+        answer = await client.post(path, json=body["example"])
         assert answer.status_code == 200

@@ -88,15 +88,15 @@ class Subject(ServiceProcess):
     def posts(self) -> list[Post]:
         """The POST routes."""
         with httpx.Client(base_url=self.url, timeout=SECONDS) as client:
-            paths = client.get(self.description_path).json()["paths"]
+            description = client.get(self.description_path).json()
             model = client.get(f"/v2/models/{self.declared.name}").json()
         found = []
-        for template, operations in paths.items():
+        for template, operations in description["paths"].items():
             if "post" in operations:
                 content = operations["post"]["requestBody"]["content"]["application/json"]
                 path = template.replace("{model_name}", model["name"])
                 path = path.replace("{model_version}", model["versions"][0])
-                found.append(Post(path, example_of(content), template))
+                found.append(Post(path, example_of(content, description), template))
         return found
 
     def largest(self, post: Post) -> bytes:
@@ -115,13 +115,16 @@ class Subject(ServiceProcess):
 JSON = {"Content-Type": "application/json"}
 
 
-def example_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the example of a route's body, from its OpenAPI description."""
+def example_of(content: Mapping[str, Any], description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the example of a route's body, of which `description` is the OpenAPI document."""
     if "example" in content:
         return dict(content["example"])
     if "examples" in content:
         return dict(next(iter(content["examples"].values()))["value"])
-    return dict(content["schema"]["examples"][0])
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = description["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return dict(schema["examples"][0])
 
 
 def command(named: str) -> list[str]:

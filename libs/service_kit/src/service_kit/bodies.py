@@ -14,9 +14,14 @@ SPARE_PARTS = 1000
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` argument of a route whose JSON body has the shape of `model`."""
-    content = {"application/json": {"schema": json_schema(model)}}
-    return {"requestBody": {"required": True, "content": content}}
+    """Return the `openapi_extra` argument of a route whose JSON body has the shape of `model`.
+
+    The first of the model's `examples` becomes the body's, which the documentation tries.
+    """
+    schema = json_schema(model)
+    examples = schema.pop("examples", ())
+    content = {"schema": schema} | ({"example": examples[0]} if examples else {})
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -10,6 +10,19 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 from service_kit.bodies import json_body, require_json
 from service_kit.deadline import Deadline
 from service_kit.health import HealthChecks
+from service_kit.inference_answers import (
+    InferStatistics,
+    ModelInferResponse,
+    ModelMetadata,
+    ModelReady,
+    ModelStatistics,
+    ModelStatisticsResponse,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    StatisticDuration,
+    TensorMetadata,
+)
 from service_kit.problem import Problem, problems, shown
 from service_kit.stages import Stages
 from service_kit.tensors import (
@@ -64,55 +77,61 @@ def add_inference(
         stages: counts of the answers.
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
-    about = health.about["build"]
+    _add_server(router, health)
     body = _described_body(model.spec)
-    named, versioned = _tried_with(model.spec.name), _tried_with(model.spec.version)
-    places = (
-        ("/models/{model_name}", Depends(lambda: None)),
-        ("/models/{model_name}/versions/{model_version}", versioned),
-    )
+    tried_name, tried_version = _tried_with(model.spec.name), _tried_with(model.spec.version)
 
-    @router.get("")
-    async def server_metadata() -> dict[str, Any]:
-        return {"name": about["name"], "version": about["version"], "extensions": ["statistics"]}
+    async def named(model_name: Annotated[str, tried_name]) -> ModelSpec:
+        return _find(model, model_name, None)
 
-    @router.get("/health/live")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
+    async def versioned(
+        model_name: Annotated[str, tried_name], model_version: Annotated[str, tried_version]
+    ) -> ModelSpec:
+        return _find(model, model_name, model_version)
 
-    @router.get("/health/ready", responses={503: {"description": "Not ready"}})
-    async def ready() -> Response:
-        return _ready({}, health)
+    for path, named_by, prefix in (
+        ("/models/{model_name}", named, "model"),
+        ("/models/{model_name}/versions/{model_version}", versioned, "model_version"),
+    ):
 
-    for path, version in places:
+        @router.get(
+            path,
+            name=f"{prefix}_metadata",
+            responses=problems(404),
+            response_model_exclude_none=True,
+        )
+        async def model_metadata(spec: Annotated[ModelSpec, Depends(named_by)]) -> ModelMetadata:
+            """Tell the model's inputs and outputs."""
+            return _metadata(spec)
 
-        @router.get(path, responses=problems(404))
-        async def model_metadata(
-            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
-        ) -> Response:
-            spec = _find(model, model_name, model_version)
-            return Response(orjson.dumps(_metadata(spec)), media_type="application/json")
-
-        @router.get(path + "/ready", responses=problems(404))
+        @router.get(
+            path + "/ready",
+            name=f"{prefix}_ready",
+            responses={**problems(404), 503: {"model": ModelReady}},
+        )
         async def model_ready(
-            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
-        ) -> Response:
-            return _ready({"name": _find(model, model_name, model_version).name}, health)
+            spec: Annotated[ModelSpec, Depends(named_by)], response: Response
+        ) -> ModelReady:
+            """Say whether the model wants requests; 503 if not."""
+            return ModelReady(name=spec.name, ready=_is_ready(health, response))
 
-        @router.get(path + "/stats", responses=problems(404))
-        async def statistics(
-            model_name: Annotated[str, named], model_version: Annotated[str | None, version]
-        ) -> Response:
-            spec = _find(model, model_name, model_version)
-            return Response(orjson.dumps(_statistics(spec, stages)), media_type="application/json")
+        @router.get(path + "/stats", name=f"{prefix}_statistics", responses=problems(404))
+        async def model_statistics(
+            spec: Annotated[ModelSpec, Depends(named_by)],
+        ) -> ModelStatisticsResponse:
+            """Tell how many answers were given, and the time of their stages."""
+            return _statistics(spec, stages)
 
-        @router.post(path + "/infer", responses=problems(404), openapi_extra=body)
-        async def infer(
-            request: Request,
-            model_name: Annotated[str, named],
-            model_version: Annotated[str | None, version],
+        @router.post(
+            path + "/infer",
+            name=f"{prefix}_infer",
+            responses={**problems(404), 200: {"model": ModelInferResponse}},
+            openapi_extra=body,
+        )
+        async def model_infer(
+            request: Request, spec: Annotated[ModelSpec, Depends(named_by)]
         ) -> Response:
-            spec = _find(model, model_name, model_version)
+            """Answer tensors with tensors."""
             scope = request.scope
             require_json(scope)
             most = model.max_rows
@@ -137,6 +156,27 @@ def add_inference(
     app.include_router(router)
 
 
+def _add_server(router: APIRouter, health: HealthChecks) -> None:
+    about = health.about["build"]
+
+    @router.get("")
+    async def server_metadata() -> ServerMetadata:
+        """Say what this server is."""
+        return ServerMetadata(
+            name=about["name"], version=about["version"], extensions=["statistics"]
+        )
+
+    @router.get("/health/live")
+    async def server_live() -> ServerLive:
+        """Say that the server answers."""
+        return ServerLive()
+
+    @router.get("/health/ready", responses={503: {"model": ServerReady}})
+    async def server_ready(response: Response) -> ServerReady:
+        """Say whether the server wants requests; 503 if not."""
+        return ServerReady(ready=_is_ready(health, response))
+
+
 def _tried_with(value: str) -> Any:
     """Return a part of a path, with the value that the documentation tries."""
     return Path(openapi_examples={"served": {"value": value}})
@@ -159,45 +199,46 @@ def _find(model: InferenceModel, name: str, version: str | None) -> ModelSpec:
     return spec
 
 
-def _metadata(spec: ModelSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "versions": [spec.version],
-        "platform": spec.platform,
-        "inputs": [_described(tensor) for tensor in spec.inputs],
-        "outputs": [_described(tensor) for tensor in spec.outputs],
-    }
+def _metadata(spec: ModelSpec) -> ModelMetadata:
+    return ModelMetadata(
+        name=spec.name,
+        versions=[spec.version],
+        platform=spec.platform,
+        inputs=[_described(tensor) for tensor in spec.inputs],
+        outputs=[_described(tensor) for tensor in spec.outputs],
+    )
 
 
-def _statistics(spec: ModelSpec, stages: Stages) -> dict[str, Any]:
-    """Return those members of Triton's statistics extension that are counted here.
+def _described(tensor: TensorSpec) -> TensorMetadata:
+    parameters = dict(tensor.parameters) if tensor.parameters else None
+    return TensorMetadata(
+        name=tensor.name, datatype=tensor.datatype, shape=tensor.shape, parameters=parameters
+    )
 
-    Source: github.com/triton-inference-server/server, docs/protocol/extension_statistics.md.
-    """
+
+def _statistics(spec: ModelSpec, stages: Stages) -> ModelStatisticsResponse:
+    """Return those members of Triton's statistics extension that are counted here."""
     count, seconds = stages.answers, stages.seconds
 
-    def spent(*names: str) -> dict[str, int]:
-        return {"count": count, "ns": round(sum(seconds[name] for name in names) * 1e9)}
+    def spent(*names: str) -> StatisticDuration:
+        ns = round(sum(seconds[name] for name in names) * 1e9)
+        return StatisticDuration(count=count, ns=ns)
 
-    told = {
-        "success": spent("decode", "compute", "encode"),
-        "compute_input": spent("decode"),
-        "compute_infer": spent("compute"),
-        "compute_output": spent("encode"),
-    }
-    one = {"name": spec.name, "version": spec.version, "inference_stats": told}
-    return {"model_stats": [one]}
-
-
-def _described(tensor: TensorSpec) -> dict[str, Any]:
-    described = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-    return described | ({"parameters": tensor.parameters} if tensor.parameters else {})
+    told = InferStatistics(
+        success=spent("decode", "compute", "encode"),
+        compute_input=spent("decode"),
+        compute_infer=spent("compute"),
+        compute_output=spent("encode"),
+    )
+    one = ModelStatistics(name=spec.name, version=spec.version, inference_stats=told)
+    return ModelStatisticsResponse(model_stats=[one])
 
 
-def _ready(body: Mapping[str, Any], health: HealthChecks) -> Response:
+def _is_ready(health: HealthChecks, response: Response) -> bool:
+    """Return whether the service is ready; the response gets the status that says so."""
     is_ready, _ = health.report()
-    content = orjson.dumps({**body, "ready": is_ready})
-    return Response(content, 200 if is_ready else 503, media_type="application/json")
+    response.status_code = 200 if is_ready else 503
+    return is_ready
 
 
 def _answer(spec: ModelSpec, name: str, given: Inferred) -> Response:

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
+from service_kit.description import DescribedApp
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
 from service_kit.fast_path import FastPath
@@ -70,7 +71,7 @@ def model_app(
         cors_origins: origins whose pages may call; `*` is all.
     """
     version = routes.model.spec.version
-    app = FastAPI(
+    app = DescribedApp(
         title=routes.title,
         version=health.about["build"]["version"],
         description=routes.description,

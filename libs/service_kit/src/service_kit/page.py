@@ -18,7 +18,7 @@ def add_page(app: FastAPI, html: str, values: Mapping[str, str]) -> None:
     filled = re.sub(r"\{\{(\w+)\}\}", lambda found: escape(values[found[1]]), html)
     headers = protection(filled)
 
-    @app.get("/", response_class=HTMLResponse, tags=["page"])
+    @app.get("/", include_in_schema=False)
     async def welcome() -> Response:
         """Show people what this service is and let them try it."""
         return HTMLResponse(filled, headers=headers)

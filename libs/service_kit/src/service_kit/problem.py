@@ -73,7 +73,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
 
 
 class ProblemDocument(BaseModel):
-    """The shape of every error answer, for OpenAPI."""
+    """Every error answer (RFC 9457); docs/protocol.md lists the types and their further members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -82,6 +82,9 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     request_id: str | None
+    error: str
+    errors: list[dict[str, Any]] = []
+    error_count: int = 0
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

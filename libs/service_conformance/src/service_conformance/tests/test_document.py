@@ -10,7 +10,7 @@ import httpx
 import pytest
 from model_service import settings_of, started
 from nacos_client.testing import FakeNacos
-from service_conformance.subject import SECONDS, declaration, example_of
+from service_conformance.subject import DESCRIPTIONS, SECONDS, declaration, example_of
 
 pytestmark = pytest.mark.anyio
 BAD = {
@@ -41,12 +41,13 @@ async def served(named: str) -> AsyncIterator[tuple[FakeNacos, httpx.AsyncClient
 async def answer(client: httpx.AsyncClient, named: str) -> dict[str, object]:
     """Return the answer to the first example, without what each request has of its own."""
     path = declaration(named).path
-    for description in ("/openapi.json", "/api/v1/openapi.json"):
-        found = await client.get(description)
+    for place in DESCRIPTIONS:
+        found = await client.get(place)
         if found.is_success:
             break
-    content = found.json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-    given = await client.post(path, json=example_of(content))
+    description = found.json()
+    content = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    given = await client.post(path, json=example_of(content, description))
     assert given.status_code == 200, given.text
     return given.json() | {"request_id": ""}
 

@@ -1,13 +1,37 @@
 """Charts as plain SVG: bars by peer, a grid of cases by peer, lines over time or counts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 OURS, PEER = "#1a6faf", "#9aa5b1"
 COLOURS = (OURS, PEER, "#c4572b", "#3d8b4f")
 GOOD, BAD, ABSENT = "#d7f0dc", "#f6b8b0", "#f2f2f2"
 LABEL, BAR, CELL, ROW, TALL = 230, 480, 130, 26, 200  # widths and heights, in pixels
+PANEL, SHORT_BAR, DOUBLE_ROW = 300, 170, 40  # of panels, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class PanelRow:
+    """A bar of a panel: its name, its length in the panel's unit, and the figure as a text."""
+
+    label: str
+    length: float
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A small chart of bars, one of several side by side.
+
+    `full` is the length that fills the panel, where longer bars end too; by default the longest.
+    """
+
+    title: str
+    what: str
+    rows: Sequence[PanelRow]
+    full: float | None = None
 
 
 def _text(x: float, y: float, content: str, style: str = "") -> str:
@@ -25,8 +49,9 @@ def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
     )
-    heading = _text(12, 24, title, 'font-size="15" font-weight="bold"')
-    return "\n".join((opening, _box(0, 0, width, height, "white"), heading, *parts, "</svg>\n"))
+    background = _box(0, 0, width, height, "white")
+    heading = [_text(12, 24, title, 'font-size="15" font-weight="bold"')] if title else []
+    return "\n".join((opening, background, *heading, *parts, "</svg>\n"))
 
 
 def bars(
@@ -57,6 +82,24 @@ def bars(
     scale = f"{unit}, logarithmic scale" if logarithmic else unit
     parts.append(_text(LABEL, height - 10, scale, 'fill="#555"'))
     return _svg(LABEL + BAR + 80, height, title, parts)
+
+
+def panels(charts: Sequence[Panel], *, ours: Collection[str]) -> str:
+    """Draw small charts side by side; the bars of those named in `ours` are coloured."""
+    parts = []
+    for number, chart in enumerate(charts):
+        left = 14 + number * PANEL
+        parts.append(_text(left, 26, chart.title, 'font-size="15" font-weight="bold"'))
+        parts.append(_text(left, 44, chart.what, 'fill="#555"'))
+        full = chart.full or max(row.length for row in chart.rows)
+        for line, row in enumerate(chart.rows):
+            top, width = 56 + line * DOUBLE_ROW, SHORT_BAR * min(1.0, row.length / full)
+            weight, colour = ('font-weight="bold"', OURS) if row.label in ours else ("", PEER)
+            parts.append(_text(left, top + 14, row.label, weight))
+            parts.append(_box(left, top + 19, max(1.0, width), 12, colour))
+            parts.append(_text(left + max(1.0, width) + 6, top + 29, row.told, weight))
+    height = 66 + DOUBLE_ROW * max(len(chart.rows) for chart in charts)
+    return _svg(14 + len(charts) * PANEL, height, "", parts)
 
 
 def grid(

@@ -1,13 +1,10 @@
 """docs/life-of-a-model.md tells the truth: its commands release, try, promote and roll back."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,8 @@ from stack.ports import free_port
 from stack.process import clean_environment
 from stack.waiting import wait_until
 
+from tests.docs.shell import Shell
+
 PAGE = (ROOT / "docs" / "life-of-a-model.md").read_text()
 CHANGE, RELEASE, START, SHARE, COMPARE, PROMOTE, TAKE_BACK = re.findall(
     r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
@@ -29,35 +28,6 @@ CALLS = 300
 ROWS = 5
 """Cars of a call: the canary tells drift from 500 rows on."""
 OLD, NEW = "1.0.0", "1.2.0"
-
-
-class Shell:
-    """A shell that runs one block of the page after the other."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            ["bash", "-uo", "pipefail"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, script: str) -> str:
-        """Run commands up to the first that fails; return what they print."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"set -e\n{script}\nset +e; echo '= done'\n")
-        self.process.stdin.flush()
-        said: list[str] = []
-        for line in self.process.stdout:
-            if line == "= done\n":
-                return "".join(said)
-            said.append(line)
-        raise AssertionError("".join(said))
 
 
 @pytest.fixture
@@ -78,9 +48,7 @@ def shell(checkout: Path, nacos: NacosAccess, tmp_path: Path) -> Iterator[Shell]
         },
     )
     yield one
-    with suppress(ProcessLookupError):
-        os.killpg(one.process.pid, signal.SIGTERM)
-    one.process.communicate(timeout=30)
+    one.end()
 
 
 def versions(gateway: str, calls: int = CALLS) -> Counter[str]:

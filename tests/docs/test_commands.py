@@ -19,6 +19,7 @@ TESTS = {
     "remove-service": "tests/integration/test_new_service.py",
     "help": "tests/docs/test_readme.py",
     "postman": "tests/interop/test_postman.py",
+    "bench-picture": "tests/docs/test_readme.py",
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",

@@ -18,6 +18,7 @@ COMMANDS = [
 ]
 CALLS = [command for command in COMMANDS if command.startswith("curl ")]
 TARGETS = [command for command in COMMANDS if command.startswith("make ")]
+PICTURE = ROOT / "benchmarks/results/glance.svg"
 
 
 def run(command: str) -> subprocess.CompletedProcess[str]:
@@ -67,6 +68,15 @@ def test_the_calls_work_as_they_stand(local_stack: LocalStack) -> None:
     assert json.loads(prediction)["labels"] == ["acc"]
     assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own
     assert {"skl-kmeans", "car-evaluation"} <= {each["name"] for each in listed}
+
+
+def test_the_benchmark_picture_shows_the_kept_results() -> None:
+    """`make bench-picture` changes nothing: the picture was drawn anew with the results."""
+    before = PICTURE.read_text()
+    subprocess.run(["make", "--silent", "bench-picture"], cwd=ROOT, check=True)
+
+    assert PICTURE.read_text() == before
+    assert f"]({PICTURE.relative_to(ROOT)})" in TEXT
 
 
 def test_it_is_short() -> None:

@@ -1,6 +1,7 @@
 """Requests that are answered at once, and those of the same route that are not."""
 
 import asyncio
+import gzip
 import logging
 import time
 from itertools import pairwise
@@ -12,6 +13,7 @@ from hypothesis import given, strategies as st
 from prometheus_client import REGISTRY
 from service_kit import AtOnce, Problem, RequestEdge, logs
 from service_kit.at_once import AtOnceHttp
+from service_kit.content_codings import WORTH_PACKING_BYTES
 from service_kit.http import close_late
 from uvicorn.server import ServerState
 
@@ -254,7 +256,8 @@ async def test_a_large_beginning_is_no_large_head(arrived):
     ("request_bytes", "status"),
     [
         (post(b"x" * (LIMIT + 1)), 413),
-        (post(b"1", b"Content-Encoding: gzip"), 415),
+        (post(b"1", b"Content-Encoding: gzip"), 400),
+        (post(b"1", b"Content-Encoding: br"), 415),
         (post(b"1", b"X-Request-Timeout-Ms: soon"), 400),
         (post(b"1", b"X-Request-Timeout-Ms: 0"), 504),
         (post(b"1").replace(b"Host: a", b"Host\x00: a"), 400),
@@ -267,6 +270,27 @@ async def test_the_edge_refuses_what_it_refuses_elsewhere(request_bytes, status)
 
     assert response.status == status
     assert response.fields[b"content-type"] == b"application/problem+json"
+
+
+@pytest.mark.anyio
+async def test_a_compressed_body_is_left_to_the_application():
+    """A body that has to be unpacked first is not answered in the turn in which it arrives."""
+    (response,) = (await asked(post(gzip.compress(b"1"), b"Content-Encoding: gzip"))).responses()
+
+    assert response.body == b"application 1"
+
+
+@pytest.mark.anyio
+async def test_a_large_answer_at_once_is_packed_for_who_asks():
+    """An answer at once is gzip under the same conditions as any other."""
+    edge = RequestEdge(application, at_once=AtOnce(PATH, answer))
+    fields = b"Accept-Encoding: gzip"
+    large = b"1" * WORTH_PACKING_BYTES
+    sent = (post(large, fields), post(large), post(b"1", fields))
+    found = (await asked(b"".join(sent), edge=edge)).responses()
+
+    assert [b"content-encoding" in response.fields for response in found] == [True, False, False]
+    assert gzip.decompress(found[0].body) == found[1].body == b"at once " + large
 
 
 @pytest.mark.anyio

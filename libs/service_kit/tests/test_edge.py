@@ -1,6 +1,7 @@
 """What happens to every request before and after the application."""
 
 import asyncio
+import gzip
 import json
 import logging
 import re
@@ -8,7 +9,8 @@ import time
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 from service_kit import (
@@ -20,6 +22,7 @@ from service_kit import (
     logs,
     require_json,
 )
+from service_kit.content_codings import WORTH_PACKING_BYTES
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -36,6 +39,26 @@ class Number(BaseModel):
 @pytest.fixture
 def health() -> HealthChecks:
     return HealthChecks("test", "1.2.3")
+
+
+def add_answers(app: FastAPI) -> None:
+    """Add routes that answer as many bytes as they are asked for."""
+
+    @app.get("/text")
+    async def text(size: int) -> Response:
+        return Response(b"a" * size, media_type="text/plain")
+
+    @app.get("/picture")
+    async def picture(size: int) -> Response:
+        return Response(b"a" * size, media_type="image/png")
+
+    @app.get("/packed")
+    async def packed(size: int) -> Response:
+        return Response(b"a" * size, headers={"Content-Encoding": "identity"})
+
+    @app.get("/parts")
+    async def parts(size: int) -> Response:
+        return StreamingResponse(iter([b"a" * (size - 1), b"a"]), media_type="text/plain")
 
 
 @pytest.fixture
@@ -70,6 +93,7 @@ async def client(health):
     async def busy() -> None:
         raise Problem(503, "later", type="overloaded", headers={"Retry-After": "7"}, extra=1)
 
+    add_answers(app)
     transport = httpx.ASGITransport(
         RequestEdge(app, max_body_bytes=LIMIT, timeout_seconds=OWN_SECONDS)
     )
@@ -178,11 +202,34 @@ async def test_large_chunked_body_is_refused(client):
     assert problem(await client.post("/echo", content=chunks()))["status"] == 413
 
 
-async def test_compressed_body_is_refused(client):
-    """A compressed body, which may be a bomb, is 415 and never unpacked."""
-    answer = await client.post("/echo", content=b"x", headers={"Content-Encoding": "gzip"})
+async def test_a_compressed_body_is_unpacked(client):
+    """The application gets a body as it was before it was packed, of at most the plain limit."""
+    packed = {"Content-Encoding": "gzip"}
+    taken = await client.post("/echo", content=gzip.compress(b"x" * LIMIT), headers=packed)
+    larger = await client.post("/echo", content=gzip.compress(b"x" * (LIMIT + 1)), headers=packed)
+    plain = await client.post("/echo", content=b"x", headers=packed)
+    other = await client.post("/echo", content=b"x", headers={"Content-Encoding": "br"})
 
-    assert problem(answer)["status"] == 415
+    assert taken.json()["bytes"] == LIMIT
+    assert problem(larger)["limit_bytes"] == LIMIT
+    assert [problem(answer)["status"] for answer in (larger, plain, other)] == [413, 400, 415]
+
+
+@pytest.mark.parametrize("asked", ["gzip", "gzip;q=0", "identity"])
+@pytest.mark.parametrize("path", ["/text", "/picture", "/parts", "/packed"])
+@pytest.mark.parametrize("size", [WORTH_PACKING_BYTES - 1, WORTH_PACKING_BYTES, 300_000])
+async def test_a_large_text_is_packed_for_who_asks(client, path, size, asked):
+    """An answer that is text, large, whole and not packed yet is gzip for a client that asks."""
+    answer = await client.get(path, params={"size": size}, headers={"Accept-Encoding": asked})
+
+    is_packed = path == "/text" and asked == "gzip" and size >= WORTH_PACKING_BYTES
+    assert answer.content == b"a" * size
+    assert answer.headers.get("content-encoding") == (
+        "gzip" if is_packed else "identity" if path == "/packed" else None
+    )
+    assert answer.headers.get("vary") == ("accept-encoding" if is_packed else None)
+    if is_packed:
+        assert int(answer.headers["content-length"]) < size / 50
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """The outermost ASGI layer of a service: request id, limits, deadline, metrics, last-resort errors.
 
 All of this is one layer, because each wrapped `send` costs microseconds on every request. The layer
-reads the whole body before the application runs, bounded in bytes (and by `service_kit.http` in
-seconds), and leaves the body in `scope["body"]`; the application can also get it from `receive`. So
-no route needs limits of its own. A byte order mark before a JSON body is dropped.
+reads the whole body before the application runs, unpacked if it came compressed, bounded in bytes
+(and by `service_kit.http` in seconds), and leaves the body in `scope["body"]`; the application can
+also get it from `receive`. So no route needs limits of its own. A byte order mark before a JSON
+body is dropped. A large answer is packed for a client that asks.
 
 The layer also drops the slash at the end of a path: `/docs/` is `/docs` for everything inside it.
 Starlette would answer 307 with the address at which the service itself listens, which a caller
@@ -23,9 +24,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import logs
 from service_kit.bodies import is_json
+from service_kit.content_codings import (
+    WORTH_PACKING_BYTES,
+    Unpacker,
+    accepts_gzip,
+    coding_of,
+    packed_at_once,
+    packing,
+)
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import CALLER_S_LIMIT, OWN_LIMIT, Deadline
-from service_kit.problem import MEDIA_TYPE, Problem, stopping, translate
+from service_kit.problem import Problem, media_type, stopping, translate
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -64,7 +73,8 @@ class RequestEdge:
 
     The layer drops the last slash of `scope["path"]`, never of `scope["raw_path"]`, and adds to
     `scope`: `fields`, the header fields as a dict of bytes; `body` and `request_id` as bytes;
-    `deadline`, the `Deadline` that its caller and the service's own limit leave.
+    `deadline`, the `Deadline` that its caller and the service's own limit leave; and `coding`, how
+    the body came compressed, or None.
 
     Attributes:
         at_once: the route that `service_kit.at_once` answers before any application is called.
@@ -118,6 +128,7 @@ class RequestEdge:
         try:
             if "deadline" not in scope:  # else `answer_at_once` has read the head
                 self._read_head(scope)
+            send = packing(scope, send)
             body = await self._read_body(scope, receive)
             if body.startswith(BYTE_ORDER_MARK) and is_json(scope):
                 body = body[len(BYTE_ORDER_MARK) :]
@@ -148,6 +159,8 @@ class RequestEdge:
         started = time.perf_counter()
         try:
             self._read_head(scope)
+            if scope["coding"] is not None:
+                return None
             scope["body"] = body
             document = self.at_once.answer(scope)
         except Problem:
@@ -158,15 +171,19 @@ class RequestEdge:
         if document is None:
             return None
         scope["route"] = self.at_once
-        self._observe(scope, 200, time.perf_counter() - started)
         fields = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+        if len(document) >= WORTH_PACKING_BYTES and accepts_gzip(scope):
+            document = packed_at_once(document)
+            fields += b"content-encoding: gzip\r\nvary: accept-encoding\r\n"
+        self._observe(scope, 200, time.perf_counter() - started)
         return fields % (len(document), scope["request_id"]), document
 
     def _read_head(self, scope: Scope) -> None:
         """Fill `scope` from the header fields, `deadline` last.
 
         Raises:
-            Problem: 400 for a bad deadline, 415 for a compressed body, 504 for a spent deadline.
+            Problem: 400 for a bad deadline, 415 for a body of an unknown coding, 504 for a spent
+                deadline.
         """
         if scope["path"].endswith("/"):
             scope["path"] = _without_last_slash(scope)
@@ -177,9 +194,7 @@ class RequestEdge:
             request_id = b"%s%x" % (self._id_prefix, next(self._ids))
         scope["request_id"] = request_id
         logs.request_id.set(request_id.decode())
-        if b"content-encoding" in fields and _is_encoded(fields[b"content-encoding"]):
-            detail = "Compressed bodies are not accepted; send it plain."
-            raise Problem(415, detail, type="encoded-body")
+        scope["coding"] = coding_of(fields) if b"content-encoding" in fields else None
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
         seconds, source = self._timeout_seconds, OWN_LIMIT
@@ -197,17 +212,21 @@ class RequestEdge:
             return b""
         if length is not None and length > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
+        coding = scope["coding"]
+        unpacker = None if coding is None else Unpacker(coding, self._max_body_bytes)
         parts: list[bytes] = []
         size, more = 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _DisconnectedError
-            parts.append(message["body"])
+            parts.append(unpacker.feed(message["body"]) if unpacker else message["body"])
             size += len(message["body"])
             more = message["more_body"]
             if size > self._max_body_bytes:
                 raise _too_large(self._max_body_bytes)
+        if unpacker:
+            unpacker.end()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
@@ -226,11 +245,6 @@ class RequestEdge:
 
 class _DisconnectedError(Exception):
     """The client went away before its whole body had arrived."""
-
-
-def _is_encoded(coding: bytes) -> bool:
-    """Return whether a body has to be unpacked; a coding's name has no case (RFC 9110, 8.4.1)."""
-    return coding.strip().lower() not in {b"", b"identity"}
 
 
 def _without_last_slash(scope: Scope) -> str:
@@ -295,7 +309,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 async def _send_problem(problem: Problem, scope: Scope, send: Send) -> None:
     body = problem.body(scope["request_id"].decode())
     headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-type", media_type(scope["path"]).encode()),
         (b"content-length", str(len(body)).encode()),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]

@@ -1,5 +1,8 @@
 """Errors that a service answers with, as RFC 9457 `application/problem+json`.
 
+On the paths of the inference protocols the same document is `application/json`: their clients
+read the reason of an error from nothing else.
+
 A problem says what happened, to what, and what to do.
 
 No answer ever carries a traceback or a file name.
@@ -18,6 +21,9 @@ from starlette.exceptions import HTTPException
 from service_kit import logs
 
 MEDIA_TYPE = "application/problem+json"
+JSON = "application/json"
+PROTOCOLS = ("/v1/", "/v2/")
+"""Beginnings of the paths of the inference protocols (KServe's client compares the media type)."""
 TYPE_PREFIX = "urn:modelserve:problem:"
 """Every type is listed in docs/protocol.md; `about:blank` says no more than the status does."""
 SHOWN_ERRORS = 100
@@ -87,13 +93,23 @@ class ProblemDocument(BaseModel):
     error_count: int = 0
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` argument of a route that reads a body; `statuses` are added."""
+def media_type(path: str) -> str:
+    """Return the media type of problems on a path."""
+    return JSON if path.startswith(PROTOCOLS) else MEDIA_TYPE
+
+
+def problems(*statuses: int, of: str = MEDIA_TYPE) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` argument of a route that reads a body.
+
+    Args:
+        statuses: are added to those of every such route.
+        of: media type of the problems.
+    """
     schema = ProblemDocument.model_json_schema()
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": schema}},
+            "content": {of: {"schema": schema}},
         }
         for status in (400, 408, 413, 415, 422, 503, 504, *statuses)
     }
@@ -102,8 +118,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def install_problems(app: FastAPI) -> None:
     """Make every error of the application a problem document, those of the framework included."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
-        return response(translate(error))
+    async def answer(request: Request, error: Exception) -> Response:
+        return response(translate(error), media_type(request.scope["path"]))
 
     for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)
@@ -123,10 +139,10 @@ def translate(error: BaseException) -> Problem:
             return Problem(500, detail, type="internal")
 
 
-def response(problem: Problem) -> Response:
-    """Return the problem as a response."""
+def response(problem: Problem, kind: str) -> Response:
+    """Return the problem as a response of a media type."""
     body = problem.body(logs.request_id.get())
-    return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
+    return Response(body, problem.status, problem.headers, media_type=kind)
 
 
 def stopping(*, has_begun: bool) -> Problem:

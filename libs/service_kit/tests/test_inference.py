@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import struct
 import threading
 import tracemalloc
 from array import array
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -38,7 +40,7 @@ class WordModel:
         platform="test",
         inputs=(
             TensorSpec("words", "BYTES", (-1,), parameters={"enum": ["a", "bb"]}),
-            TensorSpec("places", "FP64", (-1, 3), accepts=("INT64",)),
+            TensorSpec("places", "FP64", (-1, 3)),
         ),
         outputs=(TensorSpec("lengths", "INT64", (-1,)), TensorSpec("sums", "FP64", (-1,))),
     )
@@ -72,9 +74,13 @@ def threads():
 
 
 @pytest.fixture
-async def client(model, threads) -> AsyncIterator[httpx.AsyncClient]:
+def health() -> HealthChecks:
+    return HealthChecks("test", "0")
+
+
+@pytest.fixture
+async def client(model, threads, health) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    health = HealthChecks("test", "0")
     add_health(app, health)
     add_inference(app, model, health, threads, Stages(model.spec.version))
     transport = httpx.ASGITransport(RequestEdge(app))
@@ -154,7 +160,10 @@ async def test_the_order_of_inputs_and_nesting_do_not_matter(client, model):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"datatype": "INT32"}, "datatype 'INT32', must be FP64"),
+        ({"datatype": "BYTES"}, "datatype 'BYTES', must be FP64"),
+        ({"datatype": "BF16"}, "datatype 'BF16', must be FP64"),
+        ({"datatype": "INT64"}, "element 5 is 6.5, not INT64"),
+        ({"datatype": "INT64", "data": [2**53 + 1] * 6}, "element 0 is '9007199254740993', which"),
         ({"shape": [6]}, "shape [6], must be [-1, 3]"),
         ({"shape": [3, 2]}, "shape [3, 2], must be [-1, 3]"),
         ({"shape": [3, 3]}, "6 elements do not make the shape [3, 3]"),
@@ -228,12 +237,211 @@ async def test_a_mass_of_lists_is_413_unread(client):
     assert answer.json()["limit_rows"] == 4
 
 
-async def test_binary_tensors_are_refused(client):
-    """Tensors after the JSON, which the protocol's binary extension allows, are 415."""
-    headers = {"Inference-Header-Content-Length": "10"}
-    answer = await client.post(URL, content=request(), headers=headers)
+def binary(*tensors: dict[str, object], parts: list[bytes], **more: object) -> dict[str, Any]:
+    """Return body and fields of a request whose last tensors are binary, a part each."""
+    told = [
+        {key: value for key, value in tensor.items() if key != "data"}
+        | {"parameters": {"binary_data_size": len(part)}}
+        for tensor, part in zip(tensors[-len(parts) :], parts, strict=True)
+    ]
+    head = request(*tensors[: -len(parts)], *told, **more)
+    fields = {
+        "Inference-Header-Content-Length": str(len(head)),
+        "Content-Type": "application/octet-stream",
+    }
+    return {"content": head + b"".join(parts), "headers": fields}
 
-    assert answer.status_code == 415
+
+BINARY_WORDS = b"\1\0\0\0a\2\0\0\0bb"
+BINARY_PLACES = struct.pack("<6d", 1, 2, 3, 4, 5, 6.5)
+
+
+async def test_binary_tensors_are_those_of_json(client, model):
+    """Tensors behind the document are what they are in it, one of them or both, in any order."""
+    both = [BINARY_WORDS, BINARY_PLACES]
+    narrow = PLACES | {"datatype": "FP32"}
+    plain = await client.post(URL, content=request())
+    inputs = dict(model.given)
+    for asked in (
+        binary(WORDS, PLACES, parts=both),
+        binary(PLACES, WORDS, parts=both[::-1]),
+        binary(WORDS, PLACES, parts=both[1:]),
+        binary(WORDS, narrow, parts=[struct.pack("<6f", 1, 2, 3, 4, 5, 6.5)]),
+    ):
+        answer = await client.post(URL, **asked)
+
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"] == plain.json()["outputs"]
+        assert {name: list(tensor.data) for name, tensor in model.given.items()} == {
+            name: list(tensor.data) for name, tensor in inputs.items()
+        }
+
+
+async def test_outputs_are_binary_for_who_asks(client):
+    """All by `binary_data_output`, one by its own `binary_data`, which is above the former."""
+    lengths, sums = struct.pack("<2q", 1, 2), struct.pack("<2d", 6, 15.5)
+
+    async def ask(**more: object) -> tuple[dict[str, Any], bytes]:
+        answer = await client.post(URL, content=request(**more))
+        assert answer.headers["content-type"] == "application/octet-stream"
+        size = int(answer.headers["inference-header-content-length"])
+        return json.loads(answer.content[:size]), answer.content[size:]
+
+    every, parts = await ask(parameters={"binary_data_output": True})
+    assert parts == lengths + sums
+    assert every["outputs"][1] == {
+        "name": "sums",
+        "datatype": "FP64",
+        "shape": [2],
+        "parameters": {"binary_data_size": 16},
+    }
+    outputs = [{"name": "lengths"}, {"name": "sums", "parameters": {"binary_data": True}}]
+    some, parts = await ask(outputs=outputs)
+    assert parts == sums
+    assert some["outputs"][0]["data"] == [1, 2]
+    outputs[1]["parameters"] = {"binary_data": False}
+    some, parts = await ask(outputs=outputs, parameters={"binary_data_output": True})
+    assert parts == lengths
+    assert some["outputs"][1]["data"] == [6, 15.5]
+
+
+@pytest.mark.parametrize(
+    ("size", "part", "words"),
+    [
+        (48, BINARY_PLACES[:-1], "48 is not the size of a part of the 47 bytes left"),
+        (48, BINARY_PLACES + b"x", "1 bytes after the binary tensors belong to no input"),
+        (47, BINARY_PLACES, "1 bytes after the binary tensors belong to no input"),
+        (40, BINARY_PLACES[:-8], "40 bytes, 6 elements of 8 are 48"),
+        (2**62, BINARY_PLACES, "is not the size of a part of the 48 bytes left"),
+        (-1, BINARY_PLACES, "-1 is not the size of a part"),
+        (48.0, BINARY_PLACES, "48.0 is not the size of a part"),
+        (True, b"x", "True is not the size of a part"),
+        ("48", BINARY_PLACES, "48 is not the size of a part"),
+        (None, b"", "must have either data or, as a binary tensor, binary_data_size"),
+    ],
+)
+async def test_binary_tensors_of_another_size_are_refused(client, model, size, part, words):
+    """The sizes are those of the tensors, and their sum that of the body."""
+    asked = binary(WORDS, PLACES, parts=[part])
+    length = int(asked["headers"]["Inference-Header-Content-Length"])
+    head = json.loads(asked["content"][:length])
+    head["inputs"][1]["parameters"]["binary_data_size"] = size
+    document = json.dumps(head).encode()
+    fields = asked["headers"] | {"Inference-Header-Content-Length": str(len(document))}
+
+    answer = await client.post(URL, content=document + part, headers=fields)
+
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+    assert model.given == {}
+
+
+async def test_a_tensor_is_given_once(client):
+    """Data in the document and behind it are two tensors: which of them is meant nobody knows."""
+    both = binary(WORDS, PLACES, parts=[BINARY_PLACES])
+    size = int(both["headers"]["Inference-Header-Content-Length"])
+    head = json.loads(both["content"][:size])
+    head["inputs"][1]["data"] = PLACES["data"]
+    document = json.dumps(head).encode()
+    fields = {"Inference-Header-Content-Length": str(len(document))}
+
+    answer = await client.post(URL, content=document + BINARY_PLACES, headers=fields)
+
+    assert answer.status_code == 422
+    assert "must have either data" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("length", ["", "-1", "1e3", "10000", "9" * 30, "0x10", "\u00b2"])
+async def test_a_document_of_another_length_is_refused(client, length):
+    """The length of the document is a number, of at most the bytes that came."""
+    fields = {b"Inference-Header-Content-Length": length.encode("latin-1")}
+    answer = await client.post(URL, content=request(), headers=fields)
+
+    assert answer.status_code == 400
+    assert "Inference-Header-Content-Length" in answer.json()["detail"]
+
+
+async def test_columns_may_be_of_one_element(client, model):
+    """MLServer's codecs send [n, 1] for [n], and null for parameters that there are none of."""
+    column = WORDS | {"shape": [2, 1], "parameters": None, "data": [["a"], ["bb"]]}
+    outputs = [{"name": "sums", "parameters": None}]
+    asked = request(column, PLACES, parameters=None, id=None, outputs=outputs)
+    answer = await client.post(URL, content=asked)
+
+    assert answer.status_code == 200
+    assert model.given["words"] == Tensor((2,), ["a", "bb"])
+    flat = await client.post(URL, content=request(WORDS | {"shape": [2, 1]}, PLACES))
+    assert flat.status_code == 200
+    wider = await client.post(URL, content=request(WORDS | {"shape": [1, 2]}, PLACES))
+    assert wider.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"classification": 2}, {"shared_memory_region": "r", "binary_data": False}]
+)
+async def test_an_output_that_cannot_be_given_so_is_refused(client, parameters):
+    """Classes instead of numbers, or an answer in shared memory: a caller must not wait for it."""
+    outputs = [{"name": "sums", "parameters": parameters}]
+    answer = await client.post(URL, content=request(outputs=outputs))
+
+    assert answer.status_code == 422
+    assert next(iter(parameters)) in answer.json()["detail"]
+
+
+async def test_a_problem_is_json_for_clients_that_compare(client):
+    """KServe's client reads `error` of `application/json` only, so V2's problems are that."""
+    for answer in (
+        await client.post(URL, content=b"{"),
+        await client.post(URL, content=request(WORDS)),
+        await client.get("/v2/models/other"),
+        await client.post(URL, content=request(), headers={"Content-Encoding": "br"}),
+    ):
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["error"] == answer.json()["detail"]
+        assert answer.json()["status"] == answer.status_code
+
+
+async def test_the_repository_has_one_model(client, health):
+    """The index lists the model, with its state of now."""
+    index = await client.post("/v2/repository/index", content=b"{}")
+    assert index.json() == [{"name": "words", "version": "1.2.0", "state": "READY", "reason": ""}]
+    health.draining = True
+    index = await client.post("/v2/repository/index")
+    assert index.json()[0]["state"] == "UNAVAILABLE"
+
+
+async def test_the_configuration_is_told_in_tritons_words(client):
+    """Names, types and shapes of the tensors, of the model or of its one version."""
+    told = (await client.get("/v2/models/words/config")).json()
+
+    assert told["input"] == [
+        {"name": "words", "data_type": "TYPE_STRING", "dims": [-1]},
+        {"name": "places", "data_type": "TYPE_FP64", "dims": [-1, 3]},
+    ]
+    assert (await client.get("/v2/models/words/versions/1.2.0/config")).json() == told
+    assert (await client.get("/v2/models/words/versions/1/config")).status_code == 404
+    every = (await client.get("/v2/models/stats")).json()
+    assert every == (await client.get("/v2/models/words/stats")).json()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/repository/models/words/load",
+        "/v2/repository/models/words/unload",
+        "/v2/logging",
+        "/v2/trace/setting",
+        "/v2/models/words/trace/setting",
+        "/v2/systemsharedmemory/status",
+        "/v2/cudasharedmemory/region/r/register",
+    ],
+)
+async def test_an_absent_extension_says_so(client, path):
+    """What Triton's client may ask and is not here is a 404 in words, not just a missing path."""
+    for answer in (await client.get(path), await client.post(path, content=b"{}")):
+        assert answer.status_code == 404
+        assert answer.json()["type"].endswith("no-extension")
+        assert len(answer.json()["error"]) > 20
 
 
 @pytest.mark.parametrize(

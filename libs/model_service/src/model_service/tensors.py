@@ -13,11 +13,6 @@ _DATATYPES: Mapping[str, Datatype] = {
     "number": "FP64",
     "string": "BYTES",
 }
-_ACCEPTED: Mapping[Datatype, tuple[str, ...]] = {
-    "INT64": ("INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32"),
-    "FP64": ("FP32", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32"),
-}
-"""Datatypes whose JSON numbers are taken as well."""
 _NAMED_BOUNDS = ("enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _EXAMPLES: Mapping[Datatype, Any] = {"BOOL": False, "INT64": 0, "FP64": 0.0, "BYTES": ""}
 
@@ -42,7 +37,7 @@ def field_tensor(name: str, schema: Mapping[str, Any]) -> TensorSpec:
             " Literal of them, or a flat list of them"
         )
     bounds = {key: found[key] for key in _NAMED_BOUNDS if key in found}
-    return TensorSpec(name, datatype, shape, _ACCEPTED.get(datatype, ()), bounds or None)
+    return TensorSpec(name, datatype, shape, bounds or None)
 
 
 def _only(schema: Mapping[str, Any]) -> Mapping[str, Any]:

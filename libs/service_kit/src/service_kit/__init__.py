@@ -1,5 +1,6 @@
 """The parts of every service: runner, health, problems, request edge, threads, logs, settings."""
 
+from service_kit.binary_tensors import Categorical
 from service_kit.bodies import (
     is_json,
     json_body,
@@ -11,6 +12,7 @@ from service_kit.bodies import (
 )
 from service_kit.command import start
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
+from service_kit.datatypes import Datatype
 from service_kit.deadline import FOREVER, Deadline
 from service_kit.deferred_app import DeferredApp
 from service_kit.docs import add_docs
@@ -33,7 +35,7 @@ from service_kit.settings import (
     read_env,
 )
 from service_kit.stages import Stages
-from service_kit.tensors import Datatype, Inferred, ModelSpec, Tensor, TensorSpec
+from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.thread_pool import ThreadPool
 from service_kit.variables import Variable, own_variables
 
@@ -44,6 +46,7 @@ __all__ = [
     "REQUEST_TIMEOUT_SECONDS",
     "TRACEPARENT",
     "AtOnce",
+    "Categorical",
     "Check",
     "Datatype",
     "Deadline",

@@ -1,4 +1,4 @@
-"""The routes of the Open Inference Protocol, version 2, over JSON: the protocol of V2 clients."""
+"""The routes of the Open Inference Protocol, version 2, with tensors in JSON or binary."""
 
 from collections.abc import Mapping
 from time import perf_counter
@@ -6,7 +6,9 @@ from typing import Annotated, Any, Protocol
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
+from starlette.types import Scope
 
+from service_kit.binary_tensors import packed
 from service_kit.bodies import json_body, require_json
 from service_kit.deadline import Deadline
 from service_kit.health import HealthChecks
@@ -23,9 +25,16 @@ from service_kit.inference_answers import (
     StatisticDuration,
     TensorMetadata,
 )
-from service_kit.problem import Problem, problems, shown
+from service_kit.inference_extensions import (
+    EXTENSIONS,
+    add_every_statistics,
+    add_extensions,
+    configuration,
+)
+from service_kit.problem import JSON, Problem, problems, shown
 from service_kit.stages import Stages
 from service_kit.tensors import (
+    BINARY,
     Inferred,
     InferRequest,
     ModelSpec,
@@ -77,8 +86,8 @@ def add_inference(
         stages: counts of the answers.
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
-    _add_server(router, health)
     body = _described_body(model.spec)
+    add_every_statistics(router, lambda: _statistics(model.spec, stages))
     tried_name, tried_version = _tried_with(model.spec.name), _tried_with(model.spec.version)
 
     async def named(model_name: Annotated[str, tried_name]) -> ModelSpec:
@@ -93,11 +102,42 @@ def add_inference(
         ("/models/{model_name}", named, "model"),
         ("/models/{model_name}/versions/{model_version}", versioned, "model_version"),
     ):
+        # First, for it is asked most, and each route before it has to be matched.
+        @router.post(
+            path + "/infer",
+            name=f"{prefix}_infer",
+            responses={**problems(404, of=JSON), 200: {"model": ModelInferResponse}},
+            openapi_extra=body,
+        )
+        async def model_infer(
+            request: Request, spec: Annotated[ModelSpec, Depends(named_by)]
+        ) -> Response:
+            """Answer tensors with tensors."""
+            scope = request.scope
+            _require_tensors(scope)
+            most = model.max_rows
+            began = perf_counter()
+
+            def read() -> tuple[str | None, dict[str, Tensor], dict[str, bool]]:
+                asked, binary = read_request(scope["body"], scope["fields"], most)
+                inputs = check_inputs(asked.inputs, binary, spec.inputs, most)
+                return asked.id, inputs, check_outputs(asked, spec.outputs)
+
+            is_large = len(scope["body"]) > LARGE_BODY_BYTES
+            name, inputs, wanted = (
+                await threads.run(read, deadline=scope["deadline"]) if is_large else read()
+            )
+            decoded = perf_counter()
+            given = await model.infer(inputs, frozenset(wanted), scope["deadline"])
+            computed = perf_counter()
+            answer = _answer(spec, name or scope["request_id"].decode(), given, wanted)
+            stages.observe(began, decoded, computed, perf_counter())
+            return answer
 
         @router.get(
             path,
             name=f"{prefix}_metadata",
-            responses=problems(404),
+            responses=problems(404, of=JSON),
             response_model_exclude_none=True,
         )
         async def model_metadata(spec: Annotated[ModelSpec, Depends(named_by)]) -> ModelMetadata:
@@ -107,7 +147,7 @@ def add_inference(
         @router.get(
             path + "/ready",
             name=f"{prefix}_ready",
-            responses={**problems(404), 503: {"model": ModelReady}},
+            responses={**problems(404, of=JSON), 503: {"model": ModelReady}},
         )
         async def model_ready(
             spec: Annotated[ModelSpec, Depends(named_by)], response: Response
@@ -115,44 +155,22 @@ def add_inference(
             """Say whether the model wants requests; 503 if not."""
             return ModelReady(name=spec.name, ready=_is_ready(health, response))
 
-        @router.get(path + "/stats", name=f"{prefix}_statistics", responses=problems(404))
+        @router.get(path + "/stats", name=f"{prefix}_statistics", responses=problems(404, of=JSON))
         async def model_statistics(
             spec: Annotated[ModelSpec, Depends(named_by)],
         ) -> ModelStatisticsResponse:
             """Tell how many answers were given, and the time of their stages."""
             return _statistics(spec, stages)
 
-        @router.post(
-            path + "/infer",
-            name=f"{prefix}_infer",
-            responses={**problems(404), 200: {"model": ModelInferResponse}},
-            openapi_extra=body,
-        )
-        async def model_infer(
-            request: Request, spec: Annotated[ModelSpec, Depends(named_by)]
-        ) -> Response:
-            """Answer tensors with tensors."""
-            scope = request.scope
-            require_json(scope)
-            most = model.max_rows
-            began = perf_counter()
+        @router.get(path + "/config", include_in_schema=False)
+        async def model_configuration(
+            spec: Annotated[ModelSpec, Depends(named_by)],
+        ) -> dict[str, Any]:
+            """Tell the model's tensors in the words of Triton's model configuration."""
+            return configuration(spec)
 
-            def read() -> tuple[str | None, dict[str, Tensor], frozenset[str]]:
-                asked = read_request(scope["body"], scope["fields"], most)
-                inputs = check_inputs(asked.inputs, spec.inputs, most)
-                return asked.id, inputs, check_outputs(asked.outputs, spec.outputs)
-
-            is_large = len(scope["body"]) > LARGE_BODY_BYTES
-            name, inputs, wanted = (
-                await threads.run(read, deadline=scope["deadline"]) if is_large else read()
-            )
-            decoded = perf_counter()
-            given = await model.infer(inputs, wanted, scope["deadline"])
-            computed = perf_counter()
-            answer = _answer(spec, name or scope["request_id"].decode(), given)
-            stages.observe(began, decoded, computed, perf_counter())
-            return answer
-
+    _add_server(router, health)
+    add_extensions(router, model.spec, health)
     app.include_router(router)
 
 
@@ -163,7 +181,7 @@ def _add_server(router: APIRouter, health: HealthChecks) -> None:
     async def server_metadata() -> ServerMetadata:
         """Say what this server is."""
         return ServerMetadata(
-            name=about["name"], version=about["version"], extensions=["statistics"]
+            name=about["name"], version=about["version"], extensions=[*EXTENSIONS]
         )
 
     @router.get("/health/live")
@@ -187,6 +205,12 @@ def _described_body(spec: ModelSpec) -> dict[str, Any]:
     if spec.example is not None:
         body["requestBody"]["content"]["application/json"]["example"] = spec.example
     return body
+
+
+def _require_tensors(scope: Scope) -> None:
+    """Refuse a request that declares its body to be neither JSON nor binary tensors after JSON."""
+    if BINARY not in scope["fields"]:
+        require_json(scope)
 
 
 def _find(model: InferenceModel, name: str, version: str | None) -> ModelSpec:
@@ -241,17 +265,20 @@ def _is_ready(health: HealthChecks, response: Response) -> bool:
     return is_ready
 
 
-def _answer(spec: ModelSpec, name: str, given: Inferred) -> Response:
-    outputs = [
-        {
-            "name": tensor.name,
-            "datatype": tensor.datatype,
-            "shape": given.outputs[tensor.name].shape,
-            "data": given.outputs[tensor.name].data,
-        }
-        for tensor in spec.outputs
-        if tensor.name in given.outputs
-    ]
+def _answer(spec: ModelSpec, name: str, given: Inferred, as_binary: Mapping[str, bool]) -> Response:
+    """Return an answer whose binary tensors stand behind its JSON document."""
+    outputs: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+    for tensor in spec.outputs:
+        if tensor.name not in given.outputs:
+            continue
+        shape, data = given.outputs[tensor.name].shape, given.outputs[tensor.name].data
+        told = {"name": tensor.name, "datatype": tensor.datatype, "shape": shape}
+        if as_binary[tensor.name]:
+            parts.append(packed(data, tensor.datatype))
+            outputs.append(told | {"parameters": {"binary_data_size": len(parts[-1])}})
+        else:
+            outputs.append(told | {"data": data})
     content = {
         "model_name": spec.name,
         "model_version": spec.version,
@@ -259,4 +286,10 @@ def _answer(spec: ModelSpec, name: str, given: Inferred) -> Response:
         "parameters": given.parameters,
         "outputs": outputs,
     }
-    return Response(orjson.dumps(content), media_type="application/json")
+    document = orjson.dumps(content)
+    if not parts:
+        return Response(document, media_type="application/json")
+    fields = {"Inference-Header-Content-Length": str(len(document))}
+    return Response(
+        b"".join((document, *parts)), headers=fields, media_type="application/octet-stream"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service_kit.tensors import Datatype
+from service_kit.datatypes import Datatype
 
 
 class ServerLive(BaseModel):

@@ -31,7 +31,7 @@ class ClusterInference:
             name=DATA_ID,
             version=version,
             platform="sklearn_kmeans",
-            inputs=(TensorSpec("points", "FP64", (-1, -1), accepts=("FP32", "INT64", "INT32")),),
+            inputs=(TensorSpec("points", "FP64", (-1, -1)),),
             outputs=(
                 TensorSpec("labels", "INT64", (-1,)),
                 TensorSpec("centres", "FP64", (-1, -1)),

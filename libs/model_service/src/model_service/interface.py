@@ -24,6 +24,7 @@ from service_kit import (
 )
 from starlette.types import Scope
 
+from model_service.outputs import Answers
 from model_service.page import form_page
 from model_service.predictor import Predictor
 from model_service.rows import Rows
@@ -65,7 +66,7 @@ def row_routes(described: Described, predictor: Predictor, threads: ThreadPool) 
     version = described.spec.version
     router = APIRouter(tags=[described.spec.name])
 
-    async def answer(scope: Scope) -> bytes:
+    async def answers_of(scope: Scope) -> tuple[Answers, float, float, float]:
         require_json(scope)
         body, deadline = scope["body"], scope["deadline"]
         began = perf_counter()
@@ -74,7 +75,10 @@ def row_routes(described: Described, predictor: Predictor, threads: ThreadPool) 
         rows = read() if is_small else await threads.run(read, deadline=deadline)
         decoded = perf_counter()
         answers = await predictor.answer(rows, deadline)
-        computed = perf_counter()
+        return answers, began, decoded, perf_counter()
+
+    async def answer(scope: Scope) -> bytes:
+        answers, began, decoded, computed = await answers_of(scope)
         content = {
             **answers.lists(),
             "version": version,
@@ -84,6 +88,12 @@ def row_routes(described: Described, predictor: Predictor, threads: ThreadPool) 
         document = orjson.dumps(content)
         predictor.stages.observe(began, decoded, computed, perf_counter())
         return document
+
+    async def predictions(scope: Scope) -> list[Any]:
+        answers, began, decoded, computed = await answers_of(scope)
+        found = answers.predictions()
+        predictor.stages.observe(began, decoded, computed, perf_counter())
+        return found
 
     @router.post(
         described.path,
@@ -109,6 +119,7 @@ def row_routes(described: Described, predictor: Predictor, threads: ThreadPool) 
             row=described.row,
         ),
         fast_path=(described.path, answer),
+        predictions=predictions,
     )
 
 

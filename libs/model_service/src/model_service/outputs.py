@@ -55,6 +55,17 @@ class Answers:
         """Return each output as a list with an element for each row."""
         return {name: array.tolist() for name, array in self.outputs.items()}
 
+    def predictions(self) -> list[Any]:
+        """Return an element for each row: the value of a single output, or an object of several.
+
+        Source: tensorflow.org, "RESTful API", the row format, from which KServe V1 has its words.
+        """
+        lists = self.lists()
+        if len(lists) == 1:
+            (only,) = lists.values()
+            return only
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
     def tensors(self, names: frozenset[str]) -> dict[str, Tensor]:
         """Return the named outputs as tensors."""
         return {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from service_kit import Problem, invalid, json_schema, limit_rows, read_json, shown
 
+from model_service.body_shapes import rows_in, suggestion
 from model_service.service import MAX_ROWS
 
 R = TypeVar("R", bound=BaseModel)
@@ -96,10 +97,23 @@ class BodyReader(Generic[R]):
             Problem: 400 for a body that is not JSON, 413 for too many rows, 422 for other faults;
                 its `errors` list row, field, value, allowed values and the reason.
         """
-        document = read_json(body, max_rows)
+        document = self._as_inputs(read_json(body, max_rows))
         if isinstance(document, dict) and isinstance(document.get("inputs"), list):
             limit_rows(len(document["inputs"]), max_rows)
         return self.rows(document)
+
+    def _as_inputs(self, document: Any) -> Any:
+        """Return a body in our shape if it is in another whose meaning is certain; else itself."""
+        if _is_ours(document):
+            return document
+        lists = all(schema.get("type") == "array" for schema in self.fields.values())
+        rows = rows_in(document, self.fields.__contains__, lists=lists)
+        if rows is None:
+            return document
+        if len(self.fields) == 1:  # a row of one field may be its value (TensorFlow Serving)
+            (name,) = self.fields
+            rows = [row if isinstance(row, dict) else {name: row} for row in rows]
+        return {"inputs": rows}
 
     def rows(self, document: Any) -> Rows[R]:
         """Return the rows of a parsed body.
@@ -110,7 +124,11 @@ class BodyReader(Generic[R]):
         try:
             return Rows(self.schema.model_validate(document).inputs)
         except ValidationError as error:
-            raise self._explained(error, document) from error
+            problem = self._explained(error, document)
+            is_ours = _is_ours(document)
+            if not is_ours and (rows := suggestion(document, list(self.fields))):
+                problem.extra["suggestion"] = {"inputs": rows}
+            raise problem from error
 
     def _explained(self, error: ValidationError, document: Any) -> Problem:
         count = error.error_count()
@@ -167,6 +185,12 @@ def row_detail(error: Mapping[str, Any]) -> str:
     value = f" {error['value']!r}" if reason == UNKNOWN else ""
     some = ", ".join(map(str, known[:NAMED])) + (", ..." if len(known) > NAMED else "")
     return f"{where}: {reason}{value}; {_SAYS_WHICH[reason]} {some}"
+
+
+def _is_ours(document: Any) -> bool:
+    """Return whether a body has our shape, as far as its first row shows."""
+    rows = document.get("inputs") if isinstance(document, dict) else None
+    return isinstance(rows, list) and (not rows or isinstance(rows[0], dict))
 
 
 def allowed(schema: Mapping[str, Any]) -> object:

@@ -15,6 +15,7 @@ from service_kit.head import HeadAsGet
 from service_kit.health import HealthChecks, add_health
 from service_kit.inference import InferenceModel, add_inference
 from service_kit.page import add_page
+from service_kit.row_protocols import Predictions, add_row_protocols
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 from service_kit.stages import Stages
 from service_kit.thread_pool import ThreadPool
@@ -33,6 +34,8 @@ class ModelRoutes:
         fast_path: path of the POST route that has a fast path, and the function that answers it:
             it returns the JSON document, or None to leave the request to the router.
         at_once: the answers of the same path for which nothing has to be waited.
+        predictions: answers rows by the protocols of `service_kit.row_protocols`; without it the
+            service does not speak them.
         openapi_url: path of the OpenAPI document.
         max_body_bytes: a larger body is refused.
     """
@@ -44,6 +47,7 @@ class ModelRoutes:
     page: str
     fast_path: tuple[str, Callable[[Scope], Awaitable[bytes | None]]]
     at_once: AtOnce | None = None
+    predictions: Predictions | None = None
     openapi_url: str = "/openapi.json"
     max_body_bytes: int = MAX_BODY_BYTES
 
@@ -85,6 +89,8 @@ def model_app(
     health.measure(stages.collect)
     app.include_router(routes.router)
     add_inference(app, routes.model, health, threads, stages)
+    if routes.predictions is not None:
+        add_row_protocols(app, routes.model.spec.name, routes.predictions, health)
     add_page(app, routes.page, {"version": version})
     path, answer = routes.fast_path
     edge = RequestEdge(

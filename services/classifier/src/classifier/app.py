@@ -28,7 +28,7 @@ from service_kit import (
     problems,
     require_json,
 )
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from classifier import schemas
 from classifier.engine import Engine
@@ -119,17 +119,29 @@ def create_app(
         cors_origins: origins whose pages may call.
     """
     reader = RowReader(engine.model)
+    requests = _Requests(reader, threads)
+
+    async def predictions(scope: Scope) -> list[int]:
+        began = perf_counter()
+        ranks = await requests.ranks(scope, config().max_rows)
+        decoded = perf_counter()
+        classes, _ = await engine.answer(ranks, probabilities=False, deadline=scope["deadline"])
+        computed = perf_counter()
+        stages.observe(began, decoded, computed, computed)
+        return classes
+
     stages = Stages(engine.model.version)
     health.measure(engine.drift.collect)
     path, fast = f"{API}/predict", FastPredict(engine, config, threads, stages)
     routes = ModelRoutes(
         title="Car evaluation",
         description=__doc__,
-        router=_router(engine, reader, config, threads, stages),
+        router=_router(engine, requests, config, threads, stages),
         model=CarInference(engine, reader, config, threads),
         page=welcome_page("classifier", "Car evaluation", DATA_ID, "api/v1/openapi.json"),
         fast_path=(path, fast),
         at_once=AtOnce(path, fast.at_once),
+        predictions=predictions,
         openapi_url=f"{API}/openapi.json",
         max_body_bytes=MAX_BODY_BYTES,
     )
@@ -143,9 +155,27 @@ def create_app(
     )
 
 
+class _Requests:
+    """Reads the rows of requests, those of large bodies in a thread."""
+
+    def __init__(self, reader: RowReader, threads: ThreadPool) -> None:
+        self.schema = reader.schema
+        self._reader = reader
+        self._threads = threads
+
+    async def ranks(self, scope: Scope, most: int) -> list[int]:
+        """Return the rank of each row, of which there may be `most`."""
+        require_json(scope)
+        body = scope["body"]
+        if len(body) <= SMALL_BODY_BYTES:
+            return self._reader.read(body, most)
+        read = partial(self._reader.read, body, most)
+        return await self._threads.run(read, deadline=scope["deadline"])
+
+
 def _router(
     engine: Engine,
-    reader: RowReader,
+    requests: _Requests,
     config: Callable[[], ServingConfig],
     threads: ThreadPool,
     stages: Stages,
@@ -163,12 +193,12 @@ def _router(
     @router.post(
         "/predict",
         responses={**problems(), 200: {"model": schemas.Predictions}},
-        openapi_extra=json_body(reader.schema),
+        openapi_extra=json_body(requests.schema),
     )
     async def predict(request: Request, *, probabilities: bool = False) -> Response:
         """Tell the class of each car: unacc 0, acc 1, good 2, vgood 3."""
         began = perf_counter()
-        ranks = await ranks_of(request, config().max_rows)
+        ranks = await requests.ranks(request.scope, config().max_rows)
         decoded = perf_counter()
         deadline = request.scope["deadline"]
         answers = await engine.answer(ranks, probabilities=probabilities, deadline=deadline)
@@ -180,11 +210,11 @@ def _router(
     @router.post(
         "/explain",
         responses={**problems(), 200: {"model": schemas.Explanations}},
-        openapi_extra=json_body(reader.schema),
+        openapi_extra=json_body(requests.schema),
     )
     async def explain(request: Request) -> Response:
         """Tell why each car has its class, and what would make it better; at most 100 cars."""
-        ranks = await ranks_of(request, MAX_EXPLAINED)
+        ranks = await requests.ranks(request.scope, MAX_EXPLAINED)
 
         def work() -> list[object]:
             return [_explained(engine, rank) for rank in ranks]
@@ -197,14 +227,6 @@ def _router(
             "request_id": request.scope["request_id"].decode(),
         }
         return Response(orjson.dumps(content), media_type="application/json")
-
-    async def ranks_of(request: Request, most: int) -> list[int]:
-        require_json(request.scope)
-        body = request.scope["body"]
-        if len(body) <= SMALL_BODY_BYTES:
-            return reader.read(body, most)
-        read = partial(reader.read, body, most)
-        return await threads.run(read, deadline=request.scope["deadline"])
 
     return router
 

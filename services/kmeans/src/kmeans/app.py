@@ -1,6 +1,7 @@
 """The clusterer's HTTP face."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from time import perf_counter
 
@@ -139,6 +140,14 @@ def create_app(
         body = await answer(request.scope, detail=detail, canonical=canonical, is_drawn=is_drawn)
         return Response(body, media_type=SVG if is_drawn else JSON)
 
+    async def predictions(scope: Scope) -> list[int]:
+        require_json(scope)
+        now = in_force()
+        work = partial(_labels, scope["body"], now.config, scope["deadline"].moment)
+        labels, began, decoded, computed = await threads.run(work, deadline=scope["deadline"])
+        stages.observe(began, decoded, computed, computed)
+        return labels
+
     async def plain_answer(scope: Scope) -> bytes | None:
         if scope["query_string"] or _accepts_picture(scope):
             return None
@@ -151,6 +160,7 @@ def create_app(
         model=ClusterInference(VERSION, in_force, threads),
         page=welcome_page("kmeans", "KMeans clusterer", DATA_ID),
         fast_path=(PATH, plain_answer),
+        predictions=predictions,
     )
     return model_app(
         routes,
@@ -160,6 +170,17 @@ def create_app(
         timeout_seconds=timeout_seconds,
         cors_origins=cors_origins,
     )
+
+
+def _labels(
+    body: bytes, config: ClusterConfig, moment: float
+) -> tuple[list[int], float, float, float]:
+    """Return the cluster of each point of a body, and when reading and fitting began and ended."""
+    began = perf_counter()
+    points = read_points(body, config)
+    decoded = perf_counter()
+    labels: list[int] = fit(points, config, moment).labels.tolist()
+    return labels, began, decoded, perf_counter()
 
 
 def _accepts_picture(scope: Scope) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from model_service.body_shapes import RESERVED, SHOWN_ROWS, rows_in
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from service_kit import Problem, limit_parts, limit_rows, not_json, shown
@@ -88,8 +89,47 @@ def read_points(body: bytes, config: ClusterConfig) -> Array:
     try:
         rows = _decoder.decode(body).points
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _explained(body, config) from error
+        rows = _read_slowly(body, config, error)
     return check_points(_stacked(rows, config), config)
+
+
+def _read_slowly(body: bytes, config: ClusterConfig, error: Exception) -> list[list[float]]:
+    """Return the points of a body in another shape than ours, if that can mean nothing else.
+
+    Raises:
+        Problem: says what is wrong; `suggestion` has the first points in our shape, if any are
+            found in the body.
+    """
+    document = _parsed(body)
+    if (points := _points_in(document)) is not None:
+        return points
+    problem = _explained(document, config)
+    for value in document.values() if isinstance(document, dict) else ():
+        points = _points_in(value)
+        if points and max(map(len, points[:SHOWN_ROWS])) <= MAX_DIMENSIONS:
+            problem.extra["suggestion"] = {"points": points[:SHOWN_ROWS]}
+            break
+    raise problem from error
+
+
+def _points_in(document: Any) -> list[list[float]] | None:
+    """Return points as lists, if a parsed body or a part of it has them in a certain shape."""
+    if isinstance(document, dict) and document.keys() == {"points"}:
+        document = document["points"]
+    rows = rows_in(document, _is_coordinate)
+    if rows and all(isinstance(row, dict) for row in rows):
+        if any(row.keys() != rows[0].keys() for row in rows):
+            return None
+        rows = [[row[name] for name in rows[0]] for row in rows]
+    try:
+        return msgspec.convert(rows, list[list[float]])
+    except (msgspec.ValidationError, UnicodeEncodeError):  # half a pair of surrogates in a text
+        return None
+
+
+def _is_coordinate(name: str) -> bool:
+    """Return whether a name may be that of a coordinate: one of pandas' default index is not."""
+    return not name.isdigit() and name not in RESERVED and name != "points"
 
 
 def _stacked(rows: list[list[float]], config: ClusterConfig) -> Array:
@@ -138,11 +178,14 @@ def _check_distinct(points: Array, clusters: int) -> None:
     )
 
 
-def _explained(body: bytes, config: ClusterConfig) -> Problem:
+def _parsed(body: bytes) -> Any:
     try:
-        document = json.loads(body.decode())  # json.loads would take bytes in UTF-16 too
-    except (ValueError, RecursionError):
-        return not_json(body)
+        return json.loads(body.decode())  # json.loads would take bytes in UTF-16 too
+    except (ValueError, RecursionError) as error:
+        raise not_json(body) from error
+
+
+def _explained(document: Any, config: ClusterConfig) -> Problem:
     if not isinstance(document, dict) or document.keys() != {"points"}:
         return _refused(f'The body must be an object with one member, "points"; {_read(document)}.')
     rows = document["points"]

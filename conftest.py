@@ -24,6 +24,9 @@ STACK_TESTS = (
 )
 """Tests that share a local stack, and disturb it."""
 CONTAINER_TESTS = ("tests/containers/",)
+SERVED_TESTS = ("tests/field/serving/inference/",)
+"""Tests that share four processes."""
+TOGETHER = (STACK_TESTS, CONTAINER_TESTS, SERVED_TESTS)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,7 +65,7 @@ class OneWorkerForAStack(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of the tests that are handed out with this one, or its own."""
-        together = (group for group in (STACK_TESTS, CONTAINER_TESTS) if nodeid.startswith(group))
+        together = (group for group in TOGETHER if nodeid.startswith(group))
         return str(next(together, nodeid))
 
 
@@ -82,14 +85,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def v2_python(program: Callable[[str, str], str]) -> Path:
-    """Return the clients' interpreter; made when it is not there, by one test process for all."""
-    command = [
-        program("make", "make"),
-        "-s",
-        "-f",
-        ROOT / "libs/service_conformance/v2.mk",
-        "v2-clients",
-    ]
-    with one_at_a_time(ROOT / ".local/v2-clients.lock"):
+    """Return the interpreter of tritonclient and kserve."""
+    return _of_clients(program("make", "make"), "v2-clients")
+
+
+@pytest.fixture(scope="session")
+def mlserver_python(program: Callable[[str, str], str]) -> Path:
+    """Return the interpreter of MLServer's codecs."""
+    return _of_clients(program("make", "make"), "mlserver-client")
+
+
+def _of_clients(make: str, target: str) -> Path:
+    """Make an environment of clients when it is not there, by one test process for all."""
+    command = [make, "-s", "-f", ROOT / "libs/service_conformance/v2.mk", target]
+    with one_at_a_time(ROOT / f".local/{target}.lock"):
         subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own Makefile
-    return ROOT / ".venv/v2-clients/bin/python"
+    return ROOT / ".venv" / target / "bin/python"

@@ -9,3 +9,14 @@ $(V2_VENV)/.ready: libs/service_conformance/src/service_conformance/tests/v2_cli
 	.venv/bin/uv venv --quiet --clear --python .venv/bin/python $(V2_VENV)
 	.venv/bin/uv pip install --quiet --python $(V2_VENV)/bin/python -r $<
 	touch $@
+
+# MLServer's codecs, which need other versions than those clients.
+MLSERVER_VENV := .venv/mlserver-client
+
+.PHONY: mlserver-client
+mlserver-client: $(MLSERVER_VENV)/.ready  ## make the environment of MLServer's codecs
+
+$(MLSERVER_VENV)/.ready: tests/field/serving/inference/clients/mlserver.txt
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python $(MLSERVER_VENV)
+	.venv/bin/uv pip install --quiet --python $(MLSERVER_VENV)/bin/python -r $<
+	touch $@

@@ -25,6 +25,7 @@ def test_public_clients_get_an_answer(v2_python, conforming):
         outputs = found[client]["outputs"]
         assert outputs.keys() >= {each["name"] for each in post.example.get("outputs", ())}
         assert found[client]["live"] is found[client]["model_ready"] is True
+    assert found["triton"]["binary"] == found["triton"]["outputs"]
     assert found["triton"]["id"] == "t-1"
     assert found["triton"]["other_ready"] is False
     status, message = found["triton"]["refused"]

@@ -17,19 +17,22 @@ NUMPY = {"BYTES": np.object_, "FP64": np.float64, "INT64": np.int64, "BOOL": np.
 
 
 def by_triton(url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ask with NVIDIA's client, JSON tensors both ways."""
+    """Ask with NVIDIA's client: JSON tensors both ways, and binary ones as it does by default."""
     client = triton.InferenceServerClient(url.removeprefix("http://"))
     metadata = client.get_model_metadata(model)
-    tensors = []
+    tensors, binary = [], []
     for given in inputs:
         tensor = triton.InferInput(given["name"], given["shape"], given["datatype"])
         array = np.array(given["data"], dtype=NUMPY[given["datatype"]]).reshape(given["shape"])
         tensor.set_data_from_numpy(array, binary_data=False)
         tensors.append(tensor)
+        binary.append(triton.InferInput(given["name"], given["shape"], given["datatype"]))
+        binary[-1].set_data_from_numpy(array)
     wanted = [
         triton.InferRequestedOutput(each["name"], binary_data=False) for each in metadata["outputs"]
     ]
     answer = client.infer(model, tensors, outputs=wanted, request_id="t-1")
+    in_bytes = client.infer(model, binary)
     try:
         client.infer(model, tensors[:-1] if len(tensors) > 1 else [], outputs=wanted)
         refused = None
@@ -46,8 +49,17 @@ def by_triton(url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, A
         "outputs": {
             each["name"]: answer.as_numpy(each["name"]).tolist() for each in metadata["outputs"]
         },
+        "binary": {each["name"]: texts(in_bytes, each["name"]) for each in metadata["outputs"]},
         "refused": refused,
     }
+
+
+def texts(answer: triton.InferResult, name: str) -> list[Any]:
+    """Return a binary output as JSON has it: its texts are bytes for this client."""
+    found = answer.as_numpy(name)
+    if found.dtype != np.object_:
+        return found.tolist()
+    return np.vectorize(bytes.decode, otypes=[np.object_])(found).tolist()
 
 
 async def by_kserve(url: str, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -19,6 +21,7 @@ class Load:
         timeout: seconds after which a response counts as lost.
         tells_refusals: True counts responses of status 503 apart, which costs the load generator
             some microseconds a response; else they are bad statuses.
+        fields: header fields beside the content type.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Load:
     body_file: Path | None = None
     timeout: int = 5
     tells_refusals: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ def run(base_url: str, load: Load, *, seconds: float, core: int | None = None) -
         *pinned,
         *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s"),
         *("--timeout", f"{load.timeout}s"),
+        *chain.from_iterable(("-H", f"{name}: {value}") for name, value in load.fields.items()),
         *("-s", str(SCRIPT), base_url + load.path, "--", load.method, str(load.body_bytes)),
         "" if load.body_file is None else str(load.body_file),
         "refusals" if load.tells_refusals else "",

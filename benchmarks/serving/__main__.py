@@ -20,6 +20,7 @@ from benchmarks.serving import bodies, clusterer, peers
 from benchmarks.serving.goals import MANY
 from benchmarks.serving.profile import where_time_goes
 from benchmarks.serving.study import LOAD_CORE, medians, study
+from benchmarks.serving.tensors import tensors
 from benchmarks.serving.text import Results, markdown
 
 SERVER_CORE = 0
@@ -92,9 +93,10 @@ def run_all(options: argparse.Namespace, names: Sequence[str], work: Path) -> Re
                 cells += found
         turns = options.rounds if options.short else max(options.rounds, clusterer.TURNS)
         fits = list(clusterer.fits(site, turns))
+        beside = list(tensors(site, model, turns))
         if peers.TABLE in names and not options.short:
             profile = where_time_goes(site, *request(model, work, bodies.records, 1))
-    return Results(about, versions, cells, lives, fits, image_mb(), profile)
+    return Results(about, versions, cells, lives, fits, beside, image_mb(), profile)
 
 
 def main() -> int:

@@ -34,6 +34,20 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Tensors:
+    """The classifier's cost of rows as binary tensors and in JSON; CPU in microseconds.
+
+    `ratio` is the first divided by the second, measured turn by turn.
+    """
+
+    rows: int
+    clients: int
+    json_us: float
+    binary_us: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """One promise: `figure` is at most, or at least, `limit`."""
 
@@ -49,7 +63,11 @@ class Goal:
 
 
 def judge(
-    cells: Sequence[Cell], lives: Sequence[Life], fits: Sequence[Fit], image_mb: float | None
+    cells: Sequence[Cell],
+    lives: Sequence[Life],
+    fits: Sequence[Fit],
+    tensors: Sequence[Tensors],
+    image_mb: float | None,
 ) -> list[Goal]:
     """Judge every goal whose parts were measured."""
     one = {cell.peer: cell for cell in cells if cell.rows == 1 and cell.clients == MANY}
@@ -68,6 +86,14 @@ def judge(
         Goal(f"clusterer, {fit.points} points: CPU per request / bare fit", fit.ratio, 1.15)
         for fit in fits
         if fit.clients == 1
+    ]
+    goals += [
+        Goal(
+            f"V2, {one.rows:,} rows, {one.clients} clients: CPU per request, binary tensors / JSON",
+            one.ratio,
+            0.5,
+        )
+        for one in tensors
     ]
     for life in lives:
         if life.peer in {TABLE, ESTIMATOR}:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Peer:
         path: of the request.
         form: format of the rows.
         answer: reads the class numbers of a parsed answer; None if the answer is constant.
+        fields: header fields of the request beside its content type.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Peer:
     answer: Callable[[Any], list[int]] | None = field(
         default=lambda document: document["predictions"]
     )
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def _uvicorn(venv: str, app: str) -> Callable[[Site, int], Process]:

@@ -84,7 +84,7 @@ class Service:
         Raises:
             ValueError: the class numbers of its answer are not the expected ones.
         """
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self.peer.fields}
         url = self.url + self.peer.path
         try:
             answer = httpx.post(
@@ -122,6 +122,7 @@ class Service:
             body_file=file,
             timeout=ANSWER_SECONDS,
             tells_refusals=rows > 1,
+            fields=self.peer.fields,
         )
         before = self.process.usage().cpu_seconds
         seen = wrk.run(self.url, load, seconds=seconds, core=LOAD_CORE)

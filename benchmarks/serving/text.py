@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.measure.report import facts, table
-from benchmarks.serving.goals import IMAGE_MB, Fit, Goal, judge
+from benchmarks.serving.goals import IMAGE_MB, Fit, Goal, Tensors, judge
 from benchmarks.serving.peers import PEERS
 from benchmarks.serving.study import CLIENTS, Cell, Life, medians
 
@@ -53,13 +53,16 @@ class Results:
     cells: Sequence[Cell]
     lives: Sequence[Life]
     fits: Sequence[Fit]
+    tensors: Sequence[Tensors]
     image_mb: float | None
     profile: str
 
     @property
     def goals(self) -> list[Goal]:
         """Judge the goals."""
-        return judge(medians(self.cells), self.lives_by_peer, self.fits, self.image_mb)
+        return judge(
+            medians(self.cells), self.lives_by_peer, self.fits, self.tensors, self.image_mb
+        )
 
     @property
     def lives_by_peer(self) -> list[Life]:
@@ -84,6 +87,7 @@ class Results:
             "cells": [asdict(cell) for cell in self.cells],
             "lives": [asdict(life) for life in self.lives],
             "clusterer": [asdict(fit) for fit in self.fits],
+            "tensors": [asdict(one) for one in self.tensors],
             "image_mb": self.image_mb,
         }
 
@@ -101,6 +105,8 @@ def markdown(results: Results) -> str:
     parts += ["## Start and memory", LIVES, _lives(results.lives_by_peer)]
     if results.fits:
         parts += ["## The clusterer beside a bare fit", FITS, _fits(results.fits)]
+    if results.tensors:
+        parts += ["## Binary tensors beside JSON", TENSORS, _tensors(results.tensors)]
     if results.profile:
         parts += ["## Where the microseconds of a one-row table answer go", results.profile]
     return "\n\n".join(parts)
@@ -114,6 +120,10 @@ draws the first centres by code of its own and leaves out checks that were done 
 result: so the ratio compares two designs as well, and does not say what HTTP adds to one and the
 same fit. The costs are the medians of the turns, and the ratio is the median of the turns' ratios,
 each of a request's cost to that of the bare fits right before and after it."""
+
+TENSORS = """The classifier's table by the Open Inference Protocol: the same rows as six BYTES
+tensors in JSON, answered in JSON, and as binary tensors, answered in bytes, in turns. All three
+outputs are asked for. The ratio is the median of the turns' ratios."""
 
 
 def goals_table(goals: Sequence[Goal], *more: Sequence[str]) -> str:
@@ -161,6 +171,14 @@ def cells_table(cells: Sequence[Cell], kinds: Mapping[str, str]) -> str:
 def _lives(lives: Sequence[Life]) -> str:
     rows = [(life.peer, f"{life.ready_seconds:.1f}", f"{life.rss_mb:.0f}") for life in lives]
     return table(("service", "ready after s", "RSS MB"), rows)
+
+
+def _tensors(found: Sequence[Tensors]) -> str:
+    rows = [
+        (f"{t.rows:,}", t.clients, f"{t.json_us:,.0f}", f"{t.binary_us:,.0f}", f"{t.ratio:.3f}")
+        for t in found
+    ]
+    return table(("rows", "clients", "JSON, CPU us/request", "binary, CPU us", "ratio"), rows)
 
 
 def _fits(fits: Sequence[Fit]) -> str:

@@ -32,7 +32,7 @@ class Load:
     body_file: Path | None = None
     timeout: int = 5
     tells_refusals: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,8 @@ def test_the_image_asks_the_port_that_is_set(service, package):
     root = SERVICES.parent
     dockerfile = (root / "deploy" / "Dockerfile").read_text()
     (command,) = re.findall(r"^HEALTHCHECK .*\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
-    ((source, folder),) = re.findall(r"^COPY (deploy/health\S+) (\S+/)$", dockerfile, re.MULTILINE)
+    copied = r"^COPY (deploy/health\S+)(?: \S+)* (\S+/)$"
+    ((source, folder),) = re.findall(copied, dockerfile, re.MULTILINE)
     assert json.loads(command) == ["python", folder + Path(source).name]
     assert f"!{source}\n" in (root / ".dockerignore").read_text(), "it is sent to the build"
 

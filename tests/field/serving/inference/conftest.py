@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from stack import ROOT
 from stack.ports import free_port
 from stack.process import Process, clean_environment
 from stack.waiting import wait_until
-
-from tests.nacos_wire import WireNacos
 
 CLIENTS = Path(__file__).with_name("clients")
 DECLARED = ROOT / "libs" / "model_service" / "tests"
@@ -46,11 +44,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Start a gateway and the services, which find each other by a Nacos in memory."""
     folder, port = tmp_path_factory.mktemp("inference"), free_port()
     with ExitStack() as stack:
-        nacos = stack.enter_context(WireNacos("3.0.3"))
+        nacos = stack.enter_context(nacos_in_memory())
         for package in ("gateway", *SERVICES):
             env = {
                 **clean_environment(),
-                **nacos.access.environment,
+                **nacos,
                 "HOST": "127.0.0.1",
                 "ADVERTISE_IP": "127.0.0.1",
                 "PORT": str(port if package == "gateway" else free_port()),
@@ -73,6 +71,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 what=f"the gateway finds {name}; logs: {folder}",
             )
         yield Served(url, client)
+
+
+@contextmanager
+def nacos_in_memory() -> Iterator[dict[str, str]]:
+    """Run a Nacos in memory, in a process of its own; yield its clients' environment."""
+    argv = [sys.executable, "-m", "tests.nacos_wire", "3.0.3"]
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.communicate()
 
 
 def _answers(client: httpx.Client, name: str) -> bool:

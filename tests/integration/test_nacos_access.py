@@ -69,7 +69,8 @@ def test_a_missing_permission_is_visible_and_can_be_given(
     assert part("nacos")["ok"] is True
     assert kmeans.readyz()[0] == 200
     assert 'service_state_ok{part="config skl-kmeans"} 0.0' in kmeans.metrics()
-    told = [line for line in kmeans.log.read_text().splitlines() if "403" in line]
+    lines = kmeans.log.read_text().splitlines()
+    told = [line for line in lines if "DEFAULT_GROUP/skl-kmeans: " in line and "403" in line]
     assert len(told) == 1, "said once, not at every attempt"
     assert '"level":"WARNING"' in told[0].replace(" ", "").replace("warning", "WARNING")
 

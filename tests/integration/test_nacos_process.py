@@ -205,9 +205,10 @@ def test_a_full_disk_takes_nothing_but_the_copy_on_it(
 
 
 def works_without_disk(one: Provider, reason: str) -> None:
-    wait_until(
-        lambda: any(f.get("known") == 1 and f["disk"] for f in one.said), seconds=20, what="both"
-    )
+    def is_told_all() -> bool:
+        last = one.said[-1] if one.said else {}
+        return last.get("known") == 1 and last["disk"] and last["shown"] == "as wanted"
+
+    wait_until(is_told_all, seconds=40, what="it is registered, knows itself and tells of the disk")
     assert reason in one.said[-1]["disk"]
-    assert one.said[-1]["shown"] == "as wanted"
     assert one.shown()

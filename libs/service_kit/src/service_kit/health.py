@@ -62,6 +62,11 @@ class HealthChecks:
         for gather in self._preparations:
             await gather()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service wants requests now."""
+        return self.report()[0]
+
     def report(self) -> tuple[bool, dict[str, State]]:
         """Return whether the service wants traffic, and the state of each check and part."""
         states = {name: _run(check) for name, check in self._checks.items()}

@@ -260,7 +260,7 @@ def _statistics(spec: ModelSpec, stages: Stages) -> ModelStatisticsResponse:
 
 def _is_ready(health: HealthChecks, response: Response) -> bool:
     """Return whether the service is ready; the response gets the status that says so."""
-    is_ready, _ = health.report()
+    is_ready = health.is_ready
     response.status_code = 200 if is_ready else 503
     return is_ready
 

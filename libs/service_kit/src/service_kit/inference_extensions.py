@@ -43,7 +43,7 @@ def add_extensions(router: APIRouter, spec: ModelSpec, health: HealthChecks) -> 
     @router.post("/repository/index", include_in_schema=False)
     async def repository_index() -> list[dict[str, str]]:
         """List the model."""
-        is_ready, _ = health.report()
+        is_ready = health.is_ready
         state = "READY" if is_ready else "UNAVAILABLE"
         reason = "" if is_ready else "the service is not ready"
         return [{"name": spec.name, "version": spec.version, "state": state, "reason": reason}]

@@ -29,10 +29,6 @@ def add_row_protocols(
         document = orjson.dumps({"predictions": await predictions(scope)})
         return Response(document, media_type=JSON)
 
-    def is_ready() -> bool:
-        ready, _ = health.report()
-        return ready
-
     @router.get("/v1/models")
     async def models() -> Mapping[str, Any]:
         return {"models": [name]}
@@ -40,8 +36,9 @@ def add_row_protocols(
     @router.get("/v1/models/{model_name}")
     async def model(model_name: str, response: Response) -> Mapping[str, Any]:
         _check_name(model_name, name)
-        response.status_code = 200 if is_ready() else 503
-        return {"name": name, "ready": is_ready()}
+        is_ready = health.is_ready
+        response.status_code = 200 if is_ready else 503
+        return {"name": name, "ready": is_ready}
 
     @router.post("/v1/models/{model_name}:predict")
     async def predict(model_name: str, request: Request) -> Response:
@@ -54,7 +51,7 @@ def add_row_protocols(
 
     @router.get("/ping")
     async def ping() -> Response:
-        return Response("\n", 200 if is_ready() else 503, media_type=JSON)
+        return Response("\n", 200 if health.is_ready else 503, media_type=JSON)
 
     app.include_router(router)
 

@@ -119,9 +119,9 @@ def _texts(data: bytes, count: int) -> list[str]:
 def _categorical(data: bytes, count: int, categories: Sequence[str]) -> Categorical | None:
     """Return a tensor of known texts, or None for any other.
 
-    Every element becomes one byte, its mark, by replacing the bytes of each text in turn: 6,000
-    elements take 0.14 ms, and one by one 0.9 ms. If nothing but marks is left, the tensor is their
-    texts and nothing else, for no mark was among its bytes before.
+    Every element becomes one byte, its mark, by replacing the bytes of each text in turn, which
+    takes a fraction of the time of reading one by one. If nothing but marks is left, the tensor is
+    their texts and nothing else, for no mark was among its bytes before.
     """
     texts = [_packed_text(text) for text in categories]
     if not 0 < len(texts) <= len(_MARKS) or max(map(len, texts)) >= _SHORT:

@@ -21,7 +21,7 @@ WORTH_PACKING_BYTES = 14_600
 """Bytes of the smallest answer that is packed. A smaller one is a client's in one flight of ten
 packets (RFC 6928), packed or not, and would only cost both sides time."""
 PIECE_BYTES = 64 * 1024
-"""Bytes that are packed in one turn of the event loop, in about a millisecond."""
+"""Bytes that are packed in one turn of the event loop, so that others wait for no more."""
 _TEXTS = (b"application/json", b"application/problem+json", b"text/", b"image/svg+xml")
 Fields = Iterable[tuple[bytes, bytes]]
 

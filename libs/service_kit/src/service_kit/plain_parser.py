@@ -33,7 +33,7 @@ class PlainParser(HttpRequestParser):
             )
         )
         self._protocol = protocol
-        # Looked up once: 0.1 of the 0.3 us that this class would cost a request.
+        # Looked up once, not for each request.
         self._parse = super().feed_data
         self._headers_complete = protocol.on_headers_complete
         self._message_complete = protocol.on_message_complete

@@ -92,7 +92,7 @@ class CarInference:
         return Inferred({name: given[name] for name in outputs}, about)
 
     def _known_ranks(self, inputs: Mapping[str, Tensor]) -> list[int] | None:
-        """Return the rank of each row if all values came with their codes: 10,000 in 0.1 ms."""
+        """Return the rank of each row if all values came with their codes, without a text read."""
         model = self._engine.model
         given = [inputs[field.name].data for field in model.features]
         codes = [np.frombuffer(data.codes, "B") for data in given if isinstance(data, Categorical)]

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from stack import ROOT
 from stack.access import NacosAccess
 from stack.own_nacos import OwnNacos
 from stack.plan import Plan
-from stack.process import clean_environment
+
+from tests.make_command import make as make_as_user
 
 pytestmark = [pytest.mark.containers, pytest.mark.nacos, pytest.mark.timeout(900)]
 
@@ -35,20 +35,9 @@ def elsewhere(nacos: NacosAccess, host: str) -> NacosAccess:
 @pytest.fixture
 def make(_engine: None, plan: Plan, elsewhere: NacosAccess) -> Iterator[Make]:
     """Run a target as a user does who has a login to Nacos in the environment, on free ports."""
-    login = {**elsewhere.environment, "NACOS_SERVER_ADDR": "", "STACK_OFFSET": str(plan.offset)}
-    # As from a shell, where the tests themselves are run by make.
-    clean = clean_environment().items()
-    environment = {name: value for name, value in clean if not name.startswith("MAKE")}
 
     def run(*words: str) -> str:
-        done = subprocess.run(
-            ["make", "--silent", *words],
-            cwd=ROOT,
-            env={**environment, **login},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = make_as_user(plan, elsewhere, *words)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stack import ROOT, STATE
+from stack import STATE
 from stack.access import NacosAccess
 from stack.plan import Plan
 from stack.ports import is_free
-from stack.process import clean_environment
+
+from tests.make_command import make as make_as_user
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 
@@ -27,18 +28,7 @@ def make(plan: Plan, nacos: NacosAccess) -> Iterator[Make]:
     """
 
     def run(*words: str, access: NacosAccess = nacos) -> subprocess.CompletedProcess[str]:
-        login = {**access.environment, "NACOS_SERVER_ADDR": "", "STACK_OFFSET": str(plan.offset)}
-        # As from a shell, where the tests themselves are run by make.
-        clean = clean_environment().items()
-        environment = {name: value for name, value in clean if not name.startswith("MAKE")}
-        return subprocess.run(
-            ["make", "--silent", *words],
-            cwd=ROOT,
-            env={**environment, **login},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return make_as_user(plan, access, *words)
 
     yield run
     run("down")

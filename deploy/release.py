@@ -36,6 +36,13 @@ EXAMPLE_SECONDS = 60.0
 """Seconds for the example of a README: until it ends, or serves."""
 FIRST_EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPENING = "## Unreleased\n"
+ALONE = """\
+import sys
+from importlib.metadata import packages_distributions
+givers = sorted(set(packages_distributions()[sys.argv[1]]))
+sys.exit(f"is given by {', '.join(givers)}: one hides the other" if len(givers) > 1 else 0)
+"""
+"""The program that fails where two installed distributions give a package of the same name."""
 
 
 class ReleaseError(Exception):
@@ -181,7 +188,7 @@ def install(member: Distribution, wheels: Path, folder: Path) -> Path:
     """Install a distribution by its name alone; return the Python of its new environment.
 
     Raises:
-        ReleaseError: it cannot be installed, or imported.
+        ReleaseError: it cannot be installed, or imported, or another distribution has its name.
     """
     python = folder / "environment" / "bin" / "python"
     _run(
@@ -202,6 +209,7 @@ def install(member: Distribution, wheels: Path, folder: Path) -> Path:
     _run(what, *install, *fresh, wanted)
     _run(what, UV, "pip", "check", "--quiet", "--python", python)
     _run(f"import of {member.package}", python, "-I", "-c", f"import {member.package}")
+    _run(f"the name {member.package}", python, "-I", "-c", ALONE, member.package)
     if member.beside:
         _run(f"what the example of {member.name} uses", *install, *fresh, *member.beside)
     return python

@@ -150,6 +150,30 @@ def test_an_example_that_fails_or_hangs_up_badly_is_refused(
         tried("import sys; sys.exit('no such thing')")
 
 
+def test_a_package_that_another_distribution_gives_too_is_refused(
+    release: ModuleType, tmp_path: Path
+) -> None:
+    """Of two packages of one name one hides the other, and no installer says so."""
+
+    def tried() -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-c", release.ALONE, "shared"]
+        path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(argv, env=path, capture_output=True, text=True, check=False)
+
+    for name in ("ours", "theirs"):
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "top_level.txt").write_text("shared\n")
+        if name == "ours":
+            assert tried().returncode == 0
+
+    refused = tried()
+    assert refused.returncode == 1
+    assert "is given by" in refused.stderr
+    assert "theirs" in refused.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_make_release_checks_and_publishes_everything(

@@ -32,6 +32,9 @@ V1_FIELDS = {
 }
 """The fields of the form that have another name in v1."""
 
+WORDS = 1_000
+"""The most characters of a refusal that an error shows; a 500 may be a page of HTML."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
@@ -60,23 +63,33 @@ class Operator:
                 form["tenant"] = ""
         path = PATHS[thing][self.dialect]
         if method == "DELETE":
-            return self.http.delete(path, params=form).raise_for_status()
-        return self.http.request(method, path, data=form).raise_for_status()
+            return _accepted(self.http.delete(path, params=form))
+        return _accepted(self.http.request(method, path, data=form))
 
     def instances(self, **place: str) -> list[dict[str, Any]]:
         """Return every instance of a service, those out of traffic too."""
         if self.dialect == "v3":
             answer = self.http.get("/v3/admin/ns/instance/list", params=place)
-            return [] if _is_unknown(answer) else list(answer.raise_for_status().json()["data"])
+            return [] if _is_unknown(answer) else list(_accepted(answer).json()["data"])
         answer = self.http.get("/v1/ns/catalog/service", params=place)
         if _is_unknown(answer):
             return []
         found: list[dict[str, Any]] = []
-        for cluster in answer.raise_for_status().json()["clusters"]:
+        for cluster in _accepted(answer).json()["clusters"]:
             page = {"clusterName": cluster["name"], "pageNo": "1", "pageSize": "10000"}
             answer = self.http.get("/v1/ns/catalog/instances", params={**place, **page})
-            found += [] if _is_unknown(answer) else answer.raise_for_status().json()["list"]
+            found += [] if _is_unknown(answer) else _accepted(answer).json()["list"]
         return found
+
+
+def _accepted(answer: httpx.Response) -> httpx.Response:
+    """Return the answer; one that is no success is raised with the server's own words."""
+    if answer.is_success:
+        return answer
+    asked = answer.request
+    message = f"Nacos answered {answer.status_code} to {asked.method} {asked.url.path}"
+    words = f": {answer.text[:WORDS]}" if answer.text else ", without a word"
+    raise httpx.HTTPStatusError(message + words, request=asked, response=answer)
 
 
 def _is_unknown(answer: httpx.Response) -> bool:
@@ -189,4 +202,4 @@ class NacosAccess:
         dialect = "v3"
         if answer.status_code == httpx.codes.NOT_FOUND:
             answer, dialect = http.post(LOGIN["v1"], data=login), "v1"
-        return dialect, str(answer.raise_for_status().json()["accessToken"])
+        return dialect, str(_accepted(answer).json()["accessToken"])

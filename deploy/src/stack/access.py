@@ -32,6 +32,8 @@ V1_FIELDS = {
 }
 """The fields of the form that have another name in v1."""
 
+BUSY_REPEATS = 4
+"""How often a change is asked for again while the server's database is busy; it waits by itself."""
 WORDS = 1_000
 """The most characters of a refusal that an error shows; a 500 may be a page of HTML."""
 
@@ -51,6 +53,8 @@ class Operator:
     def request(self, method: str, thing: str, **fields: Any) -> httpx.Response:
         """Add (POST), change (PUT) or delete a thing of `PATHS`; the fields are those of v3.
 
+        It is said again where the server's database was busy, for then nothing was done.
+
         Raises:
             httpx.HTTPStatusError: the server refused.
         """
@@ -63,8 +67,15 @@ class Operator:
                 form["tenant"] = ""
         path = PATHS[thing][self.dialect]
         if method == "DELETE":
-            return _accepted(self.http.delete(path, params=form))
-        return _accepted(self.http.request(method, path, data=form))
+            asked = self.http.build_request(method, path, params=form)
+        else:
+            asked = self.http.build_request(method, path, data=form)
+        answer = self.http.send(asked)
+        for _ in range(BUSY_REPEATS):
+            if not _is_busy(answer):
+                break
+            answer = self.http.send(asked)
+        return _accepted(answer)
 
     def instances(self, **place: str) -> list[dict[str, Any]]:
         """Return every instance of a service, those out of traffic too."""
@@ -90,6 +101,12 @@ def _accepted(answer: httpx.Response) -> httpx.Response:
     message = f"Nacos answered {answer.status_code} to {asked.method} {asked.url.path}"
     words = f": {answer.text[:WORDS]}" if answer.text else ", without a word"
     raise httpx.HTTPStatusError(message + words, request=asked, response=answer)
+
+
+def _is_busy(answer: httpx.Response) -> bool:
+    """Return whether the server's embedded database rolled back, for others held its locks."""
+    failed = answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    return failed and "A lock could not be obtained" in answer.text
 
 
 def _is_unknown(answer: httpx.Response) -> bool:

@@ -78,7 +78,7 @@ make_images() {
     rm -rf "$context" && mkdir -p "$context"
     cp -al "$jars" "$context/lib"
     javac -cp "$jars/*" -d "$context/launcher" deploy/nacos/Launcher.java
-    cp deploy/nacos/application.properties "$context"
+    cp deploy/nacos/application.properties deploy/nacos/start.sh "$context"
     docker buildx build --quiet --load -t modelserve/nacos:local -f deploy/nacos/Dockerfile \
         --build-arg JRE_IMAGE=modelserve/base-jre:local "$context" >/dev/null
 }

@@ -263,10 +263,10 @@ def test_a_filter_that_guards_nothing_leaves_its_route_open(name: Any, words: st
         ({"name": "RequestSize", "args": {"maxSize": "3GB"}}, {"max_body_bytes": 1 << 30}, "most"),
         ({"name": "RequestRateLimiter", "args": {"redis-rate-limiter": {"replenishRate": 10,
           "burstCapacity": 20}, "key-resolver": "#{@userKeyResolver}"}},
-         {"rate_limit": {"per_second": 10, "burst": 20}}, "each worker"),
+         {"rate_limit": {"per_second": 10, "burst": 20}}, "not each key"),
         ({"name": "RequestRateLimiter", "args": {"redis-rate-limiter.replenishRate": 1,
           "redis-rate-limiter.burstCapacity": 60, "redis-rate-limiter.requestedTokens": 60}},
-         {"rate_limit": {"per_second": 1 / 60, "burst": 1}}, "each worker"),
+         {"rate_limit": {"per_second": 1 / 60, "burst": 1}}, "not each key"),
     ],
 )  # fmt: skip
 def test_a_difference_is_a_note(name: Any, keys: Any, words: str, tmp_path: Path):

@@ -78,7 +78,7 @@ class Balancer:
         # The ejected members that a probe may bring back, the first due first, and when each is.
         self._probes: tuple[Member, ...] = ()
         self._probe_times: list[float] = []
-        self._drained_in_advance: set[str] = set()
+        self._drained: set[str] = set()
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -99,14 +99,12 @@ class Balancer:
                 member = Member(
                     instance, self._policy, limit=self._max_in_flight, cost=usual, now=now
                 )
-                member.drained = instance.address in self._drained_in_advance
+                member.drained = instance.address in self._drained
             elif member.instance != instance:
                 member.describe(instance)
                 if member.ejection.cause is not None:
                     self._restore(member, now)
             self._members[instance.address] = member
-        if self._members:
-            self._drained_in_advance.clear()
         self._changed()
         return tuple(before.values())
 
@@ -262,9 +260,15 @@ class Balancer:
         return decision
 
     def drain(self, address: str, *, drained: bool) -> bool:
-        """Keep an instance out of traffic, or let it back; False if there is no such instance."""
-        self._drained_in_advance.discard(address)
+        """Keep an instance out of traffic, or let it back; False if there is no such instance.
+
+        It stays drained when it leaves and comes again.
+        """
         member = self._members.get(address)
+        if drained and member is not None:
+            self._drained.add(address)
+        elif not drained:
+            self._drained.discard(address)
         if member is None:
             return False
         member.drained = drained
@@ -272,15 +276,14 @@ class Balancer:
         return True
 
     def keep_drained(self, addresses: Iterable[str]) -> None:
-        """Drain instances; the unknown ones as soon as discovery reports any instance at all."""
-        self._drained_in_advance.update(
-            [address for address in addresses if not self.drain(address, drained=True)]
-        )
+        """Drain instances; the unknown ones as soon as discovery reports them."""
+        for address in addresses:
+            self.drain(address, drained=True)
+            self._drained.add(address)
 
     def drained(self) -> list[str]:
-        """Return the addresses that an operator keeps out of traffic."""
-        drained = (m.address for m in self._members.values() if m.drained)
-        return [*self._drained_in_advance, *drained]
+        """Return the addresses that an operator keeps out of traffic, there or not."""
+        return sorted(self._drained)
 
     def restore(self, address: str, now: float) -> bool:
         """End an instance's ejection; False if the instance is not there or not ejected."""

@@ -18,15 +18,20 @@ from service_kit import HealthChecks, Listener, bind, serve, start
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
 from gateway.control.form import build_info, form
+from gateway.control.gateways import ADMIN, GatewayNumber, admin_place
 from gateway.control.open_files import clients_allowed
+from gateway.control.orders import OrderBook
 from gateway.control.supervisor import (
     ANSWER_SECONDS,
     DRAINED,
     FDS,
+    LIMITS,
     STOP,
     Supervisor,
     answer_supervisor,
+    inherited_ledger,
 )
+from gateway.routing.limits import Ledger, own_ledger
 from gateway.settings import GatewaySettings
 from gateway.telemetry.metrics import GatewayMetrics
 from gateway.worker import data_path
@@ -65,16 +70,18 @@ async def main(settings: GatewaySettings, nacos_settings: NacosSettings) -> None
             (sock,) = bind(settings.host, settings.port)
             hup = partial(_log.warning, "one_worker_is_not_replaced")
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hup)
-            async with data_path(settings, nacos, sock) as (port, worker):
+            ledger = own_ledger()
+            async with data_path(settings, nacos, sock, ledger) as (port, worker):
                 metrics = GatewayMetrics(lambda: [worker.describe()])
-                await administer(settings, nacos, port, Alone(worker), metrics)
+                await administer(settings, nacos, port, Alone(worker), metrics, ledger=ledger)
         else:
             # Workers inherit the open-file limit, and the clients it allows: the log says so once.
             sockets = bind(settings.host, settings.port, processes=settings.workers)
             clients = {"GATEWAY_MAX_CONNECTIONS": str(allowed)}
             supervisor = Supervisor(sockets, {**os.environ, **clients})
             metrics = GatewayMetrics(lambda: supervisor.states)
-            await administer(settings, nacos, supervisor, supervisor, metrics)
+            ledger = supervisor.ledger
+            await administer(settings, nacos, supervisor, supervisor, metrics, ledger=ledger)
 
 
 async def work(settings: GatewaySettings, nacos: Nacos) -> None:
@@ -85,7 +92,8 @@ async def work(settings: GatewaySettings, nacos: Nacos) -> None:
     loop.add_signal_handler(STOP, stop.set)
     for meant_for_the_supervisor in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(meant_for_the_supervisor, lambda: None)
-    async with data_path(settings, nacos, listen) as (port, worker):
+    ledger = inherited_ledger(os.environ[LIMITS])
+    async with data_path(settings, nacos, listen, ledger) as (port, worker):
         worker.keep_drained(json.loads(os.environ[DRAINED]))
         await port.open()
         serving = asyncio.create_task(answer_supervisor(line, worker.ask))
@@ -104,6 +112,8 @@ async def administer(
     listener: Listener,
     workers: Workers,
     metrics: GatewayMetrics,
+    *,
+    ledger: Ledger,
 ) -> None:
     """Serve the admin port, and through the listener the data port."""
     _log.info("gateway_starts", extra={"version": VERSION, "form": form()})
@@ -121,12 +131,21 @@ async def administer(
     health.prepare(workers.refresh)
     REGISTRY.register(metrics)
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
-    labels = {"version": VERSION, "protocol": "https" if settings.tls_cert else "http"}
+    labels = {
+        "version": VERSION,
+        "protocol": "https" if settings.tls_cert else "http",
+        ADMIN: admin_place(settings.admin_host, settings.admin_port),
+    }
+    announcement = nacos.announcement(settings.service_name, port=settings.port, metadata=labels)
+    number = GatewayNumber(nacos.discover(settings.service_name), announcement, ledger)
+    number.follow()
+    health.add("gateways", number.state)
+    orders = OrderBook(nacos, settings.service_name)
     await serve(
-        create_app(workers, health, version=VERSION, token=token),
+        create_app(workers, health, version=VERSION, token=token, orders=orders),
         settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
         health=health,
-        presence=nacos.announcement(settings.service_name, port=settings.port, metadata=labels),
+        presence=announcement,
         listeners=[listener],
     )
 

@@ -1,5 +1,6 @@
 """A worker: one data path on a bound socket, alone in the process or one of several processes."""
 
+import asyncio
 import gc
 import random
 import socket
@@ -11,9 +12,11 @@ from nacos_client import Nacos, NacosSettings
 
 from gateway.control.commands import Worker
 from gateway.control.heap import keep_freed_memory
+from gateway.control.orders import OrdersDocument, orders_id
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import PortLimits, ProxyContext
 from gateway.routing.document import DATA_ID, RoutesDocument
+from gateway.routing.limits import Ledger, own_ledger
 from gateway.routing.table import Table
 from gateway.settings import GatewaySettings
 from gateway.telemetry.access_log import AccessLog
@@ -28,14 +31,21 @@ GC_THRESHOLDS = (20_000, 20, 100)
 
 @asynccontextmanager
 async def data_path(
-    settings: GatewaySettings, nacos: Nacos, sock: socket.socket
+    settings: GatewaySettings,
+    nacos: Nacos,
+    sock: socket.socket,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[tuple[DataPort, Worker]]:
-    """Build the data port on a bound socket, and its worker for the operator; Nacos may be down."""
+    """Build the data port on a bound socket, and its worker for the operator; Nacos may be down.
+
+    Limits of routes count in the ledger; without one they do in one of the data path's own.
+    """
     keep_freed_memory()
+    counts = ledger or own_ledger()
     limits = limits_of(settings, nacos.settings)
     log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
     counters = Counters(RequestIds(time.time), log)
-    namespaces = Namespaces(nacos)
+    namespaces = Namespaces(nacos, kept=settings.service_name)
     directory = NacosDirectory(namespaces, limits, time.monotonic, on_left=counters.forget_instance)
     context = ProxyContext(
         directory,
@@ -54,14 +64,15 @@ async def data_path(
     )
 
     def compiled(document: RoutesDocument) -> Table:
-        return document.compile(context.table)
+        return document.compile(counts)
 
     def use(table: Table) -> None:
         context.table = table
         directory.expect(table.services(), time.monotonic())
 
     watched = nacos.watch(DATA_ID, RoutesDocument, build=compiled)
-    await watched.start()
+    orders = nacos.watch(orders_id(settings.service_name), OrdersDocument)
+    await asyncio.gather(watched.start(), orders.start())
     use(watched.value)
     watched.subscribe(use)
     # The objects made so far stay; requests make garbage that reference counts take care of.
@@ -70,7 +81,7 @@ async def data_path(
     gc.set_threshold(*GC_THRESHOLDS)
     port = DataPort(context, sock, tls=settings.tls_context(), trusted=settings.trusted_proxies)
     try:
-        yield port, Worker(context, directory, port, watched, log)
+        yield port, Worker(context, directory, port, watched, log, orders=orders, ledger=counts)
     finally:
         await namespaces.close()
         if log is not None:

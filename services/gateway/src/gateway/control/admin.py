@@ -2,10 +2,25 @@
 
 import hmac
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header
+from fastapi import APIRouter, Depends, FastAPI, Header, Query
+from nacos_client import NacosError
 from service_kit import HealthChecks, Problem, add_docs, add_health
+
+from gateway.control.orders import (
+    Change,
+    OrderBook,
+    order_of,
+    with_drain,
+    with_restore,
+    without_drain,
+)
+
+ADMIN_PORT = "admin port"
+"""The giver of an order who does not say another name."""
+Giver = Annotated[str, Query(max_length=256)]
 
 Command = Mapping[str, Any]
 
@@ -24,7 +39,12 @@ class Workers(Protocol):
 
 
 def create_app(
-    workers: Workers, health: HealthChecks, *, version: str, token: str | None
+    workers: Workers,
+    health: HealthChecks,
+    *,
+    version: str,
+    token: str | None,
+    orders: OrderBook | None = None,
 ) -> FastAPI:
     """Return the application of the admin port.
 
@@ -33,6 +53,7 @@ def create_app(
         health: what /readyz tells.
         version: of the gateway.
         token: bearer token for `/api`, None if none is asked for.
+        orders: where an order is written for every gateway; None: it is for this one alone.
     """
     app = FastAPI(
         title="Gateway admin",
@@ -49,11 +70,11 @@ def create_app(
         if token is not None and not hmac.compare_digest(authorization.encode(), expected):
             raise Problem(401, "The admin token is needed.", headers={"WWW-Authenticate": "Bearer"})
 
-    app.include_router(_api(workers), dependencies=[Depends(authorised)])
+    app.include_router(_api(workers, orders), dependencies=[Depends(authorised)])
     return app
 
 
-def _api(workers: Workers) -> APIRouter:
+def _api(workers: Workers, orders: OrderBook | None) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["gateway"])
 
     @router.get("/services")
@@ -79,32 +100,57 @@ def _api(workers: Workers) -> APIRouter:
             raise Problem(503, "No worker answers; see /readyz.")
         return answers[0]
 
-    _add_orders(router, workers)
+    _add_orders(router, workers, orders)
     return router
 
 
-def _add_orders(router: APIRouter, workers: Workers) -> None:
+def _add_orders(router: APIRouter, workers: Workers, orders: OrderBook | None) -> None:
     path = "/services/{name}/instances/{address}"
 
-    async def tell(name: str, address: str, **command: Any) -> dict[str, Any]:
+    async def tell(name: str, address: str, change: Change, **command: Any) -> dict[str, Any]:
         done = await workers.ask({"service": name, "instance": address, **command})
-        if not any(done):
+        if not any(done) and not (orders and await listed(name, address)):
             raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
         if command.get("drained") and not all(done):  # some workers do not know the service yet
             done = await workers.ask({"do": "keep", "drained": {name: [address]}})
-        return {"service": name, "instance": address, "workers": sum(map(bool, done))}
+        reached = await reach(orders, change)
+        told = {"service": name, "instance": address, "workers": sum(map(bool, done))}
+        return told | {"gateways": reached}
+
+    async def listed(name: str, address: str) -> bool:
+        """Return whether an instance is there: another gateway may have ejected it."""
+        views = [view.get(name) or {} for view in await workers.ask({"do": "services"})]
+        return any(one["address"] == address for view in views for one in view.get("instances", ()))
 
     @router.post(path + "/drain")
-    async def drain(name: str, address: str) -> dict[str, Any]:
+    async def drain(
+        name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
+    ) -> dict[str, Any]:
         """Send nothing new to an instance."""
-        return await tell(name, address, do="drain", drained=True)
+        change = partial(with_drain, place=(name, address), order=order_of(by, reason))
+        return await tell(name, address, change, do="drain", drained=True)
 
     @router.delete(path + "/drain")
     async def undrain(name: str, address: str) -> dict[str, Any]:
         """Let a drained instance serve again."""
-        return await tell(name, address, do="drain", drained=False)
+        change = partial(without_drain, place=(name, address))
+        return await tell(name, address, change, do="drain", drained=False)
 
     @router.delete(path + "/ejection")
-    async def restore(name: str, address: str) -> dict[str, Any]:
+    async def restore(
+        name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
+    ) -> dict[str, Any]:
         """End an instance's ejection."""
-        return await tell(name, address, do="restore")
+        change = partial(with_restore, place=(name, address), order=order_of(by, reason))
+        return await tell(name, address, change, do="restore")
+
+
+async def reach(orders: OrderBook | None, change: Change) -> str:
+    """Write an order for every gateway; returns `all`, or why this gateway alone has it."""
+    if orders is None:
+        return "this one alone"
+    try:
+        await orders.write(change)
+    except NacosError as error:
+        return f"this one alone: {orders.data_id} cannot be written: {error}"
+    return "all"

@@ -3,18 +3,26 @@
 The admin port may be in another process than the workers, so all values survive JSON.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from failover import Instance, Member, in_brackets
 from nacos_client import Watched
 
+from gateway.control.orders import OrdersDocument, changes, listed
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import ProxyContext
+from gateway.routing.limits import Ledger
 from gateway.routing.table import Table
 from gateway.telemetry.access_log import AccessLog
 from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.service import Service
+
+NOBODY: Mapping[str, str] = MappingProxyType({})
+
+_log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -27,12 +35,31 @@ class Worker:
         port: DataPort,
         watched: Watched[Table],
         log: AccessLog | None,
+        *,
+        orders: Watched[OrdersDocument],
+        ledger: Ledger,
     ) -> None:
+        """Follow the orders that are in force, and those that come.
+
+        Args:
+            context: of the data path.
+            directory: its services.
+            port: its data port.
+            watched: its routes.
+            log: its access log.
+            orders: started.
+            ledger: where the limits of its routes count.
+        """
         self.context = context
         self._watched = watched
+        self._orders = orders
+        self._followed = OrdersDocument()
+        self._ledger = ledger
         self.directory = directory
         self._port = port
         self._log = log
+        self.follow(orders.value)
+        orders.subscribe(self.follow)
 
     def ask(self, command: Mapping[str, Any]) -> Any:
         """Carry out one command and return its answer."""
@@ -60,10 +87,39 @@ class Worker:
             case _:
                 raise ValueError(f"unknown command {command}")
 
+    def follow(self, orders: OrdersDocument) -> None:
+        """Carry out the orders that are new in a document, and take back those that are gone."""
+        before, self._followed = self._followed, orders
+        todo = changes(before, orders)
+        givers = listed(orders.drained)
+        for name, address in todo.drain:
+            self.keep_drained({name: [address]})
+            self._told("instance_drained", name, address, givers[name, address].model_dump())
+        for name, address in todo.undrain:
+            service = self.directory.services.get(name)
+            if service is not None:
+                service.balancer.drain(address, drained=False)
+            self._told("instance_let_back", name, address)
+        givers = listed(orders.restored)
+        for name, address in todo.restore:
+            service = self.directory.services.get(name)
+            if service is not None and service.balancer.restore(address, self.context.clock()):
+                self._told("ejection_ended", name, address, givers[name, address].model_dump())
+
+    @staticmethod
+    def _told(event: str, service: str, address: str, giver: Mapping[str, str] = NOBODY) -> None:
+        _log.info(event, extra={"service": service, "instance": address, **giver})
+
     def drained(self) -> dict[str, list[str]]:
-        """Return the addresses that an operator keeps out of traffic, by service."""
-        followed = self.directory.services.items()
-        kept = {name: service.balancer.drained() for name, service in followed}
+        """Return the addresses that only this gateway keeps out of traffic, by service.
+
+        Those of the orders in Nacos come to every worker from there.
+        """
+        orders = self._followed.drained
+        kept = {
+            name: [one for one in service.balancer.drained() if one not in orders.get(name, ())]
+            for name, service in self.directory.services.items()
+        }
         return {name: addresses for name, addresses in kept.items() if addresses}
 
     def keep_drained(self, drained: Mapping[str, Iterable[str]]) -> None:
@@ -141,6 +197,9 @@ class Worker:
             "in_flight": [(s, i, m.in_flight) for s, i, m in where],
             "ewma_seconds": [(s, i, m.cost) for s, i, m in where],
             "instance_ejected": [(s, i, int(m.ejection.cause is not None)) for s, i, m in where],
+            "instance_drained": [(s, i, int(m.drained)) for s, i, m in where],
+            "orders_followed": [(self._orders.state.version, 1)],
+            "limit_gateways": [(self._ledger.gateways[0],)],
             "pool_connections": [
                 entry
                 for s, i, pool in pools
@@ -156,13 +215,8 @@ class Worker:
 
 def _drain(service: Service, address: str, *, drained: bool) -> bool:
     """Keep an instance out of traffic, or let it back; one drained in advance need not be there."""
-    pool = service.balancer
-    in_advance = address in pool.drained()
-    if pool.drain(address, drained=drained):
-        return True
-    if in_advance and drained:
-        pool.keep_drained([address])
-    return in_advance
+    in_advance = address in service.balancer.drained()
+    return service.balancer.drain(address, drained=drained) or in_advance
 
 
 def _management(instance: Instance) -> str | None:

@@ -17,14 +17,19 @@ import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from gateway.routing.limits import Ledger, memory_file, shared_ledger
 from gateway.telemetry.metrics import EndedWorkers, WorkerState
 
 FDS = "GATEWAY_WORKER_FDS"
 """Environment of a worker: its listening socket and its line to the supervisor."""
 DRAINED = "GATEWAY_WORKER_DRAINED"
 """Environment of a worker: the instances, by service, that an operator has drained."""
+LIMITS = "GATEWAY_WORKER_LIMITS"
+"""Environment of a worker: the file in which the limits of routes count, the numbers of requests
+under way that a row there has, and which of them is the worker's."""
 STOP = signal.SIGUSR1
 """The signal to drain and end; the end of its line to the supervisor tells a worker the same."""
 READY_SECONDS = 30.0
@@ -60,8 +65,15 @@ class Child:
         self._asked = 0
 
     @classmethod
-    async def start(cls, sock: socket.socket, environment: Mapping[str, str]) -> "Child":
+    async def start(
+        cls, sock: socket.socket, environment: Mapping[str, str], files: Sequence[int] = ()
+    ) -> "Child":
         """Start a worker on a listening socket and wait until it serves.
+
+        Args:
+            sock: bound.
+            environment: of the worker.
+            files: descriptors that the worker inherits beside its socket.
 
         Raises:
             TimeoutError: the worker does not serve within 30 s, or ended instead.
@@ -73,7 +85,7 @@ class Child:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "gateway",
-                    pass_fds=(sock.fileno(), theirs.fileno()),
+                    pass_fds=(sock.fileno(), theirs.fileno(), *files),
                     env={**environment, FDS: f"{sock.fileno()},{theirs.fileno()}"},
                 )  # fmt: skip
             undo.callback(_kill, process)
@@ -155,6 +167,12 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
         self._starting = asyncio.Lock()
+        # While workers are replaced, the old one and the new one of a socket both count.
+        columns = 2 * len(sockets)
+        self._limits = memory_file(columns)
+        self._free_columns = set(range(columns))
+        self.ledger = shared_ledger(self._limits, columns, 0)
+        """The counts of the limits of routes, which the supervisor divides and tidies up."""
 
     @property
     def states(self) -> list[WorkerState]:
@@ -228,8 +246,22 @@ class Supervisor:
             for service, addresses in told.items():
                 drained.setdefault(service, set()).update(addresses)
         orders = json.dumps({service: sorted(those) for service, those in drained.items()})
-        environment = {**self._environment, DRAINED: orders}
-        self._children[slot] = await Child.start(self._sockets[slot], environment)
+        column = self._free_columns.pop()
+        place = f"{self._limits},{self.ledger.columns},{column}"
+        environment = {**self._environment, DRAINED: orders, LIMITS: place}
+        try:
+            child = await Child.start(self._sockets[slot], environment, [self._limits])
+        except BaseException:
+            self._free_columns.add(column)
+            raise
+        self._children[slot] = child
+        self._spawn(partial(self._count_out, child, column))
+
+    async def _count_out(self, child: Child, column: int) -> None:
+        """Count the requests of a worker out of the limits of their routes, once it has ended."""
+        await child.process.wait()
+        self.ledger.forget(column)
+        self._free_columns.add(column)
 
     def _keep_counters(self, child: Child) -> None:
         """Keep the counters of a worker that ended."""
@@ -263,6 +295,12 @@ class Supervisor:
             await asyncio.sleep(RESPAWN_SECONDS)
             return False
         return True
+
+
+def inherited_ledger(place: str) -> Ledger:
+    """Open the ledger that the supervisor gave to a worker, as `LIMITS` has it."""
+    file, columns, column = map(int, place.split(","))
+    return shared_ledger(file, columns, column)
 
 
 async def answer_supervisor(

@@ -16,6 +16,7 @@ from gateway.telemetry.records import RequestRecord
 from gateway.upstream.service import Service
 
 LATE_DOES_HARM: Final[tuple[bytes, ...]] = (b"PUT", b"DELETE")
+NO_PART: Final = "The route's limit is less than one request for each gateway: this one has none."
 
 
 class Admitted:
@@ -203,11 +204,12 @@ def _enter(route: Route, now: float) -> None:
     if route.rate is not None:
         wait = route.rate.take(now)
         if wait:
-            raise LocalReply(429, "http_request_denied", "The route's rate limit is reached.",
+            told = "The route's rate limit is reached." if route.rate.has_part else NO_PART
+            raise LocalReply(429, "http_request_denied", told,
                              retry_after=max(1, round(wait)))  # fmt: skip
     if route.concurrency is not None and not route.concurrency.enter():
-        raise LocalReply(503, "connection_limit_reached", "The route has all the requests it may.",
-                         retry_after=1)  # fmt: skip
+        told = "The route has all the requests it may." if route.concurrency.has_part else NO_PART
+        raise LocalReply(503, "connection_limit_reached", told, retry_after=1)
 
 
 def _repeatable(route: Route, service: Service, method: bytes, path: str) -> bool:

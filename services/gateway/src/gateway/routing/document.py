@@ -24,9 +24,10 @@ from pydantic import (
 from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import HANDLED, RESPONSE_HANDLED
 from gateway.http.problems import Content
-from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
+from gateway.routing.access import Keys
 from gateway.routing.conditions import Conditions
 from gateway.routing.cors import Cors
+from gateway.routing.limits import ConcurrencyGuard, Ledger, RateGuard, own_ledger
 from gateway.routing.pattern import TextPattern
 from gateway.routing.spelling import plain
 from gateway.routing.table import Redirect, Route, ShadowRule, Split, Table
@@ -515,8 +516,8 @@ class RouteEntry(Traffic):
         strip_prefix: leading part of `path` that the service does not see.
         rewrite: path that is put in its place.
         idempotent: methods that may run twice; default: as the service declares.
-        rate_limit: for each worker.
-        concurrency: requests at a time, for each worker.
+        rate_limit: over all workers of all gateways.
+        concurrency: requests at a time, over all workers of all gateways.
         keys: SHA-256 digests (hex) of the tokens and API keys that open the route.
         upgrade: WebSockets are let through; default: as the service declares (metadata
             `gateway.upgrade`).
@@ -586,12 +587,12 @@ class RouteEntry(Traffic):
         self._changes()
         return self
 
-    def compile(self, defaults: Terms, before: Route | None = None) -> Route:
+    def compile(self, defaults: Terms, ledger: Ledger) -> Route:
         """Compile the entry into the route that requests are matched against.
 
         Args:
             defaults: the terms where the entry says nothing.
-            before: the route of this name that is in force; unchanged limits go on counting.
+            ledger: where its limits count.
         """
         request, response = self._changes()
         return Route(
@@ -605,8 +606,8 @@ class RouteEntry(Traffic):
             idempotent=None
             if self.idempotent is None
             else frozenset(method.encode() for method in self.idempotent),
-            rate=self._rate(before.rate if before else None),
-            concurrency=self._concurrency(before.concurrency if before else None),
+            rate=self._rate(ledger),
+            concurrency=self._concurrency(ledger),
             keys=Keys(self.keys) if self.keys else None,
             upgrade=self.upgrade,
             when=self.when.compile() if self.when else None,
@@ -638,20 +639,15 @@ class RouteEntry(Traffic):
             response.compile(RESPONSE_HANDLED) if response else None,
         )
 
-    def _rate(self, before: RateGuard | None) -> RateGuard | None:
+    def _rate(self, ledger: Ledger) -> RateGuard | None:
         limit = self.rate_limit
         if limit is None:
             return None
-        if before and (before.per_second, before.burst) == (limit.per_second, limit.burst):
-            return before
-        return RateGuard(limit.per_second, limit.burst)
+        return RateGuard(self.label, limit.per_second, limit.burst, ledger)
 
-    def _concurrency(self, before: ConcurrencyGuard | None) -> ConcurrencyGuard | None:
-        if self.concurrency is None:
-            return None
-        if before and before.width == self.concurrency:
-            return before
-        return ConcurrencyGuard(self.concurrency)
+    def _concurrency(self, ledger: Ledger) -> ConcurrencyGuard | None:
+        width = self.concurrency
+        return None if width is None else ConcurrencyGuard(self.label, width, ledger)
 
 
 class RoutesDocument(DocumentPart):
@@ -690,15 +686,14 @@ class RoutesDocument(DocumentPart):
             raise ValueError(f"services has {', '.join(closed)}, which by_name does not open")
         return self
 
-    def compile(self, before: Table | None = None) -> Table:
+    def compile(self, ledger: Ledger | None = None) -> Table:
         """Compile the document into the table of routes.
 
         Args:
-            before: the table in force; its limits go on counting where they stay the same.
+            ledger: where limits count, also those of earlier documents; default: a new one.
         """
-        known = {route.name: route for route in before.routes} if before else {}
-        terms = self.defaults
-        routes = [entry.compile(terms, known.get(entry.label)) for entry in self.routes]
+        terms, counts = self.defaults, ledger or own_ledger()
+        routes = [entry.compile(terms, counts) for entry in self.routes]
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
         base = Route("by-name", "", **terms.compiled(terms))
         cors = self.cors.compile() if self.cors else None

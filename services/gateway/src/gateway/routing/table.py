@@ -16,9 +16,10 @@ from failover import EVERYBODY, RetryPolicy, Subset
 from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import CACHE_SIZE, Head
 from gateway.http.problems import Content, LocalReply
-from gateway.routing.access import ConcurrencyGuard, Keys, RateGuard
+from gateway.routing.access import Keys
 from gateway.routing.conditions import Conditions, cookies_of, fields_of
 from gateway.routing.cors import Cors
+from gateway.routing.limits import ConcurrencyGuard, RateGuard
 from gateway.routing.spelling import other_readings
 from gateway.upstream.service import NAME
 

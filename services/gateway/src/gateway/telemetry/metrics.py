@@ -83,7 +83,12 @@ class EndedWorkers:
         return {"unknown": [], **self._sum}
 
 
-WORST_COUNTS = frozenset({"discovery_age_seconds", "ewma_seconds", "instance_ejected"})
+WORST_COUNTS = frozenset(
+    {
+        "discovery_age_seconds", "ewma_seconds", "instance_drained", "instance_ejected",
+        "limit_gateways",
+    }
+)  # fmt: skip
 """Gauges whose highest value among the workers says more than the sum."""
 
 
@@ -117,10 +122,14 @@ class GatewayMetrics(Collector):
             ("in_flight", "Attempts under way", ("service", "instance")),
             ("ewma_seconds", "Peak EWMA of answer times", ("service", "instance")),
             ("instance_ejected", "1 while out of traffic", ("service", "instance")),
+            ("instance_drained", "1 while an operator keeps it out of traffic",
+             ("service", "instance")),
+            ("orders_followed", "Workers that follow the orders with this MD5", ("version",)),
+            ("limit_gateways", "Gateways among which the limits of routes are divided", ()),
             ("pool_connections", "Connections to instances", ("service", "instance", "state")),
             ("client_connections", "Connections of clients", ()),
             ("exchanges", "Requests under way", ()),
-        ):
+        ):  # fmt: skip
             yield self._gauge(name, text, states, labels)
 
     @staticmethod

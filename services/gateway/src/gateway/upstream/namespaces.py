@@ -10,9 +10,10 @@ class Namespaces:
     so the first service of another one starts a client.
     """
 
-    def __init__(self, own: Nacos) -> None:
-        """Take the client of the gateway's own namespace."""
+    def __init__(self, own: Nacos, kept: str = "") -> None:
+        """Take the client of the gateway's own namespace, and a service that others follow too."""
         self._own = own
+        self._kept = kept
         self._others: dict[str, Nacos] = {}
 
     def discover(self, service: str) -> Discovery:
@@ -21,9 +22,10 @@ class Namespaces:
         return nacos.discover(name)
 
     def forget(self, service: str) -> None:
-        """Stop following a service."""
+        """Stop following a service, unless others follow it too."""
         nacos, name = self._locate(service)
-        nacos.forget(name)
+        if nacos is not self._own or name != self._kept:
+            nacos.forget(name)
 
     async def close(self) -> None:
         """End the clients of the other namespaces."""

@@ -288,8 +288,7 @@ def _rate_limit(draft: RouteDraft, part: SpringPart) -> None:
     }
     draft.remark(
         part.text,
-        "counts all callers of the route together, not each key, and anew in each worker of the"
-        " gateway: divide by GATEWAY_WORKERS",
+        "counts all callers of the route together, not each key",
     )
 
 

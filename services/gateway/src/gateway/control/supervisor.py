@@ -167,8 +167,9 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling = asyncio.Lock()
         self._starting = asyncio.Lock()
-        # While workers are replaced, the old one and the new one of a socket both count.
-        columns = 2 * len(sockets)
+        # While workers are replaced, the old one and the new one of a socket both count, and one
+        # that has just ended may not be counted out yet.
+        columns = 2 * len(sockets) + 2
         self._limits = memory_file(columns)
         self._free_columns = set(range(columns))
         self.ledger = shared_ledger(self._limits, columns, 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from failover import Again, Balancer, Instance, Member, NoInstance, Outcome, RetryState
+from failover import Again, Aperture, Balancer, Instance, Member, NoInstance, Outcome, RetryState
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -47,6 +47,11 @@ class LifeOfAPool(RuleBasedStateMachine):
 
         assert set(self.balancer.members) == {instance.address for instance in found}
         self.ever |= set(self.balancer.members.values())
+
+    @rule(size=st.integers(1, 4), place=st.integers(0, 2))
+    def another_gateway_comes(self, *, size: int, place: int) -> None:
+        """Three gateways share the instances out now."""
+        self.balancer.narrow(Aperture(size, place, 3))
 
     @rule(target=running, repeatable=st.booleans(), draw=DRAWS)
     def a_request_arrives(self, *, repeatable: bool, draw: float) -> RetryState:

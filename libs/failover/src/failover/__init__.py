@@ -1,5 +1,6 @@
 """Pure decisions of balancing, ejection, retries, budgets and deadlines."""
 
+from failover.aperture import Aperture
 from failover.balancer import Balancer
 from failover.budget import Budget, BudgetPolicy
 from failover.deadline import (
@@ -33,6 +34,7 @@ __all__ = [
     "TABLE",
     "Again",
     "AnswerTimes",
+    "Aperture",
     "Balancer",
     "Budget",
     "BudgetPolicy",

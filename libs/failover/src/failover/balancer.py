@@ -20,6 +20,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from failover.aperture import Aperture
 from failover.budget import Budget, BudgetPolicy
 from failover.ejection import Cause, EjectionPolicy
 from failover.group import Group
@@ -28,7 +29,15 @@ from failover.outcome import TABLE, Outcome
 from failover.peak_ewma import UNMEASURED, Member, median_cost
 from failover.retry import Again, Facts, Stop, Stopped, decide
 from failover.retry_state import NoInstance, RetryState
-from failover.tiers import EVERYBODY, Subset, Tiers, arrange, eligible
+from failover.tiers import (
+    EVERYBODY,
+    Subset,
+    Tiers,
+    arrange,
+    by_cluster,
+    eligible,
+    narrowed,
+)
 
 SAMPLE: Final = 8
 """Instances that are looked at where one of them, or their median, stands for all."""
@@ -63,6 +72,7 @@ class Balancer:
         self.ejected: dict[Cause, int] = dict.fromkeys(Cause, 0)
         self.in_flight = 0
         self._cluster = cluster
+        self._aperture: Aperture | None = None
         self._max_in_flight = max_in_flight
         self._policy = ejection or EjectionPolicy()
         self._members: dict[str, Member] = {}
@@ -107,6 +117,18 @@ class Balancer:
             self._members[instance.address] = member
         self._changed()
         return tuple(before.values())
+
+    def narrow(self, aperture: Aperture | None) -> None:
+        """Prefer the instances of an aperture, or all alike; the others get what these cannot."""
+        if aperture != self._aperture:
+            self._aperture = aperture
+            self._changed()
+
+    @property
+    def preferred(self) -> tuple[Member, ...]:
+        """The members that requests without a subset meet first."""
+        tiers = self._tiers.get(None) or self._arranged(EVERYBODY)
+        return tiers.groups[0].members if tiers.groups else ()
 
     def pick(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
         """Choose the instance for the next attempt and count the attempt as in flight there."""
@@ -301,12 +323,9 @@ class Balancer:
 
     def _search(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
         # A subset's hash is that of all its labels; by far the most requests have none.
-        key = None if state.subset is EVERYBODY else state.subset
-        tiers = self._tiers.get(key)
+        tiers = self._tiers.get(None if state.subset is EVERYBODY else state.subset)
         if tiers is None:
-            tiers = self._tiers[key] = arrange(
-                self._usable, cluster=self._cluster, subset=state.subset, panic=self._policy.panic
-            )
+            tiers = self._arranged(state.subset)
         full = False
         for place, group in enumerate(tiers.groups):
             if full and place >= tiers.serving:
@@ -319,6 +338,17 @@ class Balancer:
             return NoInstance.FULL
         return NoInstance.TRIED if state.tried else NoInstance.EMPTY
 
+    def _arranged(self, subset: Subset) -> Tiers:
+        tiers = arrange(
+            self._usable,
+            cluster=self._cluster,
+            subset=subset,
+            aperture=self._aperture,
+            panic=self._policy.panic,
+        )
+        self._tiers[None if subset is EVERYBODY else subset] = tiers
+        return tiers
+
     def _groups_for_hedging(self, state: RetryState) -> tuple[Group, ...]:
         """Return the instances in traffic of the request's subset: own cluster, other clusters."""
         key = None if state.subset is EVERYBODY else state.subset
@@ -329,10 +359,8 @@ class Balancer:
                 for m in eligible(self._usable, state.subset)
                 if _is_in_traffic(m) and state.subset.matches(m.instance)
             ]
-            own = [member for member in members if member.instance.cluster == self._cluster]
-            other = [member for member in members if member.instance.cluster != self._cluster]
-            groups = tuple([Group(those) for those in (own, other) if those])
-            self._hedging[key] = groups
+            parts = narrowed(by_cluster(members, self._cluster), self._aperture)
+            groups = self._hedging[key] = tuple([Group(part) for part in parts if part])
         return groups
 
     def _note_room(self, member: Member) -> None:

@@ -12,6 +12,10 @@ traffic.
 A *canary* is in none of these groups, except for a request whose subset asks for labels that the
 canary has. Where a service has canaries only, they are its instances.
 
+Where an *aperture* is set, each group in traffic is two groups: first the instances that the
+aperture prefers, then the others, which get a request only when no preferred one has room or is
+left.
+
 *Panic*: when judgement (not refusal, which is proof) has taken so many out that too few are in
 traffic, the judgement is more likely wrong than the instances, and those count as in traffic again
 (Envoy's panic threshold, 50 %).
@@ -21,12 +25,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from failover.aperture import Aperture
 from failover.ejection import Cause
 from failover.group import Group
 from failover.instance import Instance
 from failover.peak_ewma import Member
 
 Labels = tuple[tuple[str, str], ...]
+Groups = Sequence[Sequence[Member]]
 
 
 class Tiers:
@@ -39,9 +45,7 @@ class Tiers:
 
     __slots__ = ("groups", "serving")
 
-    def __init__(
-        self, serving: Iterable[Sequence[Member]], others: Iterable[Sequence[Member]]
-    ) -> None:
+    def __init__(self, serving: Groups, others: Groups) -> None:
         """Leave empty groups out."""
         inside = [Group(members) for members in serving if members]
         self.groups = (*inside, *(Group(members) for members in others if members))
@@ -80,7 +84,12 @@ def eligible(members: Iterable[Member], subset: Subset = EVERYBODY) -> list[Memb
 
 
 def arrange(
-    members: Iterable[Member], *, cluster: str, subset: Subset = EVERYBODY, panic: float = 0.5
+    members: Iterable[Member],
+    *,
+    cluster: str,
+    subset: Subset = EVERYBODY,
+    aperture: Aperture | None = None,
+    panic: float = 0.5,
 ) -> Tiers:
     """Group members in the order in which they get requests.
 
@@ -88,6 +97,7 @@ def arrange(
         members: those that are enabled and have a weight.
         cluster: the caller's own.
         subset: preferred instances; within each group, the others come after all of these.
+        aperture: the part of each group in traffic that comes first; None: all alike.
         panic: share in traffic under which ejections by judgement are ignored.
     """
     members = eligible(members, subset)
@@ -98,15 +108,28 @@ def arrange(
     if len(serving) < panic * len(healthy):
         serving += [m for m in ejected if m.ejection.cause is not Cause.REFUSED]
         ejected = [m for m in ejected if m.ejection.cause is Cause.REFUSED]
-    own = [member for member in serving if member.instance.cluster == cluster]
-    other = [member for member in serving if member.instance.cluster != cluster]
-    inside, outside = (own, other), (ejected, unhealthy)
-    if subset is EVERYBODY:
-        return Tiers(inside, outside)
-    return Tiers(_preferring(subset, inside), _preferring(subset, outside))
+    inside = by_cluster(serving, cluster)
+    outside: Groups = (ejected, unhealthy)
+    if subset is not EVERYBODY:
+        inside, outside = _preferring(subset, inside), _preferring(subset, outside)
+    return Tiers(narrowed(inside, aperture), outside)
 
 
-def _preferring(subset: Subset, groups: Iterable[Sequence[Member]]) -> list[Sequence[Member]]:
+def by_cluster(members: Sequence[Member], cluster: str) -> Groups:
+    """Split members: those of the caller's own cluster, those of other clusters."""
+    own = [member for member in members if member.instance.cluster == cluster]
+    other = [member for member in members if member.instance.cluster != cluster]
+    return own, other
+
+
+def narrowed(groups: Groups, aperture: Aperture | None) -> Groups:
+    """Split each group: the instances that the aperture prefers, then the others."""
+    if aperture is None:
+        return groups
+    return [part for group in groups for part in aperture.divide(group)]
+
+
+def _preferring(subset: Subset, groups: Groups) -> Groups:
     """Split each group: first the members in the subset, then those that are not."""
     return [
         [member for member in group if subset.matches(member.instance) is inside]

@@ -151,6 +151,14 @@ class FakeInstance:
     executed: list[Request] = field(default_factory=list)
     connections: int = 0
     open: set[Wire] = field(default_factory=set)
+    server: asyncio.Server | None = None
+
+    async def stop(self) -> None:
+        """Listen no more, and close every connection."""
+        if self.server is not None:
+            self.server.close()
+        for wire in list(self.open):
+            wire.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take a connection."""
@@ -288,14 +296,8 @@ class World:
         """Start an instance."""
         instance = FakeInstance(behaviour)
         server = await asyncio.start_server(instance.serve, host, 0, limit=2**20, ssl=tls)
-        instance.port = server.sockets[0].getsockname()[1]
-
-        async def stop() -> None:
-            server.close()
-            for wire in list(instance.open):
-                wire.close()
-
-        self.stack.push_async_callback(stop)
+        instance.server, instance.port = server, server.sockets[0].getsockname()[1]
+        self.stack.push_async_callback(instance.stop)
         return instance
 
     @staticmethod

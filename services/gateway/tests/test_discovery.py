@@ -49,11 +49,11 @@ class Alone:
 
 
 @asynccontextmanager
-async def gateway_on(fake: FakeNacos, *, token: str | None = None):
+async def gateway_on(fake: FakeNacos, *, token: str | None = None, **more: object):
     """A whole data path on a Nacos, a client of its data port and one of its admin port."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    settings = GatewaySettings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False)
+    settings = GatewaySettings(SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False, **more)
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
         await port.open()
         app = create_app(Alone(worker), HealthChecks("gateway", "1"), version="1", token=token)
@@ -90,6 +90,54 @@ async def test_a_service_is_followed_once_asked_for(world):
         await world.until(lambda: len(worker.directory.services[SERVICE].balancer.members) == 1)
         assert (await data.get(f"/{SERVICE}/x")).status_code == 200
         assert len(second.executed) == 1
+
+
+async def test_gateways_share_the_instances_of_a_service_out(world):
+    """As many as Nacos lists in the own cluster; whoever comes or goes, each has its part at once.
+
+    A service that was followed before is divided like one that is followed later.
+    """
+    fake = FakeNacos()
+    for name in ("early", "late"):
+        for port in range(1, 13):
+            fake.put_instance(name, Instance("127.0.0.1", port))
+    fake.put_instance("gateway", Instance("10.0.0.9", 8000, cluster="another"))
+    async with gateway_on(fake, GATEWAY_APERTURE=2) as (_, admin, worker):
+
+        def preferred(name: str) -> int:
+            return len(worker.directory.services[name].balancer.preferred)
+
+        async def asked(name: str) -> None:
+            worker.directory.expect([name], time.monotonic())
+            followed = worker.directory.services[name]
+            await world.until(lambda: len(followed.balancer.members) == 12)
+
+        await asked("early")
+        assert preferred("early") == 12
+        fake.put_instance("gateway", Instance("10.0.0.1", 8000))
+        fake.put_instance("gateway", Instance("10.0.0.2", 8000))
+        await world.until(lambda: preferred("early") == 4)
+        await asked("late")
+        assert preferred("late") == 4
+        shown = {one["name"]: one["workers"] for one in (await admin.get("/api/services")).json()}
+        (view,) = shown["early"]
+        assert sum(one["preferred"] for one in view["instances"]) == 4
+
+        fake.remove_instance("gateway", "10.0.0.1:8000")
+        await world.until(lambda: preferred("early") == preferred("late") == 6)
+
+
+async def test_a_gateway_that_was_not_told_to_share_meets_every_instance(world):
+    """However many gateways there are."""
+    fake = FakeNacos()
+    fake.put_instance("gateway", Instance("10.0.0.1", 8000))
+    for port in range(1, 13):
+        fake.put_instance(SERVICE, Instance("127.0.0.1", port))
+    async with gateway_on(fake) as (_, _, worker):
+        worker.directory.expect([SERVICE], time.monotonic())
+        balancer = worker.directory.services[SERVICE].balancer
+        await world.until(lambda: len(balancer.members) == 12)
+        assert len(balancer.preferred) == 12
 
 
 async def test_unknown_is_404_and_empty_is_503():

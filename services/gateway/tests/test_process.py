@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,14 +29,17 @@ pytestmark = pytest.mark.anyio
 SERVICE = "car-evaluation"
 
 
-async def seed(cache, *instances) -> None:
-    """Leave a snapshot on disk, as an earlier gateway would."""
+async def seed(cache, *instances, gateways: tuple[int, ...] = ()) -> None:
+    """Leave snapshots on disk, as an earlier gateway would: instances, and gateways by port."""
     fake = FakeNacos()
-    for instance in instances:
-        fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    ports = {SERVICE: [instance.port for instance in instances], "gateway": gateways}
+    for service, listed in ports.items():
+        for port in listed:
+            fake.put_instance(service, Instance("127.0.0.1", port))
     settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=cache)
     async with fake.client(settings) as nacos:
-        await nacos.discover(SERVICE).known()
+        for service in ports:
+            await nacos.discover(service).known()
         await asyncio.sleep(0.2)
 
 
@@ -217,6 +220,38 @@ async def test_workers_are_replaced_without_a_loss(world, tmp_path):
     assert {(line["status"], line["service"], line["attempts"]) for line in requests} == {
         (200, SERVICE, 1)
     }
+
+
+@pytest.mark.timeout(120)
+async def test_two_gateways_share_instances_out_and_lose_nothing_with_them(world, tmp_path):
+    """Each of two processes connects to six of twelve instances, none of these to the other's.
+
+    One instance after another ends until only those of the other gateway are left, and each request
+    is answered, by an instance beyond the aperture if need be.
+    """
+    instances = [await world.instance() for _ in range(12)]
+    ports = free_port(), free_port()
+    await seed(tmp_path, *instances, gateways=ports)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=20))
+        for port in ports:
+            admin, log = free_port(), tmp_path / f"log-{port}"
+            env = environment(tmp_path, port, admin, GATEWAY_APERTURE="6")
+            await ready(http, admin, stack.enter_context(running(log, env)))
+
+        async def ask(port: int, times: int) -> None:
+            for _ in range(times):
+                answer = await http.get(f"http://127.0.0.1:{port}/{SERVICE}/x")
+                assert answer.status_code == 200
+
+        await ask(ports[0], 100)
+        first = [one for one in instances if one.executed]
+        await ask(ports[1], 100)
+        assert len(first) == 6
+        assert all(one.executed for one in instances)
+        for one in first:
+            await one.stop()
+            await ask(ports[0], 10)
 
 
 @pytest.mark.timeout(120)

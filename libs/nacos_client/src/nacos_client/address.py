@@ -17,6 +17,8 @@ from nacos_client.own_address import (
 )
 from nacos_client.settings import NacosSettings
 
+LOCATE_SECONDS = 1.0
+"""Seconds between two attempts to find this host's address, while Nacos' name does not resolve."""
 TRIAL_SECONDS = 1.0
 """Seconds that a connection from here to the announced address may take."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from failover import Instance, in_brackets
 
-from nacos_client.address import trial
+from nacos_client.address import LOCATE_SECONDS, trial
 from nacos_client.canary import CanaryFollower, published
 from nacos_client.errors import BadAddress, Denied, NacosError, Refused, Unreachable
 from nacos_client.own_address import is_loopback
@@ -48,8 +48,6 @@ LEAVE_SECONDS = 3.5
 """Seconds for taking the instance out and seeing it gone."""
 WITHDRAW_SECONDS = 5.0
 """Seconds for a withdrawal with the end of its connection."""
-LOCATE_SECONDS = 1.0
-"""Seconds between two attempts to find this host's address, while Nacos' name does not resolve."""
 TRY_SECONDS = 3.0
 """Seconds between two trials of the announced address, while a trial fails."""
 

@@ -12,13 +12,14 @@ from typing import Any, Self, TypeVar, overload
 from failover import Instance
 from pydantic import BaseModel
 
-from nacos_client.address import locator
+from nacos_client.address import LOCATE_SECONDS, locator
 from nacos_client.announce import Announcement, labels
 from nacos_client.canary import CanaryDocument, CanaryFollower, data_id
 from nacos_client.cipher import DocumentCipher, is_encrypted
 from nacos_client.discover import Discovery
 from nacos_client.discoveries import Discoveries
 from nacos_client.documents import kind_of
+from nacos_client.errors import BadAddress, Unreachable
 from nacos_client.ports import Connect, Document, DocumentKey, Revision, ServiceKey, Session
 from nacos_client.runtime import Runtime
 from nacos_client.server_check import ServerCheck
@@ -272,6 +273,14 @@ class Nacos:
         )
         self._watches.append(watched)
         return watched
+
+    async def own_ip(self) -> str:
+        """Return the IP literal under which this client announces; waits until one is known."""
+        locate = locator(self.settings)
+        while True:
+            with suppress(BadAddress, Unreachable):
+                return await asyncio.to_thread(locate)
+            await asyncio.sleep(LOCATE_SECONDS)
 
     def discover(self, service: str, *, group: str | None = None) -> Discovery:
         """Follow the instances of a service; returns the same object for the same service.

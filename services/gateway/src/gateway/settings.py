@@ -76,6 +76,9 @@ class GatewaySettings(ProcessSettings):
         int, Field(validation_alias="GATEWAY_MAX_IN_FLIGHT", ge=1, le=1_000_000)
     ] = 1024
     """Requests that one instance may have under way, for each worker."""
+    aperture: Annotated[int, Field(validation_alias="GATEWAY_APERTURE", ge=0, le=100_000)] = 0
+    """Instances of a service, about, to which this gateway connects while these can serve: the
+    gateways of one name and cluster share the instances out. With 0 each connects to all."""
     connect_timeout: Annotated[
         float, Field(validation_alias="GATEWAY_CONNECT_TIMEOUT", gt=0, le=60)
     ] = 0.5

@@ -23,6 +23,7 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.records import Counters, RequestIds
 from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.namespaces import Namespaces
+from gateway.upstream.neighbours import follow_neighbours
 from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -75,6 +76,7 @@ async def data_path(
     await asyncio.gather(watched.start(), orders.start())
     use(watched.value)
     watched.subscribe(use)
+    following = asyncio.create_task(share_out(settings, nacos, directory))
     # The objects made so far stay; requests make garbage that reference counts take care of.
     gc.collect()
     gc.freeze()
@@ -83,9 +85,22 @@ async def data_path(
     try:
         yield port, Worker(context, directory, port, watched, log, orders=orders, ledger=counts)
     finally:
+        following.cancel()
+        await asyncio.wait([following])
         await namespaces.close()
         if log is not None:
             log.close()
+
+
+async def share_out(settings: GatewaySettings, nacos: Nacos, directory: NacosDirectory) -> None:
+    """Follow the gateways of this name, if they are to share the instances out."""
+    if not settings.aperture:
+        return
+    name = settings.service_name
+    directory.expect([name], time.monotonic())  # a stray would not be followed for long
+    await follow_neighbours(
+        nacos, name, settings.port, size=settings.aperture, narrow=directory.narrow
+    )
 
 
 def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:

@@ -138,9 +138,7 @@ class Worker:
                 "age_seconds": round(ages[name], 1) if name in ages else None,
                 "retry_budget": round(service.balancer.budget.balance(now), 1),
                 "queued": len(service.queue),
-                "instances": [
-                    _instance(service, member, now) for member in service.balancer.members.values()
-                ],
+                "instances": _instances(service, now),
             }
             for name, service in self.directory.services.items()
             if not service.absent
@@ -230,6 +228,14 @@ def _management(instance: Instance) -> str | None:
     context = said.get("management.context-path", "").rstrip("/")
     base = said.get("management.endpoints.web.base-path", "/actuator").rstrip("/")
     return f"{scheme}://{in_brackets(host)}:{port}{context}{base}"
+
+
+def _instances(service: Service, now: float) -> list[dict[str, Any]]:
+    preferred = set(service.balancer.preferred)
+    return [
+        _instance(service, member, now) | {"preferred": member in preferred}
+        for member in service.balancer.members.values()
+    ]
 
 
 def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:

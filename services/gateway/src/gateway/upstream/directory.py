@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 from typing import Protocol
 
-from failover import Instance
+from failover import Aperture, Instance
 from nacos_client import Discovery, Known, Snapshot
 
 from gateway.http.problems import LocalReply
@@ -65,6 +65,7 @@ class NacosDirectory:
         self._clock = clock
         self._on_left = on_left
         self._followed: dict[str, tuple[Discovery, Callable[[], None]]] = {}
+        self._aperture: Aperture | None = None
         self._strays: dict[str, float] = {}
         self._copies: dict[str, asyncio.TimerHandle] = {}
 
@@ -84,6 +85,12 @@ class NacosDirectory:
         """Follow services that routes name; without an instance they are down, not absent."""
         for name in names:
             self._exists(self.services.get(name) or self._follow(name, now))
+
+    def narrow(self, aperture: Aperture) -> None:
+        """Prefer the instances of an aperture in every service, followed now or later."""
+        self._aperture = aperture
+        for service in self.services.values():
+            service.balancer.narrow(aperture)
 
     def prune(self, now: float) -> None:
         """Close idle connections and forget strays; called every second."""
@@ -111,6 +118,7 @@ class NacosDirectory:
 
     def _follow(self, name: str, now: float) -> Service:
         service = self.services[name] = Service(name, self._limits)
+        service.balancer.narrow(self._aperture)
         self._strays[name] = now
         discovery = self._nacos.discover(name)
         if discovery.existed:

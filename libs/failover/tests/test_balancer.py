@@ -117,6 +117,37 @@ def test_an_instance_that_fails_too_often_is_out_though_never_in_a_row():
     assert balancer.ejected[Cause.SUCCESS_RATE] == 1
 
 
+@pytest.mark.parametrize("attempts", [2, 3])
+def test_the_last_attempt_goes_to_another_zone(attempts: int):
+    """A zone that is lost all at once loses no request, though Nacos lists its instances yet."""
+    balancer = Balancer(cluster="A")
+    lost = [Instance("10.0.0.1", port, cluster="A") for port in range(1, 51)]
+    balancer.sync([*lost, Instance("10.0.0.2", 1, cluster="B")], 0.0)
+    one = request(policy=RetryPolicy(max_attempts=attempts))
+    for _ in range(attempts - 1):
+        assert attempt(balancer, one, Outcome.REFUSED, 1.0).instance.cluster == "A"
+        assert balancer.decide(one, Outcome.REFUSED, 1.0, 0.5) == Again(0.0)
+
+    assert attempt(balancer, one, Outcome.ANSWERED, 1.0).instance.cluster == "B"
+
+
+def test_the_last_attempt_keeps_the_labels_that_were_asked_for():
+    """It goes to another zone's instance of the same version before another version at home."""
+    kinds = [("A", "1"), ("A", "2"), ("B", "1"), ("B", "2")]
+    found = [
+        Instance("10.0.0.1", port, cluster=cluster, metadata={"version": version})
+        for port, (cluster, version) in enumerate(kinds, 1)
+    ]
+    balancer = Balancer(cluster="A")
+    balancer.sync(found, 0.0)
+    one = request(policy=RetryPolicy(max_attempts=2), subset=Subset((("version", "1"),)))
+    attempt(balancer, one, Outcome.BROKEN, 1.0)
+
+    last = attempt(balancer, one, Outcome.ANSWERED, 1.0).instance
+
+    assert (last.cluster, last.metadata["version"]) == ("B", "1")
+
+
 def test_refusals_may_take_out_any_number_and_the_rest_carries_on():
     """Two of three are dead: nothing is sent to them, panic or not."""
     balancer = balancer_of(3)

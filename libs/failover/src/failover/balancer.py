@@ -326,8 +326,11 @@ class Balancer:
         tiers = self._tiers.get(None if state.subset is EVERYBODY else state.subset)
         if tiers is None:
             tiers = self._arranged(state.subset)
+        groups = tiers.groups
+        if state.tried and state.charged_attempts + 1 >= state.policy.max_attempts:
+            groups = tiers.last
         full = False
-        for place, group in enumerate(tiers.groups):
+        for place, group in enumerate(groups):
             if full and place >= tiers.serving:
                 break
             member = group.choose(now, draw, state.tried)
@@ -359,7 +362,11 @@ class Balancer:
                 for m in eligible(self._usable, state.subset)
                 if _is_in_traffic(m) and state.subset.matches(m.instance)
             ]
-            parts = narrowed(by_cluster(members, self._cluster), self._aperture)
+            parts = [
+                part
+                for group in by_cluster(members, self._cluster)
+                for part in narrowed(group, self._aperture)
+            ]
             groups = self._hedging[key] = tuple([Group(part) for part in parts if part])
         return groups
 

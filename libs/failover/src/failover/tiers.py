@@ -9,6 +9,9 @@ refused while any instance might still answer. An instance that has no room at t
 "left": requests wait for it, or go from the own cluster to others, but not to instances out of
 traffic.
 
+The last attempt that a request has goes to other clusters before its own: the earlier ones failed
+in the own one, and what failed there may be the whole zone.
+
 A *canary* is in none of these groups, except for a request whose subset asks for labels that the
 canary has. Where a service has canaries only, they are its instances.
 
@@ -40,15 +43,28 @@ class Tiers:
 
     Attributes:
         groups: all of them.
+        last: all of them, in the order for the last attempt of a request.
         serving: how many groups, from the first, are in traffic.
     """
 
-    __slots__ = ("groups", "serving")
+    __slots__ = ("groups", "last", "serving")
 
-    def __init__(self, serving: Groups, others: Groups) -> None:
-        """Leave empty groups out."""
-        inside = [Group(members) for members in serving if members]
-        self.groups = (*inside, *(Group(members) for members in others if members))
+    def __init__(self, serving: Iterable[tuple[Groups, Groups]], others: Groups) -> None:
+        """Leave empty groups out.
+
+        Args:
+            serving: the groups in traffic, in pairs: of the own cluster, and of other clusters.
+            others: the groups out of traffic.
+        """
+        inside: list[Group] = []
+        last: list[Group] = []
+        for pair in serving:
+            own, other = ([Group(members) for members in groups if members] for groups in pair)
+            inside += own + other
+            last += other + own
+        outside = [Group(members) for members in others if members]
+        self.groups = (*inside, *outside)
+        self.last = (*last, *outside)
         self.serving = len(inside)
 
 
@@ -108,25 +124,28 @@ def arrange(
     if len(serving) < panic * len(healthy):
         serving += [m for m in ejected if m.ejection.cause is not Cause.REFUSED]
         ejected = [m for m in ejected if m.ejection.cause is Cause.REFUSED]
-    inside = by_cluster(serving, cluster)
+    inside: Groups = (serving,)
     outside: Groups = (ejected, unhealthy)
     if subset is not EVERYBODY:
         inside, outside = _preferring(subset, inside), _preferring(subset, outside)
-    return Tiers(narrowed(inside, aperture), outside)
+    pairs = [by_cluster(group, cluster) for group in inside]
+    return Tiers(
+        [(narrowed(own, aperture), narrowed(other, aperture)) for own, other in pairs], outside
+    )
 
 
-def by_cluster(members: Sequence[Member], cluster: str) -> Groups:
+def by_cluster(
+    members: Sequence[Member], cluster: str
+) -> tuple[Sequence[Member], Sequence[Member]]:
     """Split members: those of the caller's own cluster, those of other clusters."""
     own = [member for member in members if member.instance.cluster == cluster]
     other = [member for member in members if member.instance.cluster != cluster]
     return own, other
 
 
-def narrowed(groups: Groups, aperture: Aperture | None) -> Groups:
-    """Split each group: the instances that the aperture prefers, then the others."""
-    if aperture is None:
-        return groups
-    return [part for group in groups for part in aperture.divide(group)]
+def narrowed(group: Sequence[Member], aperture: Aperture | None) -> Groups:
+    """Split a group: the instances that the aperture prefers, then the others."""
+    return (group,) if aperture is None else aperture.divide(group)
 
 
 def _preferring(subset: Subset, groups: Groups) -> Groups:

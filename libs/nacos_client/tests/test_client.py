@@ -47,6 +47,15 @@ def test_importing_costs_little() -> None:
     assert ours < 0.15 or ours < 2 * cost("pydantic.main, asyncio")[0]
 
 
+async def test_the_own_address_is_the_announced_one(fake: FakeNacos) -> None:
+    """Whoever looks for itself in a list of Nacos finds itself."""
+    async with fake.client() as nacos:
+        await nacos.announcement("models", port=8001).announce()
+        await eventually(lambda: fake.instances("models"))
+        (shown,) = fake.instances("models")
+        assert await nacos.own_ip() == shown.ip
+
+
 async def test_nothing_is_left_after_closing(fake: FakeNacos) -> None:
     """Neither a thread nor a task outlives the client."""
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())

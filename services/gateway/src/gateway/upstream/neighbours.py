@@ -29,7 +29,7 @@ async def follow_neighbours(
 
     def take(snapshot: Snapshot) -> None:
         if isinstance(snapshot, Known):
-            neighbours = [one.address for one in snapshot.instances if one.cluster == cluster]
-            narrow(Aperture.among(neighbours, own, size=size))
+            near = [one for one in snapshot.instances if one.healthy and one.cluster == cluster]
+            narrow(Aperture.among([one.address for one in near], own, size=size))
 
     nacos.discover(name).subscribe(take)

@@ -20,6 +20,7 @@ TESTS = {
     "help": "tests/docs/test_readme.py",
     "postman": "tests/interop/test_postman.py",
     "bench-picture": "tests/docs/test_readme.py",
+    "bench-scale-short": "tests/docs/test_scale.py",
     "index": "tests/docs/test_model.py",
     "release-model": "tests/docs/test_model.py",
     "release-gateway": "tests/integration/test_gateway_wheels.py",

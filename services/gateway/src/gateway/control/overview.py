@@ -77,9 +77,8 @@ async def _ask(http: httpx.AsyncClient, gateway: Instance) -> GatewayView:
         async with asyncio.timeout(ANSWER_SECONDS):
             return read_view(gateway.address, await _fetched(http, f"http://{place}/metrics"))
     except (httpx.HTTPError, TimeoutError, ValueError) as error:
-        return GatewayView(
-            gateway.address, f"no answer from its admin port at {place}: {error or 'too slow'}"
-        )
+        told = str(error) or "too slow"
+        return GatewayView(gateway.address, f"no answer from its admin port at {place}: {told}")
 
 
 async def _fetched(http: httpx.AsyncClient, url: str) -> str:

@@ -33,8 +33,8 @@ PLACES: Final = 2**20
 """More than the gateways that there can be, so that number and place are one number, which a worker
 never reads half written."""
 PATIENCE: Final = 0.02
-"""Seconds to wait for another worker that counts: on a busy machine that one may have to wait for its
-turn at a processor. One that stands still longer is not waited for: a limit may then be over by
+"""Seconds to wait for another worker that counts: on a busy machine that one may have to wait for
+its turn at a processor. One that stands still longer is not waited for: a limit may then be over by
 one."""
 STUCK: Final = 1.0
 """Seconds for which such a worker is not waited for again."""

@@ -196,6 +196,28 @@ def test_a_worker_that_stands_still_while_it_counts_stops_nobody():
     assert [rate.take(1000.0) == 0 for _ in range(51)] == [True] * 50 + [False]
 
 
+def test_a_worker_that_is_killed_while_it_counts_holds_nothing():
+    """Once it is counted out, the others have the lock at once."""
+    file = memory_file(2)
+    script = (
+        WORKER.partition("width,")[0]
+        + "ledger.lock()\nprint('has it', flush=True)\nsys.stdin.read()"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, (file, 2, 0, 0))],
+        pass_fds=(file,), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    other = shared_ledger(file, 2, 1)
+    assert worker.stdout.readline() == "has it\n"
+    assert not other.lock()
+
+    worker.kill()
+    worker.communicate()
+    other.forget(0)
+
+    assert shared_ledger(file, 2, 1).lock()
+
+
 def test_workers_agree_on_the_rows_of_routes():
     """Whichever of them names a route first, and whatever else each of them knows."""
     one, other = shared()

@@ -16,13 +16,17 @@ from hashlib import blake2b
 from time import monotonic
 from typing import Final
 
+from gateway.routing.lock import WorkersLock
+
 ROWS: Final = 8192
 """Names of routes that a ledger has room for, in the life of a gateway."""
 LAST: Final = 1 + ROWS
 """The number of the row that further names share."""
 DIVISION: Final = 0
 COUNT: Final = 1
-"""The numbers of the first row: how limits are divided among gateways, and the rows that follow."""
+LOCK: Final = 2
+"""The numbers of the first row: how limits are divided among gateways, the rows that follow, and
+the lock of the compiled form."""
 USED: Final = 1
 AT: Final = 2
 INSIDE: Final = 3
@@ -73,7 +77,9 @@ class Ledger:
         column: the one that this worker writes.
     """
 
-    __slots__ = ("_file", "_places", "_seen", "_stuck_until", "column", "columns", "memory")
+    __slots__ = (
+        "_file", "_lock", "_places", "_seen", "_stuck_until", "column", "columns", "memory",
+    )  # fmt: skip
 
     def __init__(
         self, memory: memoryview, columns: int, *, column: int = 0, file: int = -1
@@ -91,6 +97,7 @@ class Ledger:
         self.columns = columns
         self.column = column
         self._file = file
+        self._lock = WorkersLock(file, memory, LOCK, 1 + column) if file >= 0 else None
         self._places: dict[int, int] = {}
         self._seen = 0
         self._stuck_until = 0.0
@@ -142,36 +149,31 @@ class Ledger:
 
     def forget(self, column: int) -> None:
         """Count a worker's requests out: it has ended."""
+        if self._lock is not None:
+            self._lock.clear(1 + column)
         width = INSIDE + self.columns
         for row in (*range(1, 1 + int(self.memory[COUNT])), LAST):
             self.memory[row * width + INSIDE + column] = 0.0
 
     def lock(self) -> bool:
         """Keep the other workers from counting until `unlock`; False if none need be, or can."""
-        if self._file < 0:
-            return False
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return self._wait()
-        return True
+        lock = self._lock
+        return lock is not None and (lock.acquire() or self._wait(lock))
 
     def unlock(self) -> None:
         """Let the other workers count."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._lock is not None:
+            self._lock.release()
 
-    def _wait(self) -> bool:
+    def _wait(self, lock: WorkersLock) -> bool:
         now = monotonic()
         if now < self._stuck_until:
             return False
         end = now + PATIENCE
         while monotonic() < end:
             os.sched_yield()
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            return True
+            if lock.acquire():
+                return True
         self._stuck_until = monotonic() + STUCK
         return False
 
@@ -195,7 +197,7 @@ def memory_file(columns: int) -> int:
 
 def shared_ledger(file: int, columns: int, column: int) -> Ledger:
     """Open a ledger in the memory that `memory_file` made, perhaps in another process."""
-    # A lock belongs to the opening of a file, and all who inherit the descriptor have the same.
+    # A lock of a file belongs to its opening, and all who inherit the descriptor have the same.
     own = os.open(f"/proc/self/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
     return Ledger(memoryview(mmap.mmap(own, 0)), columns, column=column, file=own)
 

@@ -210,6 +210,35 @@ def test_one_probe_at_a_time_decides_the_return():
     assert victim.ejection.warmth(40.0) == 0.1
 
 
+def test_probes_of_many_dead_instances_leave_retries_to_the_requests():
+    """A zone's 200 instances go at once and stay in Nacos: no request of 100/s is lost.
+
+    They are found out by the requests, and each request could then be a probe that fails.
+    """
+    balancer = Balancer(cluster="A")
+    here = [Instance("10.0.0.1", port, cluster="A") for port in range(1, 201)]
+    there = [Instance("10.0.0.2", port, cluster="B") for port in range(1, 41)]
+    balancer.sync([*here, *there], 0.0)
+    probes = []
+    for number in range(2500):
+        now, draw = number / 100, number * 0.618 % 1
+        one = request()
+        balancer.budget.deposit(now)
+        while True:
+            member = balancer.pick(one, now, draw)
+            assert isinstance(member, Member)
+            if one.probe:
+                probes.append(now)
+            gone = now >= 10.0 and member.instance.cluster == "A"
+            outcome = Outcome.REFUSED if gone else Outcome.ANSWERED
+            balancer.record(one, outcome, now, draw)
+            if outcome is Outcome.ANSWERED:
+                break
+            assert isinstance(balancer.decide(one, outcome, now, draw), Again)
+
+    assert {int(moment) for moment in probes} >= set(range(12, 24)), "one a second at least"
+
+
 def test_a_failed_probe_keeps_it_out_longer():
     """1 s, then 2 s, then 4 s (all with the jitter at its least: half)."""
     balancer = balancer_of(2)

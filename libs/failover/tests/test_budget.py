@@ -39,6 +39,15 @@ def test_the_floor_serves_a_quiet_service():
     assert sum(budget.withdraw(50.0) for _ in range(200)) == 100
 
 
+def test_plenty_is_more_than_half():
+    """Of the hundred retries of a quiet service, fewer than fifty are spent."""
+    budget = Budget()
+    while budget.plenty(50.0):
+        assert budget.withdraw(50.0)
+
+    assert budget.balance(50.0) == 50
+
+
 def test_deposits_expire():
     """Yesterday's traffic does not pay for today's storm."""
     budget = Budget(BudgetPolicy(floor=0))

@@ -16,6 +16,7 @@ takes about as long with a thousand instances as with ten; what it does for a ch
 may look at all of them.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -39,6 +40,8 @@ from failover.tiers import (
     narrowed,
 )
 
+PROBE_SECONDS: Final = 1.0
+"""Seconds between two probes of a service while half of its retry budget is spent."""
 SAMPLE: Final = 8
 """Instances that are looked at where one of them, or their median, stands for all."""
 
@@ -88,6 +91,7 @@ class Balancer:
         # The ejected members that a probe may bring back, the first due first, and when each is.
         self._probes: tuple[Member, ...] = ()
         self._probe_times: list[float] = []
+        self._probed_at = -math.inf
         self._drained: set[str] = set()
 
     @property
@@ -144,6 +148,7 @@ class Balancer:
         self.start_attempt(state, member, now)
         if probed:
             state.probe = probed.ejection.probing = True
+            self._probed_at = now
         return member
 
     def start_attempt(self, state: RetryState, member: Member, now: float) -> None:
@@ -385,7 +390,12 @@ class Balancer:
         If there are many, a few of them are looked at, from a drawn place on. A request that could
         not be sent again leaves the probe to others, but not for ever: when no other came for the
         length of a first ejection, it probes.
+
+        A probe that fails costs a retry. Where many instances are gone, their probes take half of
+        the budget at most, and one a second when that is spent: the rest is for the requests.
         """
+        if now < self._probed_at + PROBE_SECONDS and not self.budget.plenty(now):
+            return None
         could_retry = (
             state.repeatable
             and state.replayable

@@ -51,12 +51,20 @@ class Budget:
 
     def balance(self, now: float) -> float:
         """Return the retries that are left."""
+        earned = self._earned(now)
+        return earned - sum(self._retries)
+
+    def plenty(self, now: float) -> bool:
+        """Return whether more than half of the retries that were earned is left."""
+        earned = self._earned(now)
+        return 2 * sum(self._retries) < earned
+
+    def _earned(self, now: float) -> float:
         second = int(now)
         if second != self._second:
             self._turn(second)
         policy = self._policy
-        earned = policy.ratio * sum(self._requests) + policy.floor * policy.window
-        return earned - sum(self._retries)
+        return policy.ratio * sum(self._requests) + policy.floor * policy.window
 
     def _turn(self, second: int) -> None:
         """Empty the slots between the last counted second and `second`."""

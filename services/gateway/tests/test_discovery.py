@@ -127,6 +127,23 @@ async def test_gateways_share_the_instances_of_a_service_out(world):
         await world.until(lambda: preferred("early") == preferred("late") == 6)
 
 
+async def test_a_caller_who_asks_for_the_gateways_by_name_does_not_end_the_sharing(world):
+    """While none is listed the name is a stray, which is forgotten; the gateways are followed."""
+    fake = FakeNacos()
+    for port in range(1, 13):
+        fake.put_instance(SERVICE, Instance("127.0.0.1", port))
+    async with gateway_on(fake, GATEWAY_APERTURE=2) as (data, _, worker):
+        assert (await data.get("/gateway/x")).status_code == 404
+        worker.directory.expect([SERVICE], time.monotonic())
+        worker.directory.prune(time.monotonic() + FORGET_ABSENT + 1.0)
+        assert "gateway" not in worker.directory.services
+
+        fake.put_instance("gateway", Instance("10.0.0.1", 8000))
+
+        balancer = worker.directory.services[SERVICE].balancer
+        await world.until(lambda: len(balancer.preferred) == 6)
+
+
 async def test_a_gateway_that_was_not_told_to_share_meets_every_instance(world):
     """However many gateways there are."""
     fake = FakeNacos()

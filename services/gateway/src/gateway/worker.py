@@ -76,7 +76,7 @@ async def data_path(
     await asyncio.gather(watched.start(), orders.start())
     use(watched.value)
     watched.subscribe(use)
-    following = asyncio.create_task(share_out(settings, nacos, directory))
+    sharing = asyncio.create_task(share_out(settings, nacos, directory))
     # The objects made so far stay; requests make garbage that reference counts take care of.
     gc.collect()
     gc.freeze()
@@ -85,8 +85,8 @@ async def data_path(
     try:
         yield port, Worker(context, directory, port, watched, log, orders=orders, ledger=counts)
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        sharing.cancel()
+        await asyncio.wait([sharing])
         await namespaces.close()
         if log is not None:
             log.close()
@@ -94,13 +94,9 @@ async def data_path(
 
 async def share_out(settings: GatewaySettings, nacos: Nacos, directory: NacosDirectory) -> None:
     """Follow the gateways of this name, if they are to share the instances out."""
-    if not settings.aperture:
-        return
-    name = settings.service_name
-    directory.expect([name], time.monotonic())  # a stray would not be followed for long
-    await follow_neighbours(
-        nacos, name, settings.port, size=settings.aperture, narrow=directory.narrow
-    )
+    if settings.aperture:
+        name, size = settings.service_name, settings.aperture
+        await follow_neighbours(nacos, name, settings.port, size=size, narrow=directory.narrow)
 
 
 def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:

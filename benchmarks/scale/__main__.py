@@ -71,7 +71,7 @@ def shared_out(plan: Plan) -> list[Balance]:
     gateways = [name for name, _ in gateways_of(plan)]
     instances = [instance.address for instance in instances_of(plan, zones=False)]
     zone = gateways[:: plan.zones], instances[:: plan.zones]
-    sizes = [plan.instances // 50, plan.instances // 20, plan.instances // 10]
+    sizes = [plan.size, plan.instances // 10]
     cases = [(gateways, instances, size) for size in sizes] + [(*zone, sizes[0])]
     return [balance(method, *case) for case in cases for method in METHODS]
 

@@ -58,6 +58,11 @@ class Plan:
         default_factory=lambda: {WARM_UP: 5.0, PEACE: 20.0, SICK: 5.0, DEAD: 5.0, ZONE: 10.0}
     )
 
+    @property
+    def size(self) -> int:
+        """Return the size of an aperture with which three gateways prefer each instance."""
+        return 3 * self.instances // self.gateways
+
 
 class Health(Enum):
     """The behaviour of an instance."""
@@ -287,10 +292,10 @@ class Fleet:
 
 def modes(plan: Plan) -> Sequence[Mode]:
     """Return what is compared: with and without zones, with and without an aperture."""
-    size = plan.instances // 50
+    size = plan.size
     return (
         Mode("every instance", zones=False, size=0),
-        Mode(f"aperture {size * 2}", zones=False, size=size * 2),
+        Mode(f"aperture {size}", zones=False, size=size),
         Mode("own zone", zones=True, size=0),
         Mode(f"own zone, aperture {size}", zones=True, size=size),
     )

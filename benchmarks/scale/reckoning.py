@@ -18,16 +18,16 @@ def rows(plan: Plan, costs: Costs) -> list[tuple[str, str]]:
     followers = gateways * workers
     push = costs.listing_bytes * followers
     own_zone = instances // plan.zones
-    size = instances // 50
-    narrow = f"the same, own zone and GATEWAY_APERTURE={size}"
+    size = plan.size
+    narrow = f"own zone and GATEWAY_APERTURE={size}"
     every = f"{gateways} gateways x {workers} workers x {instances:,}"
     grpc = f"gRPC connections to Nacos: 2 of each instance, {2 + workers} of each gateway"
     return [
         (f"pairs of a worker and an instance: {every}", f"{followers * instances:,}"),
         (f"the same, each gateway in its own zone ({own_zone})", f"{followers * own_zone:,}"),
-        (narrow, f"{followers * size:,}"),
-        ("connections that an instance may have from idle workers", f"{followers:,}"),
-        (narrow, f"{followers * size // instances:,}"),
+        (f"the same, {narrow}", f"{followers * size:,}"),
+        ("workers that call an instance", f"{followers:,}"),
+        (f"workers that call an instance, {narrow}", f"{followers * size // instances:,}"),
         ("memory of a worker: all instances known", _mb(costs.instance_bytes * instances)),
         ("memory of a worker: a connection to each", _mb(costs.connection_bytes * instances)),
         (grpc, f"{2 * instances + (2 + workers) * gateways:,}"),

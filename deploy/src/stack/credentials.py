@@ -14,9 +14,16 @@ FILE = ROOT / "deploy" / ".env"
 
 @dataclass(frozen=True, slots=True)
 class StackCredentials:
-    """The secrets that the stack's parts share: Nacos' own, and the gateway's admin token."""
+    """The secrets that the stack's parts share.
+
+    Attributes:
+        nacos: its administrator's password, and those that its servers share.
+        models_password: of the user in Nacos by which the services log in.
+        admin_token: of the gateway's admin port.
+    """
 
     nacos: NacosSecrets
+    models_password: str
     admin_token: str
 
 
@@ -33,6 +40,7 @@ def read_or_make(file: Path = FILE) -> StackCredentials:
         "NACOS_PASSWORD": made.password,
         "NACOS_AUTH_IDENTITY_VALUE": made.identity,
         "NACOS_AUTH_TOKEN": made.token_key,
+        "MODELS_PASSWORD": secrets.token_urlsafe(18),
         "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24),
     }
     missing = {name: value for name, value in random.items() if not found.get(name)}
@@ -44,5 +52,6 @@ def read_or_make(file: Path = FILE) -> StackCredentials:
         NacosSecrets(
             kept["NACOS_PASSWORD"], kept["NACOS_AUTH_IDENTITY_VALUE"], kept["NACOS_AUTH_TOKEN"]
         ),
+        kept["MODELS_PASSWORD"],
         kept["GATEWAY_ADMIN_TOKEN"],
     )

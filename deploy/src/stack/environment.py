@@ -59,6 +59,8 @@ COMPOSE = (
         "must be set",
         "Identity of that Nacos' servers.",
     ),
+    Variable("NACOS_PASSWORD", "secret text", "must be set", "Password of its administrator."),
+    Variable("MODELS_PASSWORD", "secret text", "must be set", "Password of the services there."),
     Variable("CA_BUNDLE", "path", "not set", "PEM authorities that the images' builds must trust."),
 )
 HEAD = """\

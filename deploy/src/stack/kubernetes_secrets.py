@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from stack.logins import SERVICES_USER
 from stack.nacos import NacosSecrets
 
 LOGINS: Final = (("NACOS_USERNAME", "NACOS_PASSWORD"), ("NACOS_ACCESS_KEY", "NACOS_SECRET_KEY"))
@@ -46,9 +47,11 @@ def manifests(namespace: str, environment: Mapping[str, str]) -> list[dict[str, 
         raise SecretsError(f"{', '.join(given)} is half of a login: set both variables, or none")
     values = {
         "gateway-admin": {"GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24)},
-        "nacos-login": given or {"NACOS_USERNAME": "nacos", "NACOS_PASSWORD": made.password},
+        "nacos-login": given
+        or {"NACOS_USERNAME": SERVICES_USER, "NACOS_PASSWORD": secrets.token_urlsafe(18)},
     }
     if not given:
+        values["nacos-admin"] = {"NACOS_USERNAME": "nacos", "NACOS_PASSWORD": made.password}
         values["nacos-server"] = {
             "NACOS_AUTH_TOKEN": made.token_key,
             "NACOS_AUTH_IDENTITY_VALUE": made.identity,

@@ -35,8 +35,9 @@ check: $(READY)  ## formatting, lint, types, import rules
 	mkdir -p .local && $(PY) -m stack.import_rules > .local/import-rules.toml
 	$(VENV)/bin/lint-imports --config .local/import-rules.toml
 
-# NACOS=host:port uses a Nacos of yours; MODELS=0 starts the gateway alone, MODELS=1 each model once.
-UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(MODELS),--models $(MODELS))
+# NACOS=host:port uses a Nacos of yours; CLUSTER=3 starts three of one cluster; MODELS=0 starts the
+# gateway alone, MODELS=1 each model once.
+UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(MODELS),--models $(MODELS))
 
 .PHONY: up
 up: $(READY)  ## start everything, in containers where they can be had, else as processes

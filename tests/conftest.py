@@ -20,7 +20,7 @@ from stack.local import LocalStack
 from stack.lock import one_at_a_time
 from stack.nacos import NacosServer
 from stack.plan import Plan
-from stack.ports import NacosPorts, claim, free_port
+from stack.ports import claim, free_port
 from stack.process import Process, clean_environment
 from stack.waiting import wait_until
 
@@ -182,21 +182,28 @@ def plan() -> Plan:
 
 
 @pytest.fixture(scope="session")
+def plan_of_three() -> Plan:
+    """Ports for a stack with a Nacos cluster of three."""
+    return free_plan(members=3)
+
+
+@pytest.fixture(scope="session")
 def docker_plan() -> Plan:
     """Ports for the containers of this run."""
     return free_plan()
 
 
-def free_plan() -> Plan:
+def free_plan(members: int = 1) -> Plan:
     """Return a plan of which every port is free and claimed for this process."""
 
     def is_ours(plan: Plan) -> bool:
-        nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
+        nacos = [port for ports in plan.nacos.values() for port in ports.all.values()]
         services = [port for part in plan.parts for port in part.ports.values()]
         return claim(*nacos, *services)
 
     offsets = random.sample(range(10_000, 20_000), 100)
-    return next(plan for plan in map(Plan, offsets) if is_ours(plan))
+    plans = (Plan(offset, members=members) for offset in offsets)
+    return next(plan for plan in plans if is_ours(plan))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from stack import ROOT
 from stack.credentials import read_or_make
 from stack.plan import Plan
 from stack.ports import NacosPorts, is_free
@@ -108,11 +109,13 @@ def test_two_plans_share_no_port() -> None:
     """Stacks with an offset between them fit on one machine; inside one, every port is its own."""
 
     def ports(plan: Plan) -> list[int]:
-        nacos = NacosPorts(plan.nacos_port, plan.console_port).all.values()
+        nacos = [port for family in plan.nacos.values() for port in family.all.values()]
         return [*nacos, *(port for part in plan.parts for port in part.ports.values())]
 
-    assert len(set(ports(Plan()))) == len(ports(Plan())) >= 11
-    assert not set(ports(Plan())) & set(ports(Plan(10_000)))
+    for members, least in ((1, 11), (3, 21)):
+        ours, others = ports(Plan(members=members)), ports(Plan(10_000, members=members))
+        assert len(set(ours)) == len(ours) >= least
+        assert not set(ours) & set(others)
 
 
 @pytest.mark.parametrize(("offset", "code"), [("", 0), ("10000", 0), ("many", 2), ("-1", 2)])
@@ -142,3 +145,26 @@ def test_waiting_in_vain_names_what_is_missing(capsys: pytest.CaptureFixture[str
         wait_for_all(steps, seconds=0.3, meanwhile=lambda: None)
 
     assert "sun" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("CLUSTER=2",), "invalid choice: 2"),
+        (("CLUSTER=3", "NACOS=nacos.example:8848"), "not allowed with argument"),
+        (("CLUSTER=3", "NACOS_VERSION=2.3.2"), "a cluster of Nacos 2.3.2 was not tried"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(words: tuple[str, ...], reason: str) -> None:
+    """Two servers, a Nacos of one's own beside it, and a release that was not tried are named."""
+    done = subprocess.run(
+        ["make", "--silent", "up-local", *words],
+        cwd=ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert reason in done.stderr

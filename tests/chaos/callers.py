@@ -1,7 +1,10 @@
 """Callers that call all the time, whatever happens meanwhile."""
 
+import itertools
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,16 +17,23 @@ CALLERS = 2
 
 @dataclass
 class Callers:
-    """Callers that note each answer's status, a broken call as 0."""
+    """Callers that note each answer's status, a broken call as 0, and each request's id."""
 
     statuses: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, url: str, body: str) -> None:
-        """Call again and again until told to end; each call on a connection kept open."""
+    def run(self, name: str, url: str, body: str) -> None:
+        """Call again and again until told to end; each call on a connection kept open.
+
+        The id of a request is the caller's name and a number.
+        """
         headers = {"content-type": "application/json"}
+        numbers = itertools.count()
         with httpx.Client(timeout=30, trust_env=False) as http:
             while not self._ended.wait(0.005):
+                headers["x-request-id"] = f"{name}.{next(numbers)}"
+                self.ids.append(headers["x-request-id"])
                 try:
                     self.statuses.append(http.post(url, content=body, headers=headers).status_code)
                 except httpx.HTTPError:
@@ -49,8 +59,9 @@ def callers(base: str, calls: Sequence[tuple[str, str]]) -> Iterator[Callers]:
     """
     calling = Callers()
     threads = [
-        threading.Thread(target=calling.run, args=(f"{base}{path}", body))
-        for path, body in [*calls] * CALLERS
+        threading.Thread(target=calling.run, args=(f"{number}{path}".replace("/", "."), url, body))
+        for number, (path, body) in enumerate([*calls] * CALLERS)
+        for url in (f"{base}{path}",)
     ]
     for thread in threads:
         thread.start()
@@ -61,3 +72,16 @@ def callers(base: str, calls: Sequence[tuple[str, str]]) -> Iterator[Callers]:
         calling.end()
         for thread in threads:
             thread.join(60)
+
+
+def executions(log: Iterable[str]) -> Counter[str]:
+    """Count the predictions of each request by its id, from the lines of the classifier's log.
+
+    The classifier writes them with the document `AUDIT`.
+    """
+    lines = (json.loads(line) for line in log if '"prediction"' in line)
+    return Counter(line["request_id"] for line in lines if line["event"] == "prediction")
+
+
+AUDIT = "audit: {enabled: true, sample: 1.0, max_rows: 1}"
+"""The document by which the classifier logs every prediction, with the id of its request."""

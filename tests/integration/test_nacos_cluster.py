@@ -13,6 +13,8 @@ from stack.nacos import NacosServer, cluster
 from stack.releases import NEWEST, chosen
 from stack.waiting import wait_until
 
+from tests.cluster_members import wait_for_leader
+
 pytestmark = [
     pytest.mark.skipif(chosen().version != NEWEST, reason="a cluster of 2.x was not tried"),
     pytest.mark.nacos,
@@ -61,32 +63,10 @@ async def eventually(condition: Callable[[], object], seconds: float) -> float:
     return time.monotonic() - began
 
 
-def leader_of(servers: list[NacosServer]) -> NacosServer | None:
-    """Ask a member who leads the Raft group of naming metadata; None while members report none.
-
-    A member shows its groups in the list only after it has told them to the one asked.
-    """
-    with servers[0].access.operator() as operator:
-        path = {"v3": "/v3/admin/core/cluster/node/list", "v1": "/v1/core/cluster/nodes"}
-        answer = operator.http.get(path[operator.dialect])
-    for member in answer.raise_for_status().json()["data"]:
-        groups = member["extendInfo"].get("raftMetaData", {}).get("metaDataMap", {})
-        if leader := groups.get("naming_instance_metadata", {}).get("leader"):
-            port = int(leader.rpartition(":")[2]) + 1000
-            return next(server for server in servers if server.ports.http == port)
-    return None
-
-
 def the_leader_of(servers: list[NacosServer]) -> NacosServer:
     """Wait until a member tells who leads."""
-    found: list[NacosServer] = []
-
-    def told() -> bool:
-        found.extend(filter(None, [leader_of(servers)]))
-        return bool(found)
-
-    wait_until(told, seconds=60, what="a member of the cluster tells who leads")
-    return found[0]
+    leader = wait_for_leader(servers[0].access)
+    return next(server for server in servers if server.server_addr == leader)
 
 
 @pytest.mark.feature("a cluster that loses servers")

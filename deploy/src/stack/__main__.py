@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stack import ROOT
@@ -14,14 +15,15 @@ from stack.docker import DockerStack
 from stack.given_origin import origin_of
 from stack.jars import MissingToolError
 from stack.local import LocalStack, StackError
+from stack.logins import LoginsError
 from stack.new_service import ServiceError, create, install, named, remove
 from stack.origins import UnusableOriginError
 from stack.own_nacos import OwnNacos, UnusableNacosError
 from stack.plan import HOST, MAX_OFFSET, Plan
-from stack.releases import UnknownReleaseError
+from stack.releases import NEWEST, UnknownReleaseError, chosen
 
 EXPECTED = (
-    *(StackError, UnusableNacosError, MissingToolError, UnknownReleaseError),
+    *(StackError, LoginsError, UnusableNacosError, MissingToolError, UnknownReleaseError),
     *(ServiceError, UnusableOriginError),
 )
 """The errors whose message is all that a user needs."""
@@ -41,20 +43,11 @@ def main() -> int:
             return _check_service(arguments.name, arguments.pytest)
         if arguments.command == "up":
             own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
-            plan = Plan(arguments.offset, arguments.models)
+            plan = _wanted(arguments)
             docker = DockerStack(plan, None if arguments.mode == "local" else own)
             _up(arguments.mode, LocalStack(plan, own=own), docker)
             return 0
-        plan = Plan(arguments.offset)
-        local, docker = LocalStack(plan), DockerStack(plan)
-        if arguments.command == "down":
-            _down(local, docker)
-        elif arguments.command == "logs":
-            _logs(local, docker)
-        elif arguments.command == "remove-service":
-            _remove_service(arguments.name, local, docker)
-        else:
-            _status(local, docker)
+        _with_what_is_kept(arguments)
     except (*EXPECTED, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,11 +76,19 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="containers, local processes, or containers where an engine has its images",
     )
-    up.add_argument(
+    whose = up.add_mutually_exclusive_group()
+    whose.add_argument(
         "--nacos",
         metavar="HOST:PORT",
         help="use this Nacos and start none; NACOS_USERNAME, NACOS_PASSWORD, NACOS_NAMESPACE and "
         "ADVERTISE_IP come from the environment",
+    )
+    whose.add_argument(
+        "--cluster",
+        type=int,
+        choices=(1, 3),
+        default=1,
+        help="Nacos servers: one alone, or three of one cluster (default: 1)",
     )
     up.add_argument(
         "--models",
@@ -122,6 +123,36 @@ def _offset(text: str) -> int:
     return int(text)
 
 
+def _wanted(arguments: argparse.Namespace) -> Plan:
+    """Return the plan that `up` is asked for.
+
+    Raises:
+        StackError: the release of Nacos makes no cluster here.
+    """
+    version = chosen().version
+    if arguments.cluster > 1 and version != NEWEST:
+        raise StackError(
+            f"a cluster of Nacos {version} was not tried: leave CLUSTER=3 or NACOS_VERSION out"
+        )
+    return Plan(arguments.offset, arguments.models, members=arguments.cluster)
+
+
+def _with_what_is_kept(arguments: argparse.Namespace) -> None:
+    """Run a command on the stack that was started last."""
+    alone = Plan(arguments.offset)
+    plan = replace(alone, members=LocalStack(alone).kept_members)
+    local, docker = LocalStack(plan), DockerStack(plan)
+    match arguments.command:
+        case "down":
+            _down(local, docker)
+        case "logs":
+            _logs(local, docker)
+        case "remove-service":
+            _remove_service(arguments.name, local, docker)
+        case _:
+            _status(local, docker)
+
+
 def _up(mode: str, local: LocalStack, docker: DockerStack) -> None:
     _keep_nacos(local, docker)
     reason = docker.obstacle() if mode != "local" and not local.processes() else "it runs already"
@@ -143,9 +174,12 @@ def _keep_nacos(local: LocalStack, docker: DockerStack) -> None:
     Raises:
         StackError: the stack runs with another Nacos than the one that is asked for.
     """
-    kept = OwnNacos.read(local.own_file)
-    if kept != local.own and (local.processes() or docker.is_up()):
-        raise StackError(f"it runs with {kept or 'a Nacos of its own'}: `make down` first")
+    kept, members = OwnNacos.read(local.own_file), local.kept_members
+    differs = kept != local.own or members != local.plan.members
+    if differs and (local.processes() or docker.is_up()):
+        stacks = "a Nacos of its own" if members == 1 else f"CLUSTER={members}, Nacos of its own"
+        raise StackError(f"it runs with {kept or stacks}: `make down` first")
+    local.keep_members()
     if local.own:
         local.own.keep(local.own_file)
     else:

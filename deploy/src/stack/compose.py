@@ -19,6 +19,11 @@ BLOCKS: Mapping[Path, str] = {
     mem_limit: 768m
 
 """,
+    ROOT / "deploy" / "nacos-cluster.yml": """\
+  {package}:
+    environment: *members
+
+""",
     ROOT / "deploy" / "own-nacos.yml": """\
   {package}:
     environment: {{ <<: *own-nacos, PORT: "${{{variable}_PORT:-{port}}}" }}

@@ -18,6 +18,7 @@ from stack.releases import chosen
 from stack.waiting import wait_for_all
 
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
+CLUSTER = ("-f", str(ROOT / "deploy" / "nacos-cluster.yml"))
 OWN_NACOS = ("-f", str(ROOT / "deploy" / "own-nacos.yml"))
 FOUND_SECONDS = 60.0
 """The time in which the gateway has to find all instances once the containers are healthy.
@@ -29,14 +30,15 @@ It usually takes one second.
 class DockerStack:
     """The parts of a plan as containers of one Compose project.
 
-    With an `own` Nacos none is started, and the models' ports are published, so that there is one
-    instance of each at most.
+    Nacos is one server, or the three members of a cluster. With an `own` Nacos none is started, and
+    the models' ports are published, so that there is one instance of each at most.
     """
 
     def __init__(self, plan: Plan, own: OwnNacos | None = None) -> None:
         self.plan = replace(plan, instances=min(plan.instances, 1)) if own else plan
         self._own = own
-        self._command = (*COMPOSE, *OWN_NACOS) if own else COMPOSE
+        more = OWN_NACOS if own else CLUSTER if plan.members > 1 else ()
+        self._command = (*COMPOSE, *more)
         suffix = f"-{plan.offset}" if plan.offset else ""
         self._env = {
             **os.environ,
@@ -131,17 +133,18 @@ class DockerStack:
 
     def images(self) -> dict[str, str]:
         """Return the image of each service of the Compose file, by the service's name."""
-        return {name: service["image"] for name, service in self._services().items()}
+        return {name: service["image"] for name, service in self.config()["services"].items()}
+
+    def config(self) -> dict[str, Any]:
+        """Return the Compose files as Compose reads them, with every variable filled in."""
+        return dict(json.loads(self._read("config", "--format", "json")))
 
     def _base_images(self) -> set[str]:
         """Return the images that the Compose file builds on or runs as they are."""
         return {
             service["build"]["args"]["PYTHON_IMAGE"] if "build" in service else service["image"]
-            for service in self._services().values()
+            for service in self.config()["services"].values()
         }
-
-    def _services(self) -> dict[str, Any]:
-        return dict(json.loads(self._read("config", "--format", "json"))["services"])
 
     def _read(self, *arguments: str) -> str:
         return subprocess.run(

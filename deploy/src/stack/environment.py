@@ -27,6 +27,7 @@ SETTINGS: tuple[tuple[str, type[BaseModel]], ...] = (
 """The settings classes, each with its heading; a class adds to those that it derives from."""
 STACK = (
     Variable("NACOS", "text", "not set", "`host:port` of a Nacos of yours, for `make up`."),
+    Variable("CLUSTER", "1 or 3", "1", "Nacos servers that `make up` starts, 3 of one cluster."),
     Variable("MODELS", "0, 1 or 2", "2", "Instances of each model that `make up` starts."),
     Variable("NACOS_VERSION", "3.1 or 2.3.2", "3.1", "Release of the Nacos that is started."),
     Variable("STACK_OFFSET", "whole number", "0", "Amount by which every port is moved up."),

@@ -4,18 +4,20 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import httpx
 
-from stack import STATE, ready
+from stack import STATE, logins, ready
+from stack.access import NacosAccess
 from stack.compiled import Compilation, in_background
 from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
-from stack.nacos import NacosServer
+from stack.logins import Making
+from stack.nacos import NacosServer, members
 from stack.own_nacos import OwnNacos, prove_here
 from stack.plan import HOST, Part, Plan
 from stack.ports import is_free
@@ -37,7 +39,8 @@ class StackError(RuntimeError):
 class LocalStack:
     """Nacos, the models and the gateway as processes, remembered in a file between two commands.
 
-    With an `own` Nacos none is started, and its place in the stack stays empty.
+    Nacos is one server, or the members of a cluster. With an `own` Nacos none is started, and its
+    place in the stack stays empty.
     """
 
     def __init__(self, plan: Plan, home: Path | None = None, own: OwnNacos | None = None) -> None:
@@ -45,14 +48,7 @@ class LocalStack:
         self.own = own
         self.home = home or STATE / (f"stack-{plan.offset}" if plan.offset else "stack")
         self._file = self.home / "processes.json"
-        release = chosen()
-        self._nacos = NacosServer(
-            release.home(self.home),
-            port=plan.nacos_port,
-            console_port=plan.console_port,
-            shared=read_or_make().nacos,
-            release=release,
-        )
+        self._credentials = read_or_make()
 
     @property
     def own_file(self) -> Path:
@@ -60,9 +56,48 @@ class LocalStack:
         return self.home / "own-nacos.json"
 
     @property
+    def kept_members(self) -> int:
+        """The number of Nacos servers of the stack that was started last."""
+        return int(self._members_file.read_text()) if self._members_file.exists() else 1
+
+    def keep_members(self) -> None:
+        """Remember the number of Nacos servers for the commands to come."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._members_file.write_text(str(self.plan.members))
+
+    @property
+    def _members_file(self) -> Path:
+        return self.home / "nacos-members"
+
+    @property
     def nacos(self) -> NacosServer:
-        """The stack's Nacos."""
-        return self._nacos
+        """The stack's Nacos, or the first member of its cluster."""
+        return self.servers["nacos"]
+
+    @cached_property
+    def servers(self) -> Mapping[str, NacosServer]:
+        """The stack's Nacos, or the members of its cluster, by the names of their processes.
+
+        Raises:
+            StackError: this host has no address by which members could talk to each other.
+        """
+        release, shared = chosen(), self._credentials.nacos
+        if self.plan.members == 1:
+            ports = self.plan.nacos["nacos"]
+            home = release.home(self.home)
+            alone = NacosServer(
+                home, port=ports.http, console_port=ports.console, shared=shared, release=release
+            )
+            return {"nacos": alone}
+        places = [
+            (self.home / "nacos-cluster" / name, ports) for name, ports in self.plan.nacos.items()
+        ]
+        try:
+            return dict(zip(self.plan.nacos, members(places, shared), strict=True))
+        except OSError as error:
+            raise StackError(
+                f"the members of a cluster need an address other than loopback: {error}"
+            ) from error
 
     def processes(self) -> dict[str, Process]:
         """Return the processes of this stack that run, by name."""
@@ -73,7 +108,11 @@ class LocalStack:
 
     def log_of(self, name: str) -> Path:
         """Return the log file of one process."""
-        return self._nacos.log if name == "nacos" else self.home / "logs" / f"{name}.log"
+        return (
+            self.servers[name].log
+            if name in self.plan.nacos
+            else self.home / "logs" / f"{name}.log"
+        )
 
     def up(self) -> None:
         """Start what does not run yet and return when every call through the gateway works.
@@ -105,12 +144,12 @@ class LocalStack:
     @property
     def _names(self) -> list[str]:
         parts = [part.name for part in self.plan.parts]
-        return parts if self.own else ["nacos", *parts]
+        return parts if self.own else [*self.plan.nacos, *parts]
 
     def _check_ports(self, running: dict[str, Process]) -> None:
         wanted = {part.name: part.ports for part in self.plan.parts}
         if not self.own:
-            wanted["nacos"] = self._nacos.ports.all
+            wanted |= {name: server.ports.all for name, server in self.servers.items()}
         taken = [
             f"port {port} ({name}, {purpose})"
             for name, ports in wanted.items()
@@ -141,31 +180,56 @@ class LocalStack:
             start(gateway, compilation.folder())
             return True
 
-        with in_background() if gateway in missing else nullcontext() as compilation:
+        with ExitStack() as stack:
+            steps: dict[str, Callable[[], bool]] = {}
+            if gateway in missing:
+                compilation = stack.enter_context(in_background())
+                steps["gateway is started"] = partial(start_gateway, compilation)
             for name in missing:
                 if name != gateway:
                     start(name)
-            self._nacos.process = started.get("nacos")
-            steps = {}
-            if compilation:
-                steps["gateway is started"] = partial(start_gateway, compilation)
+            for name, server in self.servers.items():
+                server.process = started.get(name)
+                if not self.own:
+                    steps[f"{name} answers logins"] = partial(self._answers, name, started)
+            if not self.own:
+                making = stack.enter_context(self._logins())
+                steps["the services have their login"] = making.is_done
             self._wait_ready(steps, started)
 
     def _start(self, name: str, compiled: Path | None) -> Process:
-        if name == "nacos":
-            return self._nacos.start()
+        if name in self.plan.nacos:
+            return self.servers[name].start()
         part = next(part for part in self.plan.parts if part.name == name)
         # Beside Nacos' own files: another stack with this Nacos' port had other documents.
         cache = {"NACOS_CACHE_DIR": str(self.home / "cache")}
         placed = part.environment()
         if self.own:
             del placed["ADVERTISE_IP"]
-        nacos = self.own.environment if self.own else self._nacos.access.environment
+        nacos = self.own.environment if self.own else self._services_access.environment
         env = {**clean_environment(), **cache, **placed, **nacos}
         if compiled:
             env["PYTHONPATH"] = str(compiled)
         argv = [sys.executable, "-m", part.package]
         return Process.start(name, argv, env=env, log=self.log_of(name))
+
+    @property
+    def _services_access(self) -> NacosAccess:
+        servers = list(self.servers.values())
+        return logins.services_access(servers, self._credentials.models_password)
+
+    def _logins(self) -> AbstractContextManager[Making]:
+        servers, log = list(self.servers.values()), self.log_of("nacos-password")
+        return logins.in_background(servers, self._credentials.models_password, log)
+
+    def _answers(self, name: str, started: dict[str, Process]) -> bool:
+        """Return whether a server answers logins; a member that gave up has been started again."""
+        server = self.servers[name]
+        answers = server.is_ready()
+        if server.process and server.process != started[name]:
+            started[name] = server.process
+            self._remember(started)
+        return answers
 
     def _remember(self, processes: dict[str, Process]) -> None:
         written = self._file.with_suffix(".partial")
@@ -178,8 +242,6 @@ class LocalStack:
         """Wait for the steps `first` and for all parts, as long as those `started` are alive."""
         with httpx.Client(timeout=5, trust_env=False) as http:
             steps = dict(first)
-            if not self.own:
-                steps["nacos answers logins"] = self._nacos.is_ready
             for part in self.plan.parts:
                 steps[f"{part.name} is ready"] = partial(_is_ready, http, part)
             for part in self.plan.models:
@@ -190,15 +252,17 @@ class LocalStack:
 
     def _check_alive(self, started: Collection[str]) -> None:
         alive = self.processes()
+        # A member that soon finds no leader ends, and is started again when it is looked at.
+        members = self.plan.nacos if self.plan.members > 1 else ()
         for name in started:
-            if name not in alive:
+            if name not in alive and name not in members:
                 tail = self.log_of(name).read_text(errors="replace")[-2000:]
                 raise StackError(f"{name} ended while starting. The end of its log:\n{tail}")
 
     def _stop(self, processes: dict[str, Process]) -> None:
         """Stop the gateway, then the models, then Nacos: each part outlives those that need it."""
         models = [part.name for part in self.plan.models]
-        for group in ([self.plan.gateway.name], models, ["nacos"]):
+        for group in ([self.plan.gateway.name], models, self.plan.nacos):
             ending = [processes[name] for name in group if name in processes]
             for process in ending:
                 process.resume()

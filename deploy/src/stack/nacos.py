@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -241,29 +242,39 @@ class NacosServer:
 
 
 def cluster(home: Path, *, size: int = 3) -> tuple[NacosServer, ...]:
-    """Return the servers of one cluster, not yet started: start all, then wait for all.
+    """Return the servers of one cluster on free ports, not yet started: start all, then wait."""
+
+    def others(one: NacosPorts) -> list[int]:
+        return [port for ports in one.members(size)[1:] for port in ports.all.values()]
+
+    first = next(one for one in iter(NacosPorts.free, None) if claim(*others(one)))
+    homes = [home / str(number) for number in range(size)]
+    return members(zip(homes, first.members(size), strict=True), NacosSecrets())
+
+
+def members(
+    places: Iterable[tuple[Path, NacosPorts]], shared: NacosSecrets
+) -> tuple[NacosServer, ...]:
+    """Return the servers of one cluster, not yet started, each with its home and ports.
 
     The members talk to each other by an address other than loopback, which Nacos requires.
+
+    Raises:
+        OSError: this host has no such address.
     """
-
-    def others(first: int) -> list[int]:
-        """Return the ports of every member but the first, whose HTTP port is given."""
-        members = (first + 10 * member for member in range(1, size))
-        return [port for http in members for port in NacosPorts(http, http + 1).all.values()]
-
+    placed = list(places)
     address = _outward_address()
-    first = next(one.http for one in iter(NacosPorts.free, None) if claim(*others(one.http)))
-    peers = tuple(f"{address}:{first + 10 * member}" for member in range(size))
-    shared = NacosSecrets()
+    peers = tuple(f"{address}:{ports.http}" for _, ports in placed)
     return tuple(
         NacosServer(
-            home / str(member),
-            port=first + 10 * member,
+            home,
+            port=ports.http,
+            console_port=ports.console,
             address=address,
             peers=peers,
             shared=shared,
         )
-        for member in range(size)
+        for home, ports in placed
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from stack.ports import NacosPorts
 from stack.services import ServedModel, found
 
 HOST = "127.0.0.1"
@@ -55,12 +56,14 @@ class Plan:
     """The whole stack; every port moved up by `offset`, so that two stacks fit on one machine.
 
     `instances` is the number of instances of each model service: 2, or 1, or 0 for the gateway
-    alone. `services` are the model services, those of the checkout by default.
+    alone. `services` are the model services, those of the checkout by default. `members` is the
+    number of Nacos servers: 1, which stands alone, or 3 of one cluster.
     """
 
     offset: int = 0
     instances: int = 2
     services: tuple[ServedModel, ...] = field(default_factory=found)
+    members: int = 1
 
     @property
     def nacos_port(self) -> int:
@@ -71,6 +74,12 @@ class Plan:
     def console_port(self) -> int:
         """The port of the Nacos console."""
         return 8080 + self.offset
+
+    @property
+    def nacos(self) -> Mapping[str, NacosPorts]:
+        """The ports of each Nacos server by its name: `nacos`, beside it `nacos-2` and so on."""
+        first, *others = NacosPorts(self.nacos_port, self.console_port).members(self.members)
+        return {"nacos": first} | {f"nacos-{n}": ports for n, ports in enumerate(others, 2)}
 
     @property
     def gateway(self) -> Part:

@@ -70,6 +70,11 @@ class NacosPorts:
             "raft": self.http - 1000,
         }
 
+    def members(self, size: int) -> tuple["NacosPorts", ...]:
+        """Return the ports of a cluster's members: these first, then others ten apart."""
+        others = range(self.http + 10, self.http + 10 * size, 10)
+        return (self, *(NacosPorts(http, http + 1) for http in others))
+
     @classmethod
     def free(cls) -> "NacosPorts":
         """Return a family of ports that are all free, claimed for this process."""

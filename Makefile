@@ -51,6 +51,14 @@ up-docker: $(READY)  ## start everything in containers
 up-local: $(READY)  ## start everything as processes of this machine
 	@$(PY) -m stack $(UP) --mode local
 
+.PHONY: images
+images: $(READY)  ## build the images of the services, and start nothing
+	@$(PY) -m stack images
+
+.PHONY: swarm-stack
+swarm-stack: $(READY)  ## print the Compose file for Docker Swarm: `make swarm-stack | docker stack deploy -c - modelserve`
+	@$(PY) -m stack.swarm $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(PORTS),--ports $(PORTS))
+
 .PHONY: down
 down: $(READY)  ## stop everything
 	@$(PY) -m stack down

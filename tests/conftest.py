@@ -188,6 +188,12 @@ def plan_of_three() -> Plan:
 
 
 @pytest.fixture(scope="session")
+def swarm_plan() -> Plan:
+    """Ports for a stack in a swarm."""
+    return free_plan()
+
+
+@pytest.fixture(scope="session")
 def docker_plan() -> Plan:
     """Ports for the containers of this run."""
     return free_plan()

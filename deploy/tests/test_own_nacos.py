@@ -126,7 +126,7 @@ def test_an_image_has_the_version_of_its_service(name: str) -> None:
     """A registry can tell two releases apart."""
     image = BASE["services"][name]["image"]
 
-    assert image == f"modelserve/{name}:${{{name.upper()}_VERSION:-latest}}"
+    assert image == f"${{IMAGE_REGISTRY:-modelserve}}/{name}:${{{name.upper()}_VERSION:-latest}}"
 
 
 def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

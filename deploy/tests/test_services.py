@@ -65,7 +65,7 @@ def test_compose_has_what_the_tables_say() -> None:
     images, members, ports = (compose.derived(file, (*found(), IRIS)) for file in compose.BLOCKS)
 
     assert "SERVICE: iris, PORT: 8002" in images
-    assert "modelserve/iris:${IRIS_VERSION:-latest}" in images
+    assert "modelserve}/iris:${IRIS_VERSION:-latest}" in images
     assert "  iris:\n    environment: *members\n" in members
     assert 'ports: ["${IRIS_PORT:-8002}:${IRIS_PORT:-8002}"]' in ports
 

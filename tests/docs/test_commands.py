@@ -11,6 +11,8 @@ TESTS = {
     "up": "tests/containers/conftest.py",
     "up-docker": "tests/containers/test_compose.py",
     "up-local": "tests/integration/test_command.py",
+    "images": "tests/containers/test_swarm.py",
+    "swarm-stack": "tests/containers/test_swarm.py",
     "status": "tests/integration/test_command.py",
     "logs": "tests/integration/test_command.py",
     "down": "tests/integration/test_command.py",

@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         default=2,
         help="instances of each model service; 0 starts the gateway alone (default: 2)",
     )
+    commands.add_parser("images", help="build the images, and start nothing")
     commands.add_parser("down", help="stop everything, containers and processes")
     commands.add_parser("logs", help="show what every part printed last, and follow")
     commands.add_parser("status", help="show what runs")
@@ -145,6 +146,8 @@ def _with_what_is_kept(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "down":
             _down(local, docker)
+        case "images":
+            docker.compose("build")
         case "logs":
             _logs(local, docker)
         case "remove-service":

@@ -13,7 +13,7 @@ BLOCKS: Mapping[Path, str] = {
   {package}:
     <<: *service
     build: {{ <<: *build, args: {{ <<: *build-args, SERVICE: {package}, PORT: {port} }} }}
-    image: modelserve/{package}:${{{variable}_VERSION:-latest}}
+    image: ${{IMAGE_REGISTRY:-modelserve}}/{package}:${{{variable}_VERSION:-latest}}
     environment: *model-environment
     deploy: {{ replicas: 2 }}
     mem_limit: 768m

@@ -46,6 +46,7 @@ COMPOSE = (
     Variable(
         "<PACKAGE>_VERSION", "text", "latest", "Tag of its image: `make up` sets the version."
     ),
+    Variable("IMAGE_REGISTRY", "host/path", "modelserve", "What precedes the names of our images."),
     Variable("GATEWAY_VERSION", "text", "latest", "Tag of the image: `make up` sets the version."),
     Variable("GATEWAY_COMPILED", "0 or 1", "1", "0 leaves the gateway's data path interpreted."),
     Variable(

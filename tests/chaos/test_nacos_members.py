@@ -7,6 +7,7 @@ import httpx
 import pytest
 from stack.local import LocalStack
 from stack.plan import HOST, Plan
+from stack.ports import is_free
 from stack.releases import NEWEST, chosen
 from stack.waiting import wait_until
 
@@ -26,11 +27,12 @@ CALLS = 200
 
 @pytest.fixture
 def stack(tmp_path: Path, plan_of_three: Plan) -> Iterator[LocalStack]:
-    """The whole stack with three Nacos servers."""
+    """The whole stack with three Nacos servers, none of which outlives it."""
     stack = LocalStack(plan_of_three, tmp_path)
     stack.up()
     yield stack
     stack.down()
+    assert all(is_free(ports.http) for ports in plan_of_three.nacos.values())
 
 
 def test_two_of_three_members_lost_cost_no_call(stack: LocalStack) -> None:

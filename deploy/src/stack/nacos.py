@@ -48,7 +48,8 @@ class NacosServer:
 
     `address` is the IP literal that the server takes for its own, IPv6 in brackets. `peers` names
     all members of its cluster as `ip:port`; without peers it stands alone. With `tls` it refuses
-    plain text. `release` is the one that NACOS_VERSION names, if none is given.
+    plain text. `release` is the one that NACOS_VERSION names, if none is given. `name` is the name
+    of its process.
     """
 
     username = "nacos"
@@ -65,8 +66,10 @@ class NacosServer:
         shared: NacosSecrets | None = None,
         tls: NacosTls | None = None,
         release: Release | None = None,
+        name: str = "nacos",
     ) -> None:
         self.home = home.resolve()
+        self.name = name
         self.release = release or chosen()
         self.ports = NacosPorts(port, console_port or port + 1) if port else NacosPorts.free()
         self._address = address
@@ -127,7 +130,7 @@ class NacosServer:
             "NACOS_AUTH_IDENTITY_VALUE": self.secrets.identity,
             "NACOS_AUTH_TOKEN": self.secrets.token_key,
         }
-        self.process = Process.start("nacos", argv, env=env, log=self.log)
+        self.process = Process.start(self.name, argv, env=env, log=self.log)
         return self.process
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
@@ -257,7 +260,8 @@ def members(
 ) -> tuple[NacosServer, ...]:
     """Return the servers of one cluster, not yet started, each with its home and ports.
 
-    The members talk to each other by an address other than loopback, which Nacos requires.
+    A member has its home's name. The members talk to each other by an address other than loopback,
+    which Nacos requires.
 
     Raises:
         OSError: this host has no such address.
@@ -273,6 +277,7 @@ def members(
             address=address,
             peers=peers,
             shared=shared,
+            name=home.name,
         )
         for home, ports in placed
     )

@@ -1,5 +1,6 @@
 """Requirements on the choice out of many: whom it finds, and how many it looks at."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from types import FrameType, FunctionType
@@ -119,6 +120,10 @@ def steps(call: Callable[[], None]) -> int:
         count += event == "opcode"
         return trace
 
+    # Python 3.12 tells of opcodes only if some frame had asked for them before the trace begins.
+    own = inspect.currentframe()
+    assert own is not None
+    own.f_trace_opcodes = True
     before = sys.gettrace()
     sys.settrace(trace)
     try:

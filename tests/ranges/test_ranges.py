@@ -32,7 +32,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TOOLS = ("pytest", "hypothesis", "pytest-timeout")
 BESIDE = {
     "libs/model_pkg": ("pandas",),
-    "libs/nacos_client": ("fastapi",),
+    "libs/nacos_client": ("fastapi", "uvicorn"),
     "libs/model_service": ("scikit-learn",),
 }
 """Distributions that a member works with, and does not require."""

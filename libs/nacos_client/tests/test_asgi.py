@@ -250,8 +250,14 @@ class Served:
         return {**answer.json(), "connection": answer.headers.get("connection")}
 
     def wait_for(self, holds: Callable[[dict[str, Any]], bool]) -> None:
-        """Return once what the process tells fulfils a condition."""
-        wait_until(lambda: holds(self.seen()), seconds=30, what="the condition holds")
+        """Return once what the process tells fulfils a condition; one that ends is a failure."""
+
+        def held() -> bool:
+            if self.popen.poll() is not None:
+                pytest.fail(f"the process ended:\n{self.popen.communicate()[1]}")
+            return holds(self.seen())
+
+        wait_until(held, seconds=30, what="the condition holds")
 
 
 @pytest.fixture

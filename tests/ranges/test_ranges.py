@@ -33,7 +33,7 @@ TOOLS = ("pytest", "hypothesis", "pytest-timeout")
 BESIDE = {
     "libs/model_pkg": ("pandas",),
     "libs/nacos_client": ("fastapi", "uvicorn"),
-    "libs/model_service": ("scikit-learn",),
+    "libs/model_service": ("scikit-learn", "pandas"),
 }
 """Distributions that a member works with, and does not require."""
 ELSEWHERE = {

@@ -325,3 +325,33 @@ def test_any_yaml_is_read_or_refused(weak: str, strong: str) -> None:
     documents = [Document(f"{{? limits : {text}}}", "md5") for text in (weak, strong)]
     with suppress(BadDocument):
         validated(Model, [("models.yaml", document) for document in documents])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "clusters: 3\nratio: x\n",
+        "clusters: 3\nclustrs: 4\nratio: 1\n",
+        "limits:\n  per_minute: x\nratio: 1\n",
+        "names:\n  - 7\n  - b\n",
+        "ratio: 1\nratio: 2\n",
+        "clusters: 3\nratio: 010\nnames: []\n",
+        "clusters: 3\n  ratio: 1\n",
+    ],
+)
+def test_the_wrong_line_is_found(content):
+    """Whoever wrote the document is told the line: here the second, whatever is wrong with it."""
+    with pytest.raises(BadDocument) as told:
+        read(content)
+
+    assert told.value.line == 2
+
+
+def test_no_line_is_made_up():
+    """Of several documents, one that is no YAML, or the whole of one, no line is told."""
+    with pytest.raises(BadDocument) as told:
+        validated(Model, [("a", Document("clusters: x", "1")), ("b", Document("ratio: 1", "2"))])
+    assert told.value.line is None
+    with pytest.raises(BadDocument) as told:
+        read('{"clusters": "x"}', "models.json")
+    assert told.value.line is None

@@ -29,6 +29,8 @@ OF_WORDS = ("literal_", "enum")
 stand."""
 PLAIN = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
 SHOWN_CHARACTERS = 40
+TOLD_LINE = re.compile(r"\bline ([0-9]{1,7})\b")
+"""The line in the words of a parser."""
 KINDS = {"yaml": "yaml", "yml": "yaml", "json": "json", "properties": "properties", "toml": "toml"}
 
 
@@ -142,7 +144,9 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
         except BadDocument as error:
             if is_encrypted(data_id):
                 raise BadDocument(f"{data_id} is no {kind} that can be read") from None
-            raise BadDocument(f"{data_id} {error}") from error
+            named = TOLD_LINE.search(str(error))
+            line = int(named[1]) if named else None
+            raise BadDocument(f"{data_id} {error}", line) from error
     try:
         text = json.dumps(layered(parsed), default=str)
     except (ValueError, RecursionError) as error:  # for example a number of thousands of digits
@@ -152,7 +156,16 @@ def validated(model: type[M], documents: Iterable[tuple[str, Document]]) -> M:
     except ValidationError as error:
         if secret:
             raise BadDocument(explained(error, model, secret=True)) from None
-        raise BadDocument(explained(error, model, shows_read=True)) from error
+        is_one = len(documents) == 1 and kinds == {"yaml"}
+        line = _line_of(error, documents[0][1].content) if is_one else None
+        raise BadDocument(explained(error, model, shows_read=True), line) from error
+
+
+def _line_of(error: ValidationError, content: str) -> int | None:
+    """Return the line of a YAML document that the first problem is about."""
+    from nacos_client.strict_yaml import line_of  # noqa: PLC0415  (as in _yaml)
+
+    return line_of(content, error.errors(include_input=False, include_url=False)[0]["loc"])
 
 
 def explained(

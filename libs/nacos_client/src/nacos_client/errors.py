@@ -41,7 +41,16 @@ class Conflict(NacosError):  # noqa: N818  (named for what was proved)
 
 
 class BadDocument(NacosError):  # noqa: N818  (named for what was proved)
-    """A configuration document was kept out; the message says which key and why."""
+    """A configuration document was kept out; the message says which key and why.
+
+    Attributes:
+        line: of the document that is wrong, counted from 1; None if it is not one line's fault, or
+            not known.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class BadAddress(NacosError):  # noqa: N818  (named for what was proved)

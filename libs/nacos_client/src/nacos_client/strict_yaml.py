@@ -7,6 +7,7 @@ PyYAML for 1.1.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -42,6 +43,37 @@ def load(content: str, *, as_spring: bool = False) -> Any:
         return yaml.load(content, _Loader if as_spring else _OneReading)  # noqa: S506  (safe both)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def line_of(content: str, place: Iterable[int | str]) -> int | None:
+    """Return the line, counted from 1, of a key or an entry of a YAML document.
+
+    Args:
+        content: of the document, which `load` reads.
+        place: the keys and indexes on the way; of what is not there, the line of what it is
+            missing in.
+
+    Returns:
+        None if the place is the document itself.
+    """
+    node: Any = yaml.compose(content, _Loader)
+    line = None
+    for step in place:
+        found = _inner(node, step)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _inner(node: Any, step: int | str) -> tuple[int, Any] | None:
+    """Return the line and the value of an entry of a node, None if there is none."""
+    if isinstance(node, yaml.MappingNode):
+        entries = ((key, value) for key, value in node.value if key.value == str(step))
+        return next(((_line(key), value) for key, value in entries), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return _line(node.value[step]), node.value[step]
+    return None
 
 
 class _Loader(yaml.SafeLoader):

@@ -31,17 +31,26 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Source = Literal["default", "nacos", "last_good"]
 Absent = Literal["default", "last_good"]
+LINE_CHARACTERS = 200
+"""Characters of a wrong line that are kept for its author."""
 KEY_SECONDS = 2.0
 """Seconds between two looks for another key file, while a document cannot be decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A document that was kept out: its version, the reason, and the Unix time in seconds."""
+    """A document that was kept out: its version, the reason, and the Unix time in seconds.
+
+    Attributes:
+        line: of the document that is wrong, counted from 1, if it is known.
+        text: what stands there; "" of a document that is encrypted.
+    """
 
     version: str
     reason: str
     at: float
+    line: int | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,12 @@ def version_of(found: Found) -> str:
         return next((document.md5 for document in found if document), "")
     spelled = ",".join(document.md5 if document else "" for document in found)
     return hashlib.md5(spelled.encode(), usedforsecurity=False).hexdigest()
+
+
+def _line_at(document: Document | None, line: int | None) -> str:
+    """Return a line of a document, "" if there is none."""
+    lines = document.content.splitlines() if document is not None and line else []
+    return lines[line - 1][:LINE_CHARACTERS] if line and line <= len(lines) else ""
 
 
 class Watched(Generic[T]):
@@ -266,7 +281,8 @@ class Watched(Generic[T]):
                 self._keep_last_good()
                 return
             log.warning("%s kept out: %s", self._name, error, extra={"version": version})
-            rejection = Rejection(version, str(error), time.time())
+            text = "" if self._secret or len(found) > 1 else _line_at(found[0], error.line)
+            rejection = Rejection(version, str(error), time.time(), error.line, text)
             self._state = replace(self._state, rejection=rejection)
             return
         self._swap(value, version, source)

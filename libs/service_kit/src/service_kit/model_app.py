@@ -84,13 +84,14 @@ def model_app(
         redoc_url=None,
         redirect_slashes=False,  # the edge has dropped a last slash
     )
-    add_health(app, health)
-    add_docs(app)
     health.measure(stages.collect)
     app.include_router(routes.router)
     add_inference(app, routes.model, health, threads, stages)
     if routes.predictions is not None:
         add_row_protocols(app, routes.model.spec.name, routes.predictions, health)
+    # Last, for /docs shows routes in their order: what people look for there is the model.
+    add_health(app, health)
+    add_docs(app)
     add_page(app, routes.page, {"version": version})
     path, answer = routes.fast_path
     edge = RequestEdge(

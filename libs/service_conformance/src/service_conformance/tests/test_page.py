@@ -1,5 +1,6 @@
 """The welcome page and /docs as people use them, in a real Chromium."""
 
+import httpx
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -34,3 +35,17 @@ def test_the_docs_try_each_operation(try_out, conforming, page):
         assert conforming.url + post.path in tried.requested
         assert tried.hosts == {conforming.url.removeprefix("http://")}
         assert tried.complaints == []
+
+
+def test_the_docs_begin_with_the_model(conforming):
+    """Whoever opens /docs sees the model's routes first, and those of its operation last."""
+    answer = httpx.get(conforming.url + conforming.description_path)
+    operations = [
+        operation.get("tags") == ["operations"]
+        for path in answer.json()["paths"].values()
+        for operation in path.values()
+    ]
+
+    assert not operations[0]
+    assert operations[-1]
+    assert operations == sorted(operations)

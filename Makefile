@@ -124,6 +124,11 @@ test-contract: $(READY)  ## the contract suite, on the server NACOS_SERVER_ADDR 
 engine: $(READY)  ## install a Docker engine and base images on Debian or Ubuntu (as root)
 	@bash deploy/engine.sh
 
+.PHONY: console-pictures
+console-pictures: $(READY)  ## take the pictures of docs/console.md, by the test of the page in Chromium
+	@mkdir -p docs/console
+	SCREENSHOTS=docs/console $(PY) -m pytest services/gateway/tests/test_console_browser.py $(TEST_ARGS)
+
 .PHONY: environment-page
 environment-page: $(READY)  ## write docs/environment.md from the settings
 	@page=$$($(PY) -m stack.environment) && echo "$$page" > docs/environment.md

@@ -33,6 +33,7 @@ TESTS = {
     "version": "tests/integration/test_release.py",
     "lock": "tests/architecture/test_lock.py",
     "trace-gateway": "tests/architecture/test_trace.py",
+    "console-pictures": "services/gateway/tests/test_console_browser.py",
 }
 PARTS = {
     "train-model": "release-model",

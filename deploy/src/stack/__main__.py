@@ -255,6 +255,7 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
     rows = {
         "gateway": gateway,
         **{f"{each.package} docs": f"{gateway}/{each.name}/docs" for each in plan.services},
+        "gateway console": f"{admin}/",
         "gateway admin": f"{admin}/docs",
     }
     if local.own:

@@ -15,6 +15,7 @@ from failover import Cause, Instance
 from gateway.__main__ import Alone
 from gateway.control.admin import create_app
 from gateway.control.gateways import ADMIN, admin_place
+from gateway.control.order_desk import OrderDesk
 from gateway.control.orders import (
     KEPT_RESTORES,
     OrderBook,
@@ -130,7 +131,7 @@ async def gateways_on(fake: FakeNacos, count: int):
             stack.callback(port.stop_accepting)
             app = create_app(
                 Alone(worker), HealthChecks("gateway", "1"), version="1", token=None,
-                orders=OrderBook(nacos, "gateway"),
+                orders=OrderDesk(Alone(worker), OrderBook(nacos, "gateway")),
             )  # fmt: skip
             transport = httpx.ASGITransport(app)
             http = httpx.AsyncClient(transport=transport, base_url="http://gateway")

@@ -26,7 +26,7 @@ from failover.outcome import (
 from failover.peak_ewma import Member
 from failover.retry import Again, RetryPolicy, Stop, Stopped
 from failover.retry_state import NoInstance, RetryState
-from failover.tiers import EVERYBODY, Subset
+from failover.tiers import EVERYBODY, Subset, Tiers
 
 __all__ = [
     "EVERYBODY",
@@ -54,6 +54,7 @@ __all__ = [
     "Stopped",
     "Subset",
     "Then",
+    "Tiers",
     "attempt_deadline",
     "conclusive",
     "deadline_of",

@@ -99,6 +99,26 @@ class Balancer:
         """Every member by `ip:port`, in or out of traffic."""
         return self._members
 
+    @property
+    def out(self) -> tuple[Member, ...]:
+        """Return the members that are ejected, of those that may get requests."""
+        return self._out
+
+    @property
+    def census(self) -> tuple[int, int, int]:
+        """Return how many members may get requests, are canaries among these, and are in traffic.
+
+        The members in traffic are those that requests without a subset meet first.
+        """
+        canaries = 0 if self._only_canaries else len(self._usable) - len(self._default)
+        return len(self._usable), canaries, len(self._in_traffic)
+
+    def tiers(self, subset: Subset) -> Tiers:
+        """Return the groups of members in the order in which requests for a subset get them."""
+        # A subset's hash is that of all its labels; by far the most requests have none.
+        tiers = self._tiers.get(None if subset is EVERYBODY else subset)
+        return self._arranged(subset) if tiers is None else tiers
+
     def sync(self, instances: Iterable[Instance], now: float) -> tuple[Member, ...]:
         """Adopt the instances that discovery reports; return the members that left.
 
@@ -327,10 +347,7 @@ class Balancer:
         self._changed()
 
     def _search(self, state: RetryState, now: float, draw: float) -> Member | NoInstance:
-        # A subset's hash is that of all its labels; by far the most requests have none.
-        tiers = self._tiers.get(None if state.subset is EVERYBODY else state.subset)
-        if tiers is None:
-            tiers = self._arranged(state.subset)
+        tiers = self.tiers(state.subset)
         groups = tiers.groups
         if state.tried and state.charged_attempts + 1 >= state.policy.max_attempts:
             groups = tiers.last

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -15,11 +15,13 @@ from nacos_client import Nacos, NacosSettings, check_access
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, Listener, bind, serve, start
 
+from gateway.console.app import Console
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
 from gateway.control.form import build_info, form
 from gateway.control.gateways import ADMIN, GatewayNumber, admin_place
 from gateway.control.open_files import clients_allowed
+from gateway.control.order_desk import OrderDesk
 from gateway.control.orders import OrderBook
 from gateway.control.supervisor import (
     ANSWER_SECONDS,
@@ -33,7 +35,7 @@ from gateway.control.supervisor import (
 )
 from gateway.routing.limits import Ledger, own_ledger
 from gateway.settings import GatewaySettings
-from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.metrics import GatewayMetrics, WorkerState
 from gateway.worker import data_path
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,10 @@ class Alone:
         """Send a command to the worker."""
         return [self._worker.ask(command)]
 
+    def counters(self) -> list[WorkerState]:
+        """Return what the worker counts, without the gauges of each instance."""
+        return [self._worker.counters()]
+
     async def refresh(self) -> None:
         """Ask nothing: the state of this process is read when it is needed."""
 
@@ -73,7 +79,10 @@ async def main(settings: GatewaySettings, nacos_settings: NacosSettings) -> None
             ledger = own_ledger()
             async with data_path(settings, nacos, sock, ledger) as (port, worker):
                 metrics = GatewayMetrics(lambda: [worker.describe()])
-                await administer(settings, nacos, port, Alone(worker), metrics, ledger=ledger)
+                alone = Alone(worker)
+                await administer(
+                    settings, nacos, port, alone, metrics, ledger=ledger, counters=alone.counters
+                )
         else:
             # Workers inherit the open-file limit, and the clients it allows: the log says so once.
             sockets = bind(settings.host, settings.port, processes=settings.workers)
@@ -81,7 +90,10 @@ async def main(settings: GatewaySettings, nacos_settings: NacosSettings) -> None
             supervisor = Supervisor(sockets, {**os.environ, **clients})
             metrics = GatewayMetrics(lambda: supervisor.states)
             ledger = supervisor.ledger
-            await administer(settings, nacos, supervisor, supervisor, metrics, ledger=ledger)
+            await administer(
+                settings, nacos, supervisor, supervisor, metrics,
+                ledger=ledger, counters=metrics.states,
+            )  # fmt: skip
 
 
 async def work(settings: GatewaySettings, nacos: Nacos) -> None:
@@ -114,6 +126,7 @@ async def administer(
     metrics: GatewayMetrics,
     *,
     ledger: Ledger,
+    counters: Callable[[], Iterable[WorkerState]],
 ) -> None:
     """Serve the admin port, and through the listener the data port."""
     _log.info("gateway_starts", extra={"version": VERSION, "form": form()})
@@ -140,13 +153,17 @@ async def administer(
     number = GatewayNumber(nacos.discover(settings.service_name), announcement, ledger)
     number.follow()
     health.add("gateways", number.state)
-    orders = OrderBook(nacos, settings.service_name)
+    orders = OrderDesk(workers, OrderBook(nacos, settings.service_name))
+    app = create_app(workers, health, version=VERSION, token=token, orders=orders)
+    build = f"{VERSION}, {form()}"
+    console = Console(workers, health, orders, counters, build=build, token=token)
+    console.add_to(app)
     await serve(
-        create_app(workers, health, version=VERSION, token=token, orders=orders),
+        app,
         settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
         health=health,
         presence=announcement,
-        listeners=[listener],
+        listeners=[console, listener],
     )
 
 

@@ -2,21 +2,12 @@
 
 import hmac
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query
-from nacos_client import NacosError
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from service_kit import HealthChecks, Problem, add_docs, add_health
 
-from gateway.control.orders import (
-    Change,
-    OrderBook,
-    order_of,
-    with_drain,
-    with_restore,
-    without_drain,
-)
+from gateway.control.order_desk import Instruction, OrderDesk, is_own_origin
 
 ADMIN_PORT = "admin port"
 """The giver of an order who does not say another name."""
@@ -44,7 +35,7 @@ def create_app(
     *,
     version: str,
     token: str | None,
-    orders: OrderBook | None = None,
+    orders: OrderDesk | None = None,
 ) -> FastAPI:
     """Return the application of the admin port.
 
@@ -53,7 +44,7 @@ def create_app(
         health: what /readyz tells.
         version: of the gateway.
         token: bearer token for `/api`, None if none is asked for.
-        orders: where an order is written for every gateway; None: it is for this one alone.
+        orders: carries orders out; None: in this gateway alone, and nobody is told.
     """
     app = FastAPI(
         title="Gateway admin",
@@ -70,11 +61,12 @@ def create_app(
         if token is not None and not hmac.compare_digest(authorization.encode(), expected):
             raise Problem(401, "The admin token is needed.", headers={"WWW-Authenticate": "Bearer"})
 
-    app.include_router(_api(workers, orders), dependencies=[Depends(authorised)])
+    api = _api(workers, orders or OrderDesk(workers))
+    app.include_router(api, dependencies=[Depends(authorised)])
     return app
 
 
-def _api(workers: Workers, orders: OrderBook | None) -> APIRouter:
+def _api(workers: Workers, orders: OrderDesk) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["gateway"])
 
     @router.get("/services")
@@ -100,57 +92,41 @@ def _api(workers: Workers, orders: OrderBook | None) -> APIRouter:
             raise Problem(503, "No worker answers; see /readyz.")
         return answers[0]
 
-    _add_orders(router, workers, orders)
+    _add_orders(router, orders)
     return router
 
 
-def _add_orders(router: APIRouter, workers: Workers, orders: OrderBook | None) -> None:
+def _add_orders(router: APIRouter, orders: OrderDesk) -> None:
     path = "/services/{name}/instances/{address}"
 
-    async def tell(name: str, address: str, change: Change, **command: Any) -> dict[str, Any]:
-        done = await workers.ask({"service": name, "instance": address, **command})
-        if not any(done) and not (orders and await listed(name, address)):
+    async def tell(
+        request: Request, instruction: Instruction, by: str = ADMIN_PORT, reason: str = ""
+    ) -> dict[str, Any]:
+        origin = request.headers.get("origin")
+        if origin is not None and not is_own_origin(origin, request.headers.get("host", "")):
+            raise Problem(403, "A page of another origin must not give orders.")
+        name, address = instruction.service, instruction.instance
+        done = await orders.carry_out(instruction, by, reason)
+        if done is None:
             raise Problem(404, f"Nothing to do: {address} of {name} is not there, or not ejected.")
-        if command.get("drained") and not all(done):  # some workers do not know the service yet
-            done = await workers.ask({"do": "keep", "drained": {name: [address]}})
-        reached = await reach(orders, change)
-        told = {"service": name, "instance": address, "workers": sum(map(bool, done))}
-        return told | {"gateways": reached}
-
-    async def listed(name: str, address: str) -> bool:
-        """Return whether an instance is there: another gateway may have ejected it."""
-        views = [view.get(name) or {} for view in await workers.ask({"do": "services"})]
-        return any(one["address"] == address for view in views for one in view.get("instances", ()))
+        told = {"service": name, "instance": address}
+        return told | {"workers": done.workers, "gateways": done.gateways}
 
     @router.post(path + "/drain")
     async def drain(
-        name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
+        request: Request, name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
     ) -> dict[str, Any]:
         """Send nothing new to an instance."""
-        change = partial(with_drain, place=(name, address), order=order_of(by, reason))
-        return await tell(name, address, change, do="drain", drained=True)
+        return await tell(request, Instruction("drain", name, address), by, reason)
 
     @router.delete(path + "/drain")
-    async def undrain(name: str, address: str) -> dict[str, Any]:
+    async def undrain(request: Request, name: str, address: str) -> dict[str, Any]:
         """Let a drained instance serve again."""
-        change = partial(without_drain, place=(name, address))
-        return await tell(name, address, change, do="drain", drained=False)
+        return await tell(request, Instruction("undrain", name, address))
 
     @router.delete(path + "/ejection")
     async def restore(
-        name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
+        request: Request, name: str, address: str, by: Giver = ADMIN_PORT, reason: Giver = ""
     ) -> dict[str, Any]:
         """End an instance's ejection."""
-        change = partial(with_restore, place=(name, address), order=order_of(by, reason))
-        return await tell(name, address, change, do="restore")
-
-
-async def reach(orders: OrderBook | None, change: Change) -> str:
-    """Write an order for every gateway; returns `all`, or why this gateway alone has it."""
-    if orders is None:
-        return "this one alone"
-    try:
-        await orders.write(change)
-    except NacosError as error:
-        return f"this one alone: {orders.data_id} cannot be written: {error}"
-    return "all"
+        return await tell(request, Instruction("restore", name, address), by, reason)

@@ -4,14 +4,19 @@ The admin port may be in another process than the workers, so all values survive
 """
 
 import logging
+import os
+import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from failover import Instance, Member, in_brackets
 from nacos_client import Watched
 
+from gateway.control.explanation import Question, explain
+from gateway.control.instances import describe_instance
 from gateway.control.orders import OrdersDocument, changes, listed
+from gateway.control.summary import summarised
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import ProxyContext
 from gateway.routing.limits import Ledger
@@ -20,6 +25,10 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.service import Service
 
+MAX_OUT = 500
+"""Ejected instances that are told each second; of further ones only the count is known."""
+NEWS_SECONDS = 15.0
+"""Seconds for which an event is told again with each report, so that a missed one loses nothing."""
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 _log = logging.getLogger(__name__)
@@ -68,15 +77,15 @@ class Worker:
                 return self.describe()
             case {"do": "counters"}:
                 return self.counters()
-            case {"do": "services"}:
-                return self.services()
             case {"do": "drained"}:
                 return self.drained()
             case {"do": "keep", "drained": dict(drained)}:
                 self.keep_drained(drained)
                 return True
+            case {"do": "services" | "overview" | "explain"}:
+                return self._shown(command)
             case {"do": "routes"}:
-                return {**self._watched.plain_state, **self.context.table.describe()}
+                return self._routes()
             case {"do": do, "service": str(name), "instance": str(address)}:
                 service = self.directory.services.get(name)
                 if service is None:
@@ -86,6 +95,23 @@ class Worker:
                 return service.balancer.restore(address, self.context.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
+
+    def _routes(self) -> dict[str, Any]:
+        """Return the routes in force, the state of their document, and its wrong line, if any."""
+        rejection = self._watched.state.rejection
+        line = (rejection.line, rejection.text) if rejection and rejection.line else None
+        told = {**self._watched.plain_state, "rejected_line": line}
+        return {**told, **self.context.table.describe()}
+
+    def _shown(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a reader of the admin port asks for, which changes nothing."""
+        match command:
+            case {"do": "explain"}:
+                return explain(self.context, self.directory, Question.of(command))
+            case {"do": "overview", "services": list(names)}:
+                return summarised(self.context, self.directory, map(str, names))
+            case _:
+                return self.services()
 
     def follow(self, orders: OrdersDocument) -> None:
         """Carry out the orders that are new in a document, and take back those that are gone."""
@@ -166,6 +192,7 @@ class Worker:
             "attempts": [
                 (s, i, o.value, count) for (s, i, o), count in counters.attempt_outcomes.items()
             ],
+            "server_errors": [(*labels, count) for labels, count in counters.server_errors.items()],
             "stops": [(s, reason.value, count) for (s, reason), count in counters.stops.items()],
             "hedges": [(*labels, count) for labels, count in counters.hedges.items()],
             "shadow": [(*labels, count) for labels, count in counters.shadows.items()],
@@ -177,6 +204,35 @@ class Worker:
             ],
             "refused_connections": [(self._port.over_limit,)],
             "access_log_dropped": [(self._log.dropped if self._log else 0,)],
+            "news": self.news(),
+        }
+
+    def news(self) -> dict[str, Any]:
+        """Return what has changed lately, for who writes it down: the console's timeline."""
+        lately = time.time() - NEWS_SECONDS
+        state = self._watched.state
+        out = (
+            (service.name, member.address, member.ejection.cause.value)
+            for service in self.directory.services.values()
+            for member in service.balancer.out
+            if member.ejection.cause is not None
+        )
+        return {
+            "pid": os.getpid(),
+            "moves": [
+                (move.at, move.service, move.address, move.came)
+                for move in self.directory.moves
+                if move.at >= lately
+            ],
+            "out": list(islice(out, MAX_OUT)),
+            "document": {
+                "version": state.version,
+                "source": state.source,
+                "at": state.applied_at,
+                "rejected": None
+                if state.rejection is None
+                else (state.rejection.version, state.rejection.reason, state.rejection.at),
+            },
         }
 
     def describe(self) -> dict[str, Any]:
@@ -217,49 +273,9 @@ def _drain(service: Service, address: str, *, drained: bool) -> bool:
     return service.balancer.drain(address, drained=drained) or in_advance
 
 
-def _management(instance: Instance) -> str | None:
-    """Return where Spring's metadata say that an instance's own health and metrics are."""
-    said = instance.metadata
-    if not any(key.startswith("management.") for key in said):
-        return None
-    host = said.get("management.address") or instance.ip
-    port = said.get("management.port") or instance.port
-    scheme = "https" if instance.secure else "http"
-    context = said.get("management.context-path", "").rstrip("/")
-    base = said.get("management.endpoints.web.base-path", "/actuator").rstrip("/")
-    return f"{scheme}://{in_brackets(host)}:{port}{context}{base}"
-
-
 def _instances(service: Service, now: float) -> list[dict[str, Any]]:
     preferred = set(service.balancer.preferred)
     return [
-        _instance(service, member, now) | {"preferred": member in preferred}
+        describe_instance(service, member, now) | {"preferred": member in preferred}
         for member in service.balancer.members.values()
     ]
-
-
-def _instance(service: Service, member: Member, now: float) -> dict[str, Any]:
-    instance, ejection = member.instance, member.ejection
-    pool = service.pools[member]
-    return {
-        "address": instance.address,
-        "cluster": instance.cluster,
-        "weight": instance.weight,
-        "healthy": instance.healthy,
-        "enabled": instance.enabled,
-        "metadata": dict(instance.metadata),
-        "management": _management(instance),
-        "in_flight": member.in_flight,
-        "max_in_flight": member.limit,
-        "ewma_ms": round(member.cost * 1000, 2),
-        "connections": {"open": pool.open, "idle": len(pool.idle)},
-        "drained": member.drained,
-        "ejected": None
-        if ejection.cause is None
-        else {
-            "reason": ejection.cause.value,
-            "probe_in_seconds": round(max(0.0, ejection.until - now), 1),
-            "times": ejection.ejections,
-        },
-        "warmth": round(ejection.warmth(now), 2),
-    }

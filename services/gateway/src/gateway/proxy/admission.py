@@ -99,7 +99,7 @@ def admit(
     draw: Callable[[], float],
     name: bytes,
 ) -> Admitted:
-    """Grant a request its terms.
+    """Grant a request its terms, and take a place on its route.
 
     Args:
         head: of the request.
@@ -112,6 +112,28 @@ def admit(
 
     Raises:
         LocalReply: the request may not go on.
+    """
+    admitted = granted(
+        head, record, now, table=table, directory=directory, draw=draw, name=name
+    )  # fmt: skip
+    _enter(admitted.route, now)
+    return admitted
+
+
+def granted(
+    head: Head,
+    record: RequestRecord,
+    now: float,
+    *,
+    table: Table,
+    directory: Directory,
+    draw: Callable[[], float],
+    name: bytes,
+) -> Admitted:
+    """Return the terms that `admit` grants, and count the request on no limit of its route.
+
+    Raises:
+        LocalReply: the request may not go on, whatever the limits of its route.
     """
     handled = head.handled
     if b"via" in handled:
@@ -134,7 +156,6 @@ def admit(
     if service.context_path and not route.service:
         target = service.in_context(target)
         path = target.partition(b"?")[0].decode("latin-1")
-    _enter(route, now)
     repeatable = _repeatable(route, service, head.method, path)
     retries = RetryState(repeatable=repeatable, deadline=0.0, policy=route.retry)
     if route.split is not None:

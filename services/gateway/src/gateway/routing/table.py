@@ -356,6 +356,18 @@ class Table:
         shadows = {route.shadow.service for route in routes if route.shadow is not None}
         return named | shadows | self._services.keys()
 
+    def split_routes(self) -> list[tuple[Route, str]]:
+        """Return the routes and the terms of calls by name that have a split, with the service."""
+        named = [(route, route.service) for route in self.routes]
+        by_name = [(route, name) for name, route in self._services.items()]
+        return [(route, name) for route, name in (*named, *by_name) if route.split is not None]
+
+    def shadowed_routes(self) -> list[Route]:
+        """Return the routes and the terms of calls by name whose requests are copied."""
+        return [
+            route for route in (*self.routes, *self._services.values()) if route.shadow is not None
+        ]
+
     def describe(self) -> dict[str, Any]:
         """Describe the routes for a reader, in the order in which they are tried."""
         by_name = self.by_name if isinstance(self.by_name, bool) else sorted(self.by_name)

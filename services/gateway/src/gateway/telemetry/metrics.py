@@ -19,10 +19,13 @@ from prometheus_client.registry import Collector
 from gateway.telemetry.records import BUCKETS
 
 COUNTERS = (
-    "requests", "attempts", "stops", "ejections", "hedges", "shadow", "refused_connections",
-    "access_log_dropped",
+    "requests", "attempts", "server_errors", "stops", "ejections", "hedges", "shadow",
+    "refused_connections", "access_log_dropped",
 )  # fmt: skip
 """The entries of a worker's state that only grow, beside the histogram."""
+
+OF_INSTANCES = ("attempts", "server_errors")
+"""Those of them that begin with a service and an instance."""
 
 WorkerState = Mapping[str, Any]
 """The counters and gauges of one worker, as they come through JSON."""
@@ -74,12 +77,15 @@ class EndedWorkers:
         """
         present = {(entry[0], entry[1]) for state in living for entry in state["in_flight"]}
         services = {service for service, _ in present}
-        attempts = [
-            entry
-            for entry in self._sum.get("attempts", ())
-            if entry[0] not in services or entry[:2] in present
-        ]
-        self._sum = {**self._sum, "attempts": attempts}
+        kept = {
+            name: [
+                entry
+                for entry in self._sum.get(name, ())
+                if entry[0] not in services or entry[:2] in present
+            ]
+            for name in OF_INSTANCES
+        }
+        self._sum = {**self._sum, **kept}
         return {"unknown": [], **self._sum}
 
 
@@ -106,6 +112,8 @@ class GatewayMetrics(Collector):
         yield self._seconds(states)
         yield self._counter("attempts", "Attempts at instances", states,
                             ("service", "instance", "outcome"))  # fmt: skip
+        yield self._counter("server_errors", "Answers of 500 or more that were an instance's own",
+                            states, ("service", "instance"))  # fmt: skip
         yield self._counter("stops", "Failed requests that were not tried again, by reason", states,
                             ("service", "reason"))  # fmt: skip
         yield self._counter("ejections", "Instances taken out of traffic", states,

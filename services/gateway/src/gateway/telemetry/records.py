@@ -21,6 +21,7 @@ BUCKETS: Final[tuple[float, ...]] = (
 """Upper ends of the duration histogram, in seconds."""
 
 
+SERVER_ERROR: Final = 500
 TENTHS: Final = tuple(b"%d.%d" % divmod(tenths, 10) for tenths in range(4096))
 """Milliseconds with one digit behind the point, rendered: to render a float costs more."""
 
@@ -169,6 +170,8 @@ class Counters:
         stops: count by service and reason for not trying again.
         shadows: count by route and result of the copy.
         hedges: count of second attempts by service and result.
+        server_errors: count of answers with a status of 500 or more that were an instance's own, by
+            service and instance.
         log: takes each record that ended.
     """
 
@@ -190,6 +193,7 @@ class Counters:
         self.stops: dict[tuple[str, Stopped], int] = defaultdict(int)
         self.shadows: dict[tuple[str, str], int] = defaultdict(int)
         self.hedges: dict[tuple[str, str], int] = defaultdict(int)
+        self.server_errors: dict[tuple[str, str], int] = defaultdict(int)
 
     @property
     def requests(self) -> dict[tuple[str, str, int, str], int]:
@@ -228,6 +232,12 @@ class Counters:
         if tally is None:
             tally = self._ended[labels] = Tally()
         tally.count(now - record.started)
+        if status >= SERVER_ERROR and record.ended_attempts:
+            instance, outcome, _ = record.ended_attempts[-1]
+            # All else was a failed attempt, and counted as such; or the instance has left.
+            known = (record.service, instance, outcome) in self.attempt_outcomes
+            if outcome is Outcome.ANSWERED and known:
+                self.server_errors[record.service, instance] += 1
         if record.stopped is not None:
             self.stops[record.service, record.stopped] += 1
         if self.log is not None:
@@ -237,3 +247,4 @@ class Counters:
         """Drop the counters of an instance that left, so that labels stay bounded."""
         for key in [key for key in self.attempt_outcomes if key[:2] == (service, instance)]:
             del self.attempt_outcomes[key]
+        self.server_errors.pop((service, instance), None)

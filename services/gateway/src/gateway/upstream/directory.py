@@ -8,7 +8,10 @@ is remembered for a while and then forgotten. Nacos decides how many services ex
 
 import asyncio
 import re
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Protocol
 
@@ -27,7 +30,19 @@ MAKE_ROOM = 1.0
 """The same when there is no room for another name: the time bounds how often Nacos is asked."""
 COPY_SECONDS = 0.5
 """Seconds that Nacos has to answer before a copy on disk, from an earlier life, counts."""
+MAX_MOVES = 256
+"""Instances that came or left last, as far as they are remembered."""
 _NAME = re.compile(NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An instance that came to its service or left it, and when in Unix time."""
+
+    at: float
+    service: str
+    address: str
+    came: bool
 
 
 class Discoverer(Protocol):
@@ -60,6 +75,8 @@ class NacosDirectory:
             on_left: called with the service and address of every instance that left.
         """
         self.services: dict[str, Service] = {}
+        self.moves: deque[Move] = deque(maxlen=MAX_MOVES)
+        """The instances that came or left last; a service's first list is none of these."""
         self._nacos = nacos
         self._limits = limits
         self._clock = clock
@@ -146,8 +163,14 @@ class NacosDirectory:
             self._sync(service, snapshot.instances)
 
     def _sync(self, service: Service, instances: Iterable[Instance]) -> None:
+        known, before = service.known, set(service.balancer.members)
         for address in service.sync(instances, self._clock()):
             self._on_left(service.name, address)
+        if known and (now := set(service.balancer.members)) != before:
+            at = time.time()
+            self.moves.extend(
+                Move(at, service.name, address, address in now) for address in sorted(now ^ before)
+            )
         if service.expected:
             self._exists(service)
 

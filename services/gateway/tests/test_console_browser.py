@@ -1,0 +1,311 @@
+"""The console as people use it, in a real Chromium, on a gateway of two workers.
+
+`make console-pictures` keeps what the browser shows in docs/console.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from failover import Instance
+from gateway.routing.document import DATA_ID, RoutesDocument
+from nacos_client import NacosSettings
+from nacos_client.testing import FakeNacos
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+from stack.ports import free_port
+from stack.process import Process, clean_environment
+from stack.waiting import wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+PATIENCE_SECONDS = 60
+SERVICE = "car-evaluation"
+TOKEN = "correct-horse-battery"  # noqa: S105 - of this test alone
+DOCUMENT = f"""
+routes:
+  - path: /cars
+    service: {SERVICE}
+    strip_prefix: /cars
+    split: [{{metadata: {{model_version: "1.1.0"}}, weight: 20}}]
+    shadow: {{service: points}}
+"""
+EVIL = "<script>document.title='taken'</script>"
+
+
+class Answering(BaseHTTPRequestHandler):
+    """An instance that answers every request, one in ten with 500 if it is told to."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_GET(self) -> None:  # the name that http.server wants
+        """Answer."""
+        type(self).asked += 1
+        bad = self.server.server_name == "bad" and self.asked % 3 == 0
+        self.send_response(500 if bad else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in http.server
+        """Say nothing."""
+
+
+class Forgiving(ThreadingHTTPServer):
+    """A server of connections that the gateway may give up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a connection that is gone: a second attempt was quicker."""
+
+
+@contextmanager
+def instance(name: str = "good") -> Iterator[int]:
+    """An instance on a port of its own."""
+    handler = type("Handler", (Answering,), {})
+    server = Forgiving(("127.0.0.1", 0), handler)
+    server.server_name = name
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+async def remember(cache: Path, instances: list[Instance]) -> None:
+    """Leave on disk what an earlier gateway saw of Nacos."""
+    fake = FakeNacos()
+    for one in instances:
+        fake.put_instance(SERVICE, one)
+    fake.put_instance("points", instances[0])
+    fake.publish(DATA_ID, DOCUMENT)
+    settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=cache)
+    async with fake.client(settings) as nacos:
+        await nacos.discover(SERVICE).known()
+        await nacos.discover("points").known()
+        await nacos.watch(DATA_ID, RoutesDocument).start()
+        await asyncio.to_thread(
+            wait_until, lambda: _files(cache) >= 3, seconds=10, what="all of it is on disk"
+        )
+
+
+def _files(folder: Path) -> int:
+    return len([one for one in folder.rglob("*") if one.is_file()])
+
+
+@pytest.fixture(scope="module", name="admin")
+def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The admin port of a gateway that has served some hundred requests."""
+    folder = tmp_path_factory.mktemp("console")
+    port, admin = free_port(), free_port()
+    with (
+        instance() as first,
+        instance() as second,
+        instance("bad") as bad,
+        socket.socket() as no,
+    ):
+        no.bind(("127.0.0.1", 0))
+        labels = {"model_version": "1.0.0", "zone": "a"}
+        new = {"model_version": "1.1.0", "zone": "b", "gateway.canary": "true"}
+        instances = [
+            Instance("127.0.0.1", first, metadata=labels),
+            Instance("127.0.0.1", second, metadata={**labels, "zone": EVIL}),
+            Instance("127.0.0.1", bad, metadata=new),
+            Instance("127.0.0.1", no.getsockname()[1], metadata=labels),
+        ]
+        asyncio.run(remember(folder, instances))
+        environment = {
+            **clean_environment(), "NACOS_SERVER_ADDR": "127.0.0.1:1",
+            "NACOS_CACHE_DIR": str(folder), "HOST": "127.0.0.1", "PORT": str(port),
+            "GATEWAY_ADMIN_PORT": str(admin), "DRAIN_SECONDS": "0", "GATEWAY_WORKERS": "2",
+            "GATEWAY_ADMIN_TOKEN": TOKEN, "GATEWAY_ACCESS_LOG": "false",
+        }  # fmt: skip
+        argv = [os.sys.executable, "-m", "gateway"]
+        process = Process.start("gateway", argv, env=environment, log=folder / "log")
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{admin}", trust_env=False) as http:
+                wait_until(lambda: _answers(http, "/readyz"), seconds=60, what="it is ready")
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+                wait_until(lambda: _answers(http, "/cars/x"), seconds=60, what="it serves")
+                for _ in range(600):
+                    http.get("/cars/x", headers={"connection": "close"})
+            yield f"http://127.0.0.1:{admin}/"
+        finally:
+            process.stop(grace=20)
+
+
+def _answers(http: httpx.Client, path: str) -> bool:
+    try:
+        return http.get(path).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _fresh(browser: Chrome, admin: str) -> Iterator[None]:
+    """Begin each test signed out, with an empty log, in English; end it without a complaint."""
+    browser.get("about:blank")
+    browser.delete_all_cookies()
+    browser.get(admin)
+    browser.delete_all_cookies()
+    browser.get("about:blank")
+    browser.get_log("browser")
+    yield
+    complaints = [one["message"] for one in browser.get_log("browser")]
+    browser.get("about:blank")
+    browser.set_window_size(1000, 900)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert [one for one in complaints if "favicon" not in one and "401" not in one] == []
+
+
+def shown(browser: Chrome, css: str, text: str = "") -> None:
+    """Return when an element is there whose text contains this."""
+    WebDriverWait(browser, PATIENCE_SECONDS, ignored_exceptions=()).until(
+        lambda _: text in _text(browser, css), f"no {text!r} in {css}"
+    )
+
+
+def _text(browser: Chrome, css: str) -> str:
+    """The text of an element at this moment; an element may be replaced while it is looked at."""
+    return browser.execute_script(
+        "const found = document.querySelector(arguments[0]);return found ? found.innerText : '\\0'",
+        css,
+    )
+
+
+def sign_in(browser: Chrome, admin: str, query: str = "?lang=en") -> None:
+    """Show the token by keyboard."""
+    browser.get(admin + query)
+    focused(browser, "input[name=token]").send_keys(TOKEN, Keys.ENTER)
+    shown(browser, "#live", "live" if "zh" not in query else "实时")
+    if query:
+        browser.get(admin + query)
+
+
+def focused(browser: Chrome, css: str) -> WebElement:
+    """Return this element once it has the focus, as it gets by itself."""
+    has_it = "return document.activeElement.matches(arguments[0])"
+    WebDriverWait(browser, PATIENCE_SECONDS).until(
+        lambda _: browser.execute_script(has_it, css), f"{css} has no focus"
+    )
+    return browser.switch_to.active_element
+
+
+def press(browser: Chrome, css: str) -> None:
+    """Press Enter on a link; it keeps the focus while its part of the page is replaced."""
+    browser.execute_script("document.querySelector(arguments[0]).focus()", css)
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+
+
+def say_yes(browser: Chrome) -> None:
+    """Press Enter at the question."""
+    focused(browser, "form.notice button").send_keys(Keys.ENTER)
+
+
+def picture(browser: Chrome, name: str) -> None:
+    """Keep a screenshot where SCREENSHOTS says, if it says so."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+def look_like(browser: Chrome, width: int, height: int, scheme: str = "light") -> None:
+    """Be a screen of this size, for a person who likes light or dark."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def test_what_a_person_asks_at_night(browser, admin):
+    """Rates, the ejected instance with reason and probe, the canary's verdict, the route in force.
+
+    Nothing of it is there before the token; a name that is markup is text.
+    """
+    browser.get(admin)
+    assert SERVICE not in browser.page_source
+    sign_in(browser, admin, f"?lang=en&service={SERVICE}")
+
+    shown(browser, "#service", "it refuses connections")
+    shown(browser, "#service", "probe")
+    shown(browser, "#service", EVIL)
+    shown(browser, "#releases", "Worse: it fails more often")
+    shown(browser, "#timeline", "was ejected: it refuses connections")
+    shown(browser, "#routes", "/cars")
+    shown(browser, f"[id='service-{SERVICE}'] td:nth-child(4)", "%")
+    WebDriverWait(browser, PATIENCE_SECONDS).until(
+        lambda _: browser.find_elements(By.CSS_SELECTOR, ".area[d^=M]"), "no chart"
+    )
+    assert browser.title == "Gateway"
+    look_like(browser, 1400, 1500)
+    picture(browser, "console")
+    look_like(browser, 1400, 1500, "dark")
+    picture(browser, "console-dark")
+
+
+def test_an_order_by_keyboard_alone(browser, admin):
+    """Drain, read the question, say yes, see it in the timeline without a reload, take it back."""
+    sign_in(browser, admin, f"?lang=en&service={SERVICE}")
+    press(browser, "#service tbody tr a.button")
+    shown(browser, "form.notice", "Send nothing new to")
+    picture(browser, "console-order")
+    say_yes(browser)
+    shown(browser, ".notice", "Done in this gateway alone")
+    shown(browser, "#timeline", "was drained")
+    shown(browser, "#service", "drained by an operator")
+
+    shown(browser, "#timeline a.button", "Undo")
+    press(browser, "#timeline a.button")
+    shown(browser, "form.notice", "again?")
+    say_yes(browser)
+    shown(browser, "#timeline", "was let back")
+
+
+def test_where_a_request_would_go(browser, admin):
+    """The form is answered by the code that decides: shares, instances, what may be tried again."""
+    sign_in(browser, admin)
+    target = browser.find_element(By.NAME, "target")
+    target.clear()
+    target.send_keys("/cars/api/v1/predict?x=1")
+    target.submit()
+
+    shown(browser, "#answer", f"To {SERVICE}, as /api/v1/predict?x=1")
+    shown(browser, "#answer", "20 % to model_version=1.1.0")
+    shown(browser, "#answer", "It may run twice: its method is idempotent")
+    browser.execute_script("document.getElementById('where').scrollIntoView()")
+    picture(browser, "console-where")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 3840])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_screen(browser, admin, width, scheme, language):
+    """Nothing is wider than the screen, from a phone to 4k; light and dark are the reader's."""
+    sign_in(browser, admin, f"?lang={language}&service={SERVICE}")
+    look_like(browser, width, 2160 if width == 3840 else 900, scheme)
+
+    wide, colours = browser.execute_script(
+        "const style = getComputedStyle(document.body);"
+        "const page = document.documentElement;"
+        "return [page.scrollWidth - page.clientWidth,"
+        " [style.color, getComputedStyle(document.documentElement).colorScheme,"
+        "  getComputedStyle(document.querySelector('.quiet')).color]]"
+    )
+    assert wide <= 0
+    assert colours[1] == "light dark"
+    is_dark = scheme == "dark"
+    assert ("255, 255, 255" in colours[0]) is is_dark
+    if width == 360 and (scheme, language) in {("light", "en"), ("dark", "zh")}:
+        picture(browser, f"console-{width}-{scheme}-{language}")

@@ -19,7 +19,7 @@ from pydantic import Field
 from service_kit import HealthChecks, ProcessSettings, configure_logs, read_env, run, serve
 from starlette.types import Message, Receive, Scope, Send
 
-from benchmarks.gateway.peers import METADATA
+from benchmarks.gateway.calls import METADATA
 
 SLOW_SECONDS = 1.0
 WELL, UNAVAILABLE, SLOW, RESETTING = "well", "unavailable", "slow", "resetting"
@@ -27,9 +27,10 @@ WITHDRAWN, ANNOUNCED = "withdrawn", "announced"
 
 
 class Settings(ProcessSettings):
-    """The settings of the service, with the file of its journal."""
+    """The settings of the service, with the file of its journal and its release in Nacos."""
 
     journal: Annotated[Path, Field(validation_alias="JOURNAL")]
+    release: Annotated[str, Field(validation_alias="RELEASE")] = "1"
 
 
 class Backend:
@@ -46,7 +47,9 @@ class Backend:
         """Serve one request."""
         path = scope["path"]
         body = await _body(receive)
-        if path == "/readyz":
+        if path == "/livez":
+            await self._answer(send, 200)
+        elif path == "/readyz":
             await self._answer(send, 200 if self._health.report()[0] else 503)
         elif path == "/fault":
             await self._obey(json.loads(body)["mode"])
@@ -109,7 +112,8 @@ async def main() -> None:
     configure_logs(settings)
     health = HealthChecks(settings.service_name, "1")
     async with Nacos(nacos_settings) as nacos:
-        entry = nacos.announcement(settings.service_name, port=settings.port, metadata=METADATA)
+        metadata = {**METADATA, "release": settings.release}
+        entry = nacos.announcement(settings.service_name, port=settings.port, metadata=metadata)
         app = Backend(settings.host, settings.journal, health, entry)
         await serve(app, settings, health=health, presence=entry)
 

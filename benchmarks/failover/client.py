@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import uvloop
 
-from benchmarks.gateway.peers import DECLARED, SERVICE, UNDECLARED
+from benchmarks.gateway.calls import DECLARED, SERVICE, UNDECLARED
 from benchmarks.measure.load import OpenLoop, Request, Sample, post
 
-LONGEST_SECONDS = 300.0
 DECLARED_OF_FIVE = 4
 
 
@@ -22,6 +21,8 @@ class Plan:
     port: int
     rate: float
     label: str
+    host: str = "127.0.0.1"
+    longest_seconds: float = 300.0
 
     def request(self, number: int) -> Request:
         """Make the request of a number; its id is unique over all trials."""
@@ -52,7 +53,7 @@ class Client:
 
 def _offer(plan: Plan, pipe: multiprocessing.connection.Connection) -> None:
     async def offer() -> list[Sample]:
-        load = OpenLoop("127.0.0.1", plan.port, plan.rate, LONGEST_SECONDS, plan.request)
+        load = OpenLoop(plan.host, plan.port, plan.rate, plan.longest_seconds, plan.request)
         asyncio.get_running_loop().add_reader(pipe.fileno(), load.stop)
         pipe.send("started")
         samples = await load.run()

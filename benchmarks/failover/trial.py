@@ -11,7 +11,7 @@ from benchmarks.failover.faults import Fault
 from benchmarks.failover.network import SAMPLE_SECONDS, Traffic
 from benchmarks.failover.shares import left_after, settled
 from benchmarks.failover.world import GATEWAY_PORT, World, journal
-from benchmarks.gateway.peers import DECLARED, UNDECLARED
+from benchmarks.gateway.calls import DECLARED, UNDECLARED
 from benchmarks.measure.load import Sample, percentile
 
 SETTLE_SECONDS = 90.0
@@ -127,8 +127,8 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
     return Verdict(
         gateway=world.gateway_name,
         fault=fault.name,
-        declared=_kind(samples, DECLARED, ran),
-        undeclared=_kind(samples, UNDECLARED, ran),
+        declared=results_of(samples, DECLARED, ran),
+        undeclared=results_of(samples, UNDECLARED, ran),
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
         max_ms=max(latencies),
@@ -138,9 +138,9 @@ def run(world: World, fault: Fault, timing: Timing) -> Verdict:
             traffic.readings, fault.bad, since=begun - timing.before, begun=begun, ended=ended
         ),
         recovered_after=recovered_after,
-        errors=dict(collections.Counter(_error(one) for one in failed if one.kind == DECLARED)),
+        errors=dict(collections.Counter(error_of(one) for one in failed if one.kind == DECLARED)),
         examples=[
-            f"{one.kind} {one.due - begun:+.3f} s, {one.latency:.3f} s: {_error(one)}"
+            f"{one.kind} {one.due - begun:+.3f} s, {one.latency:.3f} s: {error_of(one)}"
             for one in failed[:8]
         ],
     )
@@ -164,7 +164,8 @@ def executions(work: Path) -> Mapping[str, int]:
     return collections.Counter(line.split()[2] for line in journal(work).read_text().splitlines())
 
 
-def _kind(samples: Sequence[Sample], kind: str, ran: Mapping[str, int]) -> Kind:
+def results_of(samples: Sequence[Sample], kind: str, ran: Mapping[str, int]) -> Kind:
+    """Count the results of the requests of one kind; `ran` has the executions by a request's id."""
     mine = [one for one in samples if one.kind == kind]
     return Kind(
         requests=len(mine),
@@ -174,7 +175,8 @@ def _kind(samples: Sequence[Sample], kind: str, ran: Mapping[str, int]) -> Kind:
     )
 
 
-def _error(sample: Sample) -> str:
+def error_of(sample: Sample) -> str:
+    """Return why a request failed."""
     return sample.error or f"status {sample.status}"
 
 

@@ -12,7 +12,8 @@ from stack.nacos import NacosServer
 from stack.waiting import wait_until
 
 from benchmarks.failover.network import PORT, count_packets_to
-from benchmarks.gateway.peers import DECLARED, ROOT, SERVICE, START, Site
+from benchmarks.gateway.calls import DECLARED, SERVICE
+from benchmarks.gateway.peers import ROOT, START, Site
 from benchmarks.measure.nacos import Account
 from benchmarks.measure.process import Process
 

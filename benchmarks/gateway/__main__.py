@@ -13,8 +13,9 @@ from stack.ports import free_port
 from stack.waiting import wait_until
 
 from benchmarks.gateway import peers
+from benchmarks.gateway.calls import DECLARED, METADATA, SERVICE
 from benchmarks.gateway.goals import compared
-from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, SERVICE, START, Site
+from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, START, Site
 from benchmarks.gateway.profile import where_time_goes
 from benchmarks.gateway.progress import Progress
 from benchmarks.gateway.study import (
@@ -69,7 +70,7 @@ def site(work: Path) -> Iterator[Site]:
             backend.listening(*servers[-1], timeout=10)
             nacos.clear(SERVICE)
             for host, port in servers:
-                nacos.register(SERVICE, host, port, peers.METADATA)
+                nacos.register(SERVICE, host, port, METADATA)
             wait_until(
                 lambda: nacos.healthy(SERVICE) >= len(servers),
                 seconds=READY_SECONDS,
@@ -94,7 +95,7 @@ def runner(name: str, place: Site) -> Iterator[Runner]:
 
 
 def _answers(started: Runner) -> bool:
-    url = started.url + PREFIX + peers.DECLARED
+    url = started.url + PREFIX + DECLARED
     try:
         return len(httpx.post(url, json={}, trust_env=False, timeout=5).content) == 130
     except httpx.HTTPError:
@@ -109,8 +110,8 @@ def at_half_load(
         name: run.rps for (name, load), run in median_runs(runs).items() if load == MAIN.name
     }
     half = carried.get(GATEWAY, min(carried.values())) / 2
-    through = PREFIX + peers.DECLARED
-    paths = [("none", place.servers[0][1], peers.DECLARED, half)]
+    through = PREFIX + DECLARED
+    paths = [("none", place.servers[0][1], DECLARED, half)]
     paths += [(one.name, one.port, through, min(half, carried[one.name] / 2)) for one in runners]
     for turn in range(HALF_LOAD_TURNS):
         for name, port, path, rate in paths:

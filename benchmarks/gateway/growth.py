@@ -25,15 +25,9 @@ from stack.ports import claim, free_port
 from stack.waiting import wait_until
 
 from benchmarks.gateway.__main__ import LOAD_CORE, PROXY_CORE, READY_SECONDS
+from benchmarks.gateway.calls import METADATA
 from benchmarks.gateway.crowd import INSTANCES, crowd, name_of
-from benchmarks.gateway.peers import (
-    GATEWAY,
-    HAPROXY,
-    METADATA,
-    START,
-    Site,
-    start_backend,
-)
+from benchmarks.gateway.peers import GATEWAY, HAPROXY, START, Site, start_backend
 from benchmarks.gateway.study import Run, Runner, measure
 from benchmarks.measure import chart, report
 from benchmarks.measure.nacos import Account, own_or_given

@@ -19,10 +19,6 @@ BIN = ROOT / ".local" / "peers" / "bin"
 """The folder in which setup.sh puts the peers' programs."""
 SPRING_JAR = HERE / "spring" / "target" / "spring-gateway.jar"
 
-SERVICE = "bench-backend"
-DECLARED, UNDECLARED = "/predict", "/order"
-METADATA = {"protocol": "http", "gateway.idempotent": f"POST {DECLARED}, POST /upload"}
-
 GATEWAY = "this gateway"
 """The form that `make up` starts: compiled, with its access log."""
 GATEWAY_SILENT = "this gateway without access log"

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.gateway.peers import DECLARED, SERVICE
+from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.measure import wrk
 from benchmarks.measure.load import OpenLoop, percentile, post
 from benchmarks.measure.process import Process

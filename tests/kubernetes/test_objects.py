@@ -4,8 +4,10 @@ import json
 
 import pytest
 from gateway.control.supervisor import ANSWER_SECONDS, EXIT_SECONDS
+from gateway.telemetry.metrics import GatewayMetrics
 from hypothesis import given, settings, strategies as st
 from kubernetes_validate import ValidationError, validate
+from model_service.batcher import queued_rows
 from nacos_client.announce import WITHDRAW_SECONDS
 from service_kit.runner import END_SECONDS
 from stack.kubernetes import CHART
@@ -87,3 +89,20 @@ def test_an_instance_is_announced_at_the_pod_and_its_zone(preset: str) -> None:
             "ADVERTISE_IP": "status.podIP",
             "NACOS_CLUSTER": "metadata.labels['topology.kubernetes.io/zone']",
         }
+
+
+def test_what_autoscaling_reads_is_told() -> None:
+    """With `byWork`, each autoscaler looks at CPU and at a metric that its pods tell."""
+    values = values_of("ha")
+    values["autoscaling"]["byWork"] = True
+    objects = objects_of(values)
+    told = {family.name for family in GatewayMetrics(list).collect()}
+    told |= {family.name for family in queued_rows.describe()}
+    scaled = [e["spec"]["metrics"] for e in objects if e["kind"] == "HorizontalPodAutoscaler"]
+
+    for each in objects:
+        validate(each, VERSIONS[0], strict=True)
+    assert len(scaled) == len(found()) + 1
+    for cpu, work in scaled:
+        assert cpu["resource"]["name"] == "cpu"
+        assert work["pods"]["metric"]["name"] in told

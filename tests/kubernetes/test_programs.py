@@ -77,6 +77,23 @@ def test_helm_and_kustomize_make_the_same(run: Run, preset: str, tmp_path: Path)
         assert {each.name for each in services} <= {each["metadata"]["name"] for each in objects}
 
 
+def test_both_scale_by_work_alike(run: Run, tmp_path: Path) -> None:
+    """The component over the overlay `ha` makes what the chart makes with `byWork`."""
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(FOLDER, copy)
+    own = copy / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text(
+        "resources: [../overlays/ha]\ncomponents: [../autoscaling-by-work]\n"
+    )
+    given = (*values_files("ha"), "--set", "autoscaling.byWork=true")
+    by_helm = run("helm", "template", *CLUSTER, CHART, *given)
+    by_kustomize = run("kustomize", "build", own)
+
+    assert (by_helm.stderr, by_kustomize.stderr) == ("", "")
+    assert read(by_helm.stdout) == read(by_kustomize.stdout)
+
+
 @PRESET
 def test_python_reads_the_chart_as_helm_does(run: Run, preset: str, tmp_path: Path) -> None:
     """What the manifests are written with makes Helm's objects, with a user's values, too."""

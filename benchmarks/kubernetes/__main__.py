@@ -1,0 +1,136 @@
+"""Faults in a real Kubernetes that is built here: `make test-kubernetes`."""
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+from stack import ROOT
+from stack.waiting import wait_until
+
+from benchmarks.gateway.calls import DECLARED, SERVICE
+from benchmarks.gateway.peers import GATEWAY
+from benchmarks.kubernetes import faults, images, machines, programs
+from benchmarks.kubernetes.cluster import Cluster
+from benchmarks.kubernetes.faults import Fault
+from benchmarks.kubernetes.installation import CPU, NEXT, Installation, next_of
+from benchmarks.kubernetes.journal import Journal
+from benchmarks.kubernetes.node import PAUSE
+from benchmarks.kubernetes.notices import Elsewhere, Notice, without_metrics
+from benchmarks.kubernetes.page import INSTALL, TYPED, UPGRADE, Operator
+from benchmarks.kubernetes.text import line, markdown
+from benchmarks.kubernetes.trial import Verdict, run
+from benchmarks.measure import report
+from benchmarks.measure.process import end_in_order_on_sigterm
+
+ARCHIVES = ROOT / ".local" / "kubernetes" / "images"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a few faults, results not kept")
+    parser.add_argument("--faults", default="", help="part of a fault's name; default all")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
+    return parser.parse_args()
+
+
+def chosen(options: argparse.Namespace) -> list[Fault]:
+    """Return the faults that are wanted."""
+    return [
+        each
+        for each in faults.ALL
+        if options.faults in each.name and (not options.short or each.name in faults.SHORT)
+    ]
+
+
+def trials(options: argparse.Namespace, work: Path) -> tuple[list[Verdict], list[Notice]]:
+    """Build the cluster, bring every fault about, and leave nothing of the cluster."""
+    cluster = Cluster(programs.made(), work)
+    try:
+        return tried(options, cluster)
+    finally:
+        cluster.end()
+
+
+def tried(options: argparse.Namespace, cluster: Cluster) -> tuple[list[Verdict], list[Notice]]:
+    """Return the verdict on each fault in a new cluster, and what is told of what is missing."""
+    cluster.start(images.archives(ARCHIVES))
+    print("the cluster is ready", flush=True)
+    for node in cluster.nodes:
+        for name in set(images.names()) - {PAUSE}:
+            node.tag(name, next_of(name))
+    logs = [node.pods_logs for node in cluster.nodes]
+    settings = {
+        "PATH": f"{programs.made()}:{os.environ['PATH']}",
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "REGISTRY": "modelserve",
+        "VERSION": images.tag(),
+        "NEW_VERSION": NEXT,
+        "NACOS_IMAGE": images.nacos(),
+        "CPU": CPU,
+    }
+    with Operator(settings) as operator, Journal(logs, cluster.work / "journal") as journal:
+        product = Installation(cluster, images.tag(), operator)
+        product.install()
+        for heading in set(TYPED) - {INSTALL, UPGRADE}:
+            operator.types(heading)
+        notices = [without_metrics(product)]
+        cluster.start_metrics()
+        host = product.address()
+        wait_until(lambda: answers(host), seconds=120, what="the gateway's Service answers")
+        print("the overlay ha answers", flush=True)
+        found = []
+        for fault in chosen(options):
+            found.append(
+                run(product, fault, journal, gateway=GATEWAY, host=host, rate=options.rate)
+            )
+            print(line(found[-1]), flush=True)
+        notices += Elsewhere(product).notices()
+    return found, notices
+
+
+def answers(host: str) -> bool:
+    """Return whether a call of the counted service goes through the gateway."""
+    headers = {"X-Request-Id": "settling"}
+    url = f"http://{host}/{SERVICE}{DECLARED}"
+    try:
+        answer = httpx.post(url, json={}, headers=headers, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == httpx.codes.OK
+
+
+def main() -> int:
+    """Write the report; return 1 if the goal was missed, 2 if this machine cannot try."""
+    options = arguments()
+    if not machines.inside():
+        if reason := programs.obstacle() or images.obstacle():
+            print(f"test-kubernetes: {reason}", file=sys.stderr)
+            return 2
+        images.build(programs.made())
+        machines.enter()
+    end_in_order_on_sigterm()
+    machines.settle()
+    about = report.machine()
+    with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
+        found, notices = trials(options, Path(folder))
+    if not (options.short or options.faults):
+        report.write(
+            "kubernetes",
+            markdown=markdown(found, notices, about, options.rate),
+            data={
+                "machine": about,
+                "rate": options.rate,
+                "notices": [asdict(one) for one in notices],
+                "trials": [{**asdict(one), "good": one.good} for one in found],
+            },
+        )
+    return 0 if all(one.good for one in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The faults: each is one function, which returns when the cluster is as it was before."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stack.waiting import wait_until
+
+from benchmarks.gateway.calls import SERVICE
+from benchmarks.kubernetes.installation import NAMESPACE, READY_SECONDS, Installation, is_ready
+from benchmarks.kubernetes.load import Load
+
+COUNTED = f"deployment/{SERVICE}"
+GATEWAY = "deployment/gateway"
+NACOS = "statefulset/nacos"
+KILL_SECONDS = 5.0
+"""Seconds from one killed pod to the next."""
+KILLS = 36
+GONE_SECONDS = 60.0
+"""Seconds for which most members of Nacos are away."""
+HIGH_RATE = 400.0
+"""Requests a second, beside the constant load, that the pods of two are too few for."""
+CANARY = f"{SERVICE}-canary"
+CANARY_RELEASE = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happens in a cluster.
+
+    Attributes:
+        happen: brings it about and undoes it; it may offer more load.
+    """
+
+    name: str
+    happen: Callable[[Installation, Load], None]
+
+
+def _restart(*workloads: str) -> Callable[[Installation, Load], None]:
+    def happen(product: Installation, _: Load) -> None:
+        for workload in workloads or product.workloads():
+            product.kubectl("rollout", "restart", workload)
+            product.rolled(workload)
+
+    return happen
+
+
+def _scale(product: Installation, _: Load) -> None:
+    for replicas in (5, 2):
+        product.kubectl("scale", COUNTED, f"--replicas={replicas}")
+        product.rolled(COUNTED)
+        product.wait_ended()
+
+
+def _kill(product: Installation, _: Load) -> None:
+    """Kill the oldest pod that is ready, every few seconds: its processes, then its object."""
+    begun = time.monotonic()
+    for number in range(KILLS):
+        ready = [each for each in product.pods(SERVICE) if is_ready(each)]
+        if len(ready) > 1:
+            kill(ready[0])
+            name = ready[0]["metadata"]["name"]
+            product.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+        time.sleep(max(0.0, begun + (number + 1) * KILL_SECONDS - time.monotonic()))
+    product.rolled(COUNTED)
+
+
+def kill(pod: Mapping[str, Any]) -> None:
+    """End every process of a pod by SIGKILL."""
+    mark = f"pod{pod['metadata']['uid']}"
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "cgroup").read_text():
+                os.kill(int(process.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+
+
+def _delete_member(product: Installation, _: Load) -> None:
+    _delete_nacos(product, "nacos-2")
+
+
+def _delete_leader(product: Installation, _: Load) -> None:
+    _delete_nacos(product, leader(product))
+
+
+def _delete_nacos(product: Installation, pod: str) -> None:
+    product.kubectl("delete", "pod", pod)
+    product.rolled(NACOS)
+
+
+def leader(product: Installation) -> str:
+    """Return the pod of the member that leads Nacos' store of instances and documents."""
+    with product.nacos().operator() as operator:
+        members = operator.http.get("/v3/admin/core/cluster/node/list").text
+    found = re.search(r'"leader":"(nacos-\d)\.', members)
+    assert found, members
+    return found[1]
+
+
+def _lose_two(product: Installation, _: Load) -> None:
+    product.kubectl("scale", NACOS, "--replicas=1")
+    time.sleep(GONE_SECONDS)
+    product.kubectl("scale", NACOS, "--replicas=3")
+    product.rolled(NACOS)
+
+
+def _drain(product: Installation, _: Load) -> None:
+    node = product.cluster.nodes[-1].name
+    wait = f"--timeout={READY_SECONDS:g}s"
+    product.cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", wait)
+    product.wait()
+    product.cluster.kubectl("uncordon", node)
+
+
+def _autoscale(product: Installation, load: Load) -> None:
+    """Have the counted service grow by its use of processors, and shrink when the load is less."""
+    product.kubectl("autoscale", COUNTED, "--min=2", "--max=5", "--cpu=70%")
+    load.start(HIGH_RATE)
+    wait_until(lambda: _replicas(product) > 2, seconds=READY_SECONDS, what="it grows")
+    product.rolled(COUNTED)
+    load.less()
+    wait_until(lambda: _replicas(product) == 2, seconds=READY_SECONDS, what="it shrinks")
+    product.wait_ended()
+    product.kubectl("delete", "hpa", SERVICE)
+
+
+def _replicas(product: Installation) -> int:
+    shown = product.cluster.read(f"--namespace={NAMESPACE}", "get", COUNTED)
+    return int(shown["spec"]["replicas"])
+
+
+def _promote(product: Installation, _: Load) -> None:
+    """Have a canary's release serve alone, then the older one again."""
+    (counted,) = (each for each in product.counted(product.tag) if each["kind"] == "Deployment")
+    pod = counted["spec"]["template"]
+    for labels in (
+        counted["metadata"]["labels"],
+        counted["spec"]["selector"]["matchLabels"],
+        pod["metadata"]["labels"],
+    ):
+        labels["app.kubernetes.io/name"] = CANARY
+    counted["metadata"]["name"] = CANARY
+    (container,) = pod["spec"]["containers"]
+    container["env"] = [each for each in container["env"] if each["name"] != "NACOS_CANARY"] + [
+        {"name": "NACOS_CANARY", "value": "true"},
+        {"name": "RELEASE", "value": CANARY_RELEASE},
+    ]
+    product.cluster.apply([counted], NAMESPACE)
+    product.rolled(f"deployment/{CANARY}")
+    product.kubectl("exec", COUNTED, "--", "nacos-canary", "promote", SERVICE, "release=2")
+    wait_until(lambda: _serving(product) == {CANARY_RELEASE}, seconds=60, what="it serves alone")
+    product.kubectl("exec", COUNTED, "--", "nacos-canary", "take-back", SERVICE)
+    wait_until(lambda: _serving(product) == {"1"}, seconds=60, what="the older one serves again")
+    product.kubectl("delete", "deployment", CANARY)
+    product.wait_ended()
+
+
+def _serving(product: Installation) -> set[str]:
+    """Return the releases that callers meet."""
+    shown = product.nacos().instances(SERVICE)
+    return {each["metadata"]["release"] for each in shown if float(each["weight"]) > 0}
+
+
+def _upgrade(product: Installation, _: Load) -> None:
+    product.upgrade()
+
+
+ALL = (
+    Fault("every workload restarted in turn", _restart()),
+    Fault("the gateway restarted", _restart(GATEWAY)),
+    Fault("scaled 2, 5, 2", _scale),
+    Fault("a pod killed every 5 s for 3 minutes", _kill),
+    Fault("a member of Nacos deleted", _delete_member),
+    Fault("the leader of Nacos deleted", _delete_leader),
+    Fault("two of three Nacos gone for 60 s", _lose_two),
+    Fault("a canary promoted, and taken back", _promote),
+    Fault("autoscaled up and down by load", _autoscale),
+    Fault("a node drained", _drain),
+    Fault("every image upgraded, and back", _upgrade),
+)
+SHORT = ("the gateway restarted", "scaled 2, 5, 2", "the leader of Nacos deleted")

@@ -1,0 +1,98 @@
+"""The report on faults in Kubernetes as Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.kubernetes.notices import Notice
+from benchmarks.kubernetes.trial import Verdict
+from benchmarks.measure.report import facts, table
+
+INTRODUCTION = """# Faults in a real Kubernetes under load
+
+`make test-kubernetes` builds a Kubernetes of two nodes, each a kubelet, a containerd and a kube-
+proxy in a network namespace of its own on this one machine, with an API server, controllers, a
+scheduler, CoreDNS and metrics-server. In it runs the overlay `ha` from the chart, with less
+processor asked for each pod than the chart says (both nodes are the same processors), and beside
+the models a service that writes each execution to its log, under the request's id, before it
+answers. Its pods, their probes, grace periods and disruption budget are those of a model;
+failures are counted at the client, executions in the logs of the pods.
+
+A client sends {rate:g} POSTs a second to the Service of the gateway, whatever comes back, and
+retries nothing. Four of five go to a path that its service declares safe to repeat, every fifth
+to one that it does not. A failure is a request without an answer within 10 s, or with a status of
+500 and above. Repeated declared requests are allowed; a repeated undeclared one is a fault of the
+gateway, and so is an answer without an execution. The goal is met where no declared request
+failed, and no undeclared one ran twice.
+
+The network of this cluster does not enforce NetworkPolicies, so they are applied and not tried.
+Members of Nacos keep their data in folders of the machine, which both nodes reach. Controllers of
+the autoscaler look every 5 s and shrink after 30 s, where Kubernetes' defaults are 15 s and 300
+s.
+"""
+
+
+def markdown(
+    verdicts: Sequence[Verdict], notices: Sequence[Notice], about: Mapping[str, str], rate: float
+) -> str:
+    """Render the whole report."""
+    parts = [INTRODUCTION.format(rate=rate), facts({**about})]
+    for gateway in dict.fromkeys(one.gateway for one in verdicts):
+        mine = [one for one in verdicts if one.gateway == gateway]
+        parts += [f"## {gateway[0].upper()}{gateway[1:]}", _table(mine)]
+    errors = [one for one in verdicts if one.errors]
+    if errors:
+        parts += ["## Errors that clients saw", _errors(errors)]
+    rows = [(one.missing, one.where, f"`{one.told}`") for one in notices]
+    parts += ["## What is told where something is missing"]
+    parts += [table(("missing", "where it is told", "a part of what is told"), rows)]
+    return "\n\n".join(parts)
+
+
+def line(one: Verdict) -> str:
+    """Render a verdict for a terminal."""
+    text = (
+        f"{one.gateway}: {one.fault} ({one.seconds:.0f} s): declared {one.declared.failures} failed"
+        f" of {one.declared.requests}, {one.declared.repeated} repeated; undeclared"
+        f" {one.undeclared.failures} failed of {one.undeclared.requests},"
+        f" {one.undeclared.repeated} repeated; {one.declared.lost + one.undeclared.lost} answered"
+        f" and not executed; p99 {one.p99_ms:.0f} ms, at worst {one.max_ms:.0f} ms"
+    )
+    return "\n    ".join((text, *one.examples))
+
+
+def _table(verdicts: Sequence[Verdict]) -> str:
+    headers = ("fault", "seconds", "declared", "failed", "repeated", "undeclared", "failed")
+    more = ("repeated", "answered, not executed", "p50 ms", "p99 ms", "max ms", "goal met")
+    return table(
+        (*headers, *more),
+        [
+            (
+                one.fault,
+                f"{one.seconds:.0f}",
+                one.declared.requests,
+                one.declared.failures,
+                one.declared.repeated,
+                one.undeclared.requests,
+                one.undeclared.failures,
+                one.undeclared.repeated,
+                one.declared.lost + one.undeclared.lost,
+                f"{one.p50_ms:.1f}",
+                f"{one.p99_ms:.0f}",
+                f"{one.max_ms:.0f}",
+                "yes" if one.good else "**no**",
+            )
+            for one in verdicts
+        ],
+    )
+
+
+def _errors(verdicts: Sequence[Verdict]) -> str:
+    return table(
+        ("gateway, fault", "declared requests"),
+        [
+            (
+                f"{one.gateway}, {one.fault}",
+                "; ".join(f"{count} times {error}" for error, count in one.errors.items()),
+            )
+            for one in verdicts
+        ],
+    )

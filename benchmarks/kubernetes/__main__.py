@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from stack.waiting import wait_until
 
 from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.gateway.peers import GATEWAY
-from benchmarks.kubernetes import faults, images, machines, programs
+from benchmarks.kubernetes import faults, images, machines, programs, spring_gateway
 from benchmarks.kubernetes.cluster import Cluster
 from benchmarks.kubernetes.faults import Fault
 from benchmarks.kubernetes.installation import CPU, NEXT, Installation, next_of
 from benchmarks.kubernetes.journal import Journal
+from benchmarks.kubernetes.load import Load
 from benchmarks.kubernetes.node import PAUSE
 from benchmarks.kubernetes.notices import Elsewhere, Notice, without_metrics
 from benchmarks.kubernetes.page import INSTALL, TYPED, UPGRADE, Operator
@@ -26,6 +28,7 @@ from benchmarks.kubernetes.trial import Verdict, run
 from benchmarks.measure import report
 from benchmarks.measure.process import end_in_order_on_sigterm
 
+WARM_UP_SECONDS = 20.0
 ARCHIVES = ROOT / ".local" / "kubernetes" / "images"
 
 
@@ -89,8 +92,33 @@ def tried(options: argparse.Namespace, cluster: Cluster) -> tuple[list[Verdict],
                 run(product, fault, journal, gateway=GATEWAY, host=host, rate=options.rate)
             )
             print(line(found[-1]), flush=True)
+        if not (options.short or options.faults):
+            found += beside(product, journal, options.rate)
         notices += Elsewhere(product).notices()
     return found, notices
+
+
+def beside(product: Installation, journal: Journal, rate: float) -> list[Verdict]:
+    """Return the verdict on each fault that Spring meets, at its defaults and with a remedy."""
+    host = spring_gateway.install(product, images.tag())
+    wait_until(lambda: answers(host), seconds=180, what="Spring's Service answers")
+    found = []
+    for gateway in (spring_gateway.DEFAULTS, spring_gateway.REMEDY):
+        if gateway == spring_gateway.REMEDY:
+            spring_gateway.apply_remedy(product)
+        warm_up(host, rate)
+        for fault in spring_gateway.FAULTS:
+            found.append(run(product, fault, journal, gateway=gateway, host=host, rate=rate))
+            print(line(found[-1]), flush=True)
+    return found
+
+
+def warm_up(host: str, rate: float) -> None:
+    """Offer load for a while, which a new JVM needs before it answers soon."""
+    load = Load(host, "warm-up")
+    load.start(rate)
+    time.sleep(WARM_UP_SECONDS)
+    load.stop()
 
 
 def answers(host: str) -> bool:

@@ -41,7 +41,9 @@ class Fault:
     happen: Callable[[Installation, Load], None]
 
 
-def _restart(*workloads: str) -> Callable[[Installation, Load], None]:
+def restart(*workloads: str) -> Callable[[Installation, Load], None]:
+    """Return a fault's course: these workloads, or all, get new pods, one after the other."""
+
     def happen(product: Installation, _: Load) -> None:
         for workload in workloads or product.workloads():
             product.kubectl("rollout", "restart", workload)
@@ -171,11 +173,13 @@ def _upgrade(product: Installation, _: Load) -> None:
     product.upgrade()
 
 
+SCALED = Fault("scaled 2, 5, 2", _scale)
+KILLED = Fault("a pod killed every 5 s for 3 minutes", _kill)
 ALL = (
-    Fault("every workload restarted in turn", _restart()),
-    Fault("the gateway restarted", _restart(GATEWAY)),
-    Fault("scaled 2, 5, 2", _scale),
-    Fault("a pod killed every 5 s for 3 minutes", _kill),
+    Fault("every workload restarted in turn", restart()),
+    Fault("the gateway restarted", restart(GATEWAY)),
+    SCALED,
+    KILLED,
     Fault("a member of Nacos deleted", _delete_member),
     Fault("the leader of Nacos deleted", _delete_leader),
     Fault("two of three Nacos gone for 60 s", _lose_two),

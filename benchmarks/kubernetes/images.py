@@ -13,7 +13,11 @@ from benchmarks.kubernetes.machines import run
 from benchmarks.kubernetes.node import PAUSE
 
 COUNTED: Final = "counted"
+SPRING_IMAGE: Final = "modelserve/spring-gateway"
 HERE = Path(__file__).parent
+SPRING = HERE.parent / "gateway" / "spring"
+JRE = "modelserve/base-jre:local"
+"""The base image that `make engine` makes where none can be pulled."""
 
 
 def tag() -> str:
@@ -34,17 +38,20 @@ def nacos() -> str:
 def build(programs: Path) -> None:
     """Build every image that is not this machine's own."""
     DockerStack(Plan()).compose("build", "--quiet")
-    given = f"--build-arg=GATEWAY={_named('gateway')}"
-    file = ("--file", HERE / "Dockerfile", "--tag", _named(COUNTED))
-    command = ["docker", "buildx", "build", "--load", "--quiet", given, *file, HERE.parent]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    _build(HERE / "Dockerfile", _named(COUNTED), f"--build-arg=GATEWAY={_named('gateway')}")
+    if not (SPRING / "target" / "spring-gateway.jar").exists():
+        run("mvn", "-q", "-B", "-f", SPRING / "pom.xml", "package")
+    there = subprocess.run(["docker", "image", "inspect", JRE], check=False, capture_output=True)
+    base = () if there.returncode else (f"--build-arg=JRE_IMAGE={JRE}",)
+    _build(HERE / "spring" / "Dockerfile", f"{SPRING_IMAGE}:{tag()}", *base)
     _pause(programs)
 
 
 def names() -> list[str]:
     """Return the name of each image that the cluster runs."""
     services = [_named(each.package) for each in found()]
-    return [_named("gateway"), *services, _named(COUNTED), nacos(), PAUSE]
+    spring = f"{SPRING_IMAGE}:{tag()}"
+    return [_named("gateway"), *services, _named(COUNTED), spring, nacos(), PAUSE]
 
 
 def archives(folder: Path) -> list[Path]:
@@ -55,6 +62,12 @@ def archives(folder: Path) -> list[Path]:
 
 def _named(package: str) -> str:
     return f"modelserve/{package}:{tag()}"
+
+
+def _build(file: Path, name: str, *given: str) -> None:
+    command = ("docker", "buildx", "build", "--load", "--quiet", *given)
+    named = ("--file", file, "--tag", name)
+    subprocess.run([*command, *named, HERE.parent], check=True, stdout=subprocess.DEVNULL)
 
 
 def _pause(programs: Path) -> None:

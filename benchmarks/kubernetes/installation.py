@@ -1,6 +1,7 @@
 """The product in the cluster: installed as docs/deploy.md says, and a counted service beside it."""
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -100,6 +101,10 @@ class Installation:
     def kubectl(self, *argv: str) -> str:
         """Run kubectl in the product's namespace."""
         return self.cluster.kubectl(f"--namespace={NAMESPACE}", *argv)
+
+    def patch(self, workload: str, change: Object) -> None:
+        """Change a part of a workload, as `kubectl patch` does."""
+        self.kubectl("patch", workload, f"--patch={json.dumps(change)}")
 
     def pods(self, name: str) -> list[Object]:
         """Return the pods of a workload that are to stay, the oldest first."""

@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from kubernetes_validate import validate
 from stack import ROOT
-from stack.services import found
 from stack.waiting import wait_until
 
 from benchmarks.failover.trial import results_of
@@ -93,15 +91,6 @@ def test_every_command_of_the_page_is_typed() -> None:
     every = re.findall(r"^```bash\n", page, re.MULTILINE)
 
     assert sum(len(blocks(page, heading)) for heading in TYPED) == len(every)
-
-
-def test_the_page_names_every_image() -> None:
-    """The overlay of docs/deploy.md renames each image: services, gateway and Nacos."""
-    (overlay,) = re.findall(r"<<END\n(.*?)^END$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    names = {each["name"] for each in yaml.safe_load(overlay)["images"]}
-    services = {f"modelserve/{each.package}" for each in found()}
-
-    assert names == {"nacos/nacos-server", "modelserve/gateway", *services}
 
 
 def test_the_counted_service_is_a_model_of_the_chart() -> None:

@@ -1,6 +1,7 @@
 """Helm and kustomize themselves make the objects that Python reads from the chart."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from stack import ROOT, kubernetes
 from stack.kubernetes import CHART, FOLDER, PRESETS
 from stack.services import ServedModel, found
 
-from tests.kubernetes.objects import PRESET, objects_of, read, values_of
+from benchmarks.kubernetes.page import PAGE
+from tests.kubernetes.objects import PRESET, containers, objects_of, read, values_of
 
 PROGRAMS = ROOT / ".local" / "kubernetes"
 IRIS = ServedModel("iris", "iris-2", (8002, 8012), "iris.app:Iris", "/api/v1/predict", "{}")
@@ -92,6 +94,31 @@ def test_both_scale_by_work_alike(run: Run, tmp_path: Path) -> None:
 
     assert (by_helm.stderr, by_kustomize.stderr) == ("", "")
     assert read(by_helm.stdout) == read(by_kustomize.stdout)
+
+
+def test_the_overlay_of_the_page_is_one_of_ha(run: Run, tmp_path: Path) -> None:
+    """What docs/deploy.md writes names each image anew and is the overlay `ha` in all else."""
+    shutil.copytree(FOLDER, tmp_path / "deploy" / "kubernetes")
+    folder = tmp_path / ".local" / "ha"
+    folder.mkdir(parents=True)
+    (text,) = re.findall(r"<<END\n.*?^END$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    given = {"REGISTRY": "r.example/a", "VERSION": "7", "NACOS_IMAGE": "r.example:5000/n:8"}
+    overlay = subprocess.check_output(
+        ["bash", "-uc", f"cat {text}\n"], env={**given, "CPU": "50m"}, text=True
+    )
+    (folder / "kustomization.yaml").write_text(overlay)
+    made = read(run("kustomize", "build", folder).stdout)
+    ha = read(run("kustomize", "build", FOLDER / "overlays" / "ha").stdout)
+    images = {each["image"] for each in containers(made)}
+    services = {f"r.example/a/{each.package}:7" for each in found()}
+
+    assert images == {*services, "r.example/a/gateway:7", "r.example:5000/n:8"}
+    for before, after in zip(containers(ha), containers(made), strict=True):
+        assert set(before) == set(after)
+        assert before["env"] == after["env"]
+    assert [(each["kind"], each["metadata"]["name"]) for each in made] == [
+        (each["kind"], each["metadata"]["name"]) for each in ha
+    ]
 
 
 @PRESET

@@ -61,7 +61,7 @@ def trials(options: argparse.Namespace, work: Path) -> tuple[list[Verdict], list
 
 def tried(options: argparse.Namespace, cluster: Cluster) -> tuple[list[Verdict], list[Notice]]:
     """Return the verdict on each fault in a new cluster, and what is told of what is missing."""
-    cluster.start(images.archives(ARCHIVES))
+    cluster.start(images.archive(ARCHIVES))
     print("the cluster is ready", flush=True)
     for node in cluster.nodes:
         for name in set(images.names()) - {PAUSE}:

@@ -3,7 +3,8 @@
 import json
 import secrets
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,18 @@ class Cluster:
         ]
         route_between(machines)
 
-    def start(self, images: Iterable[Path]) -> None:
+    def start(self, images: Path) -> None:
         """Start everything; return when both nodes are ready."""
         self.kubeconfig.touch(0o600)
         self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
         self._start_control_plane()
         for node in self.nodes:
-            node.start(images)
+            node.start_runtime()
+        with ThreadPoolExecutor() as both:
+            for taken in [both.submit(node.take, images) for node in self.nodes]:
+                taken.result()
+        for node in self.nodes:
+            node.join()
         for node in self.nodes:
             wait_until(partial(self._is_ready, node), seconds=READY_SECONDS, what=node.name)
 

@@ -97,12 +97,17 @@ def _delete_nacos(product: Installation, pod: str) -> None:
 
 
 def leader(product: Installation) -> str:
-    """Return the pod of the member that leads Nacos' store of instances and documents."""
-    with product.nacos().operator() as operator:
-        members = operator.http.get("/v3/admin/core/cluster/node/list").text
-    found = re.search(r'"leader":"(nacos-\d)\.', members)
-    assert found, members
-    return found[1]
+    """Return the pod of the member that leads the store of Nacos, once the members tell it."""
+    found: list[str] = []
+
+    def told() -> bool:
+        with product.nacos().operator() as operator:
+            members = operator.http.get("/v3/admin/core/cluster/node/list").text
+        found.extend(re.findall(r'"leader":"(nacos-\d)\.', members)[:1])
+        return bool(found)
+
+    wait_until(told, seconds=READY_SECONDS, what="the members of Nacos tell who leads")
+    return found[-1]
 
 
 def _lose_two(product: Installation, _: Load) -> None:

@@ -1,5 +1,7 @@
 """The images that the cluster runs: those of the stack, and the service that counts executions."""
 
+import hashlib
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -54,10 +56,20 @@ def names() -> list[str]:
     return [_named("gateway"), *services, _named(COUNTED), spring, nacos(), PAUSE]
 
 
-def archives(folder: Path) -> list[Path]:
-    """Return an archive of each image, which is in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_archive(name, folder) for name in names()]
+def archive(folder: Path) -> Path:
+    """Return an archive of all images, in which a layer that they share is once.
+
+    It is in `folder`, and is used again while the images are the same.
+    """
+    ids = run("docker", "image", "inspect", "--format={{.Id}}", *names())
+    file = folder / f"{hashlib.sha256(ids.encode()).hexdigest()[:12]}.tar"
+    if not file.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        partial = file.with_suffix(".partial")
+        run("docker", "save", "--output", partial, *names())
+        partial.rename(file)
+    return file
 
 
 def _named(package: str) -> str:
@@ -80,14 +92,3 @@ def _pause(programs: Path) -> None:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-
-
-def _archive(name: str, folder: Path) -> Path:
-    """Return the archive of an image; one that is there already is used again."""
-    digest = run("docker", "image", "inspect", "--format={{.Id}}", name).strip()
-    archive = folder / f"{name.replace('/', '-').replace(':', '-')}-{digest[7:19]}.tar"
-    if not archive.exists():
-        partial = archive.with_suffix(".partial")
-        run("docker", "save", "--output", partial, name)
-        partial.rename(archive)
-    return archive

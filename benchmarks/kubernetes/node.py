@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,8 +39,8 @@ class Node:
         self._kubeconfig = kubeconfig
         self._socket = machine.work / "containerd.sock"
 
-    def start(self, images: Iterable[Path]) -> None:
-        """Start the node's programs, with these images; it joins the cluster by itself."""
+    def start_runtime(self) -> None:
+        """Start the program that runs containers."""
         work, network = self.machine.work, self.machine.work / "net.d"
         network.mkdir()
         (network / "pods.conflist").write_text(json.dumps(self._network()))
@@ -49,9 +48,15 @@ class Node:
         (work / "containerd.toml").write_text(text)
         containerd = self.machine.start("containerd", "--config", work / "containerd.toml")
         wait_until(self._socket.exists, seconds=60, what=f"containerd of {self.name} listens")
-        for image in images:
-            self._ctr("images", "import", image)
         assert containerd.returncode is None, containerd.log_tail()
+
+    def take(self, images: Path) -> None:
+        """Take in the images of an archive."""
+        self._ctr("images", "import", images)
+
+    def join(self) -> None:
+        """Start what joins the cluster."""
+        work = self.machine.work
         for file, settings in (("kubelet", self._kubelet()), ("kube-proxy", self._proxy())):
             (work / f"{file}.json").write_text(json.dumps(settings))
         for cgroup in self._cgroups():

@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -17,14 +16,13 @@ from benchmarks.gateway.peers import GATEWAY
 from benchmarks.kubernetes import faults, images, machines, programs, spring_gateway
 from benchmarks.kubernetes.cluster import Cluster
 from benchmarks.kubernetes.faults import Fault
+from benchmarks.kubernetes.findings import Findings
 from benchmarks.kubernetes.installation import CPU, NEXT, Installation, next_of
 from benchmarks.kubernetes.journal import Journal
 from benchmarks.kubernetes.load import Load
 from benchmarks.kubernetes.node import PAUSE
-from benchmarks.kubernetes.notices import Elsewhere, Notice, without_metrics
+from benchmarks.kubernetes.notices import Elsewhere, without_metrics
 from benchmarks.kubernetes.page import INSTALL, TYPED, UPGRADE, Operator
-from benchmarks.kubernetes.text import line, markdown
-from benchmarks.kubernetes.trial import Verdict, run
 from benchmarks.measure import report
 from benchmarks.measure.process import end_in_order_on_sigterm
 
@@ -50,24 +48,33 @@ def chosen(options: argparse.Namespace) -> list[Fault]:
     ]
 
 
-def trials(options: argparse.Namespace, work: Path) -> tuple[list[Verdict], list[Notice]]:
+def trials(options: argparse.Namespace, work: Path, findings: Findings) -> None:
     """Build the cluster, bring every fault about, and leave nothing of the cluster."""
     cluster = Cluster(programs.made(), work)
     try:
-        return tried(options, cluster)
+        cluster.start(images.archive(ARCHIVES))
+        print("the cluster is ready", flush=True)
+        for node in cluster.nodes:
+            for name in set(images.names()) - {PAUSE}:
+                node.tag(name, next_of(name))
+        logs = [node.pods_logs for node in cluster.nodes]
+        with Operator(environment(cluster)) as operator, Journal(logs, work / "journal") as journal:
+            install(cluster, operator, findings)
+            product = Installation(cluster, images.tag(), operator)
+            host = product.address()
+            for fault in chosen(options):
+                findings.attempt(product, fault, journal, gateway=GATEWAY, host=host)
+            if not (options.short or options.faults):
+                beside(product, journal, findings)
+            findings.notices += Elsewhere(product).notices()
+            findings.write()
     finally:
         cluster.end()
 
 
-def tried(options: argparse.Namespace, cluster: Cluster) -> tuple[list[Verdict], list[Notice]]:
-    """Return the verdict on each fault in a new cluster, and what is told of what is missing."""
-    cluster.start(images.archive(ARCHIVES))
-    print("the cluster is ready", flush=True)
-    for node in cluster.nodes:
-        for name in set(images.names()) - {PAUSE}:
-            node.tag(name, next_of(name))
-    logs = [node.pods_logs for node in cluster.nodes]
-    settings = {
+def environment(cluster: Cluster) -> dict[str, str]:
+    """Return what docs/deploy.md wants to be set."""
+    return {
         "PATH": f"{programs.made()}:{os.environ['PATH']}",
         "KUBECONFIG": str(cluster.kubeconfig),
         "REGISTRY": "modelserve",
@@ -76,41 +83,31 @@ def tried(options: argparse.Namespace, cluster: Cluster) -> tuple[list[Verdict],
         "NACOS_IMAGE": images.nacos(),
         "CPU": CPU,
     }
-    with Operator(settings) as operator, Journal(logs, cluster.work / "journal") as journal:
-        product = Installation(cluster, images.tag(), operator)
-        product.install()
-        for heading in set(TYPED) - {INSTALL, UPGRADE}:
-            operator.types(heading)
-        notices = [without_metrics(product)]
-        cluster.start_metrics()
-        host = product.address()
-        wait_until(lambda: answers(host), seconds=120, what="the gateway's Service answers")
-        print("the overlay ha answers", flush=True)
-        found = []
-        for fault in chosen(options):
-            found.append(
-                run(product, fault, journal, gateway=GATEWAY, host=host, rate=options.rate)
-            )
-            print(line(found[-1]), flush=True)
-        if not (options.short or options.faults):
-            found += beside(product, journal, options.rate)
-        notices += Elsewhere(product).notices()
-    return found, notices
 
 
-def beside(product: Installation, journal: Journal, rate: float) -> list[Verdict]:
-    """Return the verdict on each fault that Spring meets, at its defaults and with a remedy."""
+def install(cluster: Cluster, operator: Operator, findings: Findings) -> None:
+    """Do what docs/deploy.md says, but for the upgrade; return when calls are answered."""
+    product = Installation(cluster, images.tag(), operator)
+    product.install()
+    for heading in set(TYPED) - {INSTALL, UPGRADE}:
+        operator.types(heading)
+    findings.notices.append(without_metrics(product))
+    cluster.start_metrics()
+    host = product.address()
+    wait_until(lambda: answers(host), seconds=120, what="the gateway's Service answers")
+    print("the overlay ha answers", flush=True)
+
+
+def beside(product: Installation, journal: Journal, findings: Findings) -> None:
+    """Bring the faults about that Spring meets, at its defaults and with a remedy."""
     host = spring_gateway.install(product, images.tag())
     wait_until(lambda: answers(host), seconds=180, what="Spring's Service answers")
-    found = []
     for gateway in (spring_gateway.DEFAULTS, spring_gateway.REMEDY):
         if gateway == spring_gateway.REMEDY:
             spring_gateway.apply_remedy(product)
-        warm_up(host, rate)
+        warm_up(host, findings.rate)
         for fault in spring_gateway.FAULTS:
-            found.append(run(product, fault, journal, gateway=gateway, host=host, rate=rate))
-            print(line(found[-1]), flush=True)
-    return found
+            findings.attempt(product, fault, journal, gateway=gateway, host=host)
 
 
 def warm_up(host: str, rate: float) -> None:
@@ -133,7 +130,7 @@ def answers(host: str) -> bool:
 
 
 def main() -> int:
-    """Write the report; return 1 if the goal was missed, 2 if this machine cannot try."""
+    """Bring the faults about; return 1 if the goal was missed, 2 if this machine cannot try."""
     options = arguments()
     if not machines.inside():
         if reason := programs.obstacle() or images.obstacle():
@@ -143,21 +140,11 @@ def main() -> int:
         machines.enter()
     end_in_order_on_sigterm()
     machines.settle()
-    about = report.machine()
+    kept = not (options.short or options.faults)
+    findings = Findings(report.machine(), options.rate, kept)
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
-        found, notices = trials(options, Path(folder))
-    if not (options.short or options.faults):
-        report.write(
-            "kubernetes",
-            markdown=markdown(found, notices, about, options.rate),
-            data={
-                "machine": about,
-                "rate": options.rate,
-                "notices": [asdict(one) for one in notices],
-                "trials": [{**asdict(one), "good": one.good} for one in found],
-            },
-        )
-    return 0 if all(one.good for one in found) else 1
+        trials(options, Path(folder), findings)
+    return 0 if findings.good else 1
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ def build(programs: Path) -> None:
     _build(HERE / "Dockerfile", _named(COUNTED), f"--build-arg=GATEWAY={_named('gateway')}")
     if not (SPRING / "target" / "spring-gateway.jar").exists():
         run("mvn", "-q", "-B", "-f", SPRING / "pom.xml", "package")
-    there = subprocess.run(["docker", "image", "inspect", JRE], check=False, capture_output=True)
-    base = () if there.returncode else (f"--build-arg=JRE_IMAGE={JRE}",)
+    base = (f"--build-arg=JRE_IMAGE={JRE}",) if _is_there(JRE) else ()
     _build(HERE / "spring" / "Dockerfile", f"{SPRING_IMAGE}:{tag()}", *base)
-    _pause(programs)
+    if not _is_there(PAUSE):
+        _pause(programs)
 
 
 def names() -> list[str]:
@@ -80,6 +80,11 @@ def _build(file: Path, name: str, *given: str) -> None:
     command = ("docker", "buildx", "build", "--load", "--quiet", *given)
     named = ("--file", file, "--tag", name)
     subprocess.run([*command, *named, HERE.parent], check=True, stdout=subprocess.DEVNULL)
+
+
+def _is_there(name: str) -> bool:
+    command = ("docker", "image", "inspect", name)
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _pause(programs: Path) -> None:

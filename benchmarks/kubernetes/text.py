@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from benchmarks.kubernetes.notices import Notice
-from benchmarks.kubernetes.trial import Verdict
+from benchmarks.kubernetes.trial import Unfinished, Verdict
 from benchmarks.measure.report import facts, table
 
 INTRODUCTION = """# Faults in a real Kubernetes under load
@@ -31,7 +31,11 @@ s.
 
 
 def markdown(
-    verdicts: Sequence[Verdict], notices: Sequence[Notice], about: Mapping[str, str], rate: float
+    verdicts: Sequence[Verdict],
+    unfinished: Sequence[Unfinished],
+    notices: Sequence[Notice],
+    about: Mapping[str, str],
+    rate: float,
 ) -> str:
     """Render the whole report."""
     parts = [INTRODUCTION.format(rate=rate), facts({**about})]
@@ -41,6 +45,8 @@ def markdown(
     errors = [one for one in verdicts if one.errors]
     if errors:
         parts += ["## Errors that clients saw", _errors(errors)]
+    if unfinished:
+        parts += ["## Trials that came to no end", _unfinished(unfinished)]
     rows = [(one.missing, one.where, f"`{one.told}`") for one in notices]
     parts += ["## What is told where something is missing"]
     parts += [table(("missing", "where it is told", "a part of what is told"), rows)]
@@ -96,3 +102,8 @@ def _errors(verdicts: Sequence[Verdict]) -> str:
             for one in verdicts
         ],
     )
+
+
+def _unfinished(trials: Sequence[Unfinished]) -> str:
+    rows = [(f"{one.gateway}, {one.fault}", one.why.partition("\n")[0]) for one in trials]
+    return table(("gateway, fault", "why"), rows)

@@ -49,6 +49,15 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A trial without a verdict, and why: the cluster did not come to where the fault ends."""
+
+    gateway: str
+    fault: str
+    why: str
+
+
 def run(
     product: Installation, fault: Fault, journal: Journal, *, gateway: str, host: str, rate: float
 ) -> Verdict:

@@ -8,12 +8,14 @@ from kubernetes_validate import validate
 from stack import ROOT
 from stack.waiting import wait_until
 
-from benchmarks.failover.trial import results_of
+from benchmarks.failover.trial import Kind, results_of
 from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.kubernetes import faults, programs
 from benchmarks.kubernetes.installation import model
 from benchmarks.kubernetes.journal import Journal, executed
 from benchmarks.kubernetes.page import PAGE, TYPED, blocks
+from benchmarks.kubernetes.text import markdown
+from benchmarks.kubernetes.trial import Unfinished, Verdict
 from benchmarks.measure.load import Sample
 
 LOG = """2026-11-27T20:00:00.1Z stdout F 12.500000 0.0.0.0 trial-7 /predict
@@ -54,6 +56,28 @@ def test_what_ran_twice_or_never_is_counted_by_id() -> None:
 
     assert (counted.requests, counted.failures) == (4, 1)
     assert (counted.lost, counted.repeated) == (1, 1)
+
+
+def test_the_report_hides_nothing() -> None:
+    """A missed goal, a trial without an end and an error each stand in the report."""
+    verdict = Verdict(
+        gateway="this gateway",
+        fault="killed",
+        seconds=9,
+        declared=Kind(requests=80, failures=1, lost=0, repeated=2),
+        undeclared=Kind(requests=20, failures=3, lost=0, repeated=0),
+        p50_ms=1,
+        p99_ms=2,
+        max_ms=3,
+        errors={"status 503": 1},
+    )
+    unfinished = Unfinished("this gateway", "drained", "a pod is not ready\nits log")
+    text = markdown([verdict], [unfinished], [], {"kernel": "some"}, 50)
+
+    assert not verdict.good
+    assert "| killed | 9 | 80 | 1 | 2 | 20 | 3 | 0 | 0 | 1.0 | 2 | 3 | **no** |" in text
+    assert "| this gateway, drained | a pod is not ready |" in text
+    assert "1 times status 503" in text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from benchmarks.kubernetes.programs import CGROUPS
 
 PAUSE = "modelserve/pause:local"
 """The image of the first process of each pod."""
+SHARES = {"cpu.shares": "8192", "cpu.weight": "800"}
+"""A node's share of the processors, in each version of cgroups: that of eight processes, for a group
+without one counts as a single process, and then a busy machine starves a whole node."""
 CONTAINERD = """version = 2
 root = "{work}/root"
 state = "{work}/state"
@@ -61,6 +64,9 @@ class Node:
             (work / f"{file}.json").write_text(json.dumps(settings))
         for cgroup in self._cgroups():
             cgroup.mkdir(exist_ok=True)
+            for file, share in SHARES.items():
+                if (cgroup / file).exists():
+                    (cgroup / file).write_text(share)
         self.machine.start(
             self._programs / "kubelet",
             f"--config={work}/kubelet.json",

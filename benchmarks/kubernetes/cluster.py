@@ -55,6 +55,36 @@ METRICS: tuple[dict[str, Any], ...] = (
         "endpoints": [{"addresses": [BRIDGE_ADDRESS], "conditions": {"ready": True}}],
     },
     {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "metrics"},
+        "rules": [
+            {
+                "apiGroups": ["metrics.k8s.io"],
+                "resources": ["nodes", "pods"],
+                "verbs": ["get", "list"],
+            }
+        ],
+    },
+    # The API server has no certificate by which metrics-server would know it.
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "metrics"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "metrics",
+        },
+        "subjects": [
+            {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "User",
+                "name": "system:anonymous",
+            }
+        ],
+    },
+    {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
         "metadata": {"name": "v1beta1.metrics.k8s.io"},
@@ -142,14 +172,13 @@ class Cluster:
             f"--authentication-kubeconfig={self.kubeconfig}",
             f"--authorization-kubeconfig={self.kubeconfig}",
             "--authentication-skip-lookup",
-            # The API server proves nothing to it; it listens inside these namespaces alone.
-            "--authorization-always-allow-paths=/apis/*,/openapi/*,/livez,/readyz",
             f"--bind-address={BRIDGE_ADDRESS}",
             f"--secure-port={METRICS_PORT}",
             f"--cert-dir={self.work}/metrics",
             "--kubelet-insecure-tls",
             "--kubelet-preferred-address-types=InternalIP",
-            "--metric-resolution=10s",
+            "--metric-resolution=15s",
+            "--kubelet-request-timeout=5s",
         )
         self.apply(METRICS, "kube-system")
         wait_until(self._has_metrics, seconds=READY_SECONDS, what="metrics-server tells of nodes")

@@ -13,8 +13,8 @@ from benchmarks.kubernetes.programs import CGROUPS
 PAUSE = "modelserve/pause:local"
 """The image of the first process of each pod."""
 SHARES = {"cpu.shares": "8192", "cpu.weight": "800"}
-"""A node's share of the processors, in each version of cgroups: that of eight processes, for a group
-without one counts as a single process, and then a busy machine starves a whole node."""
+"""A node's share of the processors, in each version of cgroups: that of eight processes. A group
+without one counts as a single process, so that a busy machine starves a whole node."""
 CONTAINERD = """version = 2
 root = "{work}/root"
 state = "{work}/state"

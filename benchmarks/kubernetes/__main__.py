@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -61,11 +62,13 @@ def trials(options: argparse.Namespace, work: Path, findings: Findings) -> None:
         with Operator(environment(cluster)) as operator, Journal(logs, work / "journal") as journal:
             install(cluster, operator, findings)
             product = Installation(cluster, images.tag(), operator)
-            host = product.address()
+            hosts = {GATEWAY: product.address()}
+            if not options.short:
+                hosts[spring_gateway.DEFAULTS] = spring(product, findings.rate)
             for fault in chosen(options):
-                findings.attempt(product, fault, journal, gateway=GATEWAY, host=host)
+                findings.attempt(product, fault, journal, hosts)
             if not (options.short or options.faults):
-                beside(product, journal, findings)
+                beside(product, journal, findings, hosts)
             findings.notices += Elsewhere(product).notices()
             findings.write()
     finally:
@@ -98,16 +101,25 @@ def install(cluster: Cluster, operator: Operator, findings: Findings) -> None:
     print("the overlay ha answers", flush=True)
 
 
-def beside(product: Installation, journal: Journal, findings: Findings) -> None:
-    """Bring the faults about that Spring meets, at its defaults and with a remedy."""
+def spring(product: Installation, rate: float) -> str:
+    """Start Spring Cloud Gateway and return its Service's address once it is warm."""
     host = spring_gateway.install(product, images.tag())
     wait_until(lambda: answers(host), seconds=180, what="Spring's Service answers")
-    for gateway in (spring_gateway.DEFAULTS, spring_gateway.REMEDY):
-        if gateway == spring_gateway.REMEDY:
-            spring_gateway.apply_remedy(product)
-        warm_up(host, findings.rate)
-        for fault in spring_gateway.FAULTS:
-            findings.attempt(product, fault, journal, gateway=gateway, host=host)
+    warm_up(host, rate)
+    return host
+
+
+def beside(
+    product: Installation, journal: Journal, findings: Findings, hosts: Mapping[str, str]
+) -> None:
+    """Restart Spring itself, then bring those faults about again that its remedy is for."""
+    host = hosts[spring_gateway.DEFAULTS]
+    findings.attempt(product, spring_gateway.RESTARTED, journal, {spring_gateway.DEFAULTS: host})
+    spring_gateway.apply_remedy(product)
+    warm_up(host, findings.rate)
+    for fault in spring_gateway.FAULTS:
+        findings.attempt(product, fault, journal, {spring_gateway.REMEDY: host})
+    findings.attempt(product, spring_gateway.RESTARTED, journal, {spring_gateway.REMEDY: host})
 
 
 def warm_up(host: str, rate: float) -> None:

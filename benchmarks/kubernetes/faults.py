@@ -48,6 +48,7 @@ def restart(*workloads: str) -> Callable[[Installation, Load], None]:
         for workload in workloads or product.workloads():
             product.kubectl("rollout", "restart", workload)
             product.rolled(workload)
+            product.wait_ended()
 
     return happen
 
@@ -179,12 +180,12 @@ def _upgrade(product: Installation, _: Load) -> None:
 
 
 SCALED = Fault("scaled 2, 5, 2", _scale)
-KILLED = Fault("a pod killed every 5 s for 3 minutes", _kill)
 ALL = (
     Fault("every workload restarted in turn", restart()),
     Fault("the gateway restarted", restart(GATEWAY)),
     SCALED,
-    KILLED,
+    Fault("the counted service restarted", restart(COUNTED)),
+    Fault("a pod killed every 5 s for 3 minutes", _kill),
     Fault("a member of Nacos deleted", _delete_member),
     Fault("the leader of Nacos deleted", _delete_leader),
     Fault("two of three Nacos gone for 60 s", _lose_two),

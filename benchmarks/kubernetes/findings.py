@@ -38,17 +38,20 @@ class Findings:
         return all(one.good for one in ours) and not self.unfinished
 
     def attempt(
-        self, product: Installation, fault: Fault, journal: Journal, *, gateway: str, host: str
+        self, product: Installation, fault: Fault, journal: Journal, hosts: Mapping[str, str]
     ) -> None:
-        """Bring a fault about and add the verdict; a fault that comes to no end is told as such."""
+        """Bring a fault about and add the verdict on each gateway of these at their hosts.
+
+        A fault that comes to no end is told as such.
+        """
         try:
-            found = run(product, fault, journal, gateway=gateway, host=host, rate=self.rate)
+            found = run(product, fault, journal, hosts=hosts, rate=self.rate)
         except (AssertionError, RuntimeError, TimeoutError) as error:
-            self.unfinished.append(Unfinished(gateway, fault.name, str(error)))
-            print(f"{gateway}: {fault.name} came to no end: {error}", flush=True)
+            self.unfinished.append(Unfinished(fault.name, str(error)))
+            print(f"{fault.name} came to no end: {error}", flush=True)
         else:
-            self.verdicts.append(found)
-            print(line(found), flush=True)
+            self.verdicts += found
+            print("\n".join(map(line, found)), flush=True)
         self.write()
 
     def write(self) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from benchmarks.gateway.peers import SPRING
-from benchmarks.kubernetes.faults import COUNTED, KILLED, SCALED, Fault, restart
+from benchmarks.kubernetes.faults import COUNTED, SCALED, Fault, restart
 from benchmarks.kubernetes.images import SPRING_IMAGE
 from benchmarks.kubernetes.installation import NAMESPACE, Installation
 
@@ -20,12 +20,9 @@ LEAVE_AND_SLEEP = (
 """The remedy on the pods behind: the instance leaves Nacos, serves on, and only then is stopped."""
 NAME = "spring-gateway"
 DEPLOYMENT = f"deployment/{NAME}"
-FAULTS = (
-    Fault("the counted service restarted", restart(COUNTED)),
-    SCALED,
-    KILLED,
-    Fault("the gateway restarted", restart(DEPLOYMENT)),
-)
+RESTARTED = Fault(f"{SPRING} restarted", restart(DEPLOYMENT))
+FAULTS = (Fault("the counted service restarted", restart(COUNTED)), SCALED)
+"""The faults that the remedy is for."""
 
 
 def install(product: Installation, tag: str) -> str:

@@ -105,5 +105,5 @@ def _errors(verdicts: Sequence[Verdict]) -> str:
 
 
 def _unfinished(trials: Sequence[Unfinished]) -> str:
-    rows = [(f"{one.gateway}, {one.fault}", one.why.partition("\n")[0]) for one in trials]
-    return table(("gateway, fault", "why"), rows)
+    rows = [(one.fault, one.why.partition("\n")[0]) for one in trials]
+    return table(("fault", "why"), rows)

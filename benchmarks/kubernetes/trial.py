@@ -12,7 +12,7 @@ from benchmarks.kubernetes.faults import Fault
 from benchmarks.kubernetes.installation import Installation
 from benchmarks.kubernetes.journal import Journal
 from benchmarks.kubernetes.load import Load
-from benchmarks.measure.load import percentile
+from benchmarks.measure.load import Sample, percentile
 
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 10.0
 JOURNAL_SECONDS = 5.0
@@ -53,27 +53,52 @@ class Verdict:
 class Unfinished:
     """A trial without a verdict, and why: the cluster did not come to where the fault ends."""
 
-    gateway: str
     fault: str
     why: str
 
 
 def run(
-    product: Installation, fault: Fault, journal: Journal, *, gateway: str, host: str, rate: float
-) -> Verdict:
-    """Bring the fault about under load, and judge."""
-    load = Load(host, re.sub(r"[^a-z0-9]+", "-", f"{gateway}-{fault.name}".lower()))
-    load.start(rate)
+    product: Installation,
+    fault: Fault,
+    journal: Journal,
+    *,
+    hosts: Mapping[str, str],
+    rate: float,
+) -> list[Verdict]:
+    """Bring the fault about under load on each gateway at the same time, and judge each.
+
+    `hosts` has the address of the Service of each gateway by its name; a fault that offers more
+    load offers it to the first.
+    """
+    loads = {name: Load(host, _label(name, fault)) for name, host in hosts.items()}
+    for load in loads.values():
+        load.start(rate)
     time.sleep(BEFORE_SECONDS)
     begun = time.monotonic()
     try:
-        fault.happen(product, load)
+        fault.happen(product, next(iter(loads.values())))
         ended = time.monotonic()
         time.sleep(AFTER_SECONDS)
     finally:
-        samples = load.stop()
+        samples = {name: load.stop() for name, load in loads.items()}
     time.sleep(JOURNAL_SECONDS)
     ran = journal.executions()
+    while_it_lasts = (begun, ended)
+    return [_verdict(name, fault, mine, ran, while_it_lasts) for name, mine in samples.items()]
+
+
+def _label(gateway: str, fault: Fault) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", f"{gateway}-{fault.name}".lower())
+
+
+def _verdict(
+    gateway: str,
+    fault: Fault,
+    samples: Sequence[Sample],
+    ran: Mapping[str, int],
+    while_it_lasts: tuple[float, float],
+) -> Verdict:
+    begun, ended = while_it_lasts
     latencies = [one.latency * 1e3 for one in samples if begun <= one.due <= ended]
     failed = [one for one in samples if one.failed]
     return Verdict(

@@ -71,12 +71,12 @@ def test_the_report_hides_nothing() -> None:
         max_ms=3,
         errors={"status 503": 1},
     )
-    unfinished = Unfinished("this gateway", "drained", "a pod is not ready\nits log")
+    unfinished = Unfinished("drained", "a pod is not ready\nits log")
     text = markdown([verdict], [unfinished], [], {"kernel": "some"}, 50)
 
     assert not verdict.good
     assert "| killed | 9 | 80 | 1 | 2 | 20 | 3 | 0 | 0 | 1.0 | 2 | 3 | **no** |" in text
-    assert "| this gateway, drained | a pod is not ready |" in text
+    assert "| drained | a pod is not ready |" in text
     assert "1 times status 503" in text
 
 

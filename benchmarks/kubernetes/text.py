@@ -8,12 +8,12 @@ from benchmarks.measure.report import facts, table
 
 INTRODUCTION = """# Faults in a real Kubernetes under load
 
-`make test-kubernetes` builds a Kubernetes of two nodes, each a kubelet, a containerd and a kube-
-proxy in a network namespace of its own on this one machine, with an API server, controllers, a
-scheduler, CoreDNS and metrics-server. In it runs the overlay `ha` from the chart, with less
-processor asked for each pod than the chart says (both nodes are the same processors), and beside
-the models a service that writes each execution to its log, under the request's id, before it
-answers. Its pods, their probes, grace periods and disruption budget are those of a model;
+`make test-kubernetes` builds a Kubernetes of two nodes, each a kubelet, a containerd and a
+kube-proxy in a network namespace of its own on this one machine, with an API server, controllers,
+a scheduler, CoreDNS and metrics-server. In it runs the overlay `ha`, installed by the commands of
+docs/deploy.md, with little processor asked for each pod (both nodes are the same processors), and
+beside the models a service that writes each execution to its log, under the request's id, before
+it answers. Its pods, their probes, grace periods and disruption budget are those of a model;
 failures are counted at the client, executions in the logs of the pods.
 
 A client sends {rate:g} POSTs a second to the Service of the gateway, whatever comes back, and
@@ -22,6 +22,12 @@ to one that it does not. A failure is a request without an answer within 10 s, o
 500 and above. Repeated declared requests are allowed; a repeated undeclared one is a fault of the
 gateway, and so is an answer without an execution. The goal is met where no declared request
 failed, and no undeclared one ran twice.
+
+Spring Cloud Gateway, with discovery by Nacos, stands beside it in front of the same pods, in two
+pods behind a Service of its own, and meets the same faults at the same time under the same load.
+Its settings are at their defaults: its load balancer may use a list of instances for 35 s, and it
+retries nothing. The remedy that its users know is tried last: a `preStop` hook that takes an
+instance out of Nacos and waits 35 s, and the same wait for Spring's own pods.
 
 The network of this cluster does not enforce NetworkPolicies, so they are applied and not tried.
 Members of Nacos keep their data in folders of the machine, which both nodes reach. Controllers of

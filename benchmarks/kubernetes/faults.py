@@ -161,9 +161,9 @@ def _promote(product: Installation, _: Load) -> None:
     ]
     product.cluster.apply([counted], NAMESPACE)
     product.rolled(f"deployment/{CANARY}")
-    product.kubectl("exec", COUNTED, "--", "nacos-canary", "promote", SERVICE, "release=2")
+    product.canary("promote", SERVICE, f"release={CANARY_RELEASE}")
     wait_until(lambda: _serving(product) == {CANARY_RELEASE}, seconds=60, what="it serves alone")
-    product.kubectl("exec", COUNTED, "--", "nacos-canary", "take-back", SERVICE)
+    product.canary("take-back", SERVICE)
     wait_until(lambda: _serving(product) == {"1"}, seconds=60, what="the older one serves again")
     product.kubectl("delete", "deployment", CANARY)
     product.wait_ended()

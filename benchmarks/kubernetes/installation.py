@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -119,10 +122,18 @@ class Installation:
 
     def nacos(self) -> Account:
         """Return an administrator's access to a member of Nacos that is ready."""
-        login = self.cluster.read(*self._read, "secret", "nacos-login")["data"]
+        login = self.cluster.read(*self._read, "secret", "nacos-admin")["data"]
         password = base64.b64decode(login["NACOS_PASSWORD"]).decode()
         ready = [each for each in self.pods("nacos") if is_ready(each)]
         return Account(f"{ready[0]['status']['podIP']}:8848", "nacos", password, "public")
+
+    def canary(self, *argv: str) -> None:
+        """Run `nacos-canary` as an administrator of Nacos, from outside the nodes."""
+        command = [sys.executable, "-m", "nacos_client", *argv]
+        env = {**os.environ, **self.nacos().environment}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"nacos-canary {' '.join(argv)}: {done.stderr}")
 
     def _none_ends(self) -> bool:
         shown = self.cluster.read(*self._read, "pods")["items"]

@@ -8,11 +8,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 from stack import ROOT
 from stack.waiting import wait_until
 
-from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.gateway.peers import GATEWAY
 from benchmarks.kubernetes import faults, images, machines, programs, spring_gateway
 from benchmarks.kubernetes.cluster import Cluster
@@ -24,6 +22,7 @@ from benchmarks.kubernetes.load import Load
 from benchmarks.kubernetes.node import PAUSE
 from benchmarks.kubernetes.notices import Elsewhere, without_metrics
 from benchmarks.kubernetes.page import INSTALL, TYPED, UPGRADE, Operator
+from benchmarks.kubernetes.trial import answers
 from benchmarks.measure import report
 from benchmarks.measure.process import end_in_order_on_sigterm
 
@@ -128,17 +127,6 @@ def warm_up(host: str, rate: float) -> None:
     load.start(rate)
     time.sleep(WARM_UP_SECONDS)
     load.stop()
-
-
-def answers(host: str) -> bool:
-    """Return whether a call of the counted service goes through the gateway."""
-    headers = {"X-Request-Id": "settling"}
-    url = f"http://{host}/{SERVICE}{DECLARED}"
-    try:
-        answer = httpx.post(url, json={}, headers=headers, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return answer.status_code == httpx.codes.OK
 
 
 def main() -> int:

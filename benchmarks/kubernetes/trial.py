@@ -4,10 +4,14 @@ import collections
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+import httpx
+from stack.waiting import wait_until
+
 from benchmarks.failover.trial import Kind, error_of, results_of
-from benchmarks.gateway.calls import DECLARED, UNDECLARED
+from benchmarks.gateway.calls import DECLARED, SERVICE, UNDECLARED
 from benchmarks.kubernetes.faults import Fault
 from benchmarks.kubernetes.installation import Installation
 from benchmarks.kubernetes.journal import Journal
@@ -15,6 +19,7 @@ from benchmarks.kubernetes.load import Load
 from benchmarks.measure.load import Sample, percentile
 
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 10.0
+SETTLE_SECONDS, SETTLED_CALLS = 120.0, 30
 JOURNAL_SECONDS = 5.0
 """Seconds until the log of a pod has what its program wrote."""
 
@@ -70,6 +75,8 @@ def run(
     `hosts` has the address of the Service of each gateway by its name; a fault that offers more
     load offers it to the first.
     """
+    for host in hosts.values():
+        settle(host)
     loads = {name: Load(host, _label(name, fault)) for name, host in hosts.items()}
     for load in loads.values():
         load.start(rate)
@@ -85,6 +92,28 @@ def run(
     ran = journal.executions()
     while_it_lasts = (begun, ended)
     return [_verdict(name, fault, mine, ran, while_it_lasts) for name, mine in samples.items()]
+
+
+def settle(host: str) -> None:
+    """Return when a gateway has got over the fault before, or has not for a long time."""
+    with suppress(TimeoutError):
+        wait_until(
+            lambda: answers(host, SETTLED_CALLS), seconds=SETTLE_SECONDS, what="all is well again"
+        )
+
+
+def answers(host: str, calls: int = 1) -> bool:
+    """Return whether so many calls in a row are answered well, each within a second."""
+    url = f"http://{host}/{SERVICE}{DECLARED}"
+    with httpx.Client(trust_env=False, timeout=1) as client:
+        try:
+            given = [
+                client.post(url, json={}, headers={"X-Request-Id": "settling"})
+                for _ in range(calls)
+            ]
+        except httpx.HTTPError:
+            return False
+    return all(one.status_code == httpx.codes.OK for one in given)
 
 
 def _label(gateway: str, fault: Fault) -> str:

@@ -45,11 +45,14 @@ class Journal:
     def _keep(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             for logs in self._logs:
-                for file in logs.glob(f"*_{SERVICE}-*/*/*.log"):
-                    name = self._kept / "-".join(file.relative_to(logs).parts)
-                    if not name.exists():
-                        with suppress(FileNotFoundError, FileExistsError):
-                            os.link(file, name)
+                with suppress(FileNotFoundError):  # a pod went meanwhile; the next look is soon
+                    self._keep_in(logs)
+
+    def _keep_in(self, logs: Path) -> None:
+        for file in logs.glob(f"*_{SERVICE}-*/*/*.log"):
+            name = self._kept / "-".join(file.relative_to(logs).parts)
+            if not name.exists():
+                os.link(file, name)
 
 
 def executed(log: str) -> list[str]:

@@ -68,8 +68,8 @@ def trials(options: argparse.Namespace, work: Path, findings: Findings) -> None:
                 findings.attempt(product, fault, journal, hosts)
             if not (options.short or options.faults):
                 beside(product, journal, findings, hosts)
-            findings.notices += Elsewhere(product).notices()
-            findings.write()
+                findings.notices += Elsewhere(product).notices()
+                findings.write()
     finally:
         cluster.end()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.gateway.peers import GATEWAY
-from benchmarks.kubernetes.faults import Fault
+from benchmarks.kubernetes.faults import ALL, Fault
 from benchmarks.kubernetes.installation import Installation
 from benchmarks.kubernetes.journal import Journal
 from benchmarks.kubernetes.notices import Notice
@@ -58,10 +58,13 @@ class Findings:
         """Write the report of all that was found so far."""
         if not self.kept:
             return
+        tried = {one.fault for one in (*self.verdicts, *self.unfinished)}
+        untried = [each.name for each in ALL if each.name not in tried]
+        about = {**self.about, "requests a second": f"{self.rate:g}"}
         trials = [{**asdict(one), "good": one.good} for one in self.verdicts]
         report.write(
             "kubernetes",
-            markdown=markdown(self.verdicts, self.unfinished, self.notices, self.about, self.rate),
+            markdown=markdown(self.verdicts, self.unfinished, untried, self.notices, about),
             data={
                 "machine": self.about,
                 "rate": self.rate,

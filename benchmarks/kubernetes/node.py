@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from stack.waiting import wait_until
@@ -82,9 +83,9 @@ class Node:
     def remove_cgroups(self) -> None:
         """Take away the groups of processes that have ended."""
         for cgroup in self._cgroups():
-            for folder, _, _ in os.walk(cgroup, topdown=False):
-                with suppress(OSError):  # the kernel may still hold one for a moment
-                    Path(folder).rmdir()
+            with suppress(TimeoutError):  # an empty group costs nothing
+                what = f"the kernel lets go of {cgroup}"
+                wait_until(partial(_removed, cgroup), seconds=10, what=what)
 
     def tag(self, image: str, other: str) -> None:
         """Give an image of the node another name, too."""
@@ -152,3 +153,10 @@ class Node:
             "clusterCIDR": POD_NETWORK,
             "conntrack": {**tracked, **unchanged},
         }
+
+
+def _removed(cgroup: Path) -> bool:
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        with suppress(OSError):  # a process in it has not quite ended
+            Path(folder).rmdir()
+    return not cgroup.exists()

@@ -16,18 +16,19 @@ beside the models a service that writes each execution to its log, under the req
 it answers. Its pods, their probes, grace periods and disruption budget are those of a model;
 failures are counted at the client, executions in the logs of the pods.
 
-A client sends {rate:g} POSTs a second to the Service of the gateway, whatever comes back, and
-retries nothing. Four of five go to a path that its service declares safe to repeat, every fifth
-to one that it does not. A failure is a request without an answer within 10 s, or with a status of
-500 and above. Repeated declared requests are allowed; a repeated undeclared one is a fault of the
-gateway, and so is an answer without an execution. The goal is met where no declared request
-failed, and no undeclared one ran twice.
+A client sends a constant number of POSTs a second to the Service of the gateway, whatever comes
+back, and retries nothing. Four of five go to a path that its service declares safe to repeat,
+every fifth to one that it does not. A failure is a request without an answer within 10 s, or with
+a status of 500 and above. Repeated declared requests are allowed; a repeated undeclared one is a
+fault of the gateway, and so is an answer without an execution. The goal is met where no declared
+request failed, and no undeclared one ran twice.
 
 Spring Cloud Gateway, with discovery by Nacos, stands beside it in front of the same pods, in two
 pods behind a Service of its own, and meets the same faults at the same time under the same load.
 Its settings are at their defaults: its load balancer may use a list of instances for 35 s, and it
-retries nothing. The remedy that its users know is tried last: a `preStop` hook that takes an
-instance out of Nacos and waits 35 s, and the same wait for Spring's own pods.
+retries nothing. The remedy that its users know is tried last, and has a section of its own where
+it was: a `preStop` hook that takes an instance out of Nacos and waits 35 s, and the same wait for
+Spring's own pods.
 
 The network of this cluster does not enforce NetworkPolicies, so they are applied and not tried.
 Members of Nacos keep their data in folders of the machine, which both nodes reach. Controllers of
@@ -39,12 +40,12 @@ s.
 def markdown(
     verdicts: Sequence[Verdict],
     unfinished: Sequence[Unfinished],
+    untried: Sequence[str],
     notices: Sequence[Notice],
     about: Mapping[str, str],
-    rate: float,
 ) -> str:
     """Render the whole report."""
-    parts = [INTRODUCTION.format(rate=rate), facts({**about})]
+    parts = [INTRODUCTION, facts({**about})]
     for gateway in dict.fromkeys(one.gateway for one in verdicts):
         mine = [one for one in verdicts if one.gateway == gateway]
         parts += [f"## {gateway[0].upper()}{gateway[1:]}", _table(mine)]
@@ -53,6 +54,8 @@ def markdown(
         parts += ["## Errors that clients saw", _errors(errors)]
     if unfinished:
         parts += ["## Trials that came to no end", _unfinished(unfinished)]
+    if untried:
+        parts += ["## Not tried in this run", "\n".join(f"- {name}" for name in untried)]
     rows = [(one.missing, one.where, f"`{one.told}`") for one in notices]
     parts += ["## What is told where something is missing"]
     parts += [table(("missing", "where it is told", "a part of what is told"), rows)]

@@ -72,12 +72,13 @@ def test_the_report_hides_nothing() -> None:
         errors={"status 503": 1},
     )
     unfinished = Unfinished("drained", "a pod is not ready\nits log")
-    text = markdown([verdict], [unfinished], [], {"kernel": "some"}, 50)
+    text = markdown([verdict], [unfinished], ["upgraded"], [], {"kernel": "some"})
 
     assert not verdict.good
     assert "| killed | 9 | 80 | 1 | 2 | 20 | 3 | 0 | 0 | 1.0 | 2 | 3 | **no** |" in text
     assert "| drained | a pod is not ready |" in text
     assert "1 times status 503" in text
+    assert "- upgraded" in text.partition("Not tried")[2]
 
 
 @pytest.mark.parametrize(

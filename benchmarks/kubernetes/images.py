@@ -29,7 +29,8 @@ def tag() -> str:
 
 def obstacle() -> str | None:
     """Return why the images cannot be made on this machine; None if they can."""
-    return DockerStack(Plan()).obstacle()
+    reason = DockerStack(Plan()).obstacle()
+    return f"{reason} (`make engine` installs an engine and base images)" if reason else None
 
 
 def nacos() -> str:

@@ -18,7 +18,7 @@ from typing import Annotated, Generic, TypeVar
 
 from prometheus_client import Gauge, Histogram
 from pydantic import BaseModel, ConfigDict, Field
-from service_kit import Deadline, Problem, stopping
+from service_kit import Deadline, MetricFamily, Problem, stopping
 
 RUN_SECONDS = 1.0
 """Seconds of CPU that one run of the estimator may take, judged by recent runs."""
@@ -26,16 +26,22 @@ RUN_SECONDS = 1.0
 X = TypeVar("X", bound=Sized)
 Y = TypeVar("Y")
 
-batch_rows = Histogram(
-    "model_batch_rows", "Rows of one run of the estimator", buckets=(1, 4, 16, 64, 256, 1024, 4096)
-)
-batch_seconds = Histogram("model_batch_seconds", "Time of one run of the estimator")
-queue_seconds = Histogram(
+ROWS = MetricFamily("histogram", "model_batch_rows", "Rows of one run of the estimator")
+SECONDS = MetricFamily("histogram", "model_batch_seconds", "Time of one run of the estimator")
+QUEUE = MetricFamily(
+    "histogram",
     "model_queue_seconds",
     "Time between asking the estimator and the start of the batch",
-    buckets=(0.00001, 0.0001, 0.001, 0.01, 0.1, 1, 10),
 )
-queued_rows = Gauge("model_queued_rows", "Rows that wait for the estimator")
+QUEUED = MetricFamily("gauge", "model_queued_rows", "Rows that wait for the estimator")
+FAMILIES = (ROWS, SECONDS, QUEUE, QUEUED)
+
+batch_rows = Histogram(ROWS.name, ROWS.text, buckets=(1, 4, 16, 64, 256, 1024, 4096))
+batch_seconds = Histogram(SECONDS.name, SECONDS.text)
+queue_seconds = Histogram(
+    QUEUE.name, QUEUE.text, buckets=(0.00001, 0.0001, 0.001, 0.01, 0.1, 1, 10)
+)
+queued_rows = Gauge(QUEUED.name, QUEUED.text)
 
 
 class Batching(BaseModel):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from service_kit import MetricFamily
 
 WINDOW_ROWS = 20_000
 """Counted rows at which all counts are halved, so that the index forgets old requests."""
@@ -22,6 +23,20 @@ BINS = 10
 """Bins of a feature of numbers, of equally many rows of the reference each."""
 OTHER = "other"
 """The label of all values that the reference does not have."""
+
+VALUES = MetricFamily(
+    "counter", "model_input_values", "Values of each feature in requests", ("feature", "value")
+)
+PREDICTIONS = MetricFamily(
+    "counter", "model_predictions", "Answers by class", ("model_version", "label")
+)
+PSI = MetricFamily(
+    "gauge",
+    "model_psi",
+    "Population stability index of recent rows against the training data",
+    ("of",),
+)
+FAMILIES = (VALUES, PREDICTIONS, PSI)
 
 Counts = Sequence[int]
 
@@ -56,17 +71,11 @@ def metrics(
     features: Iterable[Counted], answers: Iterable[Counted], model_version: str, recent_rows: int
 ) -> Iterator[Metric]:
     """Yield the counters of inputs and answers, and the indexes if there are recent rows enough."""
-    values = CounterMetricFamily(
-        "model_input_values", "Values of each feature in requests", labels=["feature", "value"]
+    values, predictions = (
+        CounterMetricFamily(each.name, each.text, labels=each.labels)
+        for each in (VALUES, PREDICTIONS)
     )
-    predictions = CounterMetricFamily(
-        "model_predictions", "Answers by class", labels=["model_version", "label"]
-    )
-    index = GaugeMetricFamily(
-        "model_psi",
-        "Population stability index of recent rows against the training data",
-        labels=["of"],
-    )
+    index = GaugeMetricFamily(PSI.name, PSI.text, labels=PSI.labels)
     features, answers = list(features), list(answers)
     for each in features:
         for value, count in zip(each.values, each.totals, strict=True):

@@ -23,6 +23,7 @@ from service_kit.health import Check, HealthChecks, State, add_health
 from service_kit.json_fault import not_json
 from service_kit.listen import bind
 from service_kit.logs import configure_logs
+from service_kit.metric_families import MetricFamily
 from service_kit.model_app import ModelRoutes, model_app
 from service_kit.problem import Problem, ProblemDocument, invalid, problems, shown, stopping
 from service_kit.runner import Listener, Presence, WorkQueue, run, serve
@@ -56,6 +57,7 @@ __all__ = [
     "HealthChecks",
     "Inferred",
     "Listener",
+    "MetricFamily",
     "ModelRoutes",
     "ModelSettings",
     "ModelSpec",

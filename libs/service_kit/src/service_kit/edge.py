@@ -34,7 +34,8 @@ from service_kit.content_codings import (
 )
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.deadline import CALLER_S_LIMIT, OWN_LIMIT, Deadline
-from service_kit.problem import Problem, media_type, stopping, translate
+from service_kit.metric_families import MetricFamily
+from service_kit.problem import Problem, media_type, stopping, told, translate
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -46,10 +47,16 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _DISCONNECTED = 499
 """The status in metrics of a client that went away, as in nginx's logs; it is never sent."""
 
-requests = Histogram(
+REQUESTS = MetricFamily(
+    "histogram",
     "http_request_duration_seconds",
     "Time from the request's head to the end of its answer; its count is the request count",
-    ["method", "route", "status", "model_version"],
+    ("method", "route", "status", "model_version"),
+)
+requests = Histogram(
+    REQUESTS.name,
+    REQUESTS.text,
+    REQUESTS.labels,
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
@@ -307,7 +314,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _send_problem(problem: Problem, scope: Scope, send: Send) -> None:
-    body = problem.body(scope["request_id"].decode())
+    body = told(problem, scope["request_id"].decode())
     headers = [
         (b"content-type", media_type(scope["path"]).encode()),
         (b"content-length", str(len(body)).encode()),

@@ -14,7 +14,24 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
+from service_kit.metric_families import MetricFamily
 from service_kit.problem import install_problems
+
+READY = MetricFamily("gauge", "service_ready", "1 while the service wants traffic")
+PART_OK = MetricFamily("gauge", "service_state_ok", "1 while this part is well", ("part",))
+CONFIG = MetricFamily(
+    "gauge",
+    "config_info",
+    "1 for the configuration in force: its version is the MD5 of the document",
+    ("part", "version", "source"),
+)
+REJECTED = MetricFamily(
+    "gauge", "config_rejected", "1 while the newest document is kept out", ("part",)
+)
+WARNED = MetricFamily(
+    "gauge", "announcement_warning", "1 while callers may not reach this address", ("part",)
+)
+FAMILIES = (READY, PART_OK, CONFIG, REJECTED, WARNED)
 
 State = dict[str, Any]
 """The result of a check: `ok` says whether the check allows traffic, the other keys say why."""
@@ -80,18 +97,10 @@ class HealthChecks:
     def collect(self) -> Iterator[Metric]:
         """Yield the report as metrics, then the metrics of every `measure`."""
         is_ready, states = self.report()
-        yield GaugeMetricFamily("service_ready", "1 while the service wants traffic", is_ready)
-        ok = GaugeMetricFamily("service_state_ok", "1 while this part is well", labels=["part"])
-        config = GaugeMetricFamily(
-            "config_info",
-            "1 for the configuration in force: its version is the MD5 of the document",
-            labels=["part", "version", "source"],
-        )
-        rejected = GaugeMetricFamily(
-            "config_rejected", "1 while the newest document is kept out", labels=["part"]
-        )
-        warned = GaugeMetricFamily(
-            "announcement_warning", "1 while callers may not reach this address", labels=["part"]
+        yield GaugeMetricFamily(READY.name, READY.text, is_ready)
+        ok, config, rejected, warned = (
+            GaugeMetricFamily(each.name, each.text, labels=each.labels)
+            for each in (PART_OK, CONFIG, REJECTED, WARNED)
         )
         for name, state in states.items():
             ok.add_metric([name], state["ok"])

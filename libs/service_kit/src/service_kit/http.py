@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service_kit.plain_parser import PlainParser
-from service_kit.problem import MEDIA_TYPE, Problem
+from service_kit.problem import MEDIA_TYPE, Problem, told
 
 MAX_HEAD_BYTES = 64 * 1024
 REQUEST_SECONDS = 15.0
@@ -134,7 +134,7 @@ class BoundedHttp(HttpToolsProtocol):
         )
 
     def _refuse(self, problem: Problem) -> None:
-        body = problem.body(None)
+        body = told(problem, None)
         head = (
             f"HTTP/1.1 {problem.status} {problem.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -18,6 +18,7 @@ from queue import Full, Queue
 import orjson
 from prometheus_client import Counter
 
+from service_kit.metric_families import MetricFamily
 from service_kit.settings import ProcessSettings
 
 QUEUED_EVENTS = 10_000
@@ -26,7 +27,10 @@ QUEUED_EVENTS = 10_000
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
-dropped = Counter("log_events_dropped", "Log events lost because standard output is too slow")
+DROPPED = MetricFamily(
+    "counter", "log_events_dropped", "Log events lost because standard output is too slow"
+)
+dropped = Counter(DROPPED.name, DROPPED.text)
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 _SECRET_KEY = re.compile(r"passw|secret|token|authorization|credential|api[_-]?key", re.IGNORECASE)

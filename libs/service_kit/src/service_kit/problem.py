@@ -15,10 +15,12 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from service_kit import logs
+from service_kit.metric_families import MetricFamily
 
 MEDIA_TYPE = "application/problem+json"
 JSON = "application/json"
@@ -30,6 +32,11 @@ SHOWN_ERRORS = 100
 SHOWN_CHARACTERS = 100
 BODY = "body"
 """The field of an error of the whole body."""
+PROBLEMS = MetricFamily(
+    "counter", "http_problems", "Requests refused or failed, by the type of the problem",
+    ("type", "status"),
+)  # fmt: skip
+sent = Counter(PROBLEMS.name, PROBLEMS.text, PROBLEMS.labels)
 _NO_OBJECT = frozenset({"model_type", "dict_type"})
 _OBJECT = "Input should be an object"
 """Replaces pydantic's message, which speaks of dictionaries and instances: a caller has neither."""
@@ -141,8 +148,17 @@ def translate(error: BaseException) -> Problem:
 
 def response(problem: Problem, kind: str) -> Response:
     """Return the problem as a response of a media type."""
-    body = problem.body(logs.request_id.get())
+    body = told(problem, logs.request_id.get())
     return Response(body, problem.status, problem.headers, media_type=kind)
+
+
+def told(problem: Problem, request_id: str | None) -> bytes:
+    """Return the document of a problem that a caller gets, and count the problem.
+
+    Types are few: they are the slugs of docs/protocol.md.
+    """
+    sent.labels(problem.type.removeprefix(TYPE_PREFIX), str(problem.status)).inc()
+    return problem.body(request_id)
 
 
 def stopping(*, has_begun: bool) -> Problem:

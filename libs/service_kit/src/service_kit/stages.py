@@ -11,6 +11,14 @@ from itertools import accumulate
 from prometheus_client import Metric
 from prometheus_client.core import HistogramMetricFamily
 
+from service_kit.metric_families import MetricFamily
+
+STAGES = MetricFamily(
+    "histogram",
+    "model_stage_seconds",
+    "Time of each stage of an answer",
+    ("stage", "model_version"),
+)
 BOUNDS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Upper bounds of the buckets, in seconds."""
 _NAMES = ("decode", "compute", "encode")
@@ -48,11 +56,7 @@ class Stages:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the histograms."""
-        family = HistogramMetricFamily(
-            "model_stage_seconds",
-            "Time of each stage of an answer",
-            labels=["stage", "model_version"],
-        )
+        family = HistogramMetricFamily(STAGES.name, STAGES.text, labels=STAGES.labels)
         for name, counts, total in zip(_NAMES, self._counts, self._sums, strict=True):
             buckets = list(zip(_LABELS, map(float, accumulate(counts)), strict=True))
             family.add_metric([name, self.model_version], buckets, total)

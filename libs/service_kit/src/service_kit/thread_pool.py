@@ -18,20 +18,24 @@ from typing import TypeVar
 from prometheus_client import Gauge, Histogram
 
 from service_kit.deadline import FOREVER, Deadline
+from service_kit.metric_families import MetricFamily
 from service_kit.problem import Problem, stopping
 
 T = TypeVar("T")
 
-waited = Histogram(
-    "worker_wait_seconds",
-    "Time between asking a worker and its start",
-    ["pool"],
-    buckets=(0.001, 0.01, 0.1, 1, 10),
+WAITED = MetricFamily(
+    "histogram", "worker_wait_seconds", "Time between asking a worker and its start", ("pool",)
 )
-busy_for = Histogram(
-    "worker_run_seconds", "Time a worker ran", ["pool"], buckets=(0.001, 0.01, 0.1, 1, 10)
+BUSY_FOR = MetricFamily("histogram", "worker_run_seconds", "Time a worker ran", ("pool",))
+DEPTH = MetricFamily(
+    "gauge", "worker_queue_depth", "Calls that run or wait in this pool", ("pool",)
 )
-depth = Gauge("worker_queue_depth", "Calls that run or wait in this pool", ["pool"])
+FAMILIES = (WAITED, BUSY_FOR, DEPTH)
+BUCKETS = (0.001, 0.01, 0.1, 1, 10)
+
+waited = Histogram(WAITED.name, WAITED.text, WAITED.labels, buckets=BUCKETS)
+busy_for = Histogram(BUSY_FOR.name, BUSY_FOR.text, BUSY_FOR.labels, buckets=BUCKETS)
+depth = Gauge(DEPTH.name, DEPTH.text, DEPTH.labels)
 
 
 class ThreadPool:

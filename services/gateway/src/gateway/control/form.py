@@ -10,9 +10,11 @@ from types import ModuleType
 
 import failover.balancer
 from prometheus_client.core import InfoMetricFamily, Metric
+from service_kit import MetricFamily
 
 import gateway.proxy.exchange
 
+BUILD = MetricFamily("info", "gateway_build", "The gateway's version and form", ("version", "form"))
 DATA_PATH = (failover.balancer, gateway.proxy.exchange)
 """One module of each package that is compiled; the modules of a package are compiled together."""
 
@@ -26,4 +28,4 @@ def form(modules: Iterable[ModuleType] = DATA_PATH) -> str:
 def build_info(version: str) -> Iterator[Metric]:
     """Yield `gateway_build_info`, which is always 1: its labels are the version and the form."""
     labels = {"version": version, "form": form()}
-    yield InfoMetricFamily("gateway_build", "The gateway's version and form", value=labels)
+    yield InfoMetricFamily(BUILD.name, BUILD.text, value=labels)

@@ -15,20 +15,66 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from service_kit import MetricFamily
 
 from gateway.telemetry.records import BUCKETS
 
 COUNTERS = (
-    "requests", "attempts", "server_errors", "stops", "ejections", "hedges", "shadow",
-    "refused_connections", "access_log_dropped",
+    MetricFamily("counter", "gateway_requests", "Requests answered",
+                 ("route", "service", "status", "result")),
+    MetricFamily("counter", "gateway_attempts", "Attempts at instances",
+                 ("service", "instance", "outcome")),
+    MetricFamily("counter", "gateway_server_errors",
+                 "Answers of 500 or more that were an instance's own", ("service", "instance")),
+    MetricFamily("counter", "gateway_stops",
+                 "Failed requests that were not tried again, by reason", ("service", "reason")),
+    MetricFamily("counter", "gateway_ejections", "Instances taken out of traffic",
+                 ("service", "cause")),
+    MetricFamily("counter", "gateway_hedges",
+                 "Second attempts beside a slow first one, by what became of them",
+                 ("service", "result")),
+    MetricFamily("counter", "gateway_shadow", "Copies of requests, by what became of them",
+                 ("route", "result")),
+    MetricFamily("counter", "gateway_refused_connections", "Connections over the limit"),
+    MetricFamily("counter", "gateway_access_log_dropped", "Log lines lost"),
 )  # fmt: skip
 """The entries of a worker's state that only grow, beside the histogram."""
+SECONDS = MetricFamily(
+    "histogram", "gateway_request_seconds", "Time to answer", ("route", "service")
+)
+GAUGES = (
+    MetricFamily("gauge", "gateway_retry_budget", "Retries that are left", ("service",)),
+    MetricFamily("gauge", "gateway_discovery_age_seconds",
+                 "Since Nacos last vouched for the instances", ("service",)),
+    MetricFamily("gauge", "gateway_in_flight", "Attempts under way", ("service", "instance")),
+    MetricFamily("gauge", "gateway_ewma_seconds", "Peak EWMA of answer times",
+                 ("service", "instance")),
+    MetricFamily("gauge", "gateway_instance_ejected", "1 while out of traffic",
+                 ("service", "instance")),
+    MetricFamily("gauge", "gateway_instance_drained", "1 while an operator keeps it out of traffic",
+                 ("service", "instance")),
+    MetricFamily("gauge", "gateway_orders_followed", "Workers that follow the orders with this MD5",
+                 ("version",)),
+    MetricFamily("gauge", "gateway_limit_gateways",
+                 "Gateways among which the limits of routes are divided"),
+    MetricFamily("gauge", "gateway_pool_connections", "Connections to instances",
+                 ("service", "instance", "state")),
+    MetricFamily("gauge", "gateway_client_connections", "Connections of clients"),
+    MetricFamily("gauge", "gateway_exchanges", "Requests under way"),
+)  # fmt: skip
+"""The other entries of a worker's state."""
+FAMILIES = (*COUNTERS, SECONDS, *GAUGES)
 
 OF_INSTANCES = ("attempts", "server_errors")
 """Those of them that begin with a service and an instance."""
 
 WorkerState = Mapping[str, Any]
 """The counters and gauges of one worker, as they come through JSON."""
+
+
+def entry(family: MetricFamily) -> str:
+    """Return the name of a family's entry in a worker's state."""
+    return family.name.removeprefix("gateway_")
 
 
 def summed(
@@ -63,7 +109,7 @@ class EndedWorkers:
         both = (self._sum, state)
         total: dict[str, Any] = {
             name: [(*labels, amount) for labels, amount in summed(both, name).items()]
-            for name in COUNTERS
+            for name in map(entry, COUNTERS)
         }
         total["seconds"] = [(*labels, counts) for labels, counts in summed_seconds(both).items()]
         self._sum = total
@@ -107,61 +153,22 @@ class GatewayMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         states = list(self.states())
-        yield self._counter("requests", "Requests answered", states,
-                            ("route", "service", "status", "result"))  # fmt: skip
+        for each in COUNTERS:
+            counter = CounterMetricFamily(each.name, each.text, labels=each.labels)
+            for values, amount in summed(states, entry(each)).items():
+                counter.add_metric(values, amount)
+            yield counter
         yield self._seconds(states)
-        yield self._counter("attempts", "Attempts at instances", states,
-                            ("service", "instance", "outcome"))  # fmt: skip
-        yield self._counter("server_errors", "Answers of 500 or more that were an instance's own",
-                            states, ("service", "instance"))  # fmt: skip
-        yield self._counter("stops", "Failed requests that were not tried again, by reason", states,
-                            ("service", "reason"))  # fmt: skip
-        yield self._counter("ejections", "Instances taken out of traffic", states,
-                            ("service", "cause"))  # fmt: skip
-        yield self._counter("hedges", "Second attempts beside a slow first one, by what became of "
-                            "them", states, ("service", "result"))  # fmt: skip
-        yield self._counter("shadow", "Copies of requests, by what became of them", states,
-                            ("route", "result"))  # fmt: skip
-        yield self._counter("refused_connections", "Connections over the limit", states, ())
-        yield self._counter("access_log_dropped", "Log lines lost", states, ())
-        for name, text, labels in (
-            ("retry_budget", "Retries that are left", ("service",)),
-            ("discovery_age_seconds", "Since Nacos last vouched for the instances", ("service",)),
-            ("in_flight", "Attempts under way", ("service", "instance")),
-            ("ewma_seconds", "Peak EWMA of answer times", ("service", "instance")),
-            ("instance_ejected", "1 while out of traffic", ("service", "instance")),
-            ("instance_drained", "1 while an operator keeps it out of traffic",
-             ("service", "instance")),
-            ("orders_followed", "Workers that follow the orders with this MD5", ("version",)),
-            ("limit_gateways", "Gateways among which the limits of routes are divided", ()),
-            ("pool_connections", "Connections to instances", ("service", "instance", "state")),
-            ("client_connections", "Connections of clients", ()),
-            ("exchanges", "Requests under way", ()),
-        ):  # fmt: skip
-            yield self._gauge(name, text, states, labels)
-
-    @staticmethod
-    def _counter(
-        name: str, text: str, states: list[WorkerState], labels: tuple[str, ...]
-    ) -> Metric:
-        family = CounterMetricFamily(f"gateway_{name}", text, labels=labels)
-        for values, amount in summed(states, name).items():
-            family.add_metric(values, amount)
-        return family
-
-    @staticmethod
-    def _gauge(name: str, text: str, states: list[WorkerState], labels: tuple[str, ...]) -> Metric:
-        family = GaugeMetricFamily(f"gateway_{name}", text, labels=labels)
-        worst = max if name in WORST_COUNTS else sum
-        for values, amount in summed(states, name, worst).items():
-            family.add_metric(values, amount)
-        return family
+        for each in GAUGES:
+            gauge = GaugeMetricFamily(each.name, each.text, labels=each.labels)
+            worst = max if entry(each) in WORST_COUNTS else sum
+            for values, amount in summed(states, entry(each), worst).items():
+                gauge.add_metric(values, amount)
+            yield gauge
 
     @staticmethod
     def _seconds(states: list[WorkerState]) -> Metric:
-        family = HistogramMetricFamily(
-            "gateway_request_seconds", "Time to answer", labels=("route", "service")
-        )
+        family = HistogramMetricFamily(SECONDS.name, SECONDS.text, labels=SECONDS.labels)
         for labels, counts in summed_seconds(states).items():
             running, buckets = 0.0, []
             for upper, count in zip((*map(str, BUCKETS), "+Inf"), counts[:-1], strict=True):

@@ -36,8 +36,10 @@ check: $(READY)  ## formatting, lint, types, import rules
 	$(VENV)/bin/lint-imports --config .local/import-rules.toml
 
 # NACOS=host:port uses a Nacos of yours; CLUSTER=3 starts three of one cluster; MODELS=0 starts the
-# gateway alone, MODELS=1 each model once.
-UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(MODELS),--models $(MODELS))
+# gateway alone, MODELS=1 each model once. OBSERVE=1 starts Prometheus too, and Grafana where its image
+# is to be had.
+UP := up $(if $(NACOS),--nacos $(NACOS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(MODELS),--models $(MODELS)) \
+  $(if $(filter 1,$(OBSERVE)),--observe)
 
 .PHONY: up
 up: $(READY)  ## start everything, in containers where they can be had, else as processes
@@ -140,4 +142,4 @@ lock:  ## resolve requirements.lock again (universal, hashes, no index address)
 	  $$(awk -F'"' '/^name/{print "--no-emit-package " $$2}' $(MEMBERS:%=%/pyproject.toml)) \
 	  $(MEMBERS:%=%/pyproject.toml) pyproject.toml --group dev -o requirements.lock
 
-include deploy/kubernetes/kubernetes.mk libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk deploy/postman/postman.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk libs/service_conformance/v2.mk
+include deploy/kubernetes/kubernetes.mk deploy/observe/observe.mk libs/model_pkg/model.mk services/gateway/compiled.mk deploy/release.mk deploy/postman/postman.mk $(wildcard benchmarks/*/bench.mk) tests/interop/interop.mk libs/service_conformance/v2.mk

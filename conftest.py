@@ -3,15 +3,18 @@
 import os
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from service_conformance.programs import MISSING
+from service_conformance.surroundings import is_ci
 from stack import ROOT
+from stack.jars import MissingToolError
 from stack.lock import one_at_a_time
+from stack.observe import prometheus
 from stack.reaper import reaped_session
 from stack.services import found
 from xdist.scheduler import LoadScopeScheduling
@@ -21,6 +24,7 @@ STACK_TESTS = (
     "tests/docs/test_readme.py",
     "tests/integration/test_docs.py",
     "tests/integration/test_stack.py",
+    "tests/observe/",
 )
 """Tests that share a local stack, and disturb it."""
 CONTAINER_TESTS = ("tests/containers/",)
@@ -93,6 +97,47 @@ def v2_python(program: Callable[[str, str], str]) -> Path:
 def mlserver_python(program: Callable[[str, str], str]) -> Path:
     """Return the interpreter of MLServer's codecs."""
     return _of_clients(program("make", "make"), "mlserver-client")
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs() -> Callable[[str], str]:
+    """Return the way to look up `prometheus` and `promtool`; the path of either.
+
+    Where they are missing `make prometheus` is tried. Where that fails a test is skipped, or fails
+    with CI=true, unless PROMETHEUS_PROGRAMS says that they could not be had.
+    """
+
+    def find(name: str) -> str:
+        with suppress(MissingToolError):
+            return prometheus.program(name)
+        with one_at_a_time(ROOT / ".local/prometheus.lock"):
+            subprocess.run(["make", "--silent", "prometheus"], cwd=ROOT, check=False)  # noqa: S607
+        try:
+            return prometheus.program(name)
+        except MissingToolError as error:
+            message = f"{MISSING} {name}: {error}"
+            if is_ci() and os.environ.get("PROMETHEUS_PROGRAMS") != "absent":
+                pytest.fail(message, pytrace=False)
+            pytest.skip(message)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus_programs: Callable[[str], str]) -> Callable[..., str]:
+    """Return the way to run promtool: what it prints, or CalledProcessError."""
+    program = prometheus_programs("promtool")
+
+    def run(*arguments: str | Path) -> str:
+        return subprocess.run(  # noqa: S603 - Debian's program
+            [program, *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ).stdout
+
+    return run
 
 
 def _of_clients(make: str, target: str) -> Path:

@@ -83,11 +83,25 @@ make_images() {
         --build-arg JRE_IMAGE=modelserve/base-jre:local "$context" >/dev/null
 }
 
+# For the profile `observe`, Debian's Prometheus; containers run without it too.
+make_prometheus_image() {
+    docker image inspect modelserve/prometheus:local >/dev/null 2>&1 && return
+    make --silent prometheus || { say "no Prometheus to make an image of"; return; }
+    say "making the Prometheus image"
+    docker buildx build --quiet --load -t modelserve/prometheus:local -f - .local/prometheus/usr/bin \
+        >/dev/null <<'END'
+FROM modelserve/base-python:local
+COPY prometheus promtool /usr/bin/
+RUN install -d -o 65534 -g 65534 /prometheus
+END
+}
+
 # Compose reads the names of the images from deploy/.env; a value that stands there stays.
 choose_images() {
     .venv/bin/python -c 'from stack.credentials import read_or_make; read_or_make()'
     local each
     for each in PYTHON_IMAGE=modelserve/base-python:local NACOS_IMAGE=modelserve/nacos:local \
+        PROMETHEUS_IMAGE=modelserve/prometheus:local \
         CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt; do
         grep -q "^${each%%=*}=" deploy/.env || echo "$each" >>deploy/.env
     done
@@ -101,6 +115,7 @@ if docker pull --quiet python:3.11-slim-bookworm >/dev/null 2>&1; then
 else
     say "no image can be pulled; making them from packages"
     make_images
+    make_prometheus_image
     choose_images
 fi
 docker version --format 'engine: {{.Server.Version}}'

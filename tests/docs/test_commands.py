@@ -28,6 +28,8 @@ TESTS = {
     "release-gateway": "tests/integration/test_gateway_wheels.py",
     "kubernetes-manifests": "tests/kubernetes/test_written.py",
     "kubernetes-secrets": "tests/kubernetes/test_secrets.py",
+    "observe-files": "deploy/tests/test_observe.py",
+    "prometheus": "conftest.py",
     "environment-page": "tests/docs/test_environment.py",
     "release": "tests/integration/test_release.py",
     "version": "tests/integration/test_release.py",

@@ -43,9 +43,11 @@ def main() -> int:
             return _check_service(arguments.name, arguments.pytest)
         if arguments.command == "up":
             own = OwnNacos.at(arguments.nacos) if arguments.nacos else None
-            plan = _wanted(arguments)
-            docker = DockerStack(plan, None if arguments.mode == "local" else own)
-            _up(arguments.mode, LocalStack(plan, own=own), docker)
+            plan, observe = _wanted(arguments), arguments.observe
+            containers = DockerStack(
+                plan, None if arguments.mode == "local" else own, observe=observe
+            )
+            _up(arguments.mode, LocalStack(plan, own=own, observe=observe), containers)
             return 0
         _with_what_is_kept(arguments)
     except (*EXPECTED, TimeoutError) as error:
@@ -97,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         default=2,
         help="instances of each model service; 0 starts the gateway alone (default: 2)",
     )
+    up.add_argument(
+        "--observe",
+        action="store_true",
+        help="start Prometheus too, and in containers Grafana where its image is to be had",
+    )
     commands.add_parser("images", help="build the images, and start nothing")
     commands.add_parser("down", help="stop everything, containers and processes")
     commands.add_parser("logs", help="show what every part printed last, and follow")
@@ -142,7 +149,7 @@ def _with_what_is_kept(arguments: argparse.Namespace) -> None:
     """Run a command on the stack that was started last."""
     alone = Plan(arguments.offset)
     plan = replace(alone, members=LocalStack(alone).kept_members)
-    local, docker = LocalStack(plan), DockerStack(plan)
+    local, docker = LocalStack(plan), DockerStack(plan, observe=True)
     match arguments.command:
         case "down":
             _down(local, docker)
@@ -265,6 +272,10 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
         rows["  login"] = f"nacos, password {credentials.nacos.password}"
     if in_containers:
         rows["  admin token"] = credentials.admin_token
+    if local.observe:
+        rows["Prometheus"] = f"http://{HOST}:{plan.prometheus_port}/alerts"
+        if in_containers:
+            rows["Grafana"] = f"http://{HOST}:{plan.grafana_port}/dashboards"
     print()
     for name, address in rows.items():
         print(f"  {name:<16} {address}")

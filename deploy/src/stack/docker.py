@@ -20,6 +20,8 @@ from stack.waiting import wait_for_all
 COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy" / "docker-compose.yml"))
 CLUSTER = ("-f", str(ROOT / "deploy" / "nacos-cluster.yml"))
 OWN_NACOS = ("-f", str(ROOT / "deploy" / "own-nacos.yml"))
+OBSERVE = ("prometheus", "grafana")
+"""The services of the profile `observe`."""
 FOUND_SECONDS = 60.0
 """The time in which the gateway has to find all instances once the containers are healthy.
 
@@ -31,14 +33,17 @@ class DockerStack:
     """The parts of a plan as containers of one Compose project.
 
     Nacos is one server, or the three members of a cluster. With an `own` Nacos none is started, and
-    the models' ports are published, so that there is one instance of each at most.
+    the models' ports are published, so that there is one instance of each at most. To `observe` is
+    to have Prometheus too, and Grafana where its image is to be had.
     """
 
-    def __init__(self, plan: Plan, own: OwnNacos | None = None) -> None:
+    def __init__(self, plan: Plan, own: OwnNacos | None = None, *, observe: bool = False) -> None:
         self.plan = replace(plan, instances=min(plan.instances, 1)) if own else plan
         self._own = own
+        self._observe = observe
         more = OWN_NACOS if own else CLUSTER if plan.members > 1 else ()
-        self._command = (*COMPOSE, *more)
+        profile = ("--profile", "observe") if observe else ()
+        self._command = (*COMPOSE, *more, *profile)
         suffix = f"-{plan.offset}" if plan.offset else ""
         self._env = {
             **os.environ,
@@ -46,6 +51,8 @@ class DockerStack:
             "CONSOLE_PORT": str(plan.console_port),
             "DATA_PORT": str(plan.gateway.port),
             "ADMIN_PORT": str(plan.gateway.admin_port),
+            "PROMETHEUS_PORT": str(plan.prometheus_port),
+            "GRAFANA_PORT": str(plan.grafana_port),
             **{
                 f"{one.package.upper()}_PORT": str(one.ports[0] + plan.offset)
                 for one in plan.services
@@ -79,10 +86,8 @@ class DockerStack:
             if not _succeeds(*probe):
                 return reason
         for image in self._base_images():
-            if not _succeeds("docker", "image", "inspect", image):
-                print(f"docker: obtaining {image}", flush=True)
-                if not _succeeds("docker", "pull", "--quiet", image):
-                    return f"the image {image} is not here and cannot be pulled"
+            if not _obtained(image):
+                return f"the image {image} is not here and cannot be pulled"
         return None
 
     def compose(self, *arguments: str) -> None:
@@ -102,6 +107,8 @@ class DockerStack:
             UnusableNacosError: a Nacos of one's own does not let a service in; nothing is started.
         """
         services = () if self.plan.instances else ("gateway",)
+        if self._observe and services:
+            services = (*services, *OBSERVE)
         scale = [
             f"--scale={name}={self.plan.instances}"
             for name in (one.package for one in self.plan.services)
@@ -110,7 +117,10 @@ class DockerStack:
             self.compose("build", *services)
             asked = (*self._command, "--progress=quiet", "run", "--rm", "--no-deps", "-T")
             print(f"  {prove((*asked, 'gateway', 'python', '-m', 'gateway'), self._env)}")
-        up = ("up", "--detach", "--build", "--wait")
+        up = ["up", "--detach", "--build", "--wait"]
+        if self._observe and not _obtained(self.images()["grafana"]):
+            print("  no Grafana: its image is not here and cannot be pulled", flush=True)
+            up.append("--scale=grafana=0")
         self.compose(*up, *(services or scale))
         with httpx.Client(timeout=5, trust_env=False) as http:
             token, shared = read_or_make().admin_token, self._own is not None
@@ -143,7 +153,8 @@ class DockerStack:
         """Return the images that the Compose file builds on or runs as they are."""
         return {
             service["build"]["args"]["PYTHON_IMAGE"] if "build" in service else service["image"]
-            for service in self.config()["services"].values()
+            for name, service in self.config()["services"].items()
+            if name != "grafana"  # the stack is whole without it
         }
 
     def _read(self, *arguments: str) -> str:
@@ -155,6 +166,14 @@ class DockerStack:
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
+
+
+def _obtained(image: str) -> bool:
+    """Pull an image that is not here; return whether it is here then."""
+    if _succeeds("docker", "image", "inspect", image):
+        return True
+    print(f"docker: obtaining {image}", flush=True)
+    return _succeeds("docker", "pull", "--quiet", image)
 
 
 def _succeeds(*argv: str) -> bool:

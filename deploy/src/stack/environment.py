@@ -29,6 +29,7 @@ STACK = (
     Variable("NACOS", "text", "not set", "`host:port` of a Nacos of yours, for `make up`."),
     Variable("CLUSTER", "1 or 3", "1", "Nacos servers that `make up` starts, 3 of one cluster."),
     Variable("MODELS", "0, 1 or 2", "2", "Instances of each model that `make up` starts."),
+    Variable("OBSERVE", "0 or 1", "0", "1 starts Prometheus too, and Grafana if it can be had."),
     Variable("NACOS_VERSION", "3.1 or 2.3.2", "3.1", "Release of the Nacos that is started."),
     Variable("STACK_OFFSET", "whole number", "0", "Amount by which every port is moved up."),
     Variable("PYTHON", "path", "python3", "Python that `make setup` takes."),
@@ -37,6 +38,8 @@ COMPOSE = (
     Variable("DATA_PORT", "whole number", "8000", "Port of this host for callers of the gateway."),
     Variable("ADMIN_PORT", "whole number", "8010", "Port of this host's loopback for operators."),
     Variable("CONSOLE_PORT", "whole number", "8080", "Port of loopback for the Nacos console."),
+    Variable("PROMETHEUS_PORT", "whole number", "9090", "Port of loopback for Prometheus."),
+    Variable("GRAFANA_PORT", "whole number", "3000", "Port of loopback for Grafana."),
     Variable(
         "<PACKAGE>_PORT",
         "whole number",
@@ -53,6 +56,12 @@ COMPOSE = (
         "PYTHON_IMAGE", "text", "python:3.11-slim-bookworm", "Image that all of ours build on."
     ),
     Variable("NACOS_IMAGE", "text", "nacos/nacos-server:v3.1.0", "Image of the stack's Nacos."),
+    Variable(
+        "PROMETHEUS_IMAGE", "text", "prom/prometheus:v2.53.4", "Image of the profile `observe`."
+    ),
+    Variable(
+        "GRAFANA_IMAGE", "text", "grafana/grafana-oss:11.6.0", "Image of the profile `observe`."
+    ),
     Variable("NACOS_DATA", "text", "nacos-data", "Volume of that Nacos' data."),
     Variable("NACOS_AUTH_TOKEN", "secret text", "must be set", "Key of that Nacos' tokens."),
     Variable(

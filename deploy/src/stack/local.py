@@ -18,6 +18,7 @@ from stack.credentials import read_or_make
 from stack.lock import one_at_a_time
 from stack.logins import Making
 from stack.nacos import NacosServer, members
+from stack.observe import prometheus
 from stack.own_nacos import OwnNacos, prove_here
 from stack.plan import HOST, Part, Plan
 from stack.ports import is_free
@@ -40,12 +41,20 @@ class LocalStack:
     """Nacos, the models and the gateway as processes, remembered in a file between two commands.
 
     Nacos is one server, or the members of a cluster. With an `own` Nacos none is started, and its
-    place in the stack stays empty.
+    place in the stack stays empty. To `observe` is to start Prometheus too.
     """
 
-    def __init__(self, plan: Plan, home: Path | None = None, own: OwnNacos | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        home: Path | None = None,
+        own: OwnNacos | None = None,
+        *,
+        observe: bool = False,
+    ) -> None:
         self.plan = plan
         self.own = own
+        self.observe = observe
         self.home = home or STATE / (f"stack-{plan.offset}" if plan.offset else "stack")
         self._file = self.home / "processes.json"
         self._credentials = read_or_make()
@@ -144,12 +153,15 @@ class LocalStack:
     @property
     def _names(self) -> list[str]:
         parts = [part.name for part in self.plan.parts]
-        return parts if self.own else [*self.plan.nacos, *parts]
+        first = () if self.own else self.plan.nacos
+        return [*first, *parts, *(["prometheus"] if self.observe else [])]
 
     def _check_ports(self, running: dict[str, Process]) -> None:
         wanted = {part.name: part.ports for part in self.plan.parts}
         if not self.own:
             wanted |= {name: server.ports.all for name, server in self.servers.items()}
+        if self.observe:
+            wanted["prometheus"] = {"HTTP": self.plan.prometheus_port}
         taken = [
             f"port {port} ({name}, {purpose})"
             for name, ports in wanted.items()
@@ -200,6 +212,9 @@ class LocalStack:
     def _start(self, name: str, compiled: Path | None) -> Process:
         if name in self.plan.nacos:
             return self.servers[name].start()
+        if name == "prometheus":
+            argv = prometheus.command(self.plan, self.home / "prometheus")
+            return Process.start(name, argv, env=clean_environment(), log=self.log_of(name))
         part = next(part for part in self.plan.parts if part.name == name)
         # Beside Nacos' own files: another stack with this Nacos' port had other documents.
         cache = {"NACOS_CACHE_DIR": str(self.home / "cache")}
@@ -247,6 +262,8 @@ class LocalStack:
             for part in self.plan.models:
                 steps[f"{part.name} is in Nacos"] = partial(_is_announced, http, part)
             steps.update(ready.conditions(http, self.plan, None, shared=self.own is not None))
+            if self.observe:
+                steps["prometheus is ready"] = partial(_answers, http, self.plan.prometheus_port)
             check_alive = partial(self._check_alive, started)
             wait_for_all(steps, seconds=READY_SECONDS, meanwhile=check_alive)
 
@@ -260,9 +277,12 @@ class LocalStack:
                 raise StackError(f"{name} ended while starting. The end of its log:\n{tail}")
 
     def _stop(self, processes: dict[str, Process]) -> None:
-        """Stop the gateway, then the models, then Nacos: each part outlives those that need it."""
+        """Stop the gateway, then the models, then Nacos: each part outlives those that need it.
+
+        Prometheus ends first, before what it scrapes is gone.
+        """
         models = [part.name for part in self.plan.models]
-        for group in ([self.plan.gateway.name], models, self.plan.nacos):
+        for group in (["prometheus"], [self.plan.gateway.name], models, self.plan.nacos):
             ending = [processes[name] for name in group if name in processes]
             for process in ending:
                 process.resume()
@@ -277,6 +297,13 @@ def _readyz(http: httpx.Client, part: Part) -> httpx.Response | None:
         return http.get(f"http://{HOST}:{part.admin_port}/readyz")
     except httpx.HTTPError:
         return None
+
+
+def _answers(http: httpx.Client, prometheus_port: int) -> bool:
+    try:
+        return http.get(f"http://{HOST}:{prometheus_port}/-/ready").is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _is_ready(http: httpx.Client, part: Part) -> bool:

@@ -82,6 +82,16 @@ class Plan:
         return {"nacos": first} | {f"nacos-{n}": ports for n, ports in enumerate(others, 2)}
 
     @property
+    def prometheus_port(self) -> int:
+        """The port of Prometheus, with `make up OBSERVE=1`."""
+        return 9090 + self.offset
+
+    @property
+    def grafana_port(self) -> int:
+        """The port of Grafana, where its image is to be had."""
+        return 3000 + self.offset
+
+    @property
     def gateway(self) -> Part:
         """The gateway, through which callers come."""
         return self._part("gateway", "gateway", "gateway", 8000, 8010)

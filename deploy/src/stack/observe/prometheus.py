@@ -1,0 +1,51 @@
+"""Prometheus as a process of the stack."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from stack import STATE
+from stack.jars import MissingToolError
+from stack.observe.alerts import RULES
+from stack.observe.scraping import SECONDS, of_plan
+from stack.plan import HOST, Plan
+
+FETCHED = STATE / "prometheus" / "usr" / "bin"
+"""The folder in which `make prometheus` leaves Debian's programs."""
+
+
+def program(name: str) -> str:
+    """Return the path of `prometheus` or `promtool`.
+
+    Raises:
+        MissingToolError: it is neither on the search path nor fetched.
+    """
+    if path := shutil.which(name) or shutil.which(name, path=FETCHED):
+        return path
+    raise MissingToolError(
+        f"{name} is missing: install it (Debian: prometheus), or fetch it with `make prometheus`"
+    )
+
+
+def command(plan: Plan, home: Path, seconds: float = SECONDS) -> Sequence[str]:
+    """Write Prometheus' file for a plan, and return the command that starts it.
+
+    Args:
+        plan: the processes to scrape.
+        home: its folder: the file, and 15 days of data, at most a gigabyte.
+        seconds: between two scrapes.
+
+    Raises:
+        MissingToolError: there is no such program.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = home / "prometheus.yml"
+    configuration.write_text(of_plan(plan, RULES, seconds))
+    return (
+        program("prometheus"),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={home / 'data'}",
+        "--storage.tsdb.retention.time=15d",
+        "--storage.tsdb.retention.size=1GB",
+        f"--web.listen-address={HOST}:{plan.prometheus_port}",
+    )

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
 SECONDS = 0.5
 """Seconds between two scrapes."""
 CARS = "/car-evaluation/api/v1/predict"
+FEEDBACK = "/car-evaluation/api/v1/feedback"
 CLUSTERS = "/skl-kmeans/api/skl-kmeans"
 POINTS = {"points": [[1, 2], [2, 3], [3, 5], [4, 6], [8, 8], [10, 11], [12, 12]]}
 CAR = {
@@ -114,7 +115,9 @@ def call(gateway: httpx.Client) -> None:
     """Send what a day brings: good requests, bad ones, late ones."""
     gateway.post(CARS, json={"inputs": [CAR] * 300}).raise_for_status()
     for _ in range(10):
-        gateway.post(CARS, json={"inputs": [CAR]})
+        answer = gateway.post(CARS, json={"inputs": [CAR]}).json()
+        told = {"request_id": answer["request_id"], "labels": ["acc"]}
+        gateway.post(FEEDBACK, json=told)  # which meets the instance that answered, or another
         gateway.post(CLUSTERS, json=POINTS)
     gateway.post(CARS, json={"inputs": [{**CAR, "safety": "none"}]})
     gateway.post(CLUSTERS, content="{", headers={"content-type": "application/json"})
@@ -126,7 +129,7 @@ def test_every_query_of_every_dashboard_has_data(
 ) -> None:
     """No panel is empty where the stack has met a shadow, a frozen instance, bad and late calls."""
     published("gateway", SHADOW)
-    published("car-evaluation", "engine: estimator")
+    published("car-evaluation", "{engine: estimator, feedback_rows: 10000}")
     frozen = local_stack.processes()["kmeans-2"]
     url = f"http://127.0.0.1:{local_stack.plan.gateway.port}"
     open_queries = dict(queries())

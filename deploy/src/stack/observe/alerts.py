@@ -176,6 +176,7 @@ def burning(goal: Goal, burn: Burn) -> Alert:
 
 
 PART = 'service_state_ok{{job="cars",instance="a:1",part="{}"}}'
+FEEDBACK = 'model_feedback_total{{job="cars",model_version="1.0.0",label="acc",result="{}"}}'
 EJECTED = 'gateway_instance_ejected{instance="g:1",service="cars",exported_instance="a:1"}'
 ALERTS: Final = (
     Alert(
@@ -401,6 +402,26 @@ ALERTS: Final = (
         {'model_psi{job="cars",instance="a:1",of="safety"}': "0.3+0x60"},
         {'model_psi{job="cars",instance="a:1",of="safety"}': "0.2+0x60"},
         minutes=45,
+    ),
+    Alert(
+        "ModelOftenWrong",
+        'sum by (job, model_version) (increase(model_feedback_total{result="wrong"}[1d]))'
+        " / sum by (job, model_version) (increase(model_feedback_total[1d])) > 0.1"
+        " and sum by (job, model_version) (increase(model_feedback_total[1d])) >= 100",
+        "0m",
+        "ticket",
+        "More than a tenth of the answers of {{ $labels.job }} {{ $labels.model_version }} turned"
+        " out wrong.",
+        "Compare with the accuracy on the model's card, by class; train again with the feedback.",
+        {"job": "cars", "model_version": "1.0.0"},
+        {
+            FEEDBACK.format("right"): "0+80x20",
+            FEEDBACK.format("wrong"): "0+20x20",
+        },
+        {
+            FEEDBACK.format("right"): "0+4x20",
+            FEEDBACK.format("wrong"): "0+4x20",
+        },
     ),
     Alert(
         "ShadowDisagrees",

@@ -306,6 +306,16 @@ MODEL: Final = Dashboard(
             },
         ),
         Panel(
+            "Share of answers that turned out right, of a day's feedback",
+            "percentunit",
+            {
+                "{{job}} {{model_version}}": "sum by (job, model_version)"
+                ' (increase(model_feedback_total{job=~"$job",result="right"}[1d]))'
+                " / sum by (job, model_version)"
+                ' (increase(model_feedback_total{job=~"$job"}[1d]))'
+            },
+        ),
+        Panel(
             "Values of the features",
             "reqps",
             {

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 from gateway.control.form import BUILD
 from gateway.telemetry import metrics as gateway
-from model_service import batcher, drift
+from model_service import batcher, drift, feedback
 from service_kit import MetricFamily, edge, health, logs, problem, stages, thread_pool
 
 FAMILIES: tuple[MetricFamily, ...] = (
     *(*gateway.FAMILIES, BUILD),
     *(*health.FAMILIES, *thread_pool.FAMILIES, edge.REQUESTS, stages.STAGES),
     *(problem.PROBLEMS, logs.DROPPED),
-    *(*batcher.FAMILIES, *drift.FAMILIES),
+    *(*batcher.FAMILIES, *drift.FAMILIES, feedback.FEEDBACK),
 )
 """Every metric that our services export, beside those of the Python process."""
 OF_A_SCRAPE = frozenset({"job", "instance"})

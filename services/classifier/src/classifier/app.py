@@ -16,6 +16,7 @@ from model_service import (
     instance_metadata as every_metadata,
     welcome_page,
 )
+from model_service.feedback import feedback_routes
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     AtOnce,
@@ -132,6 +133,7 @@ def create_app(
 
     stages = Stages(engine.model.version)
     health.measure(engine.drift.collect)
+    health.measure(engine.feedback.collect)
     path, fast = f"{API}/predict", FastPredict(engine, config, threads, stages)
     routes = ModelRoutes(
         title="Car evaluation",
@@ -228,6 +230,7 @@ def _router(
         }
         return Response(orjson.dumps(content), media_type="application/json")
 
+    router.include_router(feedback_routes(engine.feedback))
     return router
 
 

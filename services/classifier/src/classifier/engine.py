@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import orjson
 from car_evaluation_model import Model, ModelError, RankExplanation, every_input, explain
+from model_service.feedback import Feedback
 from numpy.typing import NDArray
 from service_kit import Deadline
 
@@ -34,6 +35,7 @@ class Engine:
         """
         self.model = model
         self.drift = Drift(model)
+        self.feedback = Feedback(model.classes, model.version, lambda: self._config().feedback_rows)
         self._config = config
         self._codes = every_input(model.shape)
         self._check_table()
@@ -107,6 +109,7 @@ class Engine:
 
     def _count(self, ranks: Sequence[int], answers: Answers, config: ServingConfig) -> None:
         self.drift.count(ranks, len(ranks))
+        self.feedback.keep(answers[0])
         if config.audit.enabled:
             self._audit(ranks, answers[0], config)
 

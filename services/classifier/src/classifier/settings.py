@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from model_service import Batching, Live
+from model_service.feedback import MAX_KEPT_ROWS
 from pydantic import BaseModel, ConfigDict, Field
 from service_kit import ModelSettings, Port, ServiceName
 
@@ -39,3 +40,5 @@ class ServingConfig(Live):
 
     engine: Literal["table", "estimator"] = "table"
     audit: Audit = Audit()
+    feedback_rows: Annotated[int, Field(ge=0, le=MAX_KEPT_ROWS)] = 0
+    """Rows whose answers are kept until somebody tells the true classes; 0: none."""

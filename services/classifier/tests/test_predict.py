@@ -1,11 +1,14 @@
 """What callers of /api/v1 get."""
 
+import json
 import logging
 
 import pytest
+from classifier.app import audit_sink
 from classifier.schemas import EXAMPLE
-from classifier.settings import Audit, ServingConfig
+from classifier.settings import Audit, ClassifierSettings, ServingConfig
 from prometheus_client import REGISTRY
+from pydantic import ValidationError
 
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/predict"
@@ -192,3 +195,26 @@ async def test_example_of_the_documentation_works(client):
         body = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         answer = await client.post(path, json=body["example"])
         assert answer.status_code == 200
+
+
+async def test_the_audit_goes_to_a_file_instead(client, live, tmp_path, caplog):
+    """With AUDIT_FILE the events stand there, a JSON object in each line, and not in the log."""
+    live.value = ServingConfig(audit=Audit(enabled=True))
+    sink = audit_sink(ClassifierSettings(AUDIT_FILE=tmp_path / "audit.jsonl"))
+    with caplog.at_level(logging.INFO, "classifier.audit"):
+        answer = await client.post(URL, json={"inputs": [EXAMPLE]})
+        sink.close()
+
+    (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
+    event = json.loads(line)
+    assert event["request_id"] == answer.json()["request_id"]
+    assert (event["inputs"], event["predictions"]) == ([EXAMPLE], [1])
+    assert not caplog.records
+    assert audit_sink(ClassifierSettings()) is None
+
+
+@pytest.mark.parametrize("address", ["ftp://host/x", "file:///etc/passwd", "host:80"])
+def test_the_audit_is_posted_by_http_only(address):
+    """Another kind of address is a bad variable, told at the start."""
+    with pytest.raises(ValidationError, match="AUDIT_URL"):
+        ClassifierSettings(AUDIT_URL=address)

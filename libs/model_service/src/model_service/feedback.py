@@ -117,9 +117,8 @@ class Counted(BaseModel):
     right: int
 
 
-def feedback_routes(feedback: Feedback) -> APIRouter:
-    """Return the route by which callers tell what was true."""
-    router = APIRouter()
+def add_feedback(router: APIRouter, feedback: Feedback) -> None:
+    """Add the route by which callers tell what was true."""
     body = _body_model(feedback.classes)
 
     @router.post(
@@ -136,8 +135,6 @@ def feedback_routes(feedback: Feedback) -> APIRouter:
             raise invalid(error.errors(), error.error_count()) from error
         rows, right = feedback.tell(told.request_id, told.labels)
         return Counted(rows=rows, right=right)
-
-    return router
 
 
 def _body_model(classes: tuple[str, ...]) -> type[BaseModel]:

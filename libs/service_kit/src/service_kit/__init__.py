@@ -17,6 +17,7 @@ from service_kit.deadline import FOREVER, Deadline
 from service_kit.deferred_app import DeferredApp
 from service_kit.docs import add_docs
 from service_kit.edge import MAX_BODY_BYTES, AtOnce, RequestEdge
+from service_kit.event_sink import EventSink, to_file, to_http
 from service_kit.exit_codes import ExitCode
 from service_kit.fast_path import FastPath
 from service_kit.health import Check, HealthChecks, State, add_health
@@ -52,6 +53,7 @@ __all__ = [
     "Datatype",
     "Deadline",
     "DeferredApp",
+    "EventSink",
     "ExitCode",
     "FastPath",
     "HealthChecks",
@@ -97,4 +99,6 @@ __all__ = [
     "shown",
     "start",
     "stopping",
+    "to_file",
+    "to_http",
 ]

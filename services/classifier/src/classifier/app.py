@@ -16,10 +16,11 @@ from model_service import (
     instance_metadata as every_metadata,
     welcome_page,
 )
-from model_service.feedback import feedback_routes
+from model_service.feedback import add_feedback
 from service_kit import (
     REQUEST_TIMEOUT_SECONDS,
     AtOnce,
+    EventSink,
     HealthChecks,
     ModelRoutes,
     Stages,
@@ -28,11 +29,13 @@ from service_kit import (
     model_app,
     problems,
     require_json,
+    to_file,
+    to_http,
 )
 from starlette.types import ASGIApp, Scope
 
 from classifier import schemas
-from classifier.engine import Engine
+from classifier.engine import AUDIT, Engine
 from classifier.fast_path import FastPredict
 from classifier.inference import CarInference
 from classifier.schemas import RowReader
@@ -60,6 +63,7 @@ class Classifier(ModelService):
         """Check the model's table; the configuration's defaults are in force until `app`."""
         self._model = model
         self._engine = Engine(model, ServingConfig)
+        self._sink: EventSink | None = None
 
     @classmethod
     def load(cls, settings: ClassifierSettings) -> Self:
@@ -79,6 +83,7 @@ class Classifier(ModelService):
     def app(self, parts: Parts) -> ASGIApp:
         """Return the application, which follows the document from now on."""
         self._engine.follow(parts.config)
+        self._sink = audit_sink(parts.settings)
         return create_app(
             self._engine,
             parts.config,
@@ -93,8 +98,17 @@ class Classifier(ModelService):
         self._engine.decline()
 
     def close(self) -> None:
-        """End the estimator's thread."""
+        """End the estimator's thread, and send what waits of the audit."""
         self._engine.close()
+        if self._sink is not None:
+            self._sink.close()
+
+
+def audit_sink(settings: ClassifierSettings) -> EventSink | None:
+    """Return the sink of the audit's events that the environment names, at work; None for none."""
+    if settings.audit_file is not None:
+        return EventSink(AUDIT, to_file(settings.audit_file))
+    return None if settings.audit_url is None else EventSink(AUDIT, to_http(settings.audit_url))
 
 
 instance_metadata = partial(every_metadata, version=VERSION, path=Classifier.path)
@@ -230,7 +244,7 @@ def _router(
         }
         return Response(orjson.dumps(content), media_type="application/json")
 
-    router.include_router(feedback_routes(engine.feedback))
+    add_feedback(router, engine.feedback)
     return router
 
 

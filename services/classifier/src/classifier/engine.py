@@ -14,7 +14,9 @@ from classifier.batcher import Batcher
 from classifier.drift import Drift
 from classifier.settings import ServingConfig
 
-_log = logging.getLogger("classifier.audit")
+AUDIT = "classifier.audit"
+"""Name of the logger of the audit's events."""
+_log = logging.getLogger(AUDIT)
 
 Answers = tuple[list[int], list[list[float]] | None]
 """Class number of each row, and its probabilities if they were asked for."""

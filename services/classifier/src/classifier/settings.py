@@ -1,5 +1,6 @@
 """Settings of the classifier: the environment at its start, a Nacos document while it runs."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from model_service import Batching, Live
@@ -21,6 +22,14 @@ class ClassifierSettings(ModelSettings):
         str, Field(validation_alias="MODEL_VERSION", pattern=r"^\d+\.\d+\.\d+$")
     ] = ""
     """Version of the packaged model to serve; empty for the version that the package names."""
+    audit_file: Annotated[Path | None, Field(validation_alias="AUDIT_FILE")] = None
+    """File to which the events of the audit are appended, a JSON object in each line, instead of
+    the log."""
+    audit_url: Annotated[
+        str | None, Field(validation_alias="AUDIT_URL", pattern=r"^https?://[^\s]+$")
+    ] = None
+    """Address to which the events of the audit are posted in batches, as JSON lines, instead of the
+    log; AUDIT_FILE goes before it."""
 
 
 class Audit(BaseModel):

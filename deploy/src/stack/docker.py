@@ -122,6 +122,8 @@ class DockerStack:
             print("  no Grafana: its image is not here and cannot be pulled", flush=True)
             up.append("--scale=grafana=0")
         self.compose(*up, *(services or scale))
+        if self._observe:  # one that ran before has not read of a new service
+            self.compose("kill", "--signal", "HUP", "prometheus")
         with httpx.Client(timeout=5, trust_env=False) as http:
             token, shared = read_or_make().admin_token, self._own is not None
             steps = dict(ready.conditions(http, self.plan, token, shared=shared))

@@ -200,6 +200,9 @@ class LocalStack:
             for name in missing:
                 if name != gateway:
                     start(name)
+            if "prometheus" in running:  # it has not read of a new service
+                prometheus.configure(self.plan, self.home / "prometheus")
+                running["prometheus"].signal(signal.SIGHUP)
             for name, server in self.servers.items():
                 server.process = started.get(name)
                 if not self.own:

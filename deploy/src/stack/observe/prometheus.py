@@ -27,6 +27,14 @@ def program(name: str) -> str:
     )
 
 
+def configure(plan: Plan, home: Path, seconds: float = SECONDS) -> Path:
+    """Write Prometheus' file for the processes of a plan; one that runs reads it at SIGHUP."""
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "prometheus.yml"
+    file.write_text(of_plan(plan, RULES, seconds))
+    return file
+
+
 def command(plan: Plan, home: Path, seconds: float = SECONDS) -> Sequence[str]:
     """Write Prometheus' file for a plan, and return the command that starts it.
 
@@ -38,12 +46,9 @@ def command(plan: Plan, home: Path, seconds: float = SECONDS) -> Sequence[str]:
     Raises:
         MissingToolError: there is no such program.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    configuration = home / "prometheus.yml"
-    configuration.write_text(of_plan(plan, RULES, seconds))
     return (
         program("prometheus"),
-        f"--config.file={configuration}",
+        f"--config.file={configure(plan, home, seconds)}",
         f"--storage.tsdb.path={home / 'data'}",
         "--storage.tsdb.retention.time=15d",
         "--storage.tsdb.retention.size=1GB",

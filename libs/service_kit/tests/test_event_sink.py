@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 from service_kit import EventSink, logs, to_file, to_http
-from service_kit.event_sink import BATCH_EVENTS, QUEUED_EVENTS
+from service_kit.batch_sender import BATCH, QUEUED
 
 LOGGER = "test.events"
 DEADLINE_SECONDS = 60
@@ -69,7 +69,7 @@ def received(count: int) -> list[int]:
     while len(numbers) < count:
         kind, lines = Receiver.batches.get(timeout=DEADLINE_SECONDS)
         assert kind == "application/x-ndjson"
-        assert len(lines) <= BATCH_EVENTS
+        assert len(lines) <= BATCH
         numbers += [json.loads(line)["number"] for line in lines]
     return numbers
 
@@ -113,7 +113,7 @@ def test_a_batch_that_was_refused_is_sent_again(
     sink.close()
 
     assert arrived == [1]
-    assert [each.message for each in caplog.records] == ["events_not_sent"]
+    assert [each.message for each in caplog.records] == ["batch_not_sent"]
 
 
 def test_a_receiver_that_hangs_holds_nobody_up() -> None:
@@ -133,7 +133,7 @@ def test_a_receiver_that_hangs_holds_nobody_up() -> None:
     sink = EventSink(LOGGER, send)
     log(0)
     assert began.wait(DEADLINE_SECONDS)
-    log(*range(QUEUED_EVENTS + 5))
+    log(*range(QUEUED + 5))
     dropped = lost() - before
     go_on.set()
     sink.close()
@@ -151,5 +151,5 @@ def test_what_cannot_be_sent_at_the_end_is_told(caplog: pytest.LogCaptureFixture
     log(1, 2)
     sink.close()
 
-    lost = [each.events for each in caplog.records if each.message == "events_lost"]
+    lost = [each.size for each in caplog.records if each.message == "batch_lost"]
     assert sum(lost) == 2

@@ -363,9 +363,12 @@ MODEL: Final = Dashboard(
             },
         ),
         Panel(
-            "Log lines lost",
+            "Log lines and spans lost",
             "cps",
-            {"{{job}}": _rate('log_events_dropped_total{job=~"$job"}', "job")},
+            {
+                "{{job}} lines": _rate('log_events_dropped_total{job=~"$job"}', "job"),
+                "{{job}} spans": _rate('trace_spans_dropped_total{job=~"$job"}', "job"),
+            },
         ),
     ),
 )

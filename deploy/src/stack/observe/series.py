@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from gateway.control.form import BUILD
 from gateway.telemetry import metrics as gateway
 from model_service import batcher, drift, feedback
-from service_kit import MetricFamily, edge, health, logs, problem, stages, thread_pool
+from service_kit import MetricFamily, edge, health, logs, problem, stages, thread_pool, tracing
 
 FAMILIES: tuple[MetricFamily, ...] = (
     *(*gateway.FAMILIES, BUILD),
     *(*health.FAMILIES, *thread_pool.FAMILIES, edge.REQUESTS, stages.STAGES),
-    *(problem.PROBLEMS, logs.DROPPED),
+    *(problem.PROBLEMS, logs.DROPPED, tracing.DROPPED),
     *(*batcher.FAMILIES, *drift.FAMILIES, feedback.FEEDBACK),
 )
 """Every metric that our services export, beside those of the Python process."""

@@ -30,6 +30,7 @@ from service_kit import (
     read_env,
     serve,
     start,
+    traced,
 )
 from starlette.types import ASGIApp
 
@@ -153,12 +154,13 @@ async def started(model: ModelService, settings: Any, nacos: Nacos) -> AsyncIter
     def in_force() -> InForce[Any]:
         return InForce(watched.value, watched.state.version or "default")
 
-    parts = Parts(lambda: watched.value, in_force, health, threads, settings)
-    try:
-        yield Running(model.app(parts), health, follow, (threads, model))
-    finally:
-        threads.close()
-        model.close()
+    with traced(settings, model.version) as tracer:
+        parts = Parts(lambda: watched.value, in_force, health, threads, settings, tracer)
+        try:
+            yield Running(model.app(parts), health, follow, (threads, model))
+        finally:
+            threads.close()
+            model.close()
 
 
 def settings_of(declared: type[ModelService]) -> type[ModelSettings]:

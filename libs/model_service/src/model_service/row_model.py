@@ -187,6 +187,7 @@ class RowModel(ModelService):
             predictor.stages,
             timeout_seconds=parts.settings.timeout_seconds,
             cors_origins=parts.settings.cors_origins,
+            tracer=parts.tracer,
         )
 
     def predictor(self, in_force: Callable[[], InForce[Any]]) -> Predictor:

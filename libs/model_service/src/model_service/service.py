@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from service_kit import HealthChecks, ModelSettings, ThreadPool
+from service_kit import HealthChecks, ModelSettings, ThreadPool, Tracer
 from starlette.types import ASGIApp
 
 from model_service.batcher import Batching
@@ -43,6 +43,7 @@ class Parts:
         health: state of the service.
         threads: pool for work that would block the event loop.
         settings: the environment, an instance of the declaration's `Settings`.
+        tracer: makes the spans of requests; None makes none.
     """
 
     config: Callable[[], Any]
@@ -50,6 +51,7 @@ class Parts:
     health: HealthChecks
     threads: ThreadPool
     settings: Any
+    tracer: Tracer | None = None
 
 
 def instance_metadata(

@@ -39,6 +39,7 @@ from service_kit.settings import (
 from service_kit.stages import Stages
 from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.thread_pool import ThreadPool
+from service_kit.tracing import Span, SpanKind, Tracer, traced
 from service_kit.variables import Variable, own_variables
 
 __all__ = [
@@ -70,11 +71,14 @@ __all__ = [
     "ProcessSettings",
     "RequestEdge",
     "ServiceName",
+    "Span",
+    "SpanKind",
     "Stages",
     "State",
     "Tensor",
     "TensorSpec",
     "ThreadPool",
+    "Tracer",
     "Variable",
     "WorkQueue",
     "add_docs",
@@ -101,4 +105,5 @@ __all__ = [
     "stopping",
     "to_file",
     "to_http",
+    "traced",
 ]

@@ -93,7 +93,7 @@ class BatchSender(Generic[T]):
                 is_first = False
             else:
                 return
-            if self._closing.wait(RETRY_SECONDS) or not self._again:
+            if not self._again or self._closing.wait(RETRY_SECONDS):
                 _log.error("batch_lost", extra={"what": self._name, "size": len(batch)})
                 return
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit import logs
+from service_kit import logs, tracing
 from service_kit.bodies import is_json
 from service_kit.content_codings import (
     WORTH_PACKING_BYTES,
@@ -95,6 +95,7 @@ class RequestEdge:
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
         model_version: str = "",
         at_once: AtOnce | None = None,
+        tracer: tracing.Tracer | None = None,
     ) -> None:
         """Put the layer around `app`.
 
@@ -104,8 +105,10 @@ class RequestEdge:
             timeout_seconds: the service's own limit for a request.
             model_version: labels the metric: it is the version of the model that answers.
             at_once: the route whose plain requests are answered at once.
+            tracer: makes the spans of requests; None makes none.
         """
         self.at_once = at_once
+        self._tracer = tracer
         self._app = app
         self._model_version = model_version
         self._max_body_bytes = max_body_bytes
@@ -204,6 +207,11 @@ class RequestEdge:
         scope["coding"] = coding_of(fields) if b"content-encoding" in fields else None
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
+        if self._tracer is not None:
+            span = scope["span"] = self._tracer.begin(fields.get(b"traceparent"))
+            tracing.current.set(span)
+            if span is not None:
+                logs.trace_id.set(span.trace_id)
         seconds, source = self._timeout_seconds, OWN_LIMIT
         if b"x-request-timeout-ms" in fields:
             asked = _seconds(fields[b"x-request-timeout-ms"])
@@ -248,6 +256,17 @@ class RequestEdge:
                 method, path, str(status), self._model_version
             )
         observer.observe(seconds)
+        if self._tracer is not None and (span := scope.get("span")) is not None:
+            span.name = f"{method} {path}"
+            span.attributes = {
+                "http.request.method": method,
+                "http.route": path,
+                "http.response.status_code": status,
+                "model.version": self._model_version,
+                "request_id": scope["request_id"].decode(),
+            }
+            span.failed = status >= 500  # noqa: PLR2004 - HTTP's own failures of a server
+            self._tracer.end(span)
 
 
 class _DisconnectedError(Exception):

@@ -19,6 +19,7 @@ from service_kit.row_protocols import Predictions, add_row_protocols
 from service_kit.settings import REQUEST_TIMEOUT_SECONDS
 from service_kit.stages import Stages
 from service_kit.thread_pool import ThreadPool
+from service_kit.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def model_app(
     *,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     cors_origins: Sequence[str] = (),
+    tracer: Tracer | None = None,
 ) -> ASGIApp:
     """Return the application of a model service.
 
@@ -73,6 +75,7 @@ def model_app(
         stages: counts of the answers.
         timeout_seconds: the service's own limit for a request.
         cors_origins: origins whose pages may call; `*` is all.
+        tracer: makes the spans of requests; None makes none.
     """
     version = routes.model.spec.version
     app = DescribedApp(
@@ -100,6 +103,7 @@ def model_app(
         timeout_seconds=timeout_seconds,
         model_version=version,
         at_once=routes.at_once,
+        tracer=tracer,
     )
     if not cors_origins:
         return edge

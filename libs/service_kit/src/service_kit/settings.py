@@ -72,6 +72,16 @@ class ProcessSettings(BaseModel):
     """Least level of the events that are logged; `info` and `WARN` do as well."""
     log_format: Annotated[Literal["json", "text"], Field(validation_alias="LOG_FORMAT")] = "json"
     """Form of the log on standard output: a JSON object in each line, or text for people."""
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=r"^https?://[^\s]+$"),
+    ] = None
+    """Address of an OpenTelemetry collector that takes OTLP over HTTP, such as
+    `http://collector:4318`; without it there are no traces."""
+    trace_share: Annotated[float, Field(validation_alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)] = (
+        1.0
+    )
+    """Share of the requests without a `traceparent` that are traced."""
 
 
 class ModelSettings(ProcessSettings):

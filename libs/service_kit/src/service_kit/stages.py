@@ -4,6 +4,7 @@ Every answer is counted, so counting has to be cheap: it changes a few list cell
 reading the clock. The cells become Prometheus histograms only at a scrape.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
@@ -11,6 +12,7 @@ from itertools import accumulate
 from prometheus_client import Metric
 from prometheus_client.core import HistogramMetricFamily
 
+from service_kit import tracing
 from service_kit.metric_families import MetricFamily
 
 STAGES = MetricFamily(
@@ -43,6 +45,14 @@ class Stages:
         sums[0] += decoded - began
         sums[1] += computed - decoded
         sums[2] += encoded - computed
+        span = tracing.current.get()
+        if span is not None:
+            offset = time.time_ns() - time.perf_counter_ns()
+            moments = [offset + int(each * 1e9) for each in (began, decoded, computed, encoded)]
+            for name, start, end in zip(_NAMES, moments, moments[1:], strict=False):
+                part = span.part(name)
+                part.began, part.ended = start, end
+                span.parts.append(part)
 
     @property
     def answers(self) -> int:

@@ -25,6 +25,7 @@ from service_kit import (
     ModelRoutes,
     Stages,
     ThreadPool,
+    Tracer,
     json_body,
     model_app,
     problems,
@@ -91,6 +92,7 @@ class Classifier(ModelService):
             parts.threads,
             timeout_seconds=parts.settings.timeout_seconds,
             cors_origins=parts.settings.cors_origins,
+            tracer=parts.tracer,
         )
 
     def decline(self) -> None:
@@ -122,6 +124,7 @@ def create_app(
     *,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     cors_origins: Sequence[str] = (),
+    tracer: Tracer | None = None,
 ) -> ASGIApp:
     """Return the classifier's application.
 
@@ -132,6 +135,7 @@ def create_app(
         threads: pool that reads large bodies and makes explanations.
         timeout_seconds: the service's own limit for a request.
         cors_origins: origins whose pages may call.
+        tracer: makes the spans of requests; None makes none.
     """
     reader = RowReader(engine.model)
     requests = _Requests(reader, threads)
@@ -168,6 +172,7 @@ def create_app(
         stages,
         timeout_seconds=timeout_seconds,
         cors_origins=cors_origins,
+        tracer=tracer,
     )
 
 

@@ -6,9 +6,11 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from importlib.metadata import version
 
 from nacos_client import Nacos, NacosSettings
+from service_kit import traced
 
 from gateway.control.commands import Worker
 from gateway.control.heap import keep_freed_memory
@@ -21,6 +23,7 @@ from gateway.routing.table import Table
 from gateway.settings import GatewaySettings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.records import Counters, RequestIds
+from gateway.telemetry.traces import RequestTracer
 from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.namespaces import Namespaces
 from gateway.upstream.neighbours import follow_neighbours
@@ -45,7 +48,9 @@ async def data_path(
     counts = ledger or own_ledger()
     limits = limits_of(settings, nacos.settings)
     log = AccessLog(time.time, shared=settings.workers > 1) if settings.access_log else None
-    counters = Counters(RequestIds(time.time), log)
+    ending = ExitStack()
+    tracer = ending.enter_context(traced(settings, version("modelserve-gateway")))
+    counters = Counters(RequestIds(time.time), log, RequestTracer(tracer) if tracer else None)
     namespaces = Namespaces(nacos, kept=settings.service_name)
     directory = NacosDirectory(namespaces, limits, time.monotonic, on_left=counters.forget_instance)
     context = ProxyContext(
@@ -90,6 +95,7 @@ async def data_path(
         await namespaces.close()
         if log is not None:
             log.close()
+        ending.close()
 
 
 async def share_out(settings: GatewaySettings, nacos: Nacos, directory: NacosDirectory) -> None:

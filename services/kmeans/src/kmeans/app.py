@@ -15,6 +15,7 @@ from service_kit import (
     Problem,
     Stages,
     ThreadPool,
+    Tracer,
     json_body,
     model_app,
     problems,
@@ -67,6 +68,7 @@ class Clusterer(ModelService):
             parts.threads,
             timeout_seconds=parts.settings.timeout_seconds,
             cors_origins=parts.settings.cors_origins,
+            tracer=parts.tracer,
         )
 
 
@@ -80,6 +82,7 @@ def create_app(
     *,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     cors_origins: Sequence[str] = (),
+    tracer: Tracer | None = None,
 ) -> ASGIApp:
     """Return the clusterer's application.
 
@@ -89,6 +92,7 @@ def create_app(
         threads: pool in which fits run.
         timeout_seconds: the service's own limit for a request.
         cors_origins: origins whose pages may call.
+        tracer: makes the spans of requests; None makes none.
     """
     router = APIRouter()
     stages = Stages(VERSION)
@@ -169,6 +173,7 @@ def create_app(
         stages,
         timeout_seconds=timeout_seconds,
         cors_origins=cors_origins,
+        tracer=tracer,
     )
 
 

@@ -97,7 +97,7 @@ def upgrade_of(head: Head, *, allowed: bool) -> bytes:
 
 def common_lines(
     head: Head, forwarded: Forwarded, *, id_line: bytes, via: bytes, upgrade: bytes, prefix: bytes,
-    changes: FieldChanges | None = None,
+    changes: FieldChanges | None = None, traced: bool = False,
 ) -> bytes:  # fmt: skip
     """Render the fields that every attempt of a request has alike.
 
@@ -109,6 +109,7 @@ def common_lines(
         upgrade: the protocol to switch to, b"" for none.
         prefix: leading part of the path that the instance does not see.
         changes: of the route.
+        traced: each attempt has a `traceparent` of its own.
     """
     parts = [head.lines, forwarded.lines(head), id_line]
     if changes is not None:
@@ -120,7 +121,7 @@ def common_lines(
     earlier = head.handled.get(b"via")
     parts.append(b"Via: %b, 1.1 %b\r\n" % (earlier, via) if earlier else b"Via: 1.1 %b\r\n" % via)
     trace = head.handled.get(b"traceparent")
-    if trace is not None and TRACEPARENT.fullmatch(trace):
+    if trace is not None and not traced and TRACEPARENT.fullmatch(trace):
         parts.append(b"traceparent: %b\r\n" % trace)
     if upgrade:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)

@@ -289,7 +289,7 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         self._common = request.common_lines(
             self._head, self._client.forwarded, id_line=self._record.id_line,
             via=self._context.name, upgrade=admitted.upgrade, prefix=admitted.prefix,
-            changes=admitted.route.request_changes,
+            changes=admitted.route.request_changes, traced=self._record.trace is not None,
         )  # fmt: skip
         admitted.retries.deadline = now + admitted.limit
         admitted.service.balancer.budget.deposit(now)
@@ -398,6 +398,8 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
             host_line = b"Host: %b\r\n" % head.handled[b"host"]
         parts = request.attempt_lines(head.method, admitted.target, number, deadline, now)
         parts += (host_line, self._common)
+        if self._record.trace is not None:
+            parts.append(self._record.trace.attempt_begins(connection.pool.address))
         parts += self.body.render()
         return b"".join(parts)
 

@@ -206,7 +206,8 @@ def line(
     hundredths = int((now - record.started) * 100_000 + 0.5)
     quick = 0 <= hundredths < len(HUNDREDTHS)
     return b"".join((
-        b'{"time":"', _stamp(second), OPENING[millis], record.id, b'","client":"', record.client,
+        b'{"time":"', _stamp(second), OPENING[millis], record.id,
+        b"" if record.trace is None else record.trace.log_key, b'","client":"', record.client,
         _request(head.method, head.path[:MAX_PATH_BYTES]), _end(status, result), b"%d" % sent,
         b',"ms":', HUNDREDTHS[hundredths] if quick else b"%.2f" % (hundredths / 100),
         _way(record.route, record.service, attempts[-1][0] if attempts else None, len(attempts)),

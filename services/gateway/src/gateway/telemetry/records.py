@@ -14,6 +14,7 @@ from service_kit import REQUEST_ID
 
 from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import Head
+from gateway.telemetry.traces import RequestTrace, RequestTracer
 
 BUCKETS: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
@@ -43,13 +44,14 @@ class RequestRecord:
         service: label of the service, `unknown` before it is known.
         fields: rendered fields that every response to the request has.
         changes: to the other fields of every response to the request; None: none.
+        trace: the spans of the request, None if it is not sampled.
         shared: among `fields` are those of cross-origin sharing, which take the place of a
             service's.
     """
 
     __slots__ = (
         "body_received_at", "changes", "client", "ended_attempts", "fields", "head", "id",
-        "id_line", "response_head_at", "route", "service", "shared", "started", "stopped",
+        "id_line", "response_head_at", "route", "service", "shared", "started", "stopped", "trace",
     )  # fmt: skip
 
     def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
@@ -67,6 +69,7 @@ class RequestRecord:
         self.fields = b""
         self.changes: FieldChanges | None = None
         self.shared = False
+        self.trace: RequestTrace | None = None
 
     def response_fields(
         self, now: float, retries: RetryState | None, *, debug: bool = False
@@ -173,19 +176,23 @@ class Counters:
         server_errors: count of answers with a status of 500 or more that were an instance's own, by
             service and instance.
         log: takes each record that ended.
+        tracer: makes the spans of requests; None makes none.
     """
 
     def __init__(
         self,
         ids: Callable[[], bytes],
         log: Callable[[RequestRecord, int, int, str, float], None] | None,
+        tracer: RequestTracer | None = None,
     ) -> None:
         """Start at zero.
 
         Args:
             ids: makes request ids.
             log: takes each record with status, bytes sent, result and end; None for no access log.
+            tracer: makes the spans of requests.
         """
+        self.tracer = tracer
         self._ids = ids
         self.log = log
         self._ended: dict[tuple[str, str, int, str], Tally] = {}
@@ -215,13 +222,19 @@ class Counters:
         given = head.handled.get(b"x-request-id")
         if given is None or not REQUEST_ID.fullmatch(given):
             given = self._ids()
-        return RequestRecord(head, client, given, now)
+        record = RequestRecord(head, client, given, now)
+        if self.tracer is not None:
+            record.trace = self.tracer.begin(head.handled.get(b"traceparent"))
+        return record
 
     def count_attempt(
         self, record: RequestRecord, instance: str, outcome: Outcome, seconds: float
     ) -> None:
         """Count an attempt that ended."""
         record.ended_attempts.append((instance, outcome, seconds))
+        if record.trace is not None:
+            failed = outcome is not Outcome.ANSWERED
+            record.trace.attempt_ended(instance, outcome.value, seconds, failed=failed)
         labels = record.service, instance, outcome
         self.attempt_outcomes[labels] = self.attempt_outcomes.get(labels, 0) + 1
 
@@ -242,6 +255,16 @@ class Counters:
             self.stops[record.service, record.stopped] += 1
         if self.log is not None:
             self.log(record, status, sent, result, now)
+        if self.tracer is not None and record.trace is not None:
+            self.tracer.end(
+                record.trace,
+                method=record.head.method.decode("latin-1"),
+                route=record.route,
+                service=record.service,
+                status=status,
+                result=result,
+                request_id=record.id.decode(),
+            )
 
     def forget_instance(self, service: str, instance: str) -> None:
         """Drop the counters of an instance that left, so that labels stay bounded."""

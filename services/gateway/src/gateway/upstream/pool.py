@@ -46,6 +46,7 @@ class ConnectionPool(ConnectionHome):
     """The connections to one instance, idle, busy and being dialled.
 
     Attributes:
+        address: of the instance.
         idle: connections that wait for a request, the one used last at the end.
         open: how many connections are open.
         opened_at: clock time of the last dial that succeeded, 0 before.
@@ -55,8 +56,8 @@ class ConnectionPool(ConnectionHome):
 
     __slots__ = (
         "_closed", "_connect", "_dials", "_failed", "_fresh", "_instance", "_quota", "_server_name",
-        "_timer", "_tls", "_waiting", "host_line", "idle", "max_idle", "open", "opened_at",
-        "secure", "turn", "warm",
+        "_timer", "_tls", "_waiting", "address", "host_line", "idle", "max_idle", "open",
+        "opened_at", "secure", "turn", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class ConnectionPool(ConnectionHome):
         self._failed = 0
         self._closed = False
         self.max_idle = max_idle
+        self.address = instance.address
         self.host_line = f"Host: {instance.address}\r\n".encode()
         self.open = 0
         self.opened_at = 0.0

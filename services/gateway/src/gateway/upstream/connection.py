@@ -76,6 +76,7 @@ class ResponseConsumer(Protocol):
 class ConnectionHome(Protocol):
     """The pool to which a connection belongs between two requests."""
 
+    address: str
     host_line: bytes
     open: int
     turn: Turn

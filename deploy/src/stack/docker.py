@@ -106,9 +106,7 @@ class DockerStack:
             TimeoutError: the gateway did not find every instance.
             UnusableNacosError: a Nacos of one's own does not let a service in; nothing is started.
         """
-        services = () if self.plan.instances else ("gateway",)
-        if self._observe and services:
-            services = (*services, *OBSERVE)
+        services = [] if self.plan.instances else ["gateway", *(OBSERVE if self._observe else ())]
         scale = [
             f"--scale={name}={self.plan.instances}"
             for name in (one.package for one in self.plan.services)

@@ -138,15 +138,14 @@ def add_feedback(router: APIRouter, feedback: Feedback) -> None:
 
 
 def _body_model(classes: tuple[str, ...]) -> type[BaseModel]:
-    example = {"request_id": "0190d1a5-7c52-7001-8000-2b1f6a3c4d5e", "labels": [classes[0], None]}
-    return create_model(
-        "FeedbackRequest",
-        __config__=ConfigDict(
-            extra="forbid", strict=True, json_schema_extra={"examples": [example]}
-        ),
-        request_id=Annotated[str, Field(pattern=f"^{REQUEST_ID.pattern.decode()}$")],
-        labels=Annotated[
-            list[Literal[classes] | None],  # type: ignore[valid-type]
-            Field(min_length=1, max_length=MAX_ROWS),
-        ],
-    )
+    example: Any = {
+        "request_id": "0190d1a5-7c52-7001-8000-2b1f6a3c4d5e",
+        "labels": [classes[0], None],
+    }
+    label: Any = Literal[classes]
+    fields: dict[str, Any] = {
+        "request_id": Annotated[str, Field(pattern=f"^{REQUEST_ID.pattern.decode()}$")],
+        "labels": Annotated[list[label | None], Field(min_length=1, max_length=MAX_ROWS)],
+    }
+    config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [example]})
+    return create_model("FeedbackRequest", __config__=config, **fields)

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from stack.access import NacosAccess
+from stack.access import GROUP, NacosAccess
+from stack.ports import free_port
 from stack.waiting import wait_until
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(300)]
@@ -78,10 +79,9 @@ def told(span: Any, key: str) -> str:
 def test_a_request_is_one_tree(
     service: Callable[..., Any], nacos: NacosAccess, collector: tuple[str, "queue.Queue[bytes]"]
 ) -> None:
-    """Client, gateway, an attempt at a frozen instance, one that is answered, service, stages."""
+    """Client, gateway, an attempt where nobody listens, one that is answered, service, stages."""
     address, bodies = collector
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_TRACES_SAMPLER_ARG": "0"}
-    frozen = service("kmeans", nacos, env=env)
     service("kmeans", nacos, env=env)
     gateway = service("gateway", nacos, env=env)
     spans: list[tuple[str, Any]] = []
@@ -98,14 +98,25 @@ def test_a_request_is_one_tree(
 
         url = f"{gateway.admin_url}/api/services/skl-kmeans"
         call("f" * 32)
+        dead = free_port()
+        with nacos.operator() as operator:
+            operator.request(
+                "POST",
+                "instance",
+                namespaceId=nacos.namespace,
+                groupName=GROUP,
+                serviceName="skl-kmeans",
+                ip="127.0.0.1",
+                port=dead,
+                ephemeral="true",
+            )
         wait_until(
             lambda: len(httpx.get(url, trust_env=False).json()["workers"][0]["instances"]) == 2,
             seconds=30,
             what="the gateway knows both instances",
         )
-        frozen.pause()
         trace_id = ""
-        for number in range(1, 21):  # until one of them meets the frozen instance first
+        for number in range(1, 21):  # until one of them meets the dead instance first
             call(trace_id := f"{number:032x}")
             wait_until(
                 lambda: {name for name, _ in of(trace_id)} == {"gateway", "skl-kmeans"},
@@ -115,7 +126,6 @@ def test_a_request_is_one_tree(
             attempts = [span for _, span in of(trace_id) if span.name == "attempt"]
             if len(attempts) == 2:
                 break
-        frozen.resume()
 
     tree = of(trace_id)
     by_id = {span.span_id: (name, span) for name, span in tree}
@@ -129,8 +139,9 @@ def test_a_request_is_one_tree(
     assert request.parent_span_id.hex() == CLIENT_SPAN
     assert failed.parent_span_id == request.span_id
     assert told(answered, "gateway.outcome") == "answered"
-    assert told(failed, "gateway.outcome") != "answered"
-    assert told(failed, "server.address") == f"127.0.0.1:{frozen.port}"
+    assert told(failed, "gateway.outcome") == "refused"
+    assert told(answered, "gateway.retry_after_outcome") == "refused"
+    assert told(failed, "server.address") == f"127.0.0.1:{dead}"
     assert told(served, "request_id") == told(request, "request_id") != ""
     logged = [json.loads(each) for each in gateway.log.read_text().splitlines() if trace_id in each]
     assert [each["trace_id"] for each in logged if each["event"] == "request"] == [trace_id]

@@ -27,7 +27,7 @@ def program(name: str) -> str:
     )
 
 
-def configure(plan: Plan, home: Path, seconds: float = SECONDS) -> Path:
+def configure(plan: Plan, home: Path, seconds: int = SECONDS) -> Path:
     """Write Prometheus' file for the processes of a plan; one that runs reads it at SIGHUP."""
     home.mkdir(parents=True, exist_ok=True)
     file = home / "prometheus.yml"
@@ -35,7 +35,7 @@ def configure(plan: Plan, home: Path, seconds: float = SECONDS) -> Path:
     return file
 
 
-def command(plan: Plan, home: Path, seconds: float = SECONDS) -> Sequence[str]:
+def command(plan: Plan, home: Path, seconds: int = SECONDS) -> Sequence[str]:
     """Write Prometheus' file for a plan, and return the command that starts it.
 
     Args:

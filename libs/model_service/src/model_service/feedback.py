@@ -110,7 +110,7 @@ class Feedback:
         yield family
 
 
-class Counted(BaseModel):
+class CountedRows(BaseModel):
     """The rows that were counted, and those among them whose answer was right."""
 
     rows: int
@@ -123,10 +123,10 @@ def add_feedback(router: APIRouter, feedback: Feedback) -> None:
 
     @router.post(
         "/feedback",
-        responses={**problems(404), 200: {"model": Counted}},
+        responses={**problems(404), 200: {"model": CountedRows}},
         openapi_extra=json_body(body),
     )
-    async def tell(request: Request) -> Counted:
+    async def tell(request: Request) -> CountedRows:
         """Tell the true class of each row of a request that this instance answered, once."""
         require_json(request.scope)
         try:
@@ -134,7 +134,7 @@ def add_feedback(router: APIRouter, feedback: Feedback) -> None:
         except ValidationError as error:
             raise invalid(error.errors(), error.error_count()) from error
         rows, right = feedback.tell(told.request_id, told.labels)
-        return Counted(rows=rows, right=right)
+        return CountedRows(rows=rows, right=right)
 
 
 def _body_model(classes: tuple[str, ...]) -> type[BaseModel]:

@@ -105,8 +105,9 @@ def test_the_override_starts_no_nacos() -> None:
     started = {name for name, service in OVER["services"].items() if "profiles" not in service}
 
     assert started == {*MODELS, "gateway"}
-    started = {name for name, each in BASE["services"].items() if "profiles" not in each}
-    assert OVER["services"].keys() == started
+    assert OVER["services"].keys() == {
+        name for name, service in BASE["services"].items() if "profiles" not in service
+    }
     assert OVER["services"]["gateway"]["depends_on"]["nacos-password"]["required"] is False
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from stack import ROOT, STATE
+from stack.jars import MissingToolError
+from stack.observe import prometheus
 from stack.plan import Plan
 from stack.ports import is_free
 
@@ -27,10 +29,10 @@ def stack(plan: Plan, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def make(plan: Plan, target: str) -> subprocess.CompletedProcess[str]:
+def make(plan: Plan, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
     """Run a target of the Makefile as a newcomer does, on a plan's ports."""
     return subprocess.run(
-        ["make", "--silent", target],
+        ["make", "--silent", target, *variables],
         cwd=ROOT,
         env={**os.environ, "STACK_OFFSET": str(plan.offset)},
         capture_output=True,
@@ -58,6 +60,15 @@ def logs_until(plan: Plan, names: set[str]) -> set[str]:
     return shown
 
 
+def has_prometheus() -> bool:
+    """Tell whether OBSERVE=1 can be had here."""
+    try:
+        prometheus.program("prometheus")
+    except MissingToolError:
+        return False
+    return True
+
+
 @pytest.fixture
 def cleared(plan: Plan) -> Iterator[Plan]:
     """Free ports; what was started on them ends with the test."""
@@ -68,9 +79,11 @@ def cleared(plan: Plan) -> Iterator[Plan]:
 def test_from_up_to_down(cleared: Plan) -> None:
     """`make up-local` prints a call of each model that work pasted; `make down` leaves nothing.
 
-    Between them `make status` names every process and `make logs` shows the log of each.
+    Between them `make status` names every process and `make logs` shows the log of each. With
+    OBSERVE=1 Prometheus is one of them, where it is to be had.
     """
-    up = make(cleared, "up-local")
+    observe = ["OBSERVE=1"] if has_prometheus() else []
+    up = make(cleared, "up-local", *observe)
     assert up.returncode == 0, up.stdout + up.stderr
     calls = [line for line in up.stdout.splitlines() if line.strip().startswith("curl")]
     answers = [json.loads(subprocess.check_output(["bash", "-c", call])) for call in calls]
@@ -82,7 +95,9 @@ def test_from_up_to_down(cleared: Plan) -> None:
 
     assert [answers[0]["labels"], answers[1]["clusters"]] == [["acc"], 3]
     assert (STATE / f"stack-{cleared.offset}" / "cache").is_dir()  # no other stack's documents
-    assert len(started) == len(cleared.parts) + 1
+    assert len(started) == len(cleared.parts) + 1 + len(observe)
+    assert ("prometheus" in started) is bool(observe)
+    assert (f":{cleared.prometheus_port}/alerts" in up.stdout) is bool(observe)
     assert logs == set(started)
     assert all(name in status.stdout for name in started)
     assert down.returncode == 0

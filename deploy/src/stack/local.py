@@ -200,9 +200,7 @@ class LocalStack:
             for name in missing:
                 if name != gateway:
                     start(name)
-            if "prometheus" in running:  # it has not read of a new service
-                prometheus.configure(self.plan, self.home / "prometheus")
-                running["prometheus"].signal(signal.SIGHUP)
+            self._tell_prometheus(running)
             for name, server in self.servers.items():
                 server.process = started.get(name)
                 if not self.own:
@@ -211,6 +209,12 @@ class LocalStack:
                 making = stack.enter_context(self._logins())
                 steps["the services have their login"] = making.is_done
             self._wait_ready(steps, started)
+
+    def _tell_prometheus(self, running: dict[str, Process]) -> None:
+        """Have a Prometheus that ran before read of a new service."""
+        if "prometheus" in running:
+            prometheus.configure(self.plan, self.home / "prometheus")
+            running["prometheus"].signal(signal.SIGHUP)
 
     def _start(self, name: str, compiled: Path | None) -> Process:
         if name in self.plan.nacos:
@@ -266,7 +270,7 @@ class LocalStack:
                 steps[f"{part.name} is in Nacos"] = partial(_is_announced, http, part)
             steps.update(ready.conditions(http, self.plan, None, shared=self.own is not None))
             if self.observe:
-                steps["prometheus is ready"] = partial(_answers, http, self.plan.prometheus_port)
+                steps["prometheus is ready"] = partial(_watches, http, self.plan.prometheus_port)
             check_alive = partial(self._check_alive, started)
             wait_for_all(steps, seconds=READY_SECONDS, meanwhile=check_alive)
 
@@ -302,7 +306,7 @@ def _readyz(http: httpx.Client, part: Part) -> httpx.Response | None:
         return None
 
 
-def _answers(http: httpx.Client, prometheus_port: int) -> bool:
+def _watches(http: httpx.Client, prometheus_port: int) -> bool:
     try:
         return http.get(f"http://{HOST}:{prometheus_port}/-/ready").is_success
     except httpx.HTTPError:

@@ -32,6 +32,8 @@ FEEDBACK = MetricFamily(
     ("model_version", "label", "result"),
 )
 RESULTS = ("wrong", "right")
+TAG = "feedback"
+"""Tag of a route that asks the model nothing: its example is answered where a caller's own is."""
 MAX_KEPT_ROWS = 100_000
 """The most rows whose answers an instance may keep, which bounds the memory they take."""
 
@@ -123,10 +125,11 @@ def add_feedback(router: APIRouter, feedback: Feedback) -> None:
 
     @router.post(
         "/feedback",
+        tags=[TAG],
         responses={**problems(404), 200: {"model": CountedRows}},
         openapi_extra=json_body(body),
     )
-    async def tell(request: Request) -> CountedRows:
+    async def send_feedback(request: Request) -> CountedRows:
         """Tell the true class of each row of a request that this instance answered, once."""
         require_json(request.scope)
         try:

@@ -86,13 +86,13 @@ class Subject(ServiceProcess):
 
     @cached_property
     def posts(self) -> list[Post]:
-        """The POST routes."""
+        """The POST routes that ask the model; `feedback` tells what became of an earlier answer."""
         with httpx.Client(base_url=self.url, timeout=SECONDS) as client:
             description = client.get(self.description_path).json()
             model = client.get(f"/v2/models/{self.declared.name}").json()
         found = []
         for template, operations in description["paths"].items():
-            if "post" in operations:
+            if "post" in operations and "feedback" not in operations["post"].get("tags", ()):
                 content = operations["post"]["requestBody"]["content"]["application/json"]
                 path = template.replace("{model_name}", model["name"])
                 path = path.replace("{model_version}", model["versions"][0])

@@ -30,6 +30,13 @@ class Receiver(BaseHTTPRequestHandler):
         if status == 200:
             self.batches.put((self.headers["content-type"], body.decode().splitlines()))
         self.send_response(status)
+        self.send_header("location", "/elsewhere")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Answer well, as a page for people does that stands where a redirect leads."""
+        self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -101,12 +108,13 @@ def test_a_receiver_gets_batches_in_order(receiver: str) -> None:
     assert arrived == [*range(1200)]
 
 
+@pytest.mark.parametrize("status", [503, 302])
 def test_a_batch_that_was_refused_is_sent_again(
-    receiver: str, caplog: pytest.LogCaptureFixture
+    receiver: str, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A receiver that fails for a while gets what it missed; the log says so once."""
+    """A receiver that fails, or redirects, gets later what it missed; the log says so once."""
     for _ in range(2):
-        Receiver.statuses.put(503)
+        Receiver.statuses.put(status)
     sink = EventSink(LOGGER, to_http(receiver))
     log(1)
     arrived = received(1)
@@ -139,6 +147,20 @@ def test_a_receiver_that_hangs_holds_nobody_up() -> None:
     sink.close()
 
     assert dropped == 5
+
+
+@pytest.mark.parametrize("address", ["http://a..b/x?key=k", "http://[::1/x", "http://h:x/?key=k"])
+def test_an_address_where_nothing_can_be_is_told(
+    caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    """The thread goes on, the log tells of each batch, and has no key from the address."""
+    sink = EventSink(LOGGER, to_http(address))
+    log(1, 2)
+    sink.close()
+
+    told = [each for each in caplog.records if each.name != LOGGER]
+    assert sum(each.size for each in told if each.message == "batch_lost") == 2
+    assert "key=" not in caplog.text + str([vars(each) for each in told])
 
 
 def test_what_cannot_be_sent_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:

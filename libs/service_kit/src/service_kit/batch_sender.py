@@ -12,7 +12,7 @@ from http.client import HTTPException
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 T = TypeVar("T")
 QUEUED = 10_000
@@ -98,17 +98,26 @@ class BatchSender(Generic[T]):
                 return
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Takes 301, 302 and 303 for failures: followed, they would become a GET without the body."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
 def post(url: str, body: bytes, media_type: str) -> None:
-    """Post a body; no proxy is asked.
+    """Post a body; no proxy is asked, and no redirect followed.
 
     Raises:
-        OSError: there is no connection, no answer in time, or it is no success.
+        OSError: there is no connection, no answer in time, it is no success, or nothing can be at
+            such an address. The message does not have the address, which may contain a key.
     """
-    request = Request(url, body, {"content-type": media_type})  # noqa: S310 - settings take http and https only
     try:
-        build_opener(ProxyHandler({})).open(request, timeout=SEND_SECONDS).close()
+        request = Request(url, body, {"content-type": media_type})  # noqa: S310 - settings take http and https only
+        opener = build_opener(ProxyHandler({}), _NoRedirects)
+        opener.open(request, timeout=SEND_SECONDS).close()
     except HTTPError as error:
         error.close()
         raise
-    except HTTPException as error:
-        raise OSError(f"{url} gave no valid answer: {error!r}") from error
+    except (HTTPException, ValueError) as error:  # a name of a host is encoded only here
+        raise OSError(f"no valid address or answer: {error!r}") from error

@@ -118,6 +118,24 @@ def test_every_command_of_the_page_is_typed() -> None:
     assert sum(len(blocks(page, heading)) for heading in TYPED) == len(every)
 
 
+def test_nacos_can_be_reached_until_its_documents_are_kept() -> None:
+    """The way to Nacos ends after the other page's steps, not before, and no login is exported."""
+    opened, closed = blocks(PAGE.read_text(), "Back up Nacos")
+
+    assert "port-forward" in opened
+    assert not {"kill", "export"} & set(opened.split())
+    assert closed == 'kill "$forward"\n'
+
+
+def test_the_page_promises_what_the_kept_run_has_shown() -> None:
+    """docs/deploy.md says that an upgrade loses no call only where the kept figures have it so."""
+    figures = (ROOT / "benchmarks" / "results" / "kubernetes.md").read_text()
+    ours = figures.partition("\n## This gateway\n")[2].partition("\n## ")[0]
+    shown = re.search(r"^\| every image upgraded, and back \|.*\| yes \|$", ours, re.MULTILINE)
+
+    assert shown or "no call is lost" not in PAGE.read_text()
+
+
 def test_the_counted_service_is_a_model_of_the_chart() -> None:
     """Its objects are those of a model, so that what is found of it is true of models."""
     objects = model(SERVICE, "counted", 9000, "1.2.3")

@@ -89,7 +89,12 @@ def lets(policies: list[Object], way: str, owner: Place, other: Place, port: int
 def connections(objects: list[Object], here: list[Place]) -> set[tuple[str, str, str]]:
     """Return what the policies let through: from, to and port, by the names of the table."""
     policies = [each for each in objects if each["kind"] == "NetworkPolicy"]
-    ports = {int(port) for port in re.findall(r"'port': (\d+)", str(policies))} | {22, 443, 8080}
+    ports = {int(port) for port in re.findall(r"'port': (\d+)", str(policies))} | {
+        22,
+        443,
+        4318,
+        8080,
+    }
     return {
         (one.name, two.name, "its port" if port == two.port else str(port))
         for one, two, port in product(here, here, ports)

@@ -8,7 +8,15 @@ from stack import ROOT
 from stack.kubernetes import FOLDER, PRESETS
 from stack.kubernetes_secrets import SecretsError, manifests
 
-from tests.kubernetes.objects import PRESET, Object, containers, objects_of, read, values_of
+from tests.kubernetes.objects import (
+    PRESET,
+    Object,
+    containers,
+    objects_of,
+    read,
+    values_of,
+    workloads,
+)
 
 
 def secret_keys(objects: list[Object]) -> dict[str, set[str]]:
@@ -41,6 +49,17 @@ def test_one_command_makes_every_secret(preset: str) -> None:
     assert not there or data["nacos-login"] == login
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert {each["metadata"]["namespace"] for each in made} == {"shop"}
+
+
+@PRESET
+def test_only_the_job_has_the_administrator_s_login(preset: str) -> None:
+    """Gateway, models and Nacos read `nacos-login` at most, which is the services' user."""
+    objects = objects_of(values_of(preset))
+    readers = {each["kind"] for each in workloads(objects) if "nacos-admin" in secret_keys([each])}
+    stay = [each for each in workloads(objects) if each["kind"] != "Job"]
+
+    assert readers == (set() if preset == "existing-nacos" else {"Job"})
+    assert "nacos-login" in secret_keys(stay)
 
 
 def test_secrets_are_random_and_in_no_file() -> None:

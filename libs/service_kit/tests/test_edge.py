@@ -5,6 +5,8 @@ import gzip
 import json
 import logging
 import re
+import subprocess
+import sys
 import time
 
 import httpx
@@ -449,3 +451,12 @@ async def test_the_fast_path_takes_a_path_with_a_slash():
     transport = httpx.ASGITransport(RequestEdge(FastPath(application, "/predict", answer)))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post("/predict/")).json() == []
+
+
+def test_the_first_failure_is_an_increase():
+    """A service that has just started tells zero failures of either kind, which alerts ask for."""
+    script = "import service_kit, prometheus_client as p; print(p.generate_latest().decode())"
+    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+
+    for kind in ("internal", "wrong-answer"):
+        assert f'http_problems_total{{status="500",type="{kind}"}} 0.0' in said

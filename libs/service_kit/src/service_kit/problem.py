@@ -37,6 +37,8 @@ PROBLEMS = MetricFamily(
     ("type", "status"),
 )  # fmt: skip
 sent = Counter(PROBLEMS.name, PROBLEMS.text, PROBLEMS.labels)
+for _failure in ("internal", "wrong-answer"):
+    sent.labels(_failure, "500")  # from zero on: Prometheus takes a first value for no increase
 _NO_OBJECT = frozenset({"model_type", "dict_type"})
 _OBJECT = "Input should be an object"
 """Replaces pydantic's message, which speaks of dictionaries and instances: a caller has neither."""

@@ -98,6 +98,18 @@ def test_a_file_has_each_event_and_the_log_none(
     assert [each.number for each in caplog.records if each.name == LOGGER] == [7]
 
 
+def test_a_quiet_log_loses_no_event(tmp_path: Path) -> None:
+    """What the log leaves out by its level is in the file; afterwards the level is the log's."""
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.WARNING)
+    sink = EventSink(LOGGER, to_file(tmp_path / "audit.jsonl"))
+    log(1, 2)
+    sink.close()
+
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 2
+    assert logger.level == logging.WARNING
+
+
 def test_a_receiver_gets_batches_in_order(receiver: str) -> None:
     """All events arrive, in order, in batches that are bounded."""
     sink = EventSink(LOGGER, to_http(receiver))

@@ -52,9 +52,12 @@ class EventSink:
         self._logger = logging.getLogger(logger)
         self._logger.addHandler(self._outlet)
         self._logger.propagate = False
+        self._level = self._logger.level
+        self._logger.setLevel(logging.INFO)  # LOG_LEVEL is the log's
 
     def close(self) -> None:
         """Give the logger back to the log, and try once to send what waits."""
         self._logger.removeHandler(self._outlet)
         self._logger.propagate = True
+        self._logger.setLevel(self._level)
         self._sender.close()

@@ -1,11 +1,14 @@
 """What `make test-kubernetes` does is right where that can be told without a cluster."""
 
 import re
+import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from kubernetes_validate import validate
 from stack import ROOT
+from stack.services import found
 from stack.waiting import wait_until
 
 from benchmarks.failover.trial import Kind, results_of
@@ -116,6 +119,25 @@ def test_every_command_of_the_page_is_typed() -> None:
     every = re.findall(r"^```bash\n", page, re.MULTILINE)
 
     assert sum(len(blocks(page, heading)) for heading in TYPED) == len(every)
+
+
+def test_the_images_that_are_pushed_are_those_that_are_built() -> None:
+    """docs/deploy.md pushes each image under the name and version by which `make images` makes it.
+
+    `make images` needs nothing but a checkout with its environment; Compose alone wants `make up`.
+    """
+    (block,) = re.findall(
+        r"^```sh\n(.*?make images.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    shown = 'make() { echo "$IMAGE_REGISTRY $*"; }; docker() { echo "$@"; }\n'
+    said = subprocess.check_output(
+        ["bash", "-euc", shown + block], cwd=ROOT, text=True
+    ).splitlines()
+    registry, version = "registry.example/team", metadata.version("modelserve-gateway")
+    packages = ["gateway", *(each.package for each in found())]
+
+    assert said[0] == f"{registry} images"
+    assert said[1:] == [f"push {registry}/{each}:{version}" for each in packages]
 
 
 def test_nacos_can_be_reached_until_its_documents_are_kept() -> None:

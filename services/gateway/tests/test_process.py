@@ -531,6 +531,23 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next():
     assert second == "routes"
 
 
+async def test_a_long_command_is_answered_like_any_other():
+    """The console's form, as JSON, is longer than what a stream reads by default: nobody ends."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)  # noqa: FBT003 - as in socket
+    reader, writer = await asyncio.open_connection(sock=ours)
+    child = Child(None, reader, writer)
+    fields = [["a", "\x01" * 64 * 1024]]
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(answer_supervisor(theirs, lambda command: len(command["fields"])))
+        await reader.readline()  # it says that it is ready
+        answer = await child.ask({"do": "explain", "fields": fields})
+        writer.close()
+
+    assert answer == 1
+
+
 async def test_a_worker_that_dies_while_it_is_asked_answers_nobody():
     """One question is unread, another waits for its turn: neither is an error of the supervisor."""
     ours, theirs = socket.socketpair()

@@ -43,7 +43,7 @@ RESPAWN_SECONDS = 0.5
 POLL_SECONDS = 1.0
 """Seconds between two questions for the workers' states."""
 LINE_BYTES = 16 * 1024 * 1024
-"""Bytes of the longest answer."""
+"""Bytes of the longest command or answer."""
 LAST_STATE = 0
 """The number under which a worker reports its last state, unasked, when it ends."""
 
@@ -311,7 +311,7 @@ async def answer_supervisor(
 
     Cancelled, it tells the last state.
     """
-    reader, writer = await asyncio.open_connection(sock=sock)
+    reader, writer = await asyncio.open_connection(sock=sock, limit=LINE_BYTES)
     writer.write(b"{}\n")
 
     def tell(number: int, command: Mapping[str, Any]) -> None:

@@ -91,12 +91,14 @@ class Elements(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.handlers: list[str] = []
+        self.events = ""
         self.text = ""
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         """Keep an element."""
         self.tags.append(tag)
+        self.events += dict(attrs).get("data-events") or ""
         self.ids += [value for name, value in attrs if name == "id" and value]
         self.handlers += [name for name, _ in attrs if name.startswith("on") or name == "style"]
 
@@ -365,6 +367,26 @@ async def test_a_page_gets_what_changes(world):
         assert "routes" not in changed
         events.writer.close()
         await world.until(lambda: gateway.console.streams == 0)
+
+
+async def test_the_links_of_a_page_lead_to_the_console_after_an_answer_too(world):
+    """The answer's page is at another address: what its stream sends is relative to that one."""
+    fake = FakeNacos()
+    fake.put_instance(SERVICE, Instance("10.0.0.1", 1))
+    fake.publish("gateway", f"routes: [{{path: /cars, service: {SERVICE}}}]")
+    async with served(fake, token=None) as gateway, on_a_port(gateway.app) as port:
+        await world.until(lambda: gateway.worker.directory.services[SERVICE].known)
+        asked = await gateway.http.post("/console/where", data={"target": "/"}, headers=ORIGIN)
+        stream = Elements(asked.text).events
+        assert stream.startswith("../console/events?")
+
+        events = await Events.open(port, stream.removeprefix("../console/events"))
+        assert await events.status() == 200
+        services = (await events.parts())["services"]
+        events.writer.close()
+
+    assert f'href="../?service={SERVICE}#service"' in services
+    assert 'action="../"' in services
 
 
 async def test_streams_are_bounded_and_end_with_the_gateway(world):

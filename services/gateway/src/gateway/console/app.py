@@ -38,6 +38,8 @@ from gateway.telemetry.metrics import WorkerState
 MAX_FORM_BYTES = 64 * 1024
 MAX_STREAMS = 16
 """Pages that are updated at a time; a further one is told to come back."""
+UP = "../"
+"""The way to the console's root from the addresses below it."""
 LANGUAGE = "gateway_language"
 """The cookie with the language that a reader has chosen."""
 YEAR_SECONDS = 365 * 24 * 3600
@@ -138,8 +140,8 @@ class Console:
         if self._draining or self.streams >= MAX_STREAMS:
             raise Problem(503, "Too many pages are open, or the gateway is about to end.",
                           headers={"Retry-After": "5"})  # fmt: skip
+        view = self._view(request, root=UP if "up" in request.query_params else "")
         self.streams += 1
-        view = self._view(request)
         return PartStream(
             lambda: self._lookout.look(view.service),
             view,
@@ -156,7 +158,7 @@ class Console:
         cookie = self._sessions.begin(form.get("token", ""))
         if cookie is None:
             _log.warning("console_token_refused", extra={"client": _client(request)})
-            view = self._view(request, root="../", notice="wrong_token")
+            view = self._view(request, root=UP, notice="wrong_token")
             return HTMLResponse(page.sign_in(view), 401, HEADERS)
         answer = RedirectResponse("../", 303, HEADERS)
         answer.set_cookie(COOKIE, cookie, SECONDS, samesite="strict", httponly=True,
@@ -205,7 +207,7 @@ class Console:
         if answer is None:
             raise Problem(503, "No worker answers; see /readyz.")
         asked = Asked(method, target, form.get("fields", ""), answer)
-        view = self._view(request, root="../", asked=asked)
+        view = self._view(request, root=UP, asked=asked)
         return HTMLResponse(page.whole(await self._lookout.look(), view), headers=HEADERS)
 
     def _may_read(self, request: Request) -> bool:

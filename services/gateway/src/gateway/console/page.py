@@ -82,6 +82,8 @@ def whole(situation: Situation, view: View) -> str:
     """Return the page."""
     words = view.words
     query = {"lang": words.language, "service": view.service, "find": view.find}
+    if view.root:  # the links of the stream are relative too, and start where the page's do
+        query["up"] = "1"
     events = f"{view.root}console/events?{urlencode(query)}"
     main = element(
         "main",

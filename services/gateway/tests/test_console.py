@@ -163,6 +163,16 @@ async def test_names_and_metadata_of_strangers_are_text(world):
     assert "default-src 'none'" in policy
 
 
+async def test_the_form_of_a_question_stays_as_it_was_filled_in():
+    """Browsers send line ends as CR LF; asked again, the question is the same."""
+    fields = "accept: text/html\r\nx-caller: somebody"
+    async with served(FakeNacos(), token=None) as gateway:
+        form = {"target": "/x", "fields": fields}
+        page = (await gateway.http.post("/console/where", data=form, headers=ORIGIN)).text
+
+    assert ">accept: text/html\nx-caller: somebody</textarea>" in page
+
+
 async def test_nothing_is_shown_without_the_token():
     """With a token set, a page, its stream and its answers want a session."""
     fake = FakeNacos()

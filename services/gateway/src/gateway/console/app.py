@@ -206,7 +206,8 @@ class Console:
         answer = await self._lookout.explain(method, target, fields)
         if answer is None:
             raise Problem(503, "No worker answers; see /readyz.")
-        asked = Asked(method, target, form.get("fields", ""), answer)
+        # Browsers send a form's line ends as CR LF, and a CR is shown as the stranger it is.
+        asked = Asked(method, target, "\n".join(form.get("fields", "").splitlines()), answer)
         view = self._view(request, root=UP, asked=asked)
         return HTMLResponse(page.whole(await self._lookout.look(), view), headers=HEADERS)
 

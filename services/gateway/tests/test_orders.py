@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import io
+import json
 import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -217,6 +218,36 @@ async def test_an_order_that_cannot_be_written_is_for_one_gateway_and_says_so(wo
         assert answer.json()["gateways"].startswith("this one alone: gateway.orders cannot be")
         assert shown(worker) == {address: True}
         assert worker.drained() == {SERVICE: [address]}, "its successor is told"
+
+
+async def test_an_instance_by_a_host_name_can_be_drained(world):
+    """Nacos takes names for addresses, also those with an underscore that Compose makes."""
+    fake, address = FakeNacos(), "stack_model_1:8001"
+    fake.put_instance(SERVICE, Instance("stack_model_1", 8001))
+    fake.publish("gateway", f"routes: [{{path: /x, service: {SERVICE}}}]")
+    async with gateways_on(fake, 1) as ((worker, admin),):
+        await world.until(lambda: shown(worker) == {address: False})
+
+        answer = await admin.post(f"/api/services/{SERVICE}/instances/{address}/drain")
+
+        assert answer.json()["gateways"] == "all"
+
+
+async def test_an_order_that_the_document_cannot_hold_is_carried_out_here_alone(world):
+    """The answer says so, and why: the instance is drained all the same."""
+    fake, address = FakeNacos(), "10.0.0.1:8001"
+    fake.put_instance(SERVICE, Instance("10.0.0.1", 8001))
+    fake.publish("gateway", f"routes: [{{path: /x, service: {SERVICE}}}]")
+    full = {SERVICE: {f"10.9.9.9:{port}": {} for port in range(1000)}}
+    fake.publish("gateway.orders", json.dumps({"drained": full}))
+    async with gateways_on(fake, 1) as ((worker, admin),):
+        await world.until(lambda: shown(worker) == {address: False})
+
+        answer = await admin.post(f"/api/services/{SERVICE}/instances/{address}/drain")
+
+        assert "this one alone: gateway.orders cannot be written" in answer.json()["gateways"]
+        assert "at most 1000" in answer.json()["gateways"]
+        assert shown(worker) == {address: True}
 
 
 async def test_bad_orders_change_nothing(world):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from nacos_client import Conflict, Nacos
-from nacos_client.documents import validated
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from nacos_client import BadDocument, Conflict, Nacos
+from nacos_client.documents import explained, validated
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.upstream.service import NAME
 
@@ -33,7 +33,7 @@ Service = Annotated[
         pattern=rf"^([A-Za-z0-9_-]{{1,64}}/)?([A-Za-z0-9._:-]{{1,128}}@@)?{NAME}$", max_length=300
     ),
 ]
-Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]{1,128}:[0-9]{1,5}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\[\]-]{1,128}:[0-9]{1,5}$")]
 Told = Annotated[str, StringConstraints(max_length=256)]
 
 
@@ -172,7 +172,8 @@ class OrderBook:
         """Change the document; returns the MD5 of the one that is then there.
 
         Raises:
-            BadDocument: the document in Nacos is wrong.
+            BadDocument: the document in Nacos is wrong, or would be: an order that there cannot be,
+                or one too many.
             Conflict: others wrote the document all the time.
             NacosError: Nacos does not answer or refuses; a server before 2.3.2 refuses to change
                 a document that is there.
@@ -180,7 +181,10 @@ class OrderBook:
         for attempt in range(ATTEMPTS):
             await asyncio.sleep(PAUSE * attempt)
             document, md5 = await self.read()
-            changed = change(document)
+            try:
+                changed = change(document)
+            except ValidationError as error:
+                raise BadDocument(explained(error, OrdersDocument)) from error
             if changed == document:
                 return md5
             content = changed.model_dump_json(exclude_defaults=True) + "\n"  # JSON is YAML

@@ -319,6 +319,19 @@ def test_the_command_says_which_gateway_it_cannot_ask():
     assert "set GATEWAY_ADMIN_HOST" in second
 
 
+def test_a_stranger_among_the_gateways_keeps_the_command_from_nothing():
+    """Whoever registers under their name says where to ask: an address that there cannot be."""
+    fake = FakeNacos()
+    for number, place in enumerate(("\u0661:80", "a\x00b:80", "[::1:80")):
+        strange = Instance(f"10.255.255.{number}", 8000, metadata={ADMIN: place})
+        fake.put_instance("gateway", strange)
+
+    status, out, err = command(fake, "show")
+
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == 3
+
+
 def test_a_bad_environment_of_the_command_is_named():
     """Exit status 2, and the variable."""
     out, err = io.StringIO(), io.StringIO()
@@ -340,6 +353,17 @@ def test_where_an_admin_port_is_found():
 def test_what_is_no_gateway_is_not_taken_for_one():
     """Another program's metrics, and no metrics at all."""
     assert isinstance(read_view("a:1", 'gateway_build_info{form="f",version="v"} 1\n'), GatewayView)
-    for text in ("", "up 1\n", "<html>"):
+    infinite = 'gateway_build_info{form="f"} 1\ngateway_limit_gateways +Inf\n'
+    for text in ("", "up 1\n", "<html>", infinite):
         with pytest.raises(ValueError, match=r"."):
             read_view("a:1", text)
+
+
+@pytest.mark.parametrize(
+    "line", ["gateway_orders_followed 1", 'gateway_instance_ejected{service="shop"} 1']
+)
+def test_metrics_that_lack_a_label_are_read_as_far_as_they_go(line):
+    """A gateway of another version, or a stranger: what it does not say is not known."""
+    text = f'gateway_build_info{{form="f",version="v"}} 1\n{line}\n'
+
+    assert read_view("a:1", text).version == "v"

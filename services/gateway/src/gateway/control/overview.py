@@ -6,6 +6,7 @@ so is asked, learns nothing.
 
 import asyncio
 import ipaddress
+import math
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ async def _ask(http: httpx.AsyncClient, gateway: Instance) -> GatewayView:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return read_view(gateway.address, await _fetched(http, f"http://{place}/metrics"))
-    except (httpx.HTTPError, TimeoutError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         told = str(error) or "too slow"
         return GatewayView(gateway.address, f"no answer from its admin port at {place}: {told}")
 
@@ -151,15 +152,17 @@ def read_view(address: str, metrics: str) -> GatewayView:
         for sample in family.samples:
             labels = sample.labels
             match sample.name:
+                case _ if not math.isfinite(sample.value):
+                    raise ValueError(f"{sample.name} is {sample.value}: no gateway answers there")
                 case "gateway_build_info":
                     build = labels
                 case "service_ready" | "gateway_limit_gateways":
                     numbers[sample.name] = sample.value
                 case "gateway_orders_followed":
-                    workers[labels["version"]] = int(sample.value)
+                    workers[labels.get("version", "")] = int(sample.value)
                 case "gateway_instance_ejected" | "gateway_instance_drained" if sample.value:
                     kind = sample.name.rpartition("_")[2]
-                    out[kind].add((labels["service"], labels["instance"]))
+                    out[kind].add((labels.get("service", ""), labels.get("instance", "")))
                 case _:
                     pass
     if not build:

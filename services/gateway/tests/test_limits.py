@@ -1,11 +1,12 @@
 """The limits of routes: exact over workers, divided among gateways without a rest."""
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
 from failover import Instance
-from gateway.control.gateways import place_among
+from gateway.control.gateways import GatewayNumber
 from gateway.routing.document import RoutesDocument
 from gateway.routing.limits import (
     ROWS,
@@ -17,7 +18,10 @@ from gateway.routing.limits import (
     rate_of,
     shared_ledger,
 )
+from gateway.upstream.neighbours import Neighbours, follow_neighbours
 from hypothesis import given, strategies as st
+from nacos_client import NacosSettings
+from nacos_client.testing import FakeNacos
 
 LIMITS = st.integers(1, 1_000_000)
 GATEWAYS = st.integers(1, 200)
@@ -46,13 +50,13 @@ def test_the_parts_of_a_rate_add_up_to_it(per_second, burst, gateways):
 def test_gateways_that_see_one_list_take_different_places(places):
     """Each counts all, itself included where Nacos does not list it yet, and no place is twice."""
     listed = [Instance(f"10.0.0.{host}", port) for host, port in places]
-    found = [place_among(one.address, listed) for one in listed]
+    found = [Neighbours.among(one.address, listed).place for one in listed]
 
     assert {number for number, _ in found} == {len(listed)}
     assert sorted(place for _, place in found) == list(range(len(listed)))
     for one in listed:
         others = [each for each in listed if each is not one]
-        assert place_among(one.address, others) == place_among(one.address, listed)
+        assert Neighbours.among(one.address, others) == Neighbours.among(one.address, listed)
 
 
 def test_who_is_not_healthy_has_no_part():
@@ -63,7 +67,31 @@ def test_who_is_not_healthy_has_no_part():
         Instance("10.0.0.3", 1),
     ]
 
-    assert place_among("10.0.0.4:1", listed) == (2, 1)
+    assert Neighbours.among("10.0.0.4:1", listed).place == (2, 1)
+
+
+@pytest.mark.anyio
+async def test_a_gateway_that_starts_while_nacos_is_silent_counts_itself_once(tmp_path):
+    """The copy on disk, of an earlier life, lists the gateway itself beside another one."""
+    settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=tmp_path, advertise_ip="10.0.0.2")
+    before, silent = FakeNacos(), FakeNacos()
+    for host in (1, 2):
+        before.put_instance("gateway", Instance(f"10.0.0.{host}", 8000))
+    async with before.client(settings) as nacos:
+        await nacos.discover("gateway").known()
+    silent.stop()
+    ledger, told = own_ledger(), asyncio.Event()
+    number = GatewayNumber(ledger)
+
+    def tell(neighbours: Neighbours) -> None:
+        number.divide(neighbours)
+        told.set()
+
+    async with silent.client(settings) as nacos, asyncio.timeout(10):
+        await follow_neighbours(nacos, "gateway", 8000, tell)
+        await told.wait()
+
+    assert ledger.gateways == (2, 1)
 
 
 def test_a_rate_is_kept_and_a_burst_allowed():

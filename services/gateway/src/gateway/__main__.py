@@ -36,6 +36,7 @@ from gateway.control.supervisor import (
 from gateway.routing.limits import Ledger, own_ledger
 from gateway.settings import GatewaySettings
 from gateway.telemetry.metrics import GatewayMetrics, WorkerState
+from gateway.upstream.neighbours import follow_neighbours
 from gateway.worker import data_path
 
 _log = logging.getLogger(__name__)
@@ -150,21 +151,26 @@ async def administer(
         ADMIN: admin_place(settings.admin_host, settings.admin_port),
     }
     announcement = nacos.announcement(settings.service_name, port=settings.port, metadata=labels)
-    number = GatewayNumber(nacos.discover(settings.service_name), announcement, ledger)
-    number.follow()
+    number = GatewayNumber(ledger)
     health.add("gateways", number.state)
     orders = OrderDesk(workers, OrderBook(nacos, settings.service_name))
     app = create_app(workers, health, version=VERSION, token=token, orders=orders)
     build = f"{VERSION}, {form()}"
     console = Console(workers, health, orders, counters, build=build, token=token)
     console.add_to(app)
-    await serve(
-        app,
-        settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
-        health=health,
-        presence=announcement,
-        listeners=[console, listener],
-    )
+    name, port = settings.service_name, settings.port
+    counting = asyncio.create_task(follow_neighbours(nacos, name, port, number.divide))
+    try:
+        await serve(
+            app,
+            settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
+            health=health,
+            presence=announcement,
+            listeners=[console, listener],
+        )
+    finally:
+        counting.cancel()
+        await asyncio.wait([counting])
 
 
 if __name__ == "__main__":

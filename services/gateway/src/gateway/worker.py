@@ -26,7 +26,7 @@ from gateway.telemetry.records import Counters, RequestIds
 from gateway.telemetry.traces import RequestTracer
 from gateway.upstream.directory import NacosDirectory
 from gateway.upstream.namespaces import Namespaces
-from gateway.upstream.neighbours import follow_neighbours
+from gateway.upstream.neighbours import Neighbours, follow_neighbours
 from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -100,9 +100,13 @@ async def data_path(
 
 async def share_out(settings: GatewaySettings, nacos: Nacos, directory: NacosDirectory) -> None:
     """Follow the gateways of this name, if they are to share the instances out."""
-    if settings.aperture:
-        name, size = settings.service_name, settings.aperture
-        await follow_neighbours(nacos, name, settings.port, size=size, narrow=directory.narrow)
+    cluster, size = nacos.settings.cluster, settings.aperture
+
+    def tell(neighbours: Neighbours) -> None:
+        directory.narrow(neighbours.aperture(cluster, size))
+
+    if size:
+        await follow_neighbours(nacos, settings.service_name, settings.port, tell)
 
 
 def limits_of(settings: GatewaySettings, nacos: NacosSettings) -> ServiceLimits:

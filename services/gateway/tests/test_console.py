@@ -247,6 +247,24 @@ async def test_an_order_by_the_api_is_told_too(world):
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:8010", 200), ("localhost", 200), ("[::1]:8010", 200), ("evil.example:8010", 403)],
+)
+async def test_without_a_token_no_name_of_a_stranger_is_the_own_origin(world, host, status):
+    """A page can let its own name lead to loopback; its Origin and Host are then the same."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, world.instance_at(instance, {}))
+    async with served(fake, token=None) as gateway:
+        await gateway.data.get(f"/{SERVICE}/x")
+        path = f"/api/services/{SERVICE}/instances/127.0.0.1:{instance.port}/drain"
+
+        answer = await gateway.http.post(path, headers={"host": host, "origin": f"http://{host}"})
+
+        assert answer.status_code == status
+        assert bool(gateway.worker.drained()) is (status == 200)
+
+
+@pytest.mark.parametrize(
     "origin", [None, "null", "http://elsewhere.example", "http://gateway:1", "gateway", ""]
 )
 async def test_no_other_page_changes_anything(world, origin):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from service_kit import HealthChecks, Problem, add_docs, add_health
 
+from gateway.control.gateways import is_loopback
 from gateway.control.order_desk import Instruction, OrderDesk, is_own_origin
 
 ADMIN_PORT = "admin port"
@@ -61,12 +62,12 @@ def create_app(
         if token is not None and not hmac.compare_digest(authorization.encode(), expected):
             raise Problem(401, "The admin token is needed.", headers={"WWW-Authenticate": "Bearer"})
 
-    api = _api(workers, orders or OrderDesk(workers))
+    api = _api(workers, orders or OrderDesk(workers), has_token=token is not None)
     app.include_router(api, dependencies=[Depends(authorised)])
     return app
 
 
-def _api(workers: Workers, orders: OrderDesk) -> APIRouter:
+def _api(workers: Workers, orders: OrderDesk, *, has_token: bool) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["gateway"])
 
     @router.get("/services")
@@ -92,19 +93,34 @@ def _api(workers: Workers, orders: OrderDesk) -> APIRouter:
             raise Problem(503, "No worker answers; see /readyz.")
         return answers[0]
 
-    _add_orders(router, orders)
+    _add_orders(router, orders, has_token=has_token)
     return router
 
 
-def _add_orders(router: APIRouter, orders: OrderDesk) -> None:
+def _check_page(request: Request, *, has_token: bool) -> None:
+    """Refuse orders of a page that is not the gateway's own; programs send no `Origin`.
+
+    A stranger's page can give its own name the gateway's address (DNS rebinding). With a token that
+    helps nobody; without one the port is on loopback, where a name but `localhost` is a stranger's.
+
+    Raises:
+        Problem: 403.
+    """
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin is None:
+        return
+    name = request.url.hostname or ""
+    if not is_own_origin(origin, host) or not (has_token or is_loopback(name)):
+        raise Problem(403, "A page of another origin must not give orders.")
+
+
+def _add_orders(router: APIRouter, orders: OrderDesk, *, has_token: bool) -> None:
     path = "/services/{name}/instances/{address}"
 
     async def tell(
         request: Request, instruction: Instruction, by: str = ADMIN_PORT, reason: str = ""
     ) -> dict[str, Any]:
-        origin = request.headers.get("origin")
-        if origin is not None and not is_own_origin(origin, request.headers.get("host", "")):
-            raise Problem(403, "A page of another origin must not give orders.")
+        _check_page(request, has_token=has_token)
         name, address = instruction.service, instruction.instance
         done = await orders.carry_out(instruction, by, reason)
         if done is None:

@@ -6,6 +6,7 @@ as soon as it is out of Nacos. So for that long a limit may be over by the part 
 While Nacos is silent the last list counts, and without any the gateway takes itself for alone.
 """
 
+import ipaddress
 import logging
 from typing import Any
 
@@ -24,6 +25,14 @@ _log = logging.getLogger(__name__)
 def admin_place(host: str, port: int) -> str:
     """Return where an admin port that listens at a host is found, as `ADMIN` has it."""
     return f"{'' if host in EVERYWHERE else in_brackets(host)}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an admin port at this host can be reached from that host alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class GatewayNumber:

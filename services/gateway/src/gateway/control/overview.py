@@ -5,7 +5,6 @@ so is asked, learns nothing.
 """
 
 import asyncio
-import ipaddress
 import math
 import socket
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ import httpx
 from failover import Instance
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.control.gateways import ADMIN
+from gateway.control.gateways import ADMIN, is_loopback
 
 ANSWER_SECONDS = 5.0
 """Seconds that a gateway has to answer."""
@@ -117,14 +116,6 @@ def admin_address(gateway: Instance) -> str:
             "GATEWAY_ADMIN_HOST and GATEWAY_ADMIN_TOKEN of the gateway"
         )
     return f"{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an admin port at this host can be reached from that host alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_own(ip: str) -> bool:

@@ -144,6 +144,22 @@ async def test_a_caller_who_asks_for_the_gateways_by_name_does_not_end_the_shari
         await world.until(lambda: len(balancer.preferred) == 6)
 
 
+async def test_a_caller_who_asks_by_another_name_of_a_service_does_not_end_its_route(world):
+    """While it has no instance the short name is a stray, which is forgotten; the route is not."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.publish("gateway", f"routes: [{{path: /cars, service: DEFAULT_GROUP@@{SERVICE}}}]")
+    async with gateway_on(fake) as (data, _, worker):
+        assert (await data.get(f"/{SERVICE}/x")).status_code == 404
+        worker.directory.prune(time.monotonic() + FORGET_ABSENT + 1.0)
+        assert SERVICE not in worker.directory.services
+
+        fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+
+        route = worker.directory.services[f"DEFAULT_GROUP@@{SERVICE}"]
+        await world.until(lambda: route.balancer.members)
+        assert (await data.get("/cars/x")).status_code == 200
+
+
 async def test_a_gateway_that_was_not_told_to_share_meets_every_instance(world):
     """However many gateways there are."""
     fake = FakeNacos()

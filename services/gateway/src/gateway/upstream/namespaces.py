@@ -15,16 +15,23 @@ class Namespaces:
         self._own = own
         self._kept = kept
         self._others: dict[str, Nacos] = {}
+        self._followed: dict[str, Discovery] = {}
 
     def discover(self, service: str) -> Discovery:
         """Follow the instances of a service."""
         nacos, name = self._locate(service)
-        return nacos.discover(name)
+        discovery = self._followed[service] = nacos.discover(name)
+        return discovery
 
     def forget(self, service: str) -> None:
-        """Stop following a service, unless others follow it too."""
+        """Stop following a service, unless others follow it too, or another name of it is followed.
+
+        A service of the gateway's own group has two names, with and without its group.
+        """
         nacos, name = self._locate(service)
-        if nacos is not self._own or name != self._kept:
+        discovery = self._followed.pop(service, None)
+        is_kept = nacos is self._own and name == self._kept
+        if not is_kept and discovery not in self._followed.values():
             nacos.forget(name)
 
     async def close(self) -> None:

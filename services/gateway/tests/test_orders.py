@@ -169,6 +169,25 @@ async def test_an_order_at_one_admin_port_reaches_every_gateway(world):
             await world.until(lambda: shown(one) == shown(other) == shown(late) == {address: False})
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_an_order_reaches_a_service_by_each_of_its_names(world, later):
+    """With its group and without it, whether the gateway follows that name before or after."""
+    fake, address = FakeNacos(), "10.0.0.1:8001"
+    fake.put_instance(SERVICE, Instance("10.0.0.1", 8001))
+    routes = f"routes: [{{path: /x, service: {SERVICE}}}]"
+    fake.publish("gateway", "routes: []" if later else routes)
+    ordered = f"drained: {{DEFAULT_GROUP@@{SERVICE}: {{'{address}': {{}}}}}}"
+    async with gateways_on(fake, 1) as ((worker, _),):
+        fake.publish("gateway.orders", ordered)
+        await world.until(lambda: f"DEFAULT_GROUP@@{SERVICE}" in worker.directory.services)
+        fake.publish("gateway", routes)
+        await world.until(lambda: shown(worker) == {address: True})
+
+        fake.publish("gateway.orders", "{}")
+
+        await world.until(lambda: shown(worker) == {address: False})
+
+
 async def test_an_instance_that_comes_again_is_still_drained(world):
     """Its order stands until it is undrained, whether it was there all the time or not."""
     fake = FakeNacos()

@@ -122,14 +122,14 @@ class Worker:
             self.keep_drained({name: [address]})
             self._told("instance_drained", name, address, givers[name, address].model_dump())
         for name, address in todo.undrain:
-            service = self.directory.services.get(name)
-            if service is not None:
+            for service in self.directory.named(name):
                 service.balancer.drain(address, drained=False)
             self._told("instance_let_back", name, address)
         givers = listed(orders.restored)
         for name, address in todo.restore:
-            service = self.directory.services.get(name)
-            if service is not None and service.balancer.restore(address, self.context.clock()):
+            named, now = self.directory.named(name), self.context.clock()
+            ended = [service.balancer.restore(address, now) for service in named]
+            if any(ended):
                 self._told("ejection_ended", name, address, givers[name, address].model_dump())
 
     @staticmethod
@@ -152,7 +152,8 @@ class Worker:
         """Drain the instances that another worker was told to drain, known here or not yet."""
         self.directory.expect(drained, self.context.clock())
         for name, addresses in drained.items():
-            self.directory.services[name].balancer.keep_drained(addresses)
+            for service in self.directory.named(name):
+                service.balancer.keep_drained(addresses)
 
     def services(self) -> dict[str, Any]:
         """Describe every followed service and its instances."""

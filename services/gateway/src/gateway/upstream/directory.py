@@ -103,6 +103,20 @@ class NacosDirectory:
         for name in names:
             self._exists(self.services.get(name) or self._follow(name, now))
 
+    def named(self, name: str) -> list[Service]:
+        """Return the followed service of this name, and the same one by its other names.
+
+        A service of the gateway's own group has two names, with and without its group.
+        """
+        if name not in self._followed:
+            return []
+        discovery = self._followed[name][0]
+        return [
+            self.services[other]
+            for other, (followed, _) in self._followed.items()
+            if followed is discovery
+        ]
+
     def narrow(self, aperture: Aperture) -> None:
         """Prefer the instances of an aperture in every service, followed now or later."""
         self._aperture = aperture
@@ -148,6 +162,8 @@ class NacosDirectory:
                 self._take(service, snapshot)
 
         self._followed[name] = discovery, discovery.subscribe(take)
+        for other in self.named(name):
+            service.balancer.keep_drained(other.balancer.drained())
         return service
 
     def _take(self, service: Service, snapshot: Known) -> None:

@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 from failover import Instance
+from gateway.console.app import MAX_STREAMS
 from gateway.routing.document import DATA_ID, RoutesDocument
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
@@ -286,6 +287,29 @@ def test_where_a_request_would_go(browser, admin):
     shown(browser, "#answer", "It may run twice: its method is idempotent")
     browser.execute_script("document.getElementById('where').scrollIntoView()")
     picture(browser, "console-where")
+
+
+def test_a_page_too_many_becomes_live_once_another_is_closed(browser, admin):
+    """It shows what was true when it was opened, says so, and asks again by itself."""
+    sign_in(browser, admin)
+    with httpx.Client(base_url=admin, trust_env=False, timeout=30) as http, ExitStack() as others:
+        form = {"token": TOKEN}
+        assert http.post("/console/sign-in", data=form, headers={"origin": admin[:-1]}).is_redirect
+        browser.get("about:blank")
+
+        def is_taken() -> bool:
+            answer = others.enter_context(http.stream("GET", "/console/events"))
+            return answer.status_code == 200
+
+        for _ in range(MAX_STREAMS):
+            wait_until(is_taken, seconds=PATIENCE_SECONDS, what="the browser's own page is gone")
+        browser.get(admin)
+        shown(browser, "#live", "not live")
+    WebDriverWait(browser, PATIENCE_SECONDS).until(
+        lambda _: _text(browser, "#live") == "live", "it is not live again"
+    )
+    complaints = [one["message"] for one in browser.get_log("browser")]
+    assert [one for one in complaints if "503" not in one] == []
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280, 3840])

@@ -2,6 +2,7 @@
 // Parts of the page are replaced as the gateway sends them; without this script, reload the page.
 const page = document.getElementById("console");
 const live = document.getElementById("live");
+const AGAIN_MS = 5000;
 
 function replace(id, html) {
   const old = document.getElementById(id);
@@ -23,7 +24,7 @@ function replace(id, html) {
   }
 }
 
-if (page.dataset.events) {
+function follow() {
   const source = new EventSource(page.dataset.events);
   source.addEventListener("parts", (event) => {
     for (const [id, html] of JSON.parse(event.data)) replace(id, html);
@@ -31,6 +32,9 @@ if (page.dataset.events) {
   });
   source.addEventListener("error", () => {
     live.textContent = page.dataset.still;
+    // A lost connection is taken up again by the browser itself, a refusal is not.
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS);
   });
 }
+if (page.dataset.events) follow();
 document.getElementById("answer")?.focus();

@@ -28,7 +28,7 @@ from gateway.control.orders import (
     with_restore,
     without_drain,
 )
-from gateway.control.orders_command import FAILED, USAGE, parser, run
+from gateway.control.orders_command import FAILED, USAGE, parser, plain, run
 from gateway.control.overview import GatewayView, admin_address, read_view
 from gateway.settings import GatewaySettings
 from gateway.worker import data_path
@@ -386,3 +386,13 @@ def test_metrics_that_lack_a_label_are_read_as_far_as_they_go(line):
     text = f'gateway_build_info{{form="f",version="v"}} 1\n{line}\n'
 
     assert read_view("a:1", text).version == "v"
+
+
+@given(st.text())
+def test_what_strangers_wrote_steers_no_terminal(text):
+    """An escape sequence of a version or a reason is spelled, and nothing else changes."""
+    told = plain(text)
+
+    assert told.isprintable()
+    assert not text.isprintable() or told == text
+    assert plain("1.0\x1b[2J") == "1.0\\u001b[2J"

@@ -132,7 +132,7 @@ async def _act(
             md5 = await book.write(change)
             orders = change(orders)
         views = await _followed(nacos, options.gateway, md5, patient=change is not None)
-        out.writelines(f"{line}\n" for line in (*told(views, md5), *told_orders(orders)))
+        out.writelines(f"{plain(line)}\n" for line in (*told(views, md5), *told_orders(orders)))
         if change is None or all(view.follows(md5) for view in views):
             return DONE
         return UNCONFIRMED
@@ -173,6 +173,11 @@ async def _followed(nacos: Nacos, gateway: str, md5: str, *, patient: bool) -> l
         if not patient or all(view.follows(md5) for view in views) or time.monotonic() > end:
             return views
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def plain(line: str) -> str:
+    """Spell what does not print: versions and reasons of strangers must not steer a terminal."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in line)
 
 
 def told(views: Collection[GatewayView], md5: str) -> list[str]:

@@ -50,7 +50,9 @@ def members(_engine: None, tmp_path: Path) -> Iterator[list[NacosServer]]:
         for pod in ("nacos-0", "nacos-1", "nacos-2"):
             container = DockerContainer(image).with_envs(**environment(pod, shared))
             container.with_network(network).with_network_aliases(f"{pod}.nacos")
-            container.with_kwargs(read_only=True, cap_drop=["ALL"])
+            # A member that finds no leader while it starts ends, and the kubelet starts it again.
+            again = {"Name": "on-failure", "MaximumRetryCount": 5}
+            container.with_kwargs(read_only=True, cap_drop=["ALL"], restart_policy=again)
             container.with_tmpfs_mount("/tmp", "exec")  # noqa: S108
             container.with_tmpfs_mount("/home/nacos/logs", "uid=10002")
             container.with_tmpfs_mount("/home/nacos/data", "uid=10002")

@@ -136,6 +136,8 @@ def test_from_nothing_to_a_call_by_name_and_back(
         " M deploy/kubernetes/autoscaling/autoscaling.yaml",
         " M deploy/kubernetes/base/models.yaml",
         " M deploy/kubernetes/chart/values.yaml",
+        " M deploy/nacos-cluster.yml",
+        " M deploy/observe/prometheus.yml",
         " M deploy/own-nacos.yml",
         "?? services/iris/",
     ]

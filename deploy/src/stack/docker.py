@@ -118,8 +118,9 @@ class DockerStack:
         up = ["up", "--detach", "--build", "--wait"]
         if self._observe and not _obtained(self.images()["grafana"]):
             print("  no Grafana: its image is not here and cannot be pulled", flush=True)
-            up.append("--scale=grafana=0")
-        self.compose(*up, *(services or scale))
+            models = [one.package for one in self.plan.services] if self.plan.instances else []
+            services = ["gateway", "prometheus", *models]
+        self.compose(*up, *(scale if self.plan.instances else ()), *services)
         if self._observe:  # one that ran before has not read of a new service
             self.compose("kill", "--signal", "HUP", "prometheus")
         with httpx.Client(timeout=5, trust_env=False) as http:

@@ -150,7 +150,8 @@ def test_compose_takes_the_override() -> None:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("MISSING PROGRAM docker compose: its tests did not run (`make engine`)")
     secrets = dict.fromkeys(
-        ("NACOS_AUTH_TOKEN", "NACOS_AUTH_IDENTITY_VALUE", "GATEWAY_ADMIN_TOKEN"), "made by make up"
+        ("NACOS_AUTH_TOKEN", "NACOS_AUTH_IDENTITY_VALUE", "GATEWAY_ADMIN_TOKEN", "MODELS_PASSWORD"),
+        "made by make up",
     )
     where = {"NACOS_SERVER_ADDR": "10.0.0.1:8848", "ADVERTISE_IP": "10.0.0.7"}
     login = {"NACOS_USERNAME": "", "NACOS_PASSWORD": ""}

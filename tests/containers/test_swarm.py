@@ -37,14 +37,15 @@ def docker(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def _swarm(_engine: None) -> Iterator[None]:
-    """An engine that is the only node of a swarm."""
-    if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() == "active":
-        yield
-        return
-    docker("swarm", "init", "--advertise-addr", HOST)
-    yield
-    docker("swarm", "leave", "--force")
+def _swarm(_engine: None, pytestconfig: pytest.Config) -> None:
+    """An engine that is the only node of a swarm; it leaves the swarm when the run ends.
+
+    An engine that leaves a swarm forgets the names of all containers that run on it then, those of
+    other tests too.
+    """
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "active":
+        docker("swarm", "init", "--advertise-addr", HOST)
+        pytestconfig.add_cleanup(lambda: docker("swarm", "leave", "--force"))
 
 
 class Deployed:

@@ -191,15 +191,19 @@ async def test_a_worker_that_is_killed_gives_its_places_back(service, server, tm
         (gateway,) = await gateways(service, server, 1)
         held = await ask(gateway, "/wide", 30)
         await until(lambda: sum(task.done() for task in held) == 14, "the rest is refused")
-        (pid, *_) = children(gateway.process.pid)
-
-        os.kill(pid, signal.SIGKILL)
-
-        await until(lambda: 14 < sum(task.done() for task in held) < 30, "some are lost")
         workers = partial(children, gateway.process.pid)
-        await until(lambda: pid not in workers() and len(workers()) == 2, "there is another worker")
-        await asyncio.to_thread(gateway.wait_ready)
-        lost = sum(task.done() for task in held) - 14
+        lost = 0
+        for pid in workers():
+            os.kill(pid, signal.SIGKILL)
+            await until(
+                lambda pid=pid: pid not in workers() and len(workers()) == 2,
+                "there is another worker",
+            )
+            await asyncio.to_thread(gateway.wait_ready)
+            lost = sum(task.done() for task in held) - 14
+            if lost:  # on a busy machine one worker may have taken all
+                break
+        assert 0 < lost <= 16
         more = await ask(gateway, "/wide", 30)
         await until(lambda: sum(task.done() for task in more) == 30 - lost, "as many come as went")
         assert {task.result() for task in more if task.done()} == {503}

@@ -32,6 +32,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TOOLS = ("pytest", "hypothesis", "pytest-timeout")
 BESIDE = {
     "libs/model_pkg": ("pandas",),
+    "libs/service_kit": ("opentelemetry-proto",),
     "libs/nacos_client": ("fastapi", "uvicorn"),
     "libs/model_service": ("scikit-learn", "pandas"),
 }

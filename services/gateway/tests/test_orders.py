@@ -28,11 +28,12 @@ from gateway.control.orders import (
     with_restore,
     without_drain,
 )
-from gateway.control.orders_command import FAILED, USAGE, parser, plain, run
+from gateway.control.orders_command import parser, plain, run
 from gateway.control.overview import GatewayView, admin_address, read_view
 from gateway.settings import GatewaySettings
 from gateway.worker import data_path
 from hypothesis import given, strategies as st
+from nacos_client.command import FAILED, USAGE
 from nacos_client.testing import FakeNacos
 from service_kit import HealthChecks
 

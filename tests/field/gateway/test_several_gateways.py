@@ -17,8 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.control.orders_command import DONE, UNCONFIRMED, parser, run
+from gateway.control.orders_command import UNCONFIRMED, parser, run
 from nacos_client import Nacos, NacosSettings
+from nacos_client.command import DONE
 from stack.access import NacosAccess
 
 from tests.nacos_wire.server import WireNacos

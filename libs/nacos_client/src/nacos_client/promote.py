@@ -3,20 +3,18 @@
 import argparse
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import TextIO
 
 from failover import Instance
-from pydantic import ValidationError
 
 from nacos_client.canary import CanaryDocument, data_id, has, serves
 from nacos_client.client import Nacos
-from nacos_client.documents import explained, validated
-from nacos_client.errors import NacosError
+from nacos_client.command import DONE, run_command
+from nacos_client.documents import validated
 from nacos_client.ports import Connect
-from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Known, Snapshot
 
-DONE, FAILED, USAGE = 0, 1, 2
 PATIENCE_SECONDS = 20.0
 """Seconds for the instances to follow; one that Nacos does not push to asks within ten."""
 
@@ -70,20 +68,11 @@ def run(
     connect: Connect | None = None,
 ) -> int:
     """Do as the options say; returns the exit status."""
-    try:
-        nacos = Nacos(NacosSettings.from_env(environ), connect=connect)
-    except ValidationError as error:
-        err.write(f"nacos-canary: {explained(error, NacosSettings)}\n")
-        return USAGE
-    try:
-        asyncio.run(_act(nacos, options, out))
-    except (NacosError, ValueError) as error:
-        err.write(f"nacos-canary: {error}\n")
-        return FAILED
-    return DONE
+    work = partial(_act, options=options, out=out)
+    return run_command("nacos-canary", work, environ, err, connect=connect)
 
 
-async def _act(nacos: Nacos, options: argparse.Namespace, out: TextIO) -> None:
+async def _act(nacos: Nacos, options: argparse.Namespace, out: TextIO) -> int:
     async with nacos:
         service = options.service
         if options.action == "promote":
@@ -95,6 +84,7 @@ async def _act(nacos: Nacos, options: argparse.Namespace, out: TextIO) -> None:
             version = one.metadata.get("model_version", "")
             role = "canary" if one.canary else "serves"
             out.write(f"{one.address} {role} {version}".rstrip() + "\n")
+    return DONE
 
 
 async def _promote(nacos: Nacos, service: str, labels: Mapping[str, str]) -> None:

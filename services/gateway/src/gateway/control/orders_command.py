@@ -5,30 +5,20 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
-from typing import TextIO
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Any, TextIO
 
-from nacos_client import Nacos, NacosError, NacosSettings
-from nacos_client.documents import explained
+from nacos_client import Nacos
+from nacos_client.command import DONE, run_command
 from nacos_client.ports import Connect
-from pydantic import ValidationError
 
-from gateway.control.orders import (
-    Change,
-    OrderBook,
-    OrdersDocument,
-    Place,
-    listed,
-    order_of,
-    with_drain,
-    with_restore,
-    without_drain,
-)
+from gateway.control.order_desk import Instruction
+from gateway.control.orders import Change, Order, OrderBook, OrdersDocument, listed, order_of
 from gateway.control.overview import GatewayView, ask_all
 from gateway.upstream.namespaces import Namespaces
 
-DONE, FAILED, USAGE, UNCONFIRMED = 0, 1, 2, 3
+UNCONFIRMED = 3
+"""The exit status of an order that is written, and not yet followed by every gateway."""
 KNOWN_SECONDS = 5.0
 """Seconds for Nacos to list the instances of a service."""
 PATIENCE_SECONDS = 15.0
@@ -95,30 +85,21 @@ def run(
     connect: Connect | None = None,
 ) -> int:
     """Do as the options say; returns the exit status."""
-    try:
-        nacos = Nacos(NacosSettings.from_env(environ), connect=connect)
+
+    def work(nacos: Nacos) -> Coroutine[Any, Any, int]:
         change = _change(options, environ.get("NACOS_USERNAME") or environ.get("USER", ""))
-    except ValidationError as error:
-        err.write(f"gateway-orders: {explained(error, NacosSettings)}\n")
-        return USAGE
-    try:
-        return asyncio.run(_act(nacos, options, change, out))
-    except (NacosError, ValueError) as error:
-        err.write(f"gateway-orders: {error}\n")
-        return FAILED
+        return _act(nacos, options, change, out)
+
+    return run_command("gateway-orders", work, environ, err, connect=connect)
 
 
 def _change(options: argparse.Namespace, user: str) -> Change | None:
     """Return the change of the document that is asked for; None for `show`."""
     if options.action == "show":
         return None
-    place: Place = options.service, options.instance
-    if options.action == "undrain":
-        return partial(without_drain, place=place)
-    order = order_of(options.by or user, options.reason)
-    return partial(
-        with_drain if options.action == "drain" else with_restore, place=place, order=order
-    )
+    do = "restore" if options.action == "uneject" else options.action
+    order = Order() if do == "undrain" else order_of(options.by or user, options.reason)
+    return Instruction(do, options.service, options.instance).change(order)
 
 
 async def _act(

@@ -3,8 +3,8 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import Queue
 from typing import ClassVar
@@ -45,15 +45,9 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver() -> Iterator[str]:
+def receiver(served: Callable[[type[BaseHTTPRequestHandler]], str]) -> str:
     """The address of a server that receives batches."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield f"http://127.0.0.1:{server.server_port}/events"
-    server.shutdown()
-    serving.join()
-    server.server_close()
+    return f"{served(Receiver)}/events"
 
 
 @pytest.fixture(autouse=True)

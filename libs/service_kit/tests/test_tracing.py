@@ -4,8 +4,8 @@ import base64
 import json
 import queue
 import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -67,15 +67,9 @@ class Collector(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def collector() -> Iterator[str]:
+def collector(served: Callable[[type[BaseHTTPRequestHandler]], str]) -> str:
     """The address of a collector."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    serving.join()
-    server.server_close()
+    return served(Collector)
 
 
 def settings(**variables: str) -> ProcessSettings:

@@ -17,10 +17,14 @@ CALLERS = 2
 
 @dataclass
 class Callers:
-    """Callers that note each answer's status, a broken call as 0, and each request's id."""
+    """Callers that note each answer's status, a broken call as 0, and each request's id.
+
+    Of a call that failed they note its id and what it was told, too.
+    """
 
     statuses: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self, name: str, url: str, body: str) -> None:
@@ -35,9 +39,14 @@ class Callers:
                 headers["x-request-id"] = f"{name}.{next(numbers)}"
                 self.ids.append(headers["x-request-id"])
                 try:
-                    self.statuses.append(http.post(url, content=body, headers=headers).status_code)
-                except httpx.HTTPError:
+                    answer = http.post(url, content=body, headers=headers)
+                except httpx.HTTPError as error:
                     self.statuses.append(0)
+                    self.failures.append(f"{headers['x-request-id']}: {error!r}")
+                    continue
+                self.statuses.append(answer.status_code)
+                if answer.status_code != 200:
+                    self.failures.append(f"{headers['x-request-id']}: {answer.text}")
 
     def end(self) -> None:
         """Make every caller stop after its running call."""

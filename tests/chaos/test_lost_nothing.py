@@ -32,7 +32,7 @@ def test_a_crash_of_one_instance_of_each_service_costs_no_call(local_stack: Loca
             calling.wait_for(CALLS_AFTER)
     local_stack.up()
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
 
 
 @pytest.mark.outage
@@ -45,7 +45,7 @@ def test_a_rolling_restart_costs_no_call(local_stack: LocalStack) -> None:
             local_stack.up()
         calling.wait_for(CALLS_AFTER)
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
 
 
 def test_a_frozen_instance_costs_no_call(local_stack: LocalStack) -> None:
@@ -59,7 +59,7 @@ def test_a_frozen_instance_costs_no_call(local_stack: LocalStack) -> None:
             frozen.resume()
     local_stack.up()
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
 
 
 @pytest.mark.outage
@@ -71,7 +71,7 @@ def test_calls_go_on_while_nacos_is_gone(local_stack: LocalStack) -> None:
         local_stack.up()
         calling.wait_for(CALLS_AFTER)
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
 
 
 @pytest.mark.outage

@@ -64,7 +64,7 @@ def test_two_of_three_members_lost_cost_no_call(stack: LocalStack) -> None:
     logs = [stack.log_of(part.name) for part in stack.plan.models if part.package == "classifier"]
     ran = executions(line for log in logs for line in log.read_text().splitlines())
     asked = [each for each in calling.ids if "car-evaluation" in each]
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
     assert len(asked) > CALLS
     assert set(asked) - ran.keys() == set()
 

@@ -152,7 +152,7 @@ def test_a_server_of_another_version_takes_over(
         wait_until(lambda: known(*models, more), seconds=30, what="a new instance is routed to")
         calling.wait_for(200)
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
     for each in (*models, gateway):
         about = each.readyz()[1]["checks"]["nacos"]
         assert (about["version"][:3], about["ok"]) == (new.release.version[:3], True)

@@ -124,7 +124,7 @@ def test_two_of_three_members_lost_cost_no_call(stack: Stack) -> None:
 
     ran = executions(docker("logs", classifier).splitlines())
     asked = {each for each in calling.ids if "car-evaluation" in each}
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
     assert len(asked) > CALLS
     assert asked - ran.keys() == set()
 

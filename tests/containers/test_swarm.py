@@ -154,7 +154,7 @@ def test_scaling_costs_no_call(deployed: Deployed) -> None:
             docker("service", "scale", f"{deployed.name}_gateway={count}")
             calling.wait_for(CALLS)
 
-    assert set(calling.statuses) == {200}
+    assert not calling.failures
     assert len(calling.statuses) > 4 * CALLS
 
 

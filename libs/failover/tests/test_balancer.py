@@ -280,6 +280,59 @@ def test_an_attempt_from_before_the_ejection_does_not_end_it():
     assert victim.ejection.cause is Cause.CONSECUTIVE
 
 
+def drain(balancer: Balancer, port: int, now: float = 0.0) -> Member:
+    """Let the instance on `port` answer that it drains."""
+    others = tuple(m for m in balancer.members.values() if m.instance.port != port)
+    one = request(tried=others)
+    member = balancer.pick(one, now, 0.0)
+    assert isinstance(member, Member)
+    balancer.note_draining(one, now, 0.0)
+    balancer.record(one, Outcome.ANSWERED, now, 0.0)
+    return member
+
+
+def test_an_instance_that_drains_gets_nothing_while_another_serves():
+    """Three of four say so, which is more than judgement may take out: all requests go to one."""
+    balancer = balancer_of(4)
+    draining = {drain(balancer, port) for port in (1, 2, 3)}
+    assert {member.ejection.cause for member in draining} == {Cause.DRAINING}
+    assert balancer.ejected[Cause.DRAINING] == 3
+
+    met = {attempt(balancer, request(), Outcome.ANSWERED, 0.1).instance.port for _ in range(50)}
+
+    assert met == {4}
+
+
+def test_where_all_drain_they_serve_and_their_answers_bring_none_back():
+    """A service that is restarted as a whole answers to its end."""
+    balancer = balancer_of(2)
+    for port in (1, 2, 1, 2):
+        drain(balancer, port)
+
+    assert isinstance(balancer.pick(request(), 0.1, 0.0), Member)
+    assert balancer.census == (2, 0, 0)
+    assert balancer.ejected[Cause.DRAINING] == 2
+
+
+def test_an_instance_that_drained_comes_back_by_a_probe_or_by_its_registration():
+    """It was started again at its address before discovery had shown the gap."""
+    balancer = balancer_of(2)
+    victim = drain(balancer, 1)
+    due = victim.ejection.until
+    probe = request()
+    assert balancer.pick(probe, due, 0.0) is victim
+    balancer.note_draining(probe, due, 0.0)
+    balancer.record(probe, Outcome.ANSWERED, due, 0.0)
+    assert victim.ejection.until > due, "it still said that it drains"
+
+    assert attempt(balancer, request(), Outcome.ANSWERED, victim.ejection.until) is victim
+    assert victim.ejection.cause is None
+
+    drain(balancer, 1, 100.0)
+    balancer.sync([Instance("10.0.0.1", 1, weight=2.0), *instances(2)[1:]], 101.0)
+    assert victim.ejection.cause is None
+
+
 def test_a_change_in_nacos_ends_an_ejection():
     """New metadata means a new run of the process; the same registration means nothing."""
     balancer = balancer_of(2)

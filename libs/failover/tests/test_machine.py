@@ -62,6 +62,14 @@ class LifeOfAPool(RuleBasedStateMachine):
         self.send(request, draw)
         return request
 
+    @rule(request=running, draw=DRAWS)
+    def an_instance_says_that_it_drains(self, request: RetryState, draw: float) -> None:
+        """It is out of traffic from its answer on."""
+        member = request.current
+        self.balancer.note_draining(request, self.now, draw)
+        if member in self.balancer.members.values():
+            assert member.ejection.cause is not None
+
     @rule(target=failed, request=consumes(running), outcome=st.sampled_from(Outcome), draw=DRAWS)
     def an_attempt_ends(self, request: RetryState, outcome: Outcome, draw: float) -> RetryState:
         """A refusal ejects at once."""

@@ -29,6 +29,7 @@ class Backend:
         self.name = name
         self.status = 200
         self.delay = 0.0
+        self.fields: dict[str, str] = {}
         self.seen: list[tuple[str, str, bytes]] = []
         backend = self
 
@@ -42,6 +43,8 @@ class Backend:
                 told = json.dumps({"from": backend.name, "host": self.headers["Host"]}).encode()
                 self.send_response(backend.status)
                 self.send_header("Content-Length", str(len(told)))
+                for field, value in backend.fields.items():
+                    self.send_header(field, value)
                 self.end_headers()
                 self.wfile.write(told)
 
@@ -164,6 +167,18 @@ async def test_a_refusing_instance_is_no_failure(
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["from"] for answer in answers} == {"one"}
     assert sum(answer.extensions["nacos_attempts"] for answer in answers) < 45
+
+
+async def test_an_instance_that_says_it_drains_gets_no_more_calls(
+    nacos: Nacos, backends: list[Backend]
+) -> None:
+    """Its process ends soon, and Nacos may tell later."""
+    backends[0].fields = {"Connection": "close", "X-Gateway-Draining": "1"}
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:
+        answers = [await client.post("http://models/", json={}) for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(backends[0].seen) <= 1
+    assert len(backends[1].seen) >= 29
 
 
 @pytest.mark.parametrize(

@@ -336,6 +336,21 @@ async def test_retry_after_takes_the_instance_out(world):
     assert len(good.executed) == 10
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK", b"HTTP/1.1 503 Ending\r\nRetry-After: 0"])
+async def test_an_instance_that_says_it_drains_gets_no_more(world, head: bytes):
+    """Its process ends soon, and Nacos may tell later; the gateway's callers do not see that."""
+    last = answering(head + b"\r\nConnection: close\r\nX-Gateway-Draining: 1\r\n")
+    bad, good = await world.instance(last), await world.instance()
+    gateway = await world.gateway(bad, good)
+    gateway.prefer(bad)
+
+    replies = [await gateway.call() for _ in range(10)]
+
+    assert {reply.status for reply in replies} == {200}
+    assert (len(bad.executed), len(good.executed)) == (1, 9 + (b"503" in head))
+    assert not any(reply.all("x-gateway-draining") for reply in replies)
+
+
 async def test_a_client_that_leaves_takes_its_request_along(world):
     """The instance's connection is closed, nothing is retried, nobody is blamed."""
     waiting = await world.instance(silent)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
@@ -64,7 +64,7 @@ async def world(anyio_backend: object) -> AsyncIterator[World]:  # noqa: ARG001 
     await asyncio.sleep(0)
 
 
-Slow = Callable[[Path], AbstractContextManager[ServiceProcess]]
+Slow = Callable[..., AbstractContextManager[ServiceProcess]]
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def slow(tmp_path: Path) -> Slow:
     program = tmp_path / "slow.py"
     program.write_text(MODEL)
 
-    def start(go: Path) -> AbstractContextManager[ServiceProcess]:
+    def start(go: Path, **more: str) -> AbstractContextManager[ServiceProcess]:
         port = free_port()
         log, command = tmp_path / f"log-{port}", [sys.executable, str(program)]
-        return started(command, log, port, {"GO": str(go)})
+        return started(command, log, port, {"GO": str(go), **more})
 
     return start
 
@@ -85,6 +85,18 @@ def metric(process: ServiceProcess, name: str) -> float:
     """Return a figure that a process tells of itself."""
     lines = httpx.get(process.url + "/metrics", timeout=SECONDS).text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+def asked(process: ServiceProcess) -> int:
+    """Return how many requests for predictions a process had."""
+    lines = httpx.get(process.url + "/metrics", timeout=SECONDS).text.splitlines()
+    counts = [each for each in lines if each.startswith("http_request_duration_seconds_count{")]
+    return sum(int(float(each.split()[-1])) for each in counts if f'"{ROWS}"' in each)
+
+
+def drains(process: ServiceProcess) -> bool:
+    """Return whether the answers of a process say that it ends soon."""
+    return "x-gateway-draining" in httpx.get(process.url + "/livez", timeout=SECONDS).headers
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -127,6 +139,42 @@ async def test_3360_the_gateway_asks_another_instance_for_what_waited(
         assert [answer.headers["x-gateway-attempts"] for answer in elsewhere] == ["2", "2"]
         assert await asyncio.to_thread(ending.popen.wait, SECONDS) == 0
         assert "Traceback" not in ending.text
+
+
+@pytest.mark.anyio
+async def test_the_gateway_hears_from_instances_that_they_end(
+    world: World, slow: Slow, tmp_path: Path
+) -> None:
+    """Three of four end and Nacos says nothing of it: after an answer, each gets no more requests.
+
+    Else a request could ask one after the other of those that have ended, until it has no attempt
+    left.
+    """
+    go = tmp_path / "go"
+    go.touch()
+    with ExitStack() as stack:
+        starts = (slow(go, DRAIN_SECONDS=seconds) for seconds in ("0", "600", "600", "600"))
+        processes = [stack.enter_context(start) for start in starts]
+        ports = (int(one.url.rpartition(":")[2]) for one in processes)
+        instances = [FakeInstance(well, port) for port in ports]
+        gateway = await world.gateway(*instances, metadata={"gateway.idempotent": f"POST {ROWS}"})
+        host, port = gateway.port.address
+        url = f"http://{host}:{port}/{SERVICE}{ROWS}"
+        _, *ending = processes
+        async with httpx.AsyncClient(timeout=SECONDS) as client:
+            for process in ending:
+                process.popen.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(wait_for, lambda one=process: drains(one))
+            statuses = [(await client.post(url, json=ROW)).status_code for _ in range(30)]
+            counts = [await asyncio.to_thread(asked, one) for one in processes]
+            for process in ending:
+                process.popen.send_signal(signal.SIGINT)
+                await asyncio.to_thread(process.popen.wait, SECONDS)
+            statuses += [(await client.post(url, json=ROW)).status_code for _ in range(30)]
+
+    assert set(statuses) == {200}
+    assert sum(counts) == 30
+    assert max(counts[1:]) <= 1
 
 
 def test_1824_a_model_that_hangs_does_not_keep_its_process(slow: Slow, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 
 from failover.aperture import Aperture
 from failover.budget import Budget, BudgetPolicy
-from failover.ejection import Cause, EjectionPolicy
+from failover.ejection import PROOF, Cause, EjectionPolicy
 from failover.group import Group
 from failover.instance import Instance, one_each
 from failover.outcome import TABLE, Outcome
@@ -197,6 +197,22 @@ class Balancer:
         state.ejected = state.probe = False  # the head proves nothing about later failures
         if member.ejection.cause is not None:
             self._restore(member, now)
+
+    def note_draining(self, state: RetryState, now: float, draw: float) -> None:
+        """Take the member out of traffic that says in its answer that its process ends soon.
+
+        It gets requests only while no other is left, until discovery reports it gone or changed, or
+        a probe is answered without that word.
+        """
+        member = state.current
+        if member is None:
+            return
+        ejection = member.ejection
+        if state.probe or not (ejection.probing or ejection.cause in PROOF):
+            ejection.eject(Cause.DRAINING, now, draw)
+            self.ejected[Cause.DRAINING] += 1
+            self._changed()
+        state.ejected = state.probe = False  # this answer does not bring it back
 
     def record(
         self,

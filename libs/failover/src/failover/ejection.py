@@ -1,16 +1,20 @@
 """Ejection: an instance that fails is taken out of traffic, and comes back by a probe.
 
-    in traffic --(refuses | fails in a row | fails too often | asks for a pause)--> ejected until T
+    in traffic --(refuses | drains | fails in a row | fails too often | asks for a pause)-->
+               ejected until T
     ejected --(T passed)--> one probe request at a time
     probe --(succeeds)--> in traffic, slow start          probe --(fails)--> ejected, longer
 
 A refusal is proof that nobody listens and ejects at once (Finagle's FailFast: 1 s, doubling, at
-most 30 s). The rest is judgement: 5 failures in a row or under 80 % success over 30 s (Finagle's
+most 30 s). So does the instance's own word that it drains: it ends soon, and discovery may hear of
+that only after it has ended (Envoy has the same in `x-envoy-immediate-health-check-fail`). The rest
+is judgement: 5 failures in a row or under 80 % success over 30 s (Finagle's
 FailureAccrual, Envoy's outlier detection), 10 s times the number of ejections, at most 300 s.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 
 class Cause(Enum):
@@ -20,6 +24,11 @@ class Cause(Enum):
     CONSECUTIVE = "consecutive-failures"
     SUCCESS_RATE = "success-rate"
     RETRY_AFTER = "retry-after"
+    DRAINING = "draining"
+
+
+PROOF: Final = frozenset({Cause.REFUSED, Cause.DRAINING})
+"""The causes that leave no doubt; the others are judgement, which may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

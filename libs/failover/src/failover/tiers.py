@@ -19,9 +19,9 @@ Where an *aperture* is set, each group in traffic is two groups: first the insta
 aperture prefers, then the others, which get a request only when no preferred one has room or is
 left.
 
-*Panic*: when judgement (not refusal, which is proof) has taken so many out that too few are in
-traffic, the judgement is more likely wrong than the instances, and those count as in traffic again
-(Envoy's panic threshold, 50 %).
+*Panic*: when judgement (not a refusal or a drain, which are proof) has taken so many out that too
+few are in traffic, the judgement is more likely wrong than the instances, and those count as in
+traffic again (Envoy's panic threshold, 50 %).
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from failover.aperture import Aperture
-from failover.ejection import Cause
+from failover.ejection import PROOF
 from failover.group import Group
 from failover.instance import Instance
 from failover.peak_ewma import Member
@@ -122,8 +122,8 @@ def arrange(
     serving = [member for member in healthy if member.ejection.cause is None]
     ejected = [member for member in healthy if member.ejection.cause is not None]
     if len(serving) < panic * len(healthy):
-        serving += [m for m in ejected if m.ejection.cause is not Cause.REFUSED]
-        ejected = [m for m in ejected if m.ejection.cause is Cause.REFUSED]
+        serving += [m for m in ejected if m.ejection.cause not in PROOF]
+        ejected = [m for m in ejected if m.ejection.cause in PROOF]
     inside: Groups = (serving,)
     outside: Groups = (ejected, unhealthy)
     if subset is not EVERYBODY:

@@ -108,6 +108,11 @@ class ServiceCaller:
             self._balancer.record(state, outcome, now, draw, judgement.retry_after)
             return self._balancer.decide(state, outcome, now, draw)
 
+    def note_draining(self, state: RetryState) -> None:
+        """Record that the instance of the attempt under way says that its process ends soon."""
+        with self._lock:
+            self._balancer.note_draining(state, time.monotonic(), random.random())  # noqa: S311
+
     def end(self, state: RetryState, outcome: Outcome) -> None:
         """Record how the last attempt ended."""
         with self._lock:
@@ -185,6 +190,8 @@ class Call:
         """Judge a response; returns the pause before a retry, or None to return this response."""
         response.extensions["nacos_instance"] = self.address.encode()
         response.extensions["nacos_attempts"] = self.attempts
+        if "X-Gateway-Draining" in response.headers:
+            self._service.note_draining(self._state)
         judgement = judge(response, time.time())
         if judgement.retry_forbidden:
             self._service.end(self._state, judgement.outcome)

@@ -4,9 +4,10 @@ FastAPI's lifespan is the wrong place for that at both ends: uvicorn begins it b
 listens and ends it after the last connection is closed. Here the order is:
 
 1. Begin the application's own lifespan, listen, announce, serve until SIGTERM.
-2. Become not ready, and withdraw while still serving.
-3. Serve on for `drain_seconds`, so that callers with a cached list notice; each answer says
-   `Connection: close`.
+2. Become not ready, and withdraw while still serving. Each answer says `Connection: close` and
+   `X-Gateway-Draining: 1` from now on: a caller that knows the field takes the instance out of
+   traffic at once, whenever it hears of it from the registry.
+3. Serve on for `drain_seconds`, so that callers with a cached list notice.
 4. Stop accepting. Work that waits in a queue is declined, so that its callers ask elsewhere; what
    runs has the rest of `end_seconds`, less the last three, and is then cut: its callers get 503.
 5. End the application's own lifespan, exit with 0, even if threads still do what nobody waits for.
@@ -47,6 +48,9 @@ LAST_SECONDS = 3.0
 CUT_SECONDS = 0.5
 """Seconds in which requests that are cut are answered; in which threads may end; and in which the
 application's lifespan may after a second signal."""
+
+LAST_FIELDS = ((b"connection", b"close"), (b"x-gateway-draining", b"1"))
+"""The fields by which a process that was told to stop asks callers to go elsewhere."""
 
 _log = logging.getLogger(__name__)
 
@@ -234,12 +238,12 @@ class _Server(uvicorn.Server):
                 await self.lifespan.shutdown()
 
     async def _leave(self) -> None:
+        # The registry's word may reach callers late, so each answer says it, too.
+        self.config.encoded_headers = [*self.config.encoded_headers, *LAST_FIELDS]
         _log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
         if self._presence is not None:
             await self._presence.withdraw()
             _log.info("withdrawn")
-        # From here on every answer asks its caller to connect elsewhere.
-        self.config.encoded_headers = [*self.config.encoded_headers, (b"connection", b"close")]
         await asyncio.sleep(self._settings.drain_seconds)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature

@@ -76,6 +76,7 @@ class Words:
     cause_consecutive_failures: str
     cause_success_rate: str
     cause_retry_after: str
+    cause_draining: str
     close: str
     trouble: str
     releases: str
@@ -197,6 +198,7 @@ class Words:
             "consecutive-failures": self.cause_consecutive_failures,
             "success-rate": self.cause_success_rate,
             "retry-after": self.cause_retry_after,
+            "draining": self.cause_draining,
         }.get(name, name)
 
 
@@ -263,6 +265,7 @@ ENGLISH = Words(
     cause_consecutive_failures="5 failures in a row",
     cause_success_rate="under 80 % of its answers are good",
     cause_retry_after="it asked for a pause",
+    cause_draining="it says that its process ends",
     close="Close",
     trouble="Instances out of traffic",
     releases="Canaries and shadows",
@@ -443,6 +446,7 @@ CHINESE = Words(
     cause_consecutive_failures="连续 5 次失败",
     cause_success_rate="成功率低于 80 %",
     cause_retry_after="它要求暂停",
+    cause_draining="它表示其进程即将结束",
     close="关闭",
     trouble="不接收流量的实例",
     releases="金丝雀与影子流量",

@@ -66,6 +66,7 @@ RESPONSE_HANDLED: Final = HOP_BY_HOP | {
     b"location",
     b"x-request-id",
     b"retry-after",
+    b"x-gateway-draining",
     b"x-gateway-not-processed",
     b"x-gateway-retry",
 }
@@ -442,6 +443,11 @@ class ResponseHead:
             retry=self._text(b"x-gateway-retry"),
             wall=wall,
         )
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether the instance says that it drains: its process ends soon."""
+        return not self.reusable and b"x-gateway-draining" in self.handled
 
     @property
     def is_event_stream(self) -> bool:

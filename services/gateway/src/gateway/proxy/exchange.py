@@ -613,6 +613,10 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
     def response_head(self, head: ResponseHead) -> None:
         """Retry if the table lets the request be retried; pass every other response on."""
         now = self._context.clock()
+        if head.is_last:
+            self._admitted.service.balancer.note_draining(
+                self._admitted.retries, now, self._context.draw()
+            )
         if head.status >= 502:  # noqa: PLR2004 - below, it is an answer
             judgement = head.judge(self._context.wall())
             outcome, retry_after = judgement.outcome, judgement.retry_after

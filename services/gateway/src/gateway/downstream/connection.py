@@ -147,6 +147,7 @@ class ClientConnection(Client):
 
     def resume_writing(self) -> None:
         """Resume the instance, or begin the request that has waited."""
+        self._unsent = 0  # it took what there was, and may have got as much again by the next look
         self._pause_writing(paused=False)
         self._next()
 

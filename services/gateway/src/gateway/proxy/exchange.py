@@ -771,6 +771,8 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         self._client_slow = paused
         if self.connection is not None:
             self.connection.pause_reading(paused=paused)
+        if not paused and self.phase in (ANSWERING, TUNNEL):  # the time was the client's
+            self.due = self._context.clock() + self._idle
 
     # Time is over.
 

@@ -288,6 +288,74 @@ async def test_a_request_that_names_no_service(nacos: Nacos, name: str) -> None:
             await client.get("http://pay/", extensions={"nacos_service": name})
 
 
+class NotedCalls:
+    """Notes what the traces of calls are told, and gives each attempt a field."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def __call__(self, service: str, method: str) -> "NotedCalls":
+        self.told.append((service, method))
+        return self
+
+    def attempt_begins(self, instance: str) -> dict[str, str]:
+        self.told.append(("begins", instance))
+        return {"traceparent": f"of {instance}", "baggage": "theirs"}
+
+    def attempt_ended(self, outcome: str, status: int | None) -> None:
+        self.told.append(("ended", outcome, status))
+
+
+async def test_a_trace_is_told_of_each_attempt(fake: FakeNacos, nacos: Nacos) -> None:
+    """Begin and end, with outcome and status; its fields go along, where the caller has none."""
+    sent: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers)
+        if request.url.port == 1:
+            raise httpx.ConnectError("refused", request=request)
+        return httpx.Response(503, headers={"X-Gateway-Retry": "never"})
+
+    fake.put_instance("models", dead())
+    fake.put_instance("models", Instance("127.0.0.1", 2, cluster="ELSEWHERE"))
+    inner = httpx.MockTransport(answer)
+    by_loop, by_thread = NotedCalls(), NotedCalls()
+    mine = {"baggage": "mine"}
+    async with httpx.AsyncClient(
+        transport=AsyncNacosTransport(nacos, inner=inner, trace=by_loop)
+    ) as client:
+        await client.get("http://models/", headers=mine)
+    with httpx.Client(transport=NacosTransport(nacos, inner=inner, trace=by_thread)) as plain:
+        await asyncio.to_thread(plain.get, "http://models/", headers=mine)
+
+    assert by_loop.told == by_thread.told
+    assert by_loop.told[:5] == [
+        ("models", "GET"),
+        ("begins", "127.0.0.1:1"),
+        ("ended", "refused", None),
+        ("begins", "127.0.0.1:2"),
+        ("ended", "unavailable", 503),
+    ]
+    assert [each["traceparent"] for each in sent[:2]] == ["of 127.0.0.1:1", "of 127.0.0.1:2"]
+    assert {each["baggage"] for each in sent} == {"mine"}
+
+
+async def test_a_trace_is_told_of_a_call_that_is_given_up(
+    nacos: Nacos, backends: list[Backend]
+) -> None:
+    """The caller goes away: the attempt ends as abandoned, without a status."""
+    for backend in backends:
+        backend.delay = 1.0
+    noted = NotedCalls()
+    async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos, trace=noted)) as client:
+        task = asyncio.ensure_future(client.post("http://models/"))
+        await eventually(lambda: any(backend.seen for backend in backends))
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert noted.told[-1] == ("ended", "abandoned", None)
+
+
 async def test_nobody_to_ask(nacos: Nacos) -> None:
     """No instance, or nothing known at all, is a ConnectError that says which service."""
     async with httpx.AsyncClient(transport=AsyncNacosTransport(nacos)) as client:

@@ -8,8 +8,9 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 from failover import (
@@ -47,6 +48,24 @@ class CallPolicy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
+class CallTrace(Protocol):
+    """The trace of one call; whoever traces keeps it."""
+
+    def attempt_begins(self, instance: str) -> Mapping[str, str]:
+        """Begin an attempt at an instance's address; return the fields that go there with it."""
+        ...
+
+    def attempt_ended(self, outcome: str, status: int | None) -> None:
+        """End the attempt that began last, by the word of `failover.Outcome`.
+
+        `status`: of the answer; None without an answer.
+        """
+
+
+TraceCall = Callable[[str, str], CallTrace | None]
+"""Begins the trace of a call, given the service's name and the method; None for no trace."""
+
+
 class ServiceCaller:
     """The instances of one service, with what its calls have learnt about them."""
 
@@ -59,10 +78,14 @@ class ServiceCaller:
         self._lock = threading.Lock()
 
     def call(
-        self, request: httpx.Request, snapshot: Callable[[], Snapshot], policy: CallPolicy
+        self,
+        request: httpx.Request,
+        snapshot: Callable[[], Snapshot],
+        policy: CallPolicy,
+        trace: TraceCall | None = None,
     ) -> "Call":
         """Begin a call; `snapshot` tells before each attempt which instances discovery knows."""
-        return Call(self, request, snapshot, policy)
+        return Call(self, request, snapshot, policy, trace)
 
     def repeatable(self, request: httpx.Request, snapshot: Snapshot) -> bool:
         """Return whether a request may run twice, by `failover.may_run_twice`."""
@@ -132,8 +155,10 @@ class Call:
         request: httpx.Request,
         snapshot: Callable[[], Snapshot],
         policy: CallPolicy,
+        trace: TraceCall | None,
     ) -> None:
         self.address = ""
+        self._trace = None if trace is None else trace(service.service, request.method)
         self._service = service
         self._request = request
         self._snapshot = snapshot
@@ -184,6 +209,9 @@ class Call:
             },
         )
         sent.headers["Host"] = instance.address
+        if self._trace is not None:
+            for name, value in self._trace.attempt_begins(instance.address).items():
+                sent.headers.setdefault(name, value)  # the caller's own fields hold
         return sent, seconds
 
     def answered(self, response: httpx.Response) -> float | None:
@@ -193,6 +221,7 @@ class Call:
         if "X-Gateway-Draining" in response.headers:
             self._service.note_draining(self._state)
         judgement = judge(response, time.time())
+        self._trace_ended(judgement.outcome, response.status_code)
         if judgement.retry_forbidden:
             self._service.end(self._state, judgement.outcome)
             return None
@@ -201,6 +230,7 @@ class Call:
     def failed(self, error: Exception) -> float | None:
         """Judge a failure; returns the pause before a retry, or None to raise this failure."""
         outcome = outcome_of(error)
+        self._trace_ended(outcome)
         if outcome is Outcome.ABANDONED:
             self._service.end(self._state, outcome)
             return None
@@ -208,7 +238,12 @@ class Call:
 
     def abandoned(self) -> None:
         """Record that the caller gave up, which says nothing of the instance."""
+        self._trace_ended(Outcome.ABANDONED)
         self._service.end(self._state, Outcome.ABANDONED)
+
+    def _trace_ended(self, outcome: Outcome, status: int | None = None) -> None:
+        if self._trace is not None:
+            self._trace.attempt_ended(outcome.value, status)
 
     def _pause(self, judgement: Judgement) -> float | None:
         decision = self._service.learn(self._state, judgement)

@@ -21,7 +21,7 @@ from nacos_client.discover import Discovery
 from nacos_client.errors import NacosError
 from nacos_client.instance_tls import InstanceTls
 from nacos_client.ports import GROUP_END, ServiceKey
-from nacos_client.service_caller import CallPolicy, ServiceCaller
+from nacos_client.service_caller import CallPolicy, ServiceCaller, TraceCall
 from nacos_client.settings import NacosSettings
 from nacos_client.snapshot import Unknown
 
@@ -101,6 +101,9 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
     `tls` says which instances to trust where these listen for TLS, and is read once; without `tls`
     they are trusted as httpx trusts servers, by their IP address. `inner` sends the attempts, with
     connections and trust of its own.
+
+    `trace` begins the trace of each call, which is told of its attempts and gives them fields, such
+    as `traceparent`; a field that the request has already stays as the caller wrote it.
     """
 
     def __init__(
@@ -111,11 +114,13 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
         policy: CallPolicy | None = None,
         inner: httpx.AsyncBaseTransport | None = None,
         tls: InstanceTls | None = None,
+        trace: TraceCall | None = None,
     ) -> None:
         self._directory = _Directory[httpx.AsyncBaseTransport](
             nacos, group, tls, inner, lambda trust: httpx.AsyncHTTPTransport(verify=trust)
         )
         self._policy = policy or CallPolicy()
+        self._trace = trace
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance, and to others as the call's policy allows.
@@ -131,7 +136,7 @@ class AsyncNacosTransport(httpx.AsyncBaseTransport):
                 await discovery.known(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = called.caller.call(request, lambda: discovery.snapshot, self._policy)
+        call = called.caller.call(request, lambda: discovery.snapshot, self._policy, self._trace)
         while True:
             attempt, seconds = call.attempt()
             try:
@@ -173,11 +178,13 @@ class NacosTransport(httpx.BaseTransport):
         policy: CallPolicy | None = None,
         inner: httpx.BaseTransport | None = None,
         tls: InstanceTls | None = None,
+        trace: TraceCall | None = None,
     ) -> None:
         self._directory = _Directory[httpx.BaseTransport](
             nacos, group, tls, inner, lambda trust: httpx.HTTPTransport(verify=trust)
         )
         self._policy = policy or CallPolicy()
+        self._trace = trace
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance, and to others as the call's policy allows.
@@ -193,7 +200,7 @@ class NacosTransport(httpx.BaseTransport):
                 discovery.wait(DISCOVERY_SECONDS)
         except NacosError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        call = called.caller.call(request, lambda: discovery.snapshot, self._policy)
+        call = called.caller.call(request, lambda: discovery.snapshot, self._policy, self._trace)
         while True:
             attempt, _ = call.attempt()
             try:

@@ -10,6 +10,7 @@ from service_kit.bodies import (
     read_json,
     require_json,
 )
+from service_kit.call_spans import CallSpans, trace_call
 from service_kit.command import start
 from service_kit.correlation import REQUEST_ID, TRACEPARENT
 from service_kit.datatypes import Datatype
@@ -49,6 +50,7 @@ __all__ = [
     "REQUEST_TIMEOUT_SECONDS",
     "TRACEPARENT",
     "AtOnce",
+    "CallSpans",
     "Categorical",
     "Check",
     "Datatype",
@@ -105,5 +107,6 @@ __all__ = [
     "stopping",
     "to_file",
     "to_http",
+    "trace_call",
     "traced",
 ]

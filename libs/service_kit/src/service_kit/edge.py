@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit import logs, tracing
+from service_kit import call_spans, logs, tracing
 from service_kit.bodies import is_json
 from service_kit.content_codings import (
     WORTH_PACKING_BYTES,
@@ -207,6 +207,7 @@ class RequestEdge:
         scope["coding"] = coding_of(fields) if b"content-encoding" in fields else None
         if b"traceparent" in fields and (trace := TRACEPARENT.fullmatch(fields[b"traceparent"])):
             logs.trace_id.set(trace[1].decode())
+        call_spans.arrived.set((scope["headers"], self._tracer))
         if self._tracer is not None:
             span = scope["span"] = self._tracer.begin(fields.get(b"traceparent"))
             tracing.current.set(span)

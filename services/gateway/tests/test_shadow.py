@@ -9,9 +9,11 @@ from gateway.proxy.shadow import COMPARED, MAX_SHADOWS, ComparedAnswer, agree
 from gateway.routing.document import RoutesDocument
 from gateway.routing.table import ShadowRule
 from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.traces import RequestTracer
 from gateway.upstream.service import Service, ServiceLimits
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
+from service_kit import Span, Tracer
 
 pytestmark = pytest.mark.anyio
 LIVE = "car-evaluation"
@@ -99,6 +101,22 @@ async def test_only_a_copy_is_marked(world):
     (sent,), (copied,) = live.executed, shadow.executed
     assert sent.all("x-gateway-shadow") == []
     assert copied.all("x-gateway-shadow") == ["1"]
+
+
+async def test_a_copy_is_a_part_of_a_sampled_request(world):
+    """Its `traceparent` names the request's span, that of the live request the attempt's."""
+    live, shadow = await world.instance(), await world.instance()
+    gateway = await behind(world, table(), live, shadow)
+    spans: list[Span] = []
+    tracer = Tracer(lambda span: spans.append(span) or True, 1.0)
+    gateway.context.counters.tracer = RequestTracer(tracer)
+
+    await post(gateway)
+
+    await counted(world, gateway, agreed=1)
+    request, attempt = spans
+    assert live.executed[0].all("traceparent") == [attempt.traceparent]
+    assert shadow.executed[0].all("traceparent") == [request.traceparent]
 
 
 async def test_a_share_is_copied(world):

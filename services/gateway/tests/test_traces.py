@@ -74,7 +74,7 @@ async def test_a_reply_of_the_gateway_s_own_has_a_span(world):
     [("01", 0.0, True), ("00", 1.0, False), (None, 0.6, True), (None, 0.4, False)],
 )
 async def test_the_caller_decides_or_chance(world, given, share, sampled):
-    """What `traceparent` says holds, else the share. Unsampled, it passes as it came."""
+    """What `traceparent` says holds, else the share; the instance learns what was decided."""
     instance = await world.instance()
     gateway = await world.gateway(instance)
     spans = trace(gateway, share=share)
@@ -83,11 +83,26 @@ async def test_the_caller_decides_or_chance(world, given, share, sampled):
     passed = instance.executed[0]
 
     assert bool(spans) is sampled
-    if not sampled:
+    if given == "00":
         assert passed.all("traceparent") == list(fields.values())
     else:
-        assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", passed.one("traceparent"))
+        flags = "01" if sampled else "00"
+        assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-" + flags, passed.one("traceparent"))
     assert (passed.one("tracestate"), passed.one("baggage")) == ("a=1", "b=2")
+
+
+async def test_a_malformed_decision_is_replaced(world):
+    """Instead of what is no `traceparent` the instance gets one that says: not sampled."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+    trace(gateway, share=0.0)
+    await gateway.call(traceparent="00-zz-zz-01")
+    await gateway.call()
+    first, second = (each.one("traceparent") for each in instance.executed)
+
+    assert first.endswith("-00")
+    assert second.endswith("-00")
+    assert first != second
 
 
 async def test_the_access_log_has_the_trace(world):

@@ -40,7 +40,7 @@ from service_kit.settings import (
 from service_kit.stages import Stages
 from service_kit.tensors import Inferred, ModelSpec, Tensor, TensorSpec
 from service_kit.thread_pool import ThreadPool
-from service_kit.tracing import Span, SpanKind, Tracer, traced
+from service_kit.tracing import Span, SpanKind, Tracer, traced, unsampled
 from service_kit.variables import Variable, own_variables
 
 __all__ = [
@@ -109,4 +109,5 @@ __all__ = [
     "to_http",
     "trace_call",
     "traced",
+    "unsampled",
 ]

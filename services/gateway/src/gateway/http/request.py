@@ -97,7 +97,7 @@ def upgrade_of(head: Head, *, allowed: bool) -> bytes:
 
 def common_lines(
     head: Head, forwarded: Forwarded, *, id_line: bytes, via: bytes, upgrade: bytes, prefix: bytes,
-    changes: FieldChanges | None = None, traced: bool = False,
+    changes: FieldChanges | None = None, trace_line: bytes | None = None,
 ) -> bytes:  # fmt: skip
     """Render the fields that every attempt of a request has alike.
 
@@ -109,7 +109,7 @@ def common_lines(
         upgrade: the protocol to switch to, b"" for none.
         prefix: leading part of the path that the instance does not see.
         changes: of the route.
-        traced: each attempt has a `traceparent` of its own.
+        trace_line: the rendered `traceparent`; None: the client's, if it is well-formed.
     """
     parts = [head.lines, forwarded.lines(head), id_line]
     if changes is not None:
@@ -120,9 +120,10 @@ def common_lines(
         parts.append(b"X-Forwarded-Prefix: %b\r\n" % prefix)
     earlier = head.handled.get(b"via")
     parts.append(b"Via: %b, 1.1 %b\r\n" % (earlier, via) if earlier else b"Via: 1.1 %b\r\n" % via)
-    trace = head.handled.get(b"traceparent")
-    if trace is not None and not traced and TRACEPARENT.fullmatch(trace):
-        parts.append(b"traceparent: %b\r\n" % trace)
+    if trace_line is not None:
+        parts.append(trace_line)
+    elif b"traceparent" in head.handled and TRACEPARENT.fullmatch(head.handled[b"traceparent"]):
+        parts.append(b"traceparent: %b\r\n" % head.handled[b"traceparent"])
     if upgrade:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)
     return b"".join(parts)

@@ -289,7 +289,7 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         self._common = request.common_lines(
             self._head, self._client.forwarded, id_line=self._record.id_line,
             via=self._context.name, upgrade=admitted.upgrade, prefix=admitted.prefix,
-            changes=admitted.route.request_changes, traced=self._record.trace is not None,
+            changes=admitted.route.request_changes, trace_line=self._record.trace_line,
         )  # fmt: skip
         admitted.retries.deadline = now + admitted.limit
         admitted.service.balancer.budget.deposit(now)
@@ -633,7 +633,8 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         body = self.body
         if self._tap is not None:
             whole = body.complete and not body.streaming
-            copied = [self._common, *body.render()] if whole else None
+            trace = b"" if self._record.trace is None else self._record.trace.line
+            copied = [self._common, trace, *body.render()] if whole else None
             self._tap.response_head(head.status, self._head.method, self._admitted.target, copied)
         if body.size:
             body.forget()

@@ -45,6 +45,8 @@ class RequestRecord:
         fields: rendered fields that every response to the request has.
         changes: to the other fields of every response to the request; None: none.
         trace: the spans of the request, None if it is not sampled.
+        trace_line: the rendered `traceparent` that all attempts have alike, b"" if each has one of
+            its own; None: the client's, if it is well-formed.
         shared: among `fields` are those of cross-origin sharing, which take the place of a
             service's.
     """
@@ -52,6 +54,7 @@ class RequestRecord:
     __slots__ = (
         "body_received_at", "changes", "client", "ended_attempts", "fields", "head", "id",
         "id_line", "response_head_at", "route", "service", "shared", "started", "stopped", "trace",
+        "trace_line",
     )  # fmt: skip
 
     def __init__(self, head: Head, client: bytes, request_id: bytes, now: float) -> None:
@@ -70,6 +73,7 @@ class RequestRecord:
         self.changes: FieldChanges | None = None
         self.shared = False
         self.trace: RequestTrace | None = None
+        self.trace_line: bytes | None = None
 
     def response_fields(
         self, now: float, retries: RetryState | None, *, debug: bool = False
@@ -224,7 +228,10 @@ class Counters:
             given = self._ids()
         record = RequestRecord(head, client, given, now)
         if self.tracer is not None:
-            record.trace = self.tracer.begin(head.handled.get(b"traceparent"))
+            traceparent = head.handled.get(b"traceparent")
+            record.trace = self.tracer.begin(traceparent)
+            sampled = record.trace is not None
+            record.trace_line = b"" if sampled else self.tracer.unsampled_line(traceparent)
         return record
 
     def count_attempt(

@@ -6,7 +6,7 @@ An attempt's span is the caller of what the instance does: its id goes there in 
 import time
 from typing import Final
 
-from service_kit import Span, SpanKind, Tracer
+from service_kit import TRACEPARENT, Span, SpanKind, Tracer, unsampled
 
 NANOSECONDS: Final = 1_000_000_000
 
@@ -26,6 +26,11 @@ class RequestTrace:
     def log_key(self) -> bytes:
         """The piece of a line of the access log, behind the request's id."""
         return b'","trace_id":"%b' % self.span.trace_id.encode()
+
+    @property
+    def line(self) -> bytes:
+        """The field that makes whoever gets it a part of the request, not of one attempt."""
+        return b"traceparent: %b\r\n" % self.span.traceparent.encode()
 
     def attempt_begins(self, address: str) -> bytes:
         """Begin the span of an attempt; return the field that makes the instance a part of it."""
@@ -63,6 +68,16 @@ class RequestTracer:
         """Return the trace of a request, None for one that is not sampled."""
         span = self._tracer.begin(traceparent)
         return None if span is None else RequestTrace(span)
+
+    @staticmethod
+    def unsampled_line(traceparent: bytes | None) -> bytes | None:
+        """Return the field by which instances learn that nobody samples a request.
+
+        None where the client's own field says that: then the field goes on as it came.
+        """
+        if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
+            return None
+        return b"traceparent: %b\r\n" % unsampled().encode()
 
     def end(
         self,

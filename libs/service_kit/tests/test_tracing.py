@@ -9,12 +9,25 @@ from http.server import BaseHTTPRequestHandler
 from time import perf_counter
 from typing import Any, ClassVar
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from google.protobuf import json_format
 from hypothesis import given, strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan, Status
-from service_kit import ProcessSettings, RequestEdge, Span, SpanKind, Stages, Tracer, traced
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from service_kit import (
+    HealthChecks,
+    ProcessSettings,
+    RequestEdge,
+    Span,
+    SpanKind,
+    Stages,
+    Tracer,
+    add_health,
+    traced,
+)
 from service_kit.tracing import dropped, otlp
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -219,6 +232,54 @@ async def test_a_service_s_request_has_its_stages() -> None:
     spans.clear()
     await call(edge, {b"traceparent": f"00-{TRACE}-{PARENT}-00".encode()})
     assert spans == []
+
+
+def exemplars(text: str, name: str) -> list[dict[str, str]]:
+    """Return the labels of a family's exemplars, as a parser of OpenMetrics reads them."""
+    families = {each.name: each for each in text_string_to_metric_families(text)}
+    return [each.exemplar.labels for each in families[name].samples if each.exemplar]
+
+
+@pytest.mark.anyio
+async def test_metrics_lead_to_traces() -> None:
+    """As OpenMetrics, each bucket of a duration names the newest sampled request in it.
+
+    A request that is not sampled changes no exemplar, and the other text format has none.
+    """
+    spans: list[Span] = []
+    stages, health = Stages("exemplary"), HealthChecks("test", "1")
+    health.measure(stages.collect)
+    app = FastAPI()
+    add_health(app, health)
+
+    @app.post("/predict")
+    async def predict() -> None:
+        stages.observe(0.0, 0.0005, 1.0005, 1.0006)
+
+    edge = RequestEdge(app, model_version="exemplary", tracer=kept(spans, share=0.0))
+    transport = httpx.ASGITransport(edge)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        for flags in ("01", "01", "00"):
+            fields = {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}
+            await client.post("/predict", headers=fields)
+        asked = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+        answer = await client.get("/metrics", headers=asked)
+        plain = (await client.get("/metrics")).text
+
+    requests = [each for each in spans if each.name == "POST /predict"]
+    stage_spans = [each.span_id for each in spans if each.name == "compute"]
+    found = exemplars(answer.text, "http_request_duration_seconds")
+    mine = [each for each in found if each["span_id"] in {one.span_id for one in requests}]
+    of_stages = exemplars(answer.text, "model_stage_seconds")
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.count("# EOF") == 1
+    assert answer.text.endswith("# EOF\n")
+    assert requests[1].exemplar in mine
+    assert len(requests) == 2
+    assert stage_spans[-1] in {each["span_id"] for each in of_stages}
+    assert len(of_stages) == 3
+    assert " # {" not in plain
 
 
 def test_many_spans_are_one_document() -> None:

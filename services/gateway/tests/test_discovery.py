@@ -1,6 +1,8 @@
 """Discovery and the live document, against an in-memory Nacos; what the admin port shows of it."""
 
 import asyncio
+import json
+import math
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -12,7 +14,9 @@ from failover import Cause, Instance
 from gateway.control.admin import create_app
 from gateway.http.problems import LocalReply
 from gateway.settings import GatewaySettings
-from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.metrics import GatewayMetrics, WorkerState
+from gateway.telemetry.records import BUCKETS
+from gateway.telemetry.traces import RequestTracer
 from gateway.upstream.directory import (
     FORGET_ABSENT,
     MAKE_ROOM,
@@ -27,7 +31,10 @@ from nacos_client.ports import ServiceKey
 from nacos_client.store import Store
 from nacos_client.testing import FakeNacos
 from prometheus_client import CollectorRegistry, generate_latest
-from service_kit import HealthChecks
+from prometheus_client.core import Exemplar
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from service_kit import HealthChecks, Span, Tracer
 
 pytestmark = pytest.mark.anyio
 SERVICE = "car-evaluation"
@@ -536,6 +543,47 @@ async def test_metrics_tell_all_and_their_labels_are_bounded(world):
     for name in ("retry_budget", "ejections_total", "discovery_age_seconds", "pool_connections",
                  "ewma_seconds", "in_flight", "client_connections"):  # fmt: skip
         assert f"\ngateway_{name}{{" in text or f"\ngateway_{name} " in text
+
+
+def exemplars(*states: WorkerState) -> dict[int, Exemplar]:
+    """Return the exemplars of the gateway's durations by bucket, as OpenMetrics' reader has them.
+
+    The states of the workers come through JSON.
+    """
+    registry = CollectorRegistry()
+    registry.register(GatewayMetrics(lambda: json.loads(json.dumps(states))))
+    families = text_string_to_metric_families(openmetrics.generate_latest(registry).decode())
+    (seconds,) = (each for each in families if each.name == "gateway_request_seconds")
+    buckets = [each for each in seconds.samples if each.name.endswith("_bucket")]
+    return {at: each.exemplar for at, each in enumerate(buckets) if each.exemplar}
+
+
+async def test_a_duration_leads_to_a_trace(world):
+    """A bucket names the newest sampled request of all workers; others leave nothing."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, Instance("127.0.0.1", instance.port))
+    spans: list[Span] = []
+    async with gateway_on(fake) as (data, _, worker):
+        tracer = Tracer(lambda span: spans.append(span) or True, 0.0)
+        worker.context.counters.tracer = RequestTracer(tracer)
+        await data.get(f"/{SERVICE}/x")
+        unsampled = worker.describe()
+        sampled = f"00-{'a' * 32}-{'b' * 16}-01"
+        await data.get(f"/{SERVICE}/x", headers={"traceparent": sampled})
+        await world.until(lambda: len(spans) == 2, "the span of the request and of its attempt")
+        first = worker.describe()
+    ((route, service, bucket, *_),) = first["exemplars"]
+    other = (route, service, bucket, "f" * 32, "e" * 16, 0.0, time.time() + 60)
+    second = {**first, "exemplars": [other]}
+
+    assert exemplars(unsampled) == {}
+    ((at, found),) = exemplars(first).items()
+    assert at == bucket
+    assert found.labels == {"trace_id": "a" * 32, "span_id": spans[0].span_id}
+    assert found.value <= (*BUCKETS, math.inf)[bucket]
+    assert float(found.timestamp) == pytest.approx(spans[0].ended / 1e9)
+    for states in ((first, second), (second, first)):
+        assert exemplars(*states)[bucket].labels["trace_id"] == "f" * 32
 
 
 @pytest.mark.parametrize("count", [1, 500])

@@ -23,6 +23,7 @@ from gateway.telemetry.metrics import EndedWorkers
 from httptools.parser import parser as extension
 from nacos_client import NacosSettings
 from nacos_client.testing import FakeNacos
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from stack.ports import free_port
 
 pytestmark = pytest.mark.anyio
@@ -143,7 +144,10 @@ async def test_a_gateway_says_which_form_it_runs(tmp_path):
             await ready(http, admin, process)
             info = (await http.get(f"http://127.0.0.1:{admin}/actuator/info")).json()
             metrics = (await http.get(f"http://127.0.0.1:{admin}/metrics")).text
+            asked = {"accept": "application/openmetrics-text"}
+            text = (await http.get(f"http://127.0.0.1:{admin}/metrics", headers=asked)).text
 
+    assert "gateway_request_seconds" in {each.name for each in text_string_to_metric_families(text)}
     (start,) = events(tmp_path / "log", "gateway_starts")
     build = f'{{form="{expected}",version="{info["build"]["version"]}"}}'
     assert (info["build"]["form"], start["form"]) == (expected, expected)

@@ -13,6 +13,9 @@ from stack.plan import HOST, Plan
 FETCHED = STATE / "prometheus" / "usr" / "bin"
 """The folder in which `make prometheus` leaves Debian's programs."""
 
+EXEMPLARS = "--enable-feature=exemplar-storage"
+"""The option of a Prometheus that keeps what leads from its metrics to traces."""
+
 
 def program(name: str) -> str:
     """Return the path of `prometheus` or `promtool`.
@@ -52,5 +55,6 @@ def command(plan: Plan, home: Path, seconds: int = SECONDS) -> Sequence[str]:
         f"--storage.tsdb.path={home / 'data'}",
         "--storage.tsdb.retention.time=15d",
         "--storage.tsdb.retention.size=1GB",
+        EXEMPLARS,
         f"--web.listen-address={HOST}:{plan.prometheus_port}",
     )

@@ -256,8 +256,10 @@ class RequestEdge:
             observer = self._observers[key] = requests.labels(
                 method, path, str(status), self._model_version
             )
-        observer.observe(seconds)
-        if self._tracer is not None and (span := scope.get("span")) is not None:
+        if self._tracer is None or (span := scope.get("span")) is None:
+            observer.observe(seconds)
+        else:
+            observer.observe(seconds, span.exemplar)
             span.name = f"{method} {path}"
             span.attributes = {
                 "http.request.method": method,

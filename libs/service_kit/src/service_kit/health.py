@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -13,6 +13,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from service_kit.metric_families import MetricFamily
 from service_kit.problem import install_problems
@@ -32,6 +34,10 @@ WARNED = MetricFamily(
     "gauge", "announcement_warning", "1 while callers may not reach this address", ("part",)
 )
 FAMILIES = (READY, PART_OK, CONFIG, REJECTED, WARNED)
+
+OPEN_METRICS = "application/openmetrics-text"
+"""The media type that a Prometheus names first among those it takes."""
+END_OF_OPEN_METRICS = b"# EOF\n"
 
 State = dict[str, Any]
 """The result of a check: `ok` says whether the check allows traffic, the other keys say why."""
@@ -141,11 +147,18 @@ def add_health(app: FastAPI, health: HealthChecks) -> None:
         return _json({"ready": is_ready, "checks": states}, 200 if is_ready else 503)
 
     @router.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
-        """Serve the process's metrics in Prometheus's text format."""
+    async def metrics(request: Request) -> Response:
+        """Serve the process's metrics in Prometheus's text format, or as OpenMetrics if asked to.
+
+        Only OpenMetrics has exemplars.
+        """
         await health.prepared()
-        text = generate_latest(REGISTRY) + generate_latest(own)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        encode: Callable[[Collector], bytes] = generate_latest
+        media_type = CONTENT_TYPE_LATEST
+        if OPEN_METRICS in request.headers.get("accept", ""):
+            encode, media_type = choose_encoder(OPEN_METRICS)
+        text = encode(REGISTRY).removesuffix(END_OF_OPEN_METRICS) + encode(own)
+        return Response(text, media_type=media_type)
 
     @router.get("/actuator/health", responses={503: {"description": "Not ready"}})
     async def actuator_health() -> Response:

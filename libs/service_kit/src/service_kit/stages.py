@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from prometheus_client import Metric
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import Exemplar, HistogramMetricFamily
 
 from service_kit import tracing
 from service_kit.metric_families import MetricFamily
@@ -34,6 +34,7 @@ class Stages:
         self.model_version = model_version
         self._counts = [[0] * len(_LABELS) for _ in _NAMES]
         self._sums = [0.0] * len(_NAMES)
+        self._exemplars: list[dict[int, Exemplar]] = [{} for _ in _NAMES]
 
     def observe(self, began: float, decoded: float, computed: float, encoded: float) -> None:
         """Count one answer, given the moments between its stages on `time.perf_counter`'s clock."""
@@ -49,10 +50,14 @@ class Stages:
         if span is not None:
             offset = time.time_ns() - time.perf_counter_ns()
             moments = [offset + int(each * 1e9) for each in (began, decoded, computed, encoded)]
-            for name, start, end in zip(_NAMES, moments, moments[1:], strict=False):
+            times = zip(_NAMES, self._exemplars, moments, moments[1:], strict=False)
+            for name, exemplars, start, end in times:
                 part = span.part(name)
                 part.began, part.ended = start, end
                 span.parts.append(part)
+                took = (end - start) / 1e9
+                found = Exemplar(part.exemplar, took, end / 1e9)
+                exemplars[bisect_left(BOUNDS, took)] = found
 
     @property
     def answers(self) -> int:
@@ -67,7 +72,12 @@ class Stages:
     def collect(self) -> Iterator[Metric]:
         """Yield the histograms."""
         family = HistogramMetricFamily(STAGES.name, STAGES.text, labels=STAGES.labels)
-        for name, counts, total in zip(_NAMES, self._counts, self._sums, strict=True):
-            buckets = list(zip(_LABELS, map(float, accumulate(counts)), strict=True))
+        kept = zip(_NAMES, self._counts, self._sums, self._exemplars, strict=True)
+        for name, counts, total, exemplars in kept:
+            upper = zip(_LABELS, map(float, accumulate(counts)), strict=True)
+            buckets = [
+                (*bucket, exemplars[at]) if at in exemplars else bucket
+                for at, bucket in enumerate(upper)
+            ]
             family.add_metric([name, self.model_version], buckets, total)
         yield family

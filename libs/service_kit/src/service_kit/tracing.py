@@ -74,6 +74,11 @@ class Span:
         """The field that makes whoever is called a part of this span."""
         return f"00-{self.trace_id}-{self.span_id}-01"
 
+    @property
+    def exemplar(self) -> dict[str, str]:
+        """The labels of an exemplar, by which a metric leads to this span."""
+        return {"trace_id": self.trace_id, "span_id": self.span_id}
+
     def part(self, name: str, kind: SpanKind = SpanKind.INTERNAL) -> "Span":
         """Return a span that is a part of this one and begins now."""
         return Span(self.trace_id, new_id(8), self.span_id, name, kind, time.time_ns())

@@ -247,6 +247,9 @@ class Worker:
             "ejections": [
                 (s.name, c.value, count) for s in present for c, count in s.balancer.ejected.items()
             ],
+            "exemplars": [
+                (*labels, *exemplar) for labels, exemplar in self.context.counters.exemplars.items()
+            ],
             "retry_budget": [(s.name, s.balancer.budget.balance(now)) for s in present],
             "discovery_age_seconds": list(self.directory.ages().items()),
             "in_flight": [(s, i, m.in_flight) for s, i, m in where],

@@ -6,10 +6,12 @@ counter that falls is taken for one that began anew, and its whole value for new
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
+    Exemplar,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -88,14 +90,26 @@ def summed(
     return {labels: combine(amounts) for labels, amounts in found.items()}
 
 
-def summed_seconds(states: Iterable[WorkerState]) -> dict[tuple[str, ...], Sequence[float]]:
-    """Add up the workers' histograms, by labels."""
-    totals: dict[tuple[str, ...], Sequence[float]] = {}
+def summed_seconds(states: Iterable[WorkerState]) -> dict[tuple[str, str], Sequence[float]]:
+    """Add up the workers' histograms, by route and service."""
+    totals: dict[tuple[str, str], Sequence[float]] = {}
     for state in states:
-        for *labels, counts in state["seconds"]:
-            total = totals.setdefault(tuple(labels), [0.0] * len(counts))
-            totals[tuple(labels)] = [a + b for a, b in zip(total, counts, strict=True)]
+        for route, service, counts in state["seconds"]:
+            total = totals.setdefault((route, service), [0.0] * len(counts))
+            totals[route, service] = [a + b for a, b in zip(total, counts, strict=True)]
     return totals
+
+
+def newest_exemplars(states: Iterable[WorkerState]) -> dict[tuple[str, str], dict[int, Exemplar]]:
+    """Return the newest exemplar of the workers for each bucket, by route and service."""
+    newest: dict[tuple[str, str], dict[int, Exemplar]] = {}
+    for state in states:
+        for route, service, bucket, trace_id, span_id, seconds, at in state.get("exemplars", ()):
+            found = newest.setdefault((route, service), {})
+            if bucket not in found or at > found[bucket].timestamp:
+                labels = {"trace_id": trace_id, "span_id": span_id}
+                found[bucket] = Exemplar(labels, seconds, at)
+    return newest
 
 
 class EndedWorkers:
@@ -169,10 +183,13 @@ class GatewayMetrics(Collector):
     @staticmethod
     def _seconds(states: list[WorkerState]) -> Metric:
         family = HistogramMetricFamily(SECONDS.name, SECONDS.text, labels=SECONDS.labels)
-        for labels, counts in summed_seconds(states).items():
-            running, buckets = 0.0, []
-            for upper, count in zip((*map(str, BUCKETS), "+Inf"), counts[:-1], strict=True):
-                running += count
-                buckets.append((upper, running))
-            family.add_metric(labels, buckets, sum_value=counts[-1])
+        exemplars = newest_exemplars(states)
+        for (route, service), counts in summed_seconds(states).items():
+            found = exemplars.get((route, service), {})
+            totals = zip((*map(str, BUCKETS), "+Inf"), accumulate(counts[:-1]), strict=True)
+            buckets = [
+                (upper, float(total), found[at]) if at in found else (upper, float(total))
+                for at, (upper, total) in enumerate(totals)
+            ]
+            family.add_metric((route, service), buckets, sum_value=counts[-1])
         return family

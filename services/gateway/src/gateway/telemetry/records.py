@@ -14,7 +14,7 @@ from service_kit import REQUEST_ID
 
 from gateway.http.field_changes import FieldChanges
 from gateway.http.heads import Head
-from gateway.telemetry.traces import RequestTrace, RequestTracer
+from gateway.telemetry.traces import NANOSECONDS, RequestTrace, RequestTracer
 
 BUCKETS: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
@@ -156,8 +156,11 @@ class Tally:
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
 
-    def count(self, took: float) -> None:
-        """Count a request by the seconds it took; by far the most are in the first buckets."""
+    def count(self, took: float) -> int:
+        """Count a request by the seconds it took, and return the number of its bucket.
+
+        By far the most are in the first buckets.
+        """
         bucket = 0
         for upper in BUCKETS:
             if took <= upper:
@@ -165,6 +168,7 @@ class Tally:
             bucket += 1
         self.buckets[bucket] += 1
         self.seconds += took
+        return bucket
 
 
 class Counters:
@@ -179,6 +183,8 @@ class Counters:
         hedges: count of second attempts by service and result.
         server_errors: count of answers with a status of 500 or more that were an instance's own, by
             service and instance.
+        exemplars: the newest sampled request by route, service and bucket of the histogram: its
+            trace's id, its span's, its seconds, and the Unix time of its end.
         log: takes each record that ended.
         tracer: makes the spans of requests; None makes none.
     """
@@ -205,6 +211,7 @@ class Counters:
         self.shadows: dict[tuple[str, str], int] = defaultdict(int)
         self.hedges: dict[tuple[str, str], int] = defaultdict(int)
         self.server_errors: dict[tuple[str, str], int] = defaultdict(int)
+        self.exemplars: dict[tuple[str, str, int], tuple[str, str, float, float]] = {}
 
     @property
     def requests(self) -> dict[tuple[str, str, int, str], int]:
@@ -251,7 +258,8 @@ class Counters:
         tally = self._ended.get(labels)
         if tally is None:
             tally = self._ended[labels] = Tally()
-        tally.count(now - record.started)
+        took = now - record.started
+        bucket = tally.count(took)
         if status >= SERVER_ERROR and record.ended_attempts:
             instance, outcome, _ = record.ended_attempts[-1]
             # All else was a failed attempt, and counted as such; or the instance has left.
@@ -271,6 +279,13 @@ class Counters:
                 status=status,
                 result=result,
                 request_id=record.id.decode(),
+            )
+            span = record.trace.span
+            self.exemplars[record.route, record.service, bucket] = (
+                span.trace_id,
+                span.span_id,
+                took,
+                span.ended / NANOSECONDS,
             )
 
     def forget_instance(self, service: str, instance: str) -> None:

@@ -1,6 +1,7 @@
 """Compares gateways. `make bench-gateway` prepares the peers, then runs this."""
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from benchmarks.gateway.goals import compared
 from benchmarks.gateway.peers import ENVOY, GATEWAY, HAPROXY, START, Site
 from benchmarks.gateway.profile import where_time_goes
 from benchmarks.gateway.progress import Progress
+from benchmarks.gateway.sampling import Sampling, sampled, section, with_section
 from benchmarks.gateway.study import (
     HALF_LOAD_TURNS,
     LOADS,
@@ -41,6 +43,8 @@ PROXY_CORE, LOAD_CORE = 0, 1
 READY_SECONDS = 240.0
 USUAL_WARM_UP_SECONDS, USUAL_HALF_LOAD_SECONDS = 25.0, 1.3
 """Seconds that a gateway's warm-up, and a turn at half load, take as a rule: for the time left."""
+SAMPLING_ROUNDS = 3
+"""Turns of each share of samples for one round of the gateways: small differences want many."""
 SHORT = (GATEWAY, HAPROXY, ENVOY)
 """The gateways of a short run."""
 
@@ -55,6 +59,11 @@ def arguments() -> argparse.Namespace:
         "--short",
         action="store_true",
         help="one load, the default form beside HAProxy and Envoy; printed and not kept",
+    )
+    parser.add_argument(
+        "--sampling",
+        action="store_true",
+        help="only what traces cost; takes the place of that part in the results",
     )
     return parser.parse_args()
 
@@ -158,7 +167,26 @@ def run_all(options: argparse.Namespace, work: Path) -> Results:
         half = [] if options.short else list(at_half_load(runners, place, runs, progress))
         mine = [one for one in runners if one.name == GATEWAY and not options.short]
         profile = where_time_goes(mine[0], core=LOAD_CORE) if mine else ""
-    return Results(about, versions, warm, tuple(runs), tuple(half), profile)
+        traced = None if options.short or options.only else _sampling(options, place)
+    return Results(about, versions, warm, tuple(runs), tuple(half), profile, traced)
+
+
+def _sampling(options: argparse.Namespace, place: Site) -> Sampling:
+    rounds, seconds = SAMPLING_ROUNDS * options.rounds, options.seconds
+    return sampled(place, runner, rounds=rounds, seconds=seconds, core=LOAD_CORE)
+
+
+def run_sampling(options: argparse.Namespace, work: Path) -> None:
+    """Measure what traces cost, and put that in the results of the last whole run."""
+    os.sched_setaffinity(0, {LOAD_CORE})
+    with site(work) as place:
+        traced = _sampling(options, place)
+    file, data = report.RESULTS / "gateway.md", report.RESULTS / "gateway.json"
+    report.write(
+        "gateway",
+        markdown=with_section(file.read_text(), section(traced)),
+        data={**json.loads(data.read_text()), "sampling": traced.as_json()},
+    )
 
 
 def main() -> int:
@@ -166,6 +194,9 @@ def main() -> int:
     options = arguments()
     end_in_order_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
+        if options.sampling:
+            run_sampling(options, Path(folder))
+            return 0
         results = run_all(options, Path(folder))
     text = markdown(results)
     if options.short or options.only:

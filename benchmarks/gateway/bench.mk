@@ -1,5 +1,5 @@
 # Gateways side by side. SECONDS, ROUNDS and MINUTES change the length of a run.
-.PHONY: bench-gateway bench-gateway-short bench-gateway-growth bench-gateway-growth-short soak-gateway trace-gateway
+.PHONY: bench-gateway bench-gateway-short bench-gateway-sampling bench-gateway-growth bench-gateway-growth-short soak-gateway trace-gateway
 bench-gateway: $(READY) gateway-compiled  ## the gateway beside nginx, HAProxy, Envoy, Traefik, Spring, httpx
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway --seconds $(or $(SECONDS),3) --rounds $(or $(ROUNDS),3)
@@ -7,6 +7,10 @@ bench-gateway: $(READY) gateway-compiled  ## the gateway beside nginx, HAProxy, 
 bench-gateway-short: $(READY) gateway-compiled  ## one load, the gateway as make up starts it beside HAProxy and Envoy
 	@bash benchmarks/gateway/setup.sh
 	$(PY) -m benchmarks.gateway --short --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),1)
+
+bench-gateway-sampling: $(READY) gateway-compiled  ## what traces cost, by the share that is sampled; 5 minutes
+	@bash benchmarks/gateway/setup.sh
+	$(PY) -m benchmarks.gateway --sampling --seconds $(or $(SECONDS),3) --rounds $(or $(ROUNDS),3)
 
 bench-gateway-growth: $(READY) gateway-compiled  ## the gateway's cost by instances, routes, services and workers; 10 minutes
 	@bash benchmarks/gateway/setup.sh

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.gateway.goals import Goal, judge, without_errors
 from benchmarks.gateway.peers import OURS
+from benchmarks.gateway.sampling import Sampling, section
 from benchmarks.gateway.study import (
     LOADS,
     HalfLoad,
@@ -40,6 +41,7 @@ class Results:
     runs: Sequence[Run]
     half_loads: Sequence[HalfLoad]
     profile: str
+    sampling: Sampling | None = None
 
     @property
     def medians(self) -> dict[tuple[str, str], Run]:
@@ -66,6 +68,7 @@ class Results:
             "medians": [asdict(run) for run in self.medians.values()],
             "runs": [asdict(run) for run in self.runs],
             "half load": [asdict(run) for run in self.half_loads],
+            "sampling": None if self.sampling is None else self.sampling.as_json(),
         }
 
 
@@ -80,6 +83,8 @@ def markdown(results: Results) -> str:
     if results.half_loads:
         half = median_half_loads(results.half_loads)
         parts += ["## Latency at half load", HALF_LOAD, _half(list(half.values()))]
+    if results.sampling is not None:
+        parts += [section(results.sampling)]
     parts += ["## Warm-up", WARM_UP, facts(results.warm)]
     if results.profile:
         parts += ["## Where the compiled gateway's microseconds go", results.profile]

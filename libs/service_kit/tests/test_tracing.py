@@ -4,6 +4,7 @@ import base64
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from time import perf_counter
@@ -28,6 +29,7 @@ from service_kit import (
     add_health,
     traced,
 )
+from service_kit.batch_sender import BatchSender
 from service_kit.tracing import dropped, otlp
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -132,6 +134,21 @@ def test_a_collector_gets_spans_in_its_own_terms(collector: str) -> None:
     assert values["count"].int_value == 3
     assert values["share"].double_value == 0.5
     assert values["yes"].bool_value is True
+
+
+def test_the_first_of_a_batch_waits_for_company() -> None:
+    """Spans that come one after the other leave together; the end cuts the wait short."""
+    batches: list[list[int]] = []
+    sender = BatchSender[int]("numbers", lambda batch: batches.append([*batch]), company=600.0)
+    sender.put(1)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not sender.queue.empty():  # the thread has not taken it yet
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+    sender.put(2)
+    sender.close()
+
+    assert batches == [[1, 2]]
 
 
 def test_without_a_collector_there_is_no_tracer() -> None:

@@ -1,7 +1,8 @@
 """A thread that sends what is queued, in batches, so that nobody waits for a file or a receiver.
 
 The queue is bounded: what does not fit is dropped where it is queued, never waited for. A batch is
-what waits when the thread comes, up to a bound; there is no timer.
+what waits when the thread comes, up to a bound. Where each batch costs much, such as a connection,
+the thread gives the first item a moment for company.
 """
 
 import logging
@@ -37,7 +38,12 @@ class BatchSender(Generic[T]):
     """
 
     def __init__(
-        self, name: str, send: Callable[[Sequence[T]], None], *, again: bool = True
+        self,
+        name: str,
+        send: Callable[[Sequence[T]], None],
+        *,
+        again: bool = True,
+        company: float = 0.0,
     ) -> None:
         """Start the thread.
 
@@ -45,11 +51,13 @@ class BatchSender(Generic[T]):
             name: of what is sent, for the log.
             send: sends a batch; raises OSError if not all of it got there.
             again: try a batch that failed again, each second, while others wait.
+            company: seconds for which the first item of a batch waits for others.
         """
         self.queue: Queue[T] = Queue(QUEUED)
         self._name = name
         self._send = send
         self._again = again
+        self._company = company
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -77,6 +85,8 @@ class BatchSender(Generic[T]):
         batch: list[T] = []
         with suppress(Empty):
             batch.append(self.queue.get(timeout=LOOK_SECONDS))
+            if self._company and self.queue.qsize() < BATCH:
+                self._closing.wait(self._company)
             while len(batch) < BATCH:
                 batch.append(self.queue.get_nowait())
         return batch

@@ -25,6 +25,9 @@ from service_kit.settings import ProcessSettings
 
 PATH = "/v1/traces"
 """Path of a collector that takes spans (OTLP specification, OTLP/HTTP)."""
+COMPANY_SECONDS = 0.05
+"""Seconds in which spans gather to one request to the collector. The queue has room for those of
+100,000 requests a second meanwhile."""
 DROPPED = MetricFamily("counter", "trace_spans_dropped", "Spans lost because none could be queued")
 dropped = Counter(DROPPED.name, DROPPED.text)
 
@@ -89,11 +92,8 @@ current: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
 def new_id(size: int) -> str:
-    """Return a random id of some bytes, not all zero, as hexadecimal digits.
-
-    An id has to be unlike others, not secret: `os.urandom` costs several times as much.
-    """
-    return f"{random.getrandbits(8 * size) or 1:0{2 * size}x}"
+    """Return a random id of some bytes as hexadecimal digits: unlike others, and no secret."""
+    return random.randbytes(size).hex()  # noqa: S311
 
 
 def unsampled() -> str:
@@ -101,7 +101,8 @@ def unsampled() -> str:
 
     W3C Trace Context, 3.2.2.5: the flag of a caller that does not record is 0.
     """
-    return f"00-{new_id(16)}-{new_id(8)}-00"
+    ids = new_id(24)
+    return f"00-{ids[:32]}-{ids[32:]}-00"
 
 
 class Tracer:
@@ -176,7 +177,7 @@ def traced(settings: ProcessSettings, version: str) -> Iterator[Tracer | None]:
     def send(spans: Sequence[Span]) -> None:
         post(url, otlp(spans, resource), "application/json")
 
-    sender: BatchSender[Span] = BatchSender("spans", send, again=False)
+    sender: BatchSender[Span] = BatchSender("spans", send, again=False, company=COMPANY_SECONDS)
     try:
         yield Tracer(sender.put, settings.trace_share)
     finally:

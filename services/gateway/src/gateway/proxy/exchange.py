@@ -613,7 +613,7 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
     def response_head(self, head: ResponseHead) -> None:
         """Retry if the table lets the request be retried; pass every other response on."""
         now = self._context.clock()
-        if head.is_last:
+        if not head.reusable and head.is_last:  # few are the last: the look spares a call
             self._admitted.service.balancer.note_draining(
                 self._admitted.retries, now, self._context.draw()
             )

@@ -9,6 +9,15 @@ import pytest
 
 from benchmarks.gateway.goals import RATIOS, Ratio, compared, judge, without_errors
 from benchmarks.gateway.peers import GATEWAY, HAPROXY, OURS, START
+from benchmarks.gateway.sampling import (
+    HEADING,
+    OFF,
+    SHARES,
+    Sampling,
+    TracedRun,
+    section,
+    with_section,
+)
 from benchmarks.gateway.study import LOADS, MAIN, HalfLoad, Run, Runner, turns
 from benchmarks.measure.process import Process
 from benchmarks.measure.wrk import Load
@@ -80,3 +89,35 @@ def test_gateways_that_are_compared_have_equally_many_turns(tmp_path: Path) -> N
     assert count.keys() == {(load.name, name) for load in LOADS for name in START}
     for ratio in RATIOS:
         assert count[ratio.load.name, GATEWAY] == count[ratio.load.name, ratio.peer]
+
+
+def test_traces_are_compared_within_a_round() -> None:
+    """A round in which the machine was busy doubles every figure and changes no ratio."""
+    run = Run("", "", 10.0, 5.0, 0.9, 9.0, 1.0, 2.0, 3.0, 0, 1000, 80.0, 80.0)
+    turns = [
+        TracedRun(
+            number,
+            replace(run, gateway=name, cpu_us=run.cpu_us * number * (1 + (share or 0))),
+            spans=int(2000 * (share or 0)),
+        )
+        for number in (1, 2, 4)
+        for name, share in SHARES.items()
+    ]
+    lines = section(Sampling({}, turns)).splitlines()
+    rows = {name: next(line for line in lines if line.startswith(f"| {name} |")) for name in SHARES}
+
+    assert rows[OFF] == "| off | 20.0 | 1.00 | 2.00 | - | 0 |"
+    assert rows["100 %"] == "| 100 % | 40.0 | 2.00 | 2.00 | 100% | 0 |"
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ("# A\n\n## B\n\nb\n", f"# A\n\n## B\n\nb\n\n{HEADING}\n\nnew"),
+        (f"# A\n\n{HEADING}\n\nold\n\n## B\n\nb", f"# A\n\n{HEADING}\n\nnew\n\n## B\n\nb"),
+        (f"# A\n\n## B\n\nb\n\n{HEADING}\n\nold\n", f"# A\n\n## B\n\nb\n\n{HEADING}\n\nnew"),
+    ],
+)
+def test_a_part_takes_its_own_place_in_a_report(report: str, expected: str) -> None:
+    """The other parts of the results stay as they are."""
+    assert with_section(report, f"{HEADING}\n\nnew") == expected

@@ -123,6 +123,20 @@ def test_a_dashboard_is_one_that_grafana_reads() -> None:
         assert all(panel["datasource"]["uid"] == "${source}" for panel in page["panels"])
 
 
+def test_a_panel_of_durations_shows_traces() -> None:
+    """Grafana asks for the exemplars of histograms, and of nothing else."""
+    asked = {
+        target["expr"]: target["exemplar"]
+        for _, text in dashboards.files()
+        for panel in json.loads(text)["panels"]
+        for target in panel["targets"]
+    }
+    durations = {expr for expr in asked if "histogram_quantile" in expr}
+
+    assert durations
+    assert {expr for expr, exemplar in asked.items() if exemplar} == durations
+
+
 def test_each_alert_is_tried_both_ways() -> None:
     """Promtool's tests have for each alert a course that makes it fire and one that does not."""
     tests = yaml.safe_load(alerts.TESTS.read_text())["tests"]

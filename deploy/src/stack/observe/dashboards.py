@@ -484,7 +484,12 @@ def _panel(at: int, panel: Panel) -> dict[str, Any]:
         "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "targets": [
-            {"refId": chr(ord("A") + number), "expr": known.check(expr), "legendFormat": legend}
+            {
+                "refId": chr(ord("A") + number),
+                "expr": known.check(expr),
+                "legendFormat": legend,
+                "exemplar": "_bucket{" in expr,  # a duration leads to the trace of a request
+            }
             for number, (legend, expr) in enumerate(panel.queries.items())
         ],
     }

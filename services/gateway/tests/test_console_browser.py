@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -42,6 +43,26 @@ routes:
     shadow: {{service: points}}
 """
 EVIL = "<script>document.title='taken'</script>"
+API = {
+    "openapi": "3.1.0",
+    "info": {"title": "Cars", "version": "1"},
+    "paths": {"/predict": {"post": {"responses": {"200": {"description": "A class."}}}}},
+}
+ELSEWHERE = [{"url": "http://127.0.0.1:9/"}]
+ORDER = "/../../console/order"
+EVIL_API = {
+    "openapi": "3.0.1",
+    "info": {
+        "title": EVIL, "version": EVIL, "contact": {"name": "c", "url": "javascript:alert(1)"},
+        "description": f"{EVIL}<img src=data:, onerror=\"document.title='taken'\">"
+        "[a](javascript:alert(1))",
+    },
+    "servers": ELSEWHERE,
+    "paths": {
+        ORDER: {"post": {"summary": EVIL, "servers": ELSEWHERE, "responses": {"200": {}}}},
+        "/referring": {"get": {"responses": {"200": {"$ref": "http://127.0.0.1:9/x#/a"}}}},
+    },
+}  # fmt: skip
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -50,8 +71,24 @@ class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked = 0
 
-    def do_GET(self) -> None:  # the name that http.server wants
+    def do_POST(self) -> None:  # the name that http.server wants
+        """Answer with JSON."""
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self._tell({"labels": ["acc"], "path": self.path})
+
+    def _tell(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
         """Answer."""
+        if self.path == "/openapi.json":
+            self._tell(EVIL_API if self.server.server_name == "evil" else API)
+            return
         type(self).asked += 1
         bad = self.server.server_name == "bad" and self.asked % 3 == 0
         self.send_response(500 if bad else 200)
@@ -85,20 +122,22 @@ def instance(name: str = "good") -> Iterator[int]:
         server.server_close()
 
 
-async def remember(cache: Path, instances: list[Instance]) -> None:
+async def remember(cache: Path, instances: list[Instance], evil: Instance) -> None:
     """Leave on disk what an earlier gateway saw of Nacos."""
     fake = FakeNacos()
     for one in instances:
         fake.put_instance(SERVICE, one)
     fake.put_instance("points", instances[0])
+    fake.put_instance("evil", evil)
     fake.publish(DATA_ID, DOCUMENT)
     settings = NacosSettings(server_addr="127.0.0.1:1", cache_dir=cache)
     async with fake.client(settings) as nacos:
         await nacos.discover(SERVICE).known()
         await nacos.discover("points").known()
+        await nacos.discover("evil").known()
         await nacos.watch(DATA_ID, RoutesDocument).start()
         await asyncio.to_thread(
-            wait_until, lambda: _files(cache) >= 3, seconds=10, what="all of it is on disk"
+            wait_until, lambda: _files(cache) >= 4, seconds=10, what="all of it is on disk"
         )
 
 
@@ -115,6 +154,7 @@ def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         instance() as first,
         instance() as second,
         instance("bad") as bad,
+        instance("evil") as evil,
         socket.socket() as no,
     ):
         no.bind(("127.0.0.1", 0))
@@ -126,7 +166,7 @@ def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             Instance("127.0.0.1", bad, metadata=new),
             Instance("127.0.0.1", no.getsockname()[1], metadata=labels),
         ]
-        asyncio.run(remember(folder, instances))
+        asyncio.run(remember(folder, instances, Instance("127.0.0.1", evil)))
         environment = {
             **clean_environment(), "NACOS_SERVER_ADDR": "127.0.0.1:1",
             "NACOS_CACHE_DIR": str(folder), "HOST": "127.0.0.1", "PORT": str(port),
@@ -140,6 +180,7 @@ def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 wait_until(lambda: _answers(http, "/readyz"), seconds=60, what="it is ready")
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
                 wait_until(lambda: _answers(http, "/cars/x"), seconds=60, what="it serves")
+                http.post("/evil/")
                 for _ in range(600):
                     http.get("/cars/x", headers={"connection": "close"})
             yield f"http://127.0.0.1:{admin}/"
@@ -310,6 +351,44 @@ def test_a_page_too_many_becomes_live_once_another_is_closed(browser, admin):
     )
     complaints = [one["message"] for one in browser.get_log("browser")]
     assert [one for one in complaints if "503" not in one] == []
+
+
+def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser, admin, try_out):
+    """A real click in the admin port's page has a service's answer; the page asks no other host."""
+    sign_in(browser, admin)
+    browser.find_element(By.LINK_TEXT, "API").click()
+    shown(browser, "#services", "Cars 1, 1 operations")
+    picture(browser, "apis")
+
+    tried = try_out(f"{admin}docs?lang=en&service={SERVICE}", "/predict")
+
+    assert tried.status == "200"
+    assert tried.answer == {"labels": ["acc"], "path": "/predict"}
+    assert f"{admin}docs/try/cars/predict" in tried.requested
+    assert tried.hosts == {admin.removeprefix("http://").rstrip("/")}
+    assert tried.complaints == []
+    shown(browser, ".curl-command", "/cars/predict")
+    assert "docs/try" not in _text(browser, ".curl-command")
+    picture(browser, "apis-try")
+
+
+def test_a_hostile_document_gives_no_order_and_leads_nowhere(browser, admin, try_out):
+    """Its paths and servers lead to the gateway's callers' port alone, and its markup is text."""
+    sign_in(browser, admin)
+
+    tried = try_out(f"{admin}docs?lang=en&service=evil", ORDER)
+
+    assert tried.status == "503"  # of the data port, where no service has this name
+    assert f"{admin}docs/try/console/order" in tried.requested
+    assert tried.hosts == {admin.removeprefix("http://").rstrip("/")}
+    assert browser.title == "Gateway"
+    assert browser.find_elements(By.CSS_SELECTOR, "a[href^='javascript:']") == []
+    browser.get("about:blank")
+    complaints = [one["message"] for one in browser.get_log("browser")] + tried.complaints
+    assert {("Content Security Policy" in one, "503" in one) for one in complaints} == {
+        (True, False),  # Swagger UI tries the document's markup before it is cleaned
+        (False, True),
+    }
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280, 3840])

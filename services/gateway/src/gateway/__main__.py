@@ -15,7 +15,10 @@ from nacos_client import Nacos, NacosSettings, check_access
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, Listener, bind, serve, start
 
+from gateway.console.apis import ApiPages
 from gateway.console.app import Console
+from gateway.console.documents import Documents
+from gateway.console.tryout import DataPortPlace, TryOut, trust_in
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
 from gateway.control.form import build_info, form
@@ -158,6 +161,11 @@ async def administer(
     build = f"{VERSION}, {form()}"
     console = Console(workers, health, orders, counters, build=build, token=token)
     console.add_to(app)
+    tls = trust_in(settings.tls_cert) if settings.tls_cert else None
+    tryout = TryOut(DataPortPlace(settings.host, settings.port, tls))
+    documents = Documents(settings.upstream_tls)
+    apis = ApiPages(workers, documents, console=console, tryout=tryout)
+    apis.add_to(app)
     name, port = settings.service_name, settings.port
     counting = asyncio.create_task(follow_neighbours(nacos, name, port, number.divide))
     try:
@@ -166,7 +174,7 @@ async def administer(
             settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
             health=health,
             presence=announcement,
-            listeners=[console, listener],
+            listeners=[console, apis, listener],
         )
     finally:
         counting.cancel()

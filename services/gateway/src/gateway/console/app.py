@@ -24,7 +24,7 @@ from gateway.console.page import Asked, View
 from gateway.console.recorder import Recorder
 from gateway.console.sessions import COOKIE, SECONDS, Sessions
 from gateway.console.stream import PartStream
-from gateway.console.words import LANGUAGES, preferred
+from gateway.console.words import LANGUAGES, Words, preferred
 from gateway.control.admin import Workers
 from gateway.control.order_desk import (
     COMMANDS,
@@ -122,16 +122,14 @@ class Console:
         app.include_router(router)
 
     async def _page(self, request: Request) -> Response:
-        view = self._view(request)
-        if not self._may_read(request):
+        view = self.view(request)
+        if not self.may_read(request):
             answer: Response = HTMLResponse(page.sign_in(view), 200, HEADERS)
         else:
             answer = HTMLResponse(
                 page.whole(await self._lookout.look(view.service), view), headers=HEADERS
             )
-        if (chosen := request.query_params.get("lang", "")) in LANGUAGES:
-            answer.set_cookie(LANGUAGE, chosen, YEAR_SECONDS, samesite="strict", httponly=True)
-        return answer
+        return keeping_language(request, answer)
 
     async def _events(self, request: Request) -> Response:
         cookie = request.cookies.get(COOKIE, "")
@@ -140,7 +138,7 @@ class Console:
         if self._draining or self.streams >= MAX_STREAMS:
             raise Problem(503, "Too many pages are open, or the gateway is about to end.",
                           headers={"Retry-After": "5"})  # fmt: skip
-        view = self._view(request, root=UP if "up" in request.query_params else "")
+        view = self.view(request, root=UP if "up" in request.query_params else "")
         self.streams += 1
         return PartStream(
             lambda: self._lookout.look(view.service),
@@ -158,7 +156,7 @@ class Console:
         cookie = self._sessions.begin(form.get("token", ""))
         if cookie is None:
             _log.warning("console_token_refused", extra={"client": _client(request)})
-            view = self._view(request, root=UP, notice="wrong_token")
+            view = self.view(request, root=UP, notice="wrong_token")
             return HTMLResponse(page.sign_in(view), 401, HEADERS)
         answer = RedirectResponse("../", 303, HEADERS)
         answer.set_cookie(COOKIE, cookie, SECONDS, samesite="strict", httponly=True,
@@ -175,7 +173,7 @@ class Console:
     async def _order(self, request: Request) -> Response:
         """Carry out an order that its reader has confirmed."""
         _check_origin(request)
-        if not self._sessions.may_act(request.cookies.get(COOKIE, "")):
+        if not self.may_act(request):
             raise Problem(401, "Orders want the admin token: sign in first.")
         form = await _form(request)
         order = Instruction(form.get("do", ""), form.get("of", ""), form.get("instance", ""))
@@ -194,7 +192,7 @@ class Console:
     async def _where(self, request: Request) -> Response:
         """Answer where a request would go; nothing is sent or changed."""
         _check_origin(request)
-        if not self._may_read(request):
+        if not self.may_read(request):
             raise Problem(401, "The console wants the admin token.")
         form = await _form(request)
         fields = [
@@ -208,22 +206,23 @@ class Console:
             raise Problem(503, "No worker answers; see /readyz.")
         # Browsers send a form's line ends as CR LF, and a CR is shown as the stranger it is.
         asked = Asked(method, target, "\n".join(form.get("fields", "").splitlines()), answer)
-        view = self._view(request, root=UP, asked=asked)
+        view = self.view(request, root=UP, asked=asked)
         return HTMLResponse(page.whole(await self._lookout.look(), view), headers=HEADERS)
 
-    def _may_read(self, request: Request) -> bool:
+    def may_read(self, request: Request) -> bool:
+        """Return whether the sender of a request may see anything."""
         return self._sessions.may_read(request.cookies.get(COOKIE, ""))
 
-    def _view(
+    def may_act(self, request: Request) -> bool:
+        """Return whether the sender of a request has shown the token."""
+        return self._sessions.may_act(request.cookies.get(COOKIE, ""))
+
+    def view(
         self, request: Request, *, root: str = "", notice: str = "", asked: Asked | None = None
     ) -> View:
         """Return how the sender of a request looks at the gateway."""
-        query, cookies = request.query_params, request.cookies
-        chosen = query.get("lang") or cookies.get(LANGUAGE, "")
-        if chosen not in LANGUAGES:
-            chosen = preferred(request.headers.get("accept-language", ""))
-        words = LANGUAGES[chosen]
-        may_act = self._sessions.may_act(cookies.get(COOKIE, ""))
+        query, words = request.query_params, words_for(request)
+        may_act = self.may_act(request)
         notice = notice or query.get("notice", "")
         told = {
             "done": words.done,
@@ -246,6 +245,21 @@ class Console:
             notice=told.get(notice, ""),
             asked=asked or Asked(),
         )
+
+
+def words_for(request: Request) -> Words:
+    """Return the words of the language that a reader has chosen, or whose browser wants it."""
+    chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE, "")
+    if chosen not in LANGUAGES:
+        chosen = preferred(request.headers.get("accept-language", ""))
+    return LANGUAGES[chosen]
+
+
+def keeping_language(request: Request, answer: Response) -> Response:
+    """Return an answer by which the browser keeps the language that its reader chooses, if any."""
+    if (chosen := request.query_params.get("lang", "")) in LANGUAGES:
+        answer.set_cookie(LANGUAGE, chosen, YEAR_SECONDS, samesite="strict", httponly=True)
+    return answer
 
 
 def _notice(done: CarriedOut | None) -> str:

@@ -28,6 +28,8 @@ MAX_ROWS = 300
 MAX_INSTANCES = 500
 """Instances of one service that are shown."""
 SHOWN_EVENTS = 60
+STYLE = "console/console.css"
+SCRIPT = "console/console.js"
 NO_FIGURE = "-"
 UNDONE_BY = {EventKind.DRAINED: "undrain", EventKind.UNDRAINED: "drain"}
 """The order that takes an order back; the end of an ejection cannot be taken back."""
@@ -96,7 +98,7 @@ def whole(situation: Situation, view: View) -> str:
         data_live=words.live,
         data_still=words.still,
     )
-    return _document(view, _head(situation, view), main)
+    return document(view, _head(situation, view), main)
 
 
 def sign_in(view: View) -> str:
@@ -113,7 +115,7 @@ def sign_in(view: View) -> str:
     )  # fmt: skip
     notice = element("p", view.notice, role="alert", class_="bad") if view.notice else None
     main = element("main", element("p", words.needs_token), notice, form, id="console")
-    return _document(view, element("header", element("h1", words.title), _languages(view)), main)
+    return document(view, element("header", element("h1", words.title), _languages(view)), main)
 
 
 def parts(situation: Situation, view: View, listed: Mapping[str, Markup]) -> dict[str, Markup]:
@@ -141,9 +143,26 @@ def rows(situation: Situation, view: View) -> dict[str, Markup]:
     return {f"service-{one.name}": _row(one, view) for one in wanted[:MAX_ROWS]}
 
 
-def _document(view: View, head: Markup, main: Markup) -> str:
+def document(
+    view: View,
+    head: Markup,
+    main: Markup,
+    *,
+    skip_to: str = "#services",
+    styles: Iterable[str] = (STYLE,),
+    scripts: Iterable[str] = (SCRIPT,),
+) -> str:
+    """Return a whole HTML document of the console.
+
+    Args:
+        view: how its reader looks at the gateway.
+        head: the header of the page.
+        main: all else.
+        skip_to: where a link leads by which the header is skipped.
+        styles: paths of its style sheets.
+        scripts: paths of its scripts.
+    """
     words, root = view.words, view.root
-    skip = element("a", words.skip, href="#services", class_="skip")
     return "<!doctype html>\n" + element(
         "html",
         element(
@@ -152,11 +171,11 @@ def _document(view: View, head: Markup, main: Markup) -> str:
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="color-scheme", content="light dark"),
             element("link", rel="icon", href="data:,"),
-            element("link", rel="stylesheet", href=f"{root}console/console.css"),
+            [element("link", rel="stylesheet", href=root + one) for one in styles],
             element("title", words.title),
-            element("script", src=f"{root}console/console.js", defer=True),
+            [element("script", src=root + one, defer=True) for one in scripts],
         ),
-        element("body", skip, head, main),
+        element("body", element("a", words.skip, href=skip_to, class_="skip"), head, main),
         lang=words.language,
     )
 
@@ -226,7 +245,7 @@ def _services(listed: Mapping[str, Markup], situation: Situation, view: View) ->
     more = len(situation.services) - len(listed)
     table = element(
         "table",
-        element("thead", element("tr", _columns(
+        element("thead", element("tr", columns(
             words.service, words.instances, words.rate, words.errors, words.p50, words.p99,
             words.last_quarter, words.in_flight, words.budget,
         ))),
@@ -252,7 +271,8 @@ def _services(listed: Mapping[str, Markup], situation: Situation, view: View) ->
     )
 
 
-def _columns(*names: str) -> list[Markup]:
+def columns(*names: str) -> list[Markup]:
+    """Return the heads of a table's columns."""
     return [element("th", name, scope="col") for name in names]
 
 
@@ -321,7 +341,7 @@ def _instances(
     with_service: bool = False,
 ) -> Markup:
     words = view.words
-    head = _columns(
+    head = columns(
         words.instance, words.state, words.load, words.latency, words.weight,
         words.model_version, words.zone, words.action,
     )  # fmt: skip
@@ -528,7 +548,7 @@ def _routes(situation: Situation, view: View) -> Markup:
     if isinstance(by_name, list):
         open_ones = words.by_name_some.format(names=", ".join(by_name))
     trouble = told.get("trouble")
-    head = _columns(words.route, words.path, words.goes_to, words.methods, words.terms)
+    head = columns(words.route, words.path, words.goes_to, words.methods, words.terms)
     body = [_route(one, words) for one in told["routes"]]
     table = element("table", element("thead", element("tr", head)), element("tbody", body))
     return element(

@@ -190,6 +190,25 @@ class Words:
     metrics: str
     api: str
     readiness: str
+    apis: str
+    own_api: str
+    operations: str
+    prefix: str
+    no_prefix: str
+    only_below: str
+    try_wants_token: str
+    refused_elsewhere: str
+    unread: str
+    trouble_unknown: str
+    trouble_unasked: str
+    trouble_no_instance: str
+    trouble_none: str
+    trouble_refused: str
+    trouble_unreachable: str
+    trouble_slow: str
+    trouble_too_large: str
+    trouble_no_json: str
+    trouble_no_openapi: str
 
     def cause(self, name: str) -> str:
         """Return the cause of an ejection in words."""
@@ -381,6 +400,26 @@ ENGLISH = Words(
     metrics="Metrics",
     api="API",
     readiness="Readiness",
+    apis="All APIs",
+    own_api="The gateway's own admin API",
+    operations="{count} operations",
+    prefix="Reached as",
+    no_prefix="no route leads to all of it",
+    only_below="{path}/... alone",
+    try_wants_token="Nothing can be tried out here while the gateway has no GATEWAY_ADMIN_TOKEN.",
+    refused_elsewhere="Only requests to the gateway are sent.",
+    unread="The document cannot be read:",
+    trouble_unknown="No service of this name is followed: no route names it, and nobody has asked "
+    "for it.",
+    trouble_unasked="It was not asked for its document yet, or has not answered: reload the page.",
+    trouble_no_instance="None of its instances is in traffic.",
+    trouble_none="It has no document: neither /openapi.json nor /v3/api-docs is there.",
+    trouble_refused="It does not give its document: another status than 200.",
+    trouble_unreachable="Its instance could not be reached.",
+    trouble_slow="Its instance has not answered in time.",
+    trouble_too_large="Its document has more than 2 MiB.",
+    trouble_no_json="What it gives as its document is no JSON.",
+    trouble_no_openapi="What it gives as its document is no OpenAPI document of version 3.",
 )
 
 CHINESE = Words(
@@ -562,6 +601,25 @@ CHINESE = Words(
     metrics="指标",
     api="接口",
     readiness="就绪状态",
+    apis="全部接口",
+    own_api="网关自身的管理接口",
+    operations="{count} 个操作",
+    prefix="访问路径",
+    no_prefix="没有路由通向整个服务",
+    only_below="仅 {path}/...",
+    try_wants_token="网关未设置 GATEWAY_ADMIN_TOKEN，因此这里不能试用接口。",
+    refused_elsewhere="只发送到网关的请求。",
+    unread="无法读取文档：",
+    trouble_unknown="没有关注这个名称的服务：没有路由指向它，也没有请求提到它。",
+    trouble_unasked="还没有向它请求文档，或它还没有应答：请刷新页面。",
+    trouble_no_instance="它没有接收流量的实例。",
+    trouble_none="它没有文档：/openapi.json 与 /v3/api-docs 都不存在。",
+    trouble_refused="它不提供文档：状态不是 200。",
+    trouble_unreachable="无法连接它的实例。",
+    trouble_slow="它的实例没有及时应答。",
+    trouble_too_large="它的文档超过 2 MiB。",
+    trouble_no_json="它提供的文档不是 JSON。",
+    trouble_no_openapi="它提供的文档不是第 3 版 OpenAPI 文档。",
 )
 
 LANGUAGES: Mapping[str, Words] = MappingProxyType({"en": ENGLISH, "zh": CHINESE})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
-from service_kit import HealthChecks, Problem, add_docs, add_health
+from service_kit import HealthChecks, Problem, add_health
 
 from gateway.control.gateways import is_loopback
 from gateway.control.order_desk import Instruction, OrderDesk, is_own_origin
@@ -55,7 +55,6 @@ def create_app(
         redoc_url=None,
     )
     add_health(app, health)
-    add_docs(app)
 
     def authorised(authorization: Annotated[str, Header()] = "") -> None:
         expected = f"Bearer {token}".encode()

@@ -13,6 +13,7 @@ from typing import Any
 
 from nacos_client import Watched
 
+from gateway.control.documented import documented
 from gateway.control.explanation import Question, explain
 from gateway.control.instances import describe_instance
 from gateway.control.orders import OrdersDocument, changes, listed
@@ -82,7 +83,7 @@ class Worker:
             case {"do": "keep", "drained": dict(drained)}:
                 self.keep_drained(drained)
                 return True
-            case {"do": "services" | "overview" | "explain"}:
+            case {"do": "services" | "overview" | "explain" | "documented"}:
                 return self._shown(command)
             case {"do": "routes"}:
                 return self._routes()
@@ -110,6 +111,8 @@ class Worker:
                 return explain(self.context, self.directory, Question.of(command))
             case {"do": "overview", "services": list(names)}:
                 return summarised(self.context, self.directory, map(str, names))
+            case {"do": "documented"}:
+                return documented(self.context, self.directory)
             case _:
                 return self.services()
 

@@ -1,0 +1,176 @@
+"""The addresses of the page of all APIs, below `/docs` of the admin port or of the data port.
+
+At the admin port it is the operator's: whoever may read the console may read it, and what is tried
+out wants the admin token and goes through the gateway by `tryout.py`. At the data port, if it is
+switched on, it is for everybody who reaches that, and what is tried out goes there directly.
+"""
+
+from importlib.resources import files
+from typing import Any
+
+from failover import in_brackets
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from service_kit import Problem
+
+from gateway.console import page
+from gateway.console.apis_page import Apis, ApisView, apis_page, listed
+from gateway.console.app import HEADERS, Console, keeping_language, words_for
+from gateway.console.documents import Api, Documents, Place
+from gateway.console.page import View
+from gateway.console.tryout import TryOut
+from gateway.control.admin import Workers
+
+LOOK_SECONDS = 2.0
+"""Seconds that a page waits for documents; those that come later are there when it is reloaded."""
+TRY = "/docs/try"
+METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH")
+DOCS_HEADERS = {
+    **HEADERS,
+    # Swagger UI shows pictures that a service answers; a picture runs nothing.
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace(
+        "img-src data:", "img-src 'self' data: blob:"
+    ),
+}
+
+
+class ApiPages:
+    """The page of all APIs. A `Listener` of the process runner, which ends what it asks for."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        documents: Documents,
+        *,
+        console: Console | None = None,
+        tryout: TryOut | None = None,
+    ) -> None:
+        """Take whom to ask, and whose page it is.
+
+        Args:
+            workers: the data paths.
+            documents: of the services.
+            console: says who may do what; None: everybody may read, and try out directly.
+            tryout: sends to the data port what is tried out elsewhere; None: the page is there.
+        """
+        self._workers = workers
+        self._documents = documents
+        self._console = console
+        self._tryout = tryout
+
+    async def open(self) -> None:
+        """Ask for nothing: that is done when somebody looks."""
+
+    async def drain(self) -> None:
+        """Let readers have their answers."""
+
+    async def close(self) -> None:
+        """Ask services no more."""
+        await self._documents.close()
+
+    def add_to(self, app: FastAPI) -> None:
+        """Serve the addresses."""
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/docs", self._page, methods=["GET"])
+        router.add_api_route("/docs/", _without_slash, methods=["GET"])
+        router.add_api_route("/docs/openapi.json", self._document, methods=["GET"])
+        router.add_api_route("/docs/docs.js", _script(), methods=["GET"])
+        if self._tryout is not None:
+            router.add_api_route(TRY + "/{target:path}", self._try, methods=list(METHODS))
+        app.include_router(router)
+        app.mount("/docs", StaticFiles(packages=[("fastapi_offline", "static")]))
+
+    async def _page(self, request: Request) -> Response:
+        shown = self._shown(request)
+        if not self._may_read(request):
+            return HTMLResponse(page.sign_in(shown.view), headers=HEADERS)
+        told = await self._told()
+        name, find = shown.view.service, shown.view.find
+        chosen = [] if shown.own else [name] if name else listed(list(told), find)
+        apis = await self._apis(told, chosen)
+        answer = HTMLResponse(apis_page(apis, shown), headers=DOCS_HEADERS)
+        return keeping_language(request, answer)
+
+    async def _document(self, request: Request) -> Response:
+        """Answer the document of one service, with the gateway's prefixes as its servers."""
+        if not self._may_read(request):
+            raise Problem(401, "The page of APIs wants the admin token.")
+        name = request.query_params.get("service", "")
+        told = await self._told()
+        apis = await self._apis(told, [name])
+        found = apis.found.get(name)
+        if not isinstance(found, Api):
+            raise Problem(404, f"No document of {name[:100]} is known: see /docs.")
+        base = self._gateway(request)
+        servers = [base + one["path"] for one in apis.prefixes[name]]
+        body = found.with_servers(servers)
+        return Response(body, media_type="application/json", headers=HEADERS)
+
+    async def _try(self, request: Request) -> Response:
+        if self._tryout is None or self._console is None or not self._console.may_act(request):
+            raise Problem(401, "What is tried out wants the admin token: sign in first.")
+        path = request.scope["raw_path"].removeprefix(TRY.encode())
+        query = request.scope["query_string"]
+        return await self._tryout.send(request, path + (b"?" + query if query else b""))
+
+    async def _told(self) -> dict[str, Any]:
+        """Return what the workers tell of the services: of each the one that has an instance."""
+        told: dict[str, Any] = {}
+        for view in await self._workers.ask({"do": "documented"}):
+            for name, one in view.items():
+                if name not in told or told[name]["asked"] is None:
+                    told[name] = one
+        return told
+
+    async def _apis(self, told: dict[str, Any], wanted: list[str]) -> Apis:
+        places = {name: _place(one["asked"]) for name, one in told.items()}
+        found = await self._documents.look(places, wanted, LOOK_SECONDS)
+        return Apis(found, {name: one["prefixes"] for name, one in told.items()})
+
+    def _may_read(self, request: Request) -> bool:
+        return self._console is None or self._console.may_read(request)
+
+    def _gateway(self, request: Request) -> str:
+        """Return scheme, host and port of the data port for the reader; "" for the page's own."""
+        if self._tryout is None:
+            return ""
+        place, host = self._tryout.place, in_brackets(request.url.hostname or "")
+        return f"{place.scheme}://{host}:{place.port}"
+
+    def _shown(self, request: Request) -> ApisView:
+        query = request.query_params
+        if self._console is None:
+            view = View(
+                words_for(request),
+                service=query.get("service", "")[:200],
+                find=query.get("find", "")[:100],
+            )
+            return ApisView(view, may_try=True)
+        return ApisView(
+            self._console.view(request),
+            is_console=True,
+            own=query.get("own") == "1",
+            gateway=self._gateway(request),
+            through=TRY.removeprefix("/"),
+            may_try=self._console.may_act(request),
+        )
+
+
+def _place(asked: dict[str, Any] | None) -> Place | None:
+    return None if asked is None else Place(**asked)
+
+
+async def _without_slash() -> Response:
+    return RedirectResponse("../docs", 308, HEADERS)
+
+
+def _script() -> Any:
+    """Return the handler of the page's script."""
+    content = files("gateway.console").joinpath("docs.js").read_bytes()
+    kept = {**HEADERS, "Cache-Control": "no-cache"}
+
+    async def answer() -> Response:
+        return Response(content, media_type="text/javascript", headers=kept)
+
+    return answer

@@ -1,0 +1,299 @@
+"""The OpenAPI documents of services: asked for when somebody looks, bounded, kept for minutes.
+
+One instance of a service is asked for `/openapi.json`, and then for Spring's `/v3/api-docs`. What
+it answers is a stranger's text: of a good document everything is taken out that would lead
+elsewhere, servers and references to other addresses, and of any other only the trouble is told.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import httpx
+import orjson
+from nacos_client import InstanceTls
+
+PATHS = ("/openapi.json", "/v3/api-docs")
+"""Where a document is looked for, in this order."""
+MAX_BYTES = 2 * 1024 * 1024
+"""Bytes of the longest document."""
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""Bytes of all documents that are kept; beyond them the oldest are asked for again."""
+AT_ONCE = 8
+"""Services that are asked at a time."""
+ANSWER_SECONDS = 3.0
+"""Seconds that an instance has to answer, with both paths."""
+FRESH_SECONDS = 300.0
+"""Seconds for which a document is kept while the service's version stays the same."""
+TROUBLE_SECONDS = 30.0
+"""Seconds for which a service without a good document is not asked again."""
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_ABSENT = frozenset({404, 405, 410})
+
+
+class Trouble(StrEnum):
+    """The reason why a service has no document to show."""
+
+    UNASKED = "unasked"
+    NO_INSTANCE = "no_instance"
+    NONE = "none"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    SLOW = "slow"
+    TOO_LARGE = "too_large"
+    NO_JSON = "no_json"
+    NO_OPENAPI = "no_openapi"
+
+
+class UnshownError(Exception):
+    """An answer holds no document that could be shown."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.value)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a service's document is asked for.
+
+    Attributes:
+        service: its bare name, which a certificate may hold.
+        host: IP literal of an instance.
+        port: its TCP port.
+        secure: it listens for TLS.
+        root: the leading part of every path of the service.
+        version: as the instance's metadata say.
+    """
+
+    service: str
+    host: str
+    port: int
+    secure: bool = False
+    root: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A document that can be shown.
+
+    Attributes:
+        title: of the API.
+        version: of the API.
+        operations: how many it has.
+        base: the path in front of all its paths, as its own server says; "" for none.
+        body: the document as JSON without servers: an object with at least one member.
+    """
+
+    title: str
+    version: str
+    operations: int
+    base: str
+    body: bytes
+
+    def with_servers(self, servers: Collection[str]) -> bytes:
+        """Return the document with these servers."""
+        told = [{"url": f"{one}{self.base}" or "/"} for one in servers]
+        return b'{"servers":' + orjson.dumps(told) + b"," + self.body[1:]
+
+
+def read_api(data: bytes) -> Api:
+    """Read an OpenAPI document of version 3, and take out what would lead elsewhere.
+
+    Raises:
+        UnshownError: it is not one.
+    """
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UnshownError(Trouble.NO_JSON) from error
+    if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3."):
+        raise UnshownError(Trouble.NO_OPENAPI)
+    info, paths = document.get("info"), document.get("paths", {})
+    if not isinstance(info, dict) or not isinstance(paths, dict):
+        raise UnshownError(Trouble.NO_OPENAPI)
+    base = _base(document.pop("servers", None))
+    operations = 0
+    for item in paths.values():
+        if isinstance(item, dict):
+            item.pop("servers", None)
+            own = [one for name, one in item.items() if name in METHODS and isinstance(one, dict)]
+            operations += len(own)
+            for operation in own:
+                operation.pop("servers", None)
+    _cut_references(document)
+    title, version = str(info.get("title", "")), str(info.get("version", ""))
+    return Api(title[:200], version[:100], operations, base, orjson.dumps(document))
+
+
+def _base(servers: Any) -> str:
+    """Return the path of the first server, which stands in front of the document's paths."""
+    first = servers[0] if isinstance(servers, list) and servers else {}
+    url = first.get("url", "") if isinstance(first, dict) else ""
+    try:
+        path = httpx.URL(url).path if isinstance(url, str) else ""
+    except httpx.InvalidURL:
+        return ""
+    is_plain = path.startswith("/") and path.isascii() and not set(path) & set("{}%\\")
+    return path.rstrip("/") if is_plain and ".." not in path else ""
+
+
+def _cut_references(document: Any) -> None:
+    """Put a description in the place of each reference to another document."""
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            told = part.get("$ref")
+            if isinstance(told, str) and not told.startswith("#"):
+                part.clear()
+                part["description"] = f"A reference to another document, not followed: {told}"
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a service of this version has answered, and when on the clock."""
+
+    at: float
+    version: str
+    found: Api | Trouble
+
+
+class Documents:
+    """The documents of services, as far as readers want them."""
+
+    def __init__(
+        self, tls: InstanceTls | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            tls: the trust in instances that listen for TLS.
+            clock: monotonic seconds.
+        """
+        self._tls = tls or InstanceTls()
+        self._clock = clock
+        self._kept: dict[str, Kept] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def look(
+        self, places: Mapping[str, Place | None], wanted: Collection[str], seconds: float
+    ) -> dict[str, Api | Trouble]:
+        """Return what is known of each service; those that are wanted are asked if need be.
+
+        Args:
+            places: every service, with None if no instance of it is in traffic.
+            wanted: names of services that somebody looks at.
+            seconds: to wait for answers; those that come later are there at the next look.
+        """
+        self._kept = {name: kept for name, kept in self._kept.items() if name in places}
+        for name in wanted:
+            place = places.get(name)
+            if place is not None and name not in self._asking and not self._is_fresh(name, place):
+                self._asking[name] = asyncio.create_task(self._ask(name, place))
+        waiting = [self._asking[name] for name in wanted if name in self._asking]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
+        return {name: self._found(name, place) for name, place in places.items()}
+
+    async def close(self) -> None:
+        """Ask no more."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _is_fresh(self, name: str, place: Place) -> bool:
+        kept = self._kept.get(name)
+        if kept is None or kept.version != place.version:
+            return False
+        seconds = FRESH_SECONDS if isinstance(kept.found, Api) else TROUBLE_SECONDS
+        return self._clock() < kept.at + seconds
+
+    def _found(self, name: str, place: Place | None) -> Api | Trouble:
+        if name in self._kept:
+            return self._kept[name].found
+        return Trouble.UNASKED if place is not None else Trouble.NO_INSTANCE
+
+    async def _ask(self, name: str, place: Place) -> None:
+        try:
+            async with self._turn:
+                found = await self._answer(place)
+            self._kept.pop(name, None)
+            self._kept[name] = Kept(self._clock(), place.version, found)
+            self._make_room()
+        finally:
+            del self._asking[name]
+
+    def _make_room(self) -> None:
+        """Forget the oldest documents while there are too many bytes of them."""
+        sizes = {
+            name: len(kept.found.body)
+            for name, kept in self._kept.items()
+            if isinstance(kept.found, Api)
+        }
+        total = sum(sizes.values())
+        for name, size in sizes.items():
+            if total <= MAX_KEPT_BYTES:
+                return
+            del self._kept[name]
+            total -= size
+
+    async def _answer(self, place: Place) -> Api | Trouble:
+        """Ask at each path; return the first good document, or the first trouble worth telling."""
+        trouble = Trouble.NONE
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), self._client(place) as http:
+                for path in PATHS:
+                    try:
+                        data = await self._fetched(http, place, path)
+                        return await asyncio.to_thread(read_api, data)
+                    except UnshownError as bad:
+                        trouble = bad.trouble if trouble is Trouble.NONE else trouble
+        except (TimeoutError, httpx.TimeoutException):
+            return Trouble.SLOW
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            return Trouble.UNREACHABLE
+        return trouble
+
+    def _client(self, place: Place) -> httpx.AsyncClient:
+        # Without TLS a context that trusts nobody: reading the system's authorities takes long.
+        tls = self._tls.context() if place.secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.AsyncClient(verify=tls, trust_env=False, timeout=ANSWER_SECONDS)
+
+    async def _fetched(self, http: httpx.AsyncClient, place: Place, path: str) -> bytes:
+        """Read a bounded answer.
+
+        Raises:
+            UnshownError: it is too long, or no answer that could be a document.
+            httpx.HTTPError: there is none.
+        """
+        url = httpx.URL(
+            scheme="https" if place.secure else "http",
+            host=place.host, port=place.port, path=place.root + path,
+        )  # fmt: skip
+        name = self._tls.server_name(place.service, place.host)
+        # Compressed, a few bytes could become many before they are counted.
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        data = bytearray()
+        async with http.stream("GET", url, headers=plain, extensions={"sni_hostname": name}) as got:
+            if got.status_code != httpx.codes.OK:
+                is_absent = got.status_code in _ABSENT
+                raise UnshownError(Trouble.NONE if is_absent else Trouble.REFUSED)
+            if "content-encoding" in got.headers:
+                raise UnshownError(Trouble.NO_JSON)
+            async for chunk in got.aiter_raw():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise UnshownError(Trouble.TOO_LARGE)
+        return bytes(data)

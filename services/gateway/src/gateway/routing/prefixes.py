@@ -1,0 +1,60 @@
+"""The prefixes of a service: the paths of the gateway below which its own paths lie. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.routing.table import Route, Table
+from gateway.upstream.service import NAME
+
+MAX_PREFIXES = 8
+"""Prefixes of one service that are told."""
+_NAME: Final = re.compile(NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A path of the gateway that stands for the root of a service.
+
+    Attributes:
+        path: put before a path of the service, "" if nothing is.
+        route: the name of its route, "" for a call by the service's name.
+        below: the gateway's path below which alone the route leads to the service, "" if all of
+            the service is reached.
+    """
+
+    path: str
+    route: str = ""
+    below: str = ""
+
+
+def prefixes(table: Table, service: str) -> list[Prefix]:
+    """Return the prefixes of a service, those first by which all of the service is reached.
+
+    A route has none that matches one path only, that wants more of a request than its path, or
+    that puts another path in front: no prefix stands for the service's root there.
+    """
+    routed = [
+        _of_route(route)
+        for route in table.routes
+        if route.service == service
+        and not (route.exact or route.prefix or route.redirect or route.when)
+    ]
+    found = [one for one in routed if not one.below]
+    if _is_open(table, service):
+        found.append(Prefix(f"/{service}"))
+    found += [one for one in routed if one.below]
+    return list({one.path: one for one in reversed(found)}.values())[::-1][:MAX_PREFIXES]
+
+
+def _is_open(table: Table, service: str) -> bool:
+    """Return whether calls by the service's name reach it, and no route takes them."""
+    if table.by_name is not True and not (table.by_name and service in table.by_name):
+        return False
+    path = f"/{service}/".encode()
+    return bool(_NAME.fullmatch(service)) and not any(one.matches(path) for one in table.routes)
+
+
+def _of_route(route: Route) -> Prefix:
+    path, strip = route.path.rstrip("/"), route.strip.decode()
+    return Prefix(strip, route.name, "" if path == strip else path)

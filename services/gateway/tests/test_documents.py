@@ -1,0 +1,272 @@
+"""OpenAPI documents of services, which are strangers' text, asked for on real connections."""
+
+import asyncio
+import gzip
+import json
+import ssl
+
+import pytest
+from gateway.console.documents import (
+    AT_ONCE,
+    FRESH_SECONDS,
+    MAX_BYTES,
+    TROUBLE_SECONDS,
+    Api,
+    Documents,
+    Place,
+    Trouble,
+    UnshownError,
+    read_api,
+)
+from hypothesis import given, strategies as st
+from nacos_client import InstanceTls
+
+pytestmark = pytest.mark.anyio
+GOOD = {
+    "openapi": "3.1.0",
+    "info": {"title": "Cars", "version": "1"},
+    "paths": {"/a": {"get": {}, "post": {}, "parameters": []}},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("$ref"), inner),
+    max_leaves=20,
+)
+
+
+def reply(body: bytes, status: str = "200 OK", more: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def place_of(instance, **more) -> Place:
+    return Place("cars", "127.0.0.1", instance.port, **more)
+
+
+def shown(document) -> dict:
+    return json.loads(read_api(json.dumps(document).encode()).with_servers(["/cars"]))
+
+
+def references(part) -> list[str]:
+    """Every reference in a document that leads out of it."""
+    if isinstance(part, dict):
+        own = part.get("$ref")
+        mine = [own] if isinstance(own, str) and not own.startswith("#") else []
+        return mine + [one for inner in part.values() for one in references(inner)]
+    return [one for inner in part for one in references(inner)] if isinstance(part, list) else []
+
+
+@given(info=st.dictionaries(st.text(), JSON), paths=st.dictionaries(st.text(), JSON), rest=JSON)
+def test_nothing_of_a_document_leads_elsewhere(info, paths, rest):
+    """Whatever a document holds: its servers are the gateway's, and no reference leaves it."""
+    document = {
+        "openapi": "3.0.1", "info": info, "paths": paths, "components": rest,
+        "servers": [{"url": "https://elsewhere.example"}],
+    }  # fmt: skip
+
+    found = shown(document)
+
+    assert found["servers"] == [{"url": "/cars"}]
+    assert references(found) == []
+
+
+def test_servers_of_a_path_and_an_operation_are_taken_out():
+    """A request that is tried out goes to the gateway, whatever stands in the document."""
+    evil = [{"url": "http://elsewhere.example"}]
+    paths = {"/a": {"servers": evil, "get": {"servers": evil, "responses": {}}}}
+
+    assert shown({**GOOD, "paths": paths})["paths"] == {"/a": {"get": {"responses": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("/api/v2", "/cars/api/v2"),
+        ("http://10.0.0.1:8081/api/", "/cars/api"),
+        ("http://10.0.0.1:8081", "/cars"),
+        ("/{version}", "/cars"),
+        ("/../admin", "/cars"),
+        ("/%2e%2e/admin", "/cars"),
+        ("javascript:alert(1)", "/cars"),
+        ("http://[", "/cars"),
+        (7, "/cars"),
+    ],
+)
+def test_the_path_of_a_services_own_server_stays(url, server):
+    """A document's paths stand below its server's path, which the gateway does not take off."""
+    assert shown({**GOOD, "servers": [{"url": url}]})["servers"] == [{"url": server}]
+
+
+@pytest.mark.parametrize(
+    ("data", "trouble"),
+    [
+        (b"<html>", Trouble.NO_JSON),
+        (b"[" * 100_000, Trouble.NO_JSON),
+        (b"\xff", Trouble.NO_JSON),
+        (b"[]", Trouble.NO_OPENAPI),
+        (b'{"swagger": "2.0"}', Trouble.NO_OPENAPI),
+        (b'{"openapi": "3.0.0"}', Trouble.NO_OPENAPI),
+        (b'{"openapi": "3.0.0", "info": {}, "paths": []}', Trouble.NO_OPENAPI),
+    ],
+)
+def test_what_is_no_document_is_told_as_such(data, trouble):
+    """The trouble has a name, whatever was answered."""
+    with pytest.raises(UnshownError) as raised:
+        read_api(data)
+
+    assert raised.value.trouble is trouble
+
+
+def by_path(answers: dict[str, bytes]):
+    """Answer each path with its bytes, all others with 404."""
+
+    async def behaviour(instance, wire) -> None:
+        while True:
+            request = await instance.take(wire)
+            path = request.line.split(" ")[1]
+            wire.send(answers.get(path, reply(b"no", "404 Not Found")))
+
+    return behaviour
+
+
+BODY = json.dumps(GOOD).encode()
+
+
+@pytest.mark.parametrize(
+    ("answers", "root", "expected"),
+    [
+        ({"/openapi.json": reply(BODY)}, "", None),
+        ({"/v3/api-docs": reply(BODY)}, "", None),
+        ({"/openapi.json": reply(b"<html>"), "/v3/api-docs": reply(BODY)}, "", None),
+        ({"/app/v3/api-docs": reply(BODY)}, "/app", None),
+        ({}, "", Trouble.NONE),
+        ({"/openapi.json": reply(b"", "302 Found", "Location: /x\r\n")}, "", Trouble.REFUSED),
+        ({"/openapi.json": reply(b"", "401 Unauthorized")}, "", Trouble.REFUSED),
+        ({"/openapi.json": reply(b"{")}, "", Trouble.NO_JSON),
+        ({"/openapi.json": reply(b" " * (MAX_BYTES + 1))}, "", Trouble.TOO_LARGE),
+        (
+            {"/openapi.json": reply(gzip.compress(BODY), more="Content-Encoding: gzip\r\n")},
+            "",
+            Trouble.NO_JSON,
+        ),
+        ({"/openapi.json": b"no HTTP\r\n\r\n"}, "", Trouble.UNREACHABLE),
+    ],
+)
+async def test_an_instance_is_asked_at_both_places(world, answers, root, expected):
+    """A good document at either counts, below the service's own path; else the trouble is told."""
+    instance = await world.instance(by_path(answers))
+    documents = Documents()
+
+    found = await documents.look({"cars": place_of(instance, root=root)}, ["cars"], 10)
+
+    if expected is None:
+        assert isinstance(found["cars"], Api)
+        assert (found["cars"].title, found["cars"].operations) == ("Cars", 2)
+    else:
+        assert found == {"cars": expected}
+
+
+async def test_a_service_that_does_not_answer_costs_the_others_nothing(world):
+    """Others' documents are there at once; the slow one is told as such when its time is over."""
+    never = asyncio.Event()
+    slow, good = (
+        await world.instance(world.answering_after(never)),
+        await world.instance(world.answering(reply(BODY))),
+    )
+    places = {"slow": place_of(slow), "gone": place_of(world.refusing()), "good": place_of(good)}
+    documents = Documents()
+
+    first = await documents.look({**places, "empty": None}, [*places, "empty"], 0.5)
+    later = await documents.look(places, list(places), 10)
+
+    assert isinstance(first["good"], Api)
+    assert first["slow"] is Trouble.UNASKED
+    assert first["empty"] is Trouble.NO_INSTANCE
+    assert later["gone"] is Trouble.UNREACHABLE
+    assert later["slow"] is Trouble.SLOW
+
+
+async def test_a_document_is_asked_for_only_when_it_is_wanted_and_then_kept(world):
+    """Once in minutes while the version is the same, and not at all while nobody looks."""
+    instance = await world.instance(world.answering(reply(BODY)))
+    now = [0.0]
+    documents = Documents(clock=lambda: now[0])
+    places = {"cars": place_of(instance, version="1"), "other": place_of(instance)}
+
+    async def asked(version: str = "1") -> int:
+        places["cars"] = place_of(instance, version=version)
+        await documents.look(places, ["cars"], 10)
+        return len(instance.executed)
+
+    assert [await asked(), await asked()] == [1, 1]
+    now[0] = FRESH_SECONDS - 1
+    assert await asked() == 1
+    assert await asked("2") == 2
+    now[0] += FRESH_SECONDS
+    assert await asked("2") == 3
+    assert (await documents.look(places, [], 0))["other"] is Trouble.UNASKED
+
+
+async def test_a_trouble_is_asked_about_again_soon(world):
+    """A service that is mended has its document without a restart of the gateway."""
+    answers: dict[str, bytes] = {}
+    instance = await world.instance(by_path(answers))
+    now = [0.0]
+    documents, places = Documents(clock=lambda: now[0]), {"cars": place_of(instance)}
+    assert await documents.look(places, ["cars"], 10) == {"cars": Trouble.NONE}
+    answers["/openapi.json"] = reply(BODY)
+
+    assert await documents.look(places, ["cars"], 10) == {"cars": Trouble.NONE}
+    now[0] = TROUBLE_SECONDS
+    assert isinstance((await documents.look(places, ["cars"], 10))["cars"], Api)
+
+
+async def test_few_services_are_asked_at_a_time(world):
+    """However many somebody looks at."""
+    go = asyncio.Event()
+    under_way, most = 0, 0
+
+    async def behaviour(instance, wire) -> None:
+        nonlocal under_way, most
+        await instance.take(wire)
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        under_way -= 1
+        wire.send(reply(BODY))
+
+    instance = await world.instance(behaviour)
+    documents = Documents()
+    places = {f"s{number}": place_of(instance) for number in range(AT_ONCE * 3)}
+    looking = asyncio.create_task(documents.look(places, list(places), 10))
+    await world.until(lambda: under_way == AT_ONCE)
+    go.set()
+    found = await looking
+
+    assert most == AT_ONCE
+    assert all(isinstance(one, Api) for one in found.values())
+
+
+async def test_what_is_asked_for_ends_with_the_gateway(world):
+    """An instance that never answers keeps nothing from ending."""
+    instance = await world.instance(world.answering_after(asyncio.Event()))
+    documents = Documents()
+    await documents.look({"cars": place_of(instance)}, ["cars"], 0)
+
+    async with asyncio.timeout(2):
+        await documents.close()
+
+    assert await documents.look({"cars": None}, [], 0) == {"cars": Trouble.NO_INSTANCE}
+
+
+async def test_an_instance_with_tls_is_trusted_as_the_gateway_trusts_it(world, certificate):
+    """The authority and the name are those of the settings; without them nothing is asked."""
+    cert, key = certificate
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(cert, key)
+    instance = await world.instance(world.answering(reply(BODY)), tls=tls)
+    places = {"cars": place_of(instance, secure=True)}
+
+    trusting = Documents(InstanceTls(ca=cert, name="localhost"))
+    assert isinstance((await trusting.look(places, ["cars"], 10))["cars"], Api)
+    others = Documents(InstanceTls(ca=cert, name="other.example"))
+    assert await others.look(places, ["cars"], 10) == {"cars": Trouble.UNREACHABLE}

@@ -10,7 +10,10 @@ from service_kit import add_docs
 
 @pytest.mark.anyio
 async def test_docs_are_served_from_here_alone():
-    """Every address on the page is relative and answered, and the policy names no other host."""
+    """Every address on the page is relative and answered, and the policy names no other host.
+
+    The description is at its usual place too, where programs look for it.
+    """
     app = FastAPI(title="<A>", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
     add_docs(app)
     transport = httpx.ASGITransport(app)
@@ -18,6 +21,8 @@ async def test_docs_are_served_from_here_alone():
         page = await client.get("/docs")
         addresses = re.findall(r'(?:src|href|data-openapi)="([^"]+)"', page.text)
         served = [address for address in addresses if not address.startswith("data:")]
+        usual = await client.get("/openapi.json")
+        described = await client.get("/api/openapi.json")
         answers = [await client.get(f"/{address}") for address in served]
         others = [await client.get(path) for path in ("/redoc", "/docs/../core.py")]
 
@@ -25,6 +30,7 @@ async def test_docs_are_served_from_here_alone():
     assert served == ["docs/swagger-ui.css", "api/openapi.json", "docs/swagger-ui-bundle.js"]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert [answer.status_code for answer in others] == [404, 404]
+    assert usual.json() == described.json()
     assert "http" not in page.headers["content-security-policy"]
 
 

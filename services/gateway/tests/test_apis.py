@@ -90,7 +90,7 @@ async def served(fake: FakeNacos, token: str | None = TOKEN, certificate=None):
         tls = trust_in(cert) if cert else None
         tryout = TryOut(DataPortPlace(host, number, tls))
         documents = Documents()
-        ApiPages(alone, documents, console=console, tryout=tryout).add_to(app)
+        ApiPages(alone, documents, console=console, tryout=tryout).add_to(app, "/docs")
         scheme = "https" if tls else "http"
         try:
             async with (

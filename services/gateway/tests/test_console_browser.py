@@ -145,9 +145,9 @@ def _files(folder: Path) -> int:
     return len([one for one in folder.rglob("*") if one.is_file()])
 
 
-@pytest.fixture(scope="module", name="admin")
-def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The admin port of a gateway that has served some hundred requests."""
+@pytest.fixture(scope="module", name="ports")
+def _ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The admin port and the data port of a gateway that has served some hundred requests."""
     folder = tmp_path_factory.mktemp("console")
     port, admin = free_port(), free_port()
     with (
@@ -172,6 +172,7 @@ def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "NACOS_CACHE_DIR": str(folder), "HOST": "127.0.0.1", "PORT": str(port),
             "GATEWAY_ADMIN_PORT": str(admin), "DRAIN_SECONDS": "0", "GATEWAY_WORKERS": "2",
             "GATEWAY_ADMIN_TOKEN": TOKEN, "GATEWAY_ACCESS_LOG": "false",
+            "GATEWAY_DOCS": "true",
         }  # fmt: skip
         argv = [os.sys.executable, "-m", "gateway"]
         process = Process.start("gateway", argv, env=environment, log=folder / "log")
@@ -183,9 +184,15 @@ def _admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 http.post("/evil/")
                 for _ in range(600):
                     http.get("/cars/x", headers={"connection": "close"})
-            yield f"http://127.0.0.1:{admin}/"
+            yield f"http://127.0.0.1:{admin}/", f"http://127.0.0.1:{port}/"
         finally:
             process.stop(grace=20)
+
+
+@pytest.fixture(scope="module", name="admin")
+def _admin(ports: tuple[str, str]) -> str:
+    """The admin port."""
+    return ports[0]
 
 
 def _answers(http: httpx.Client, path: str) -> bool:
@@ -372,13 +379,26 @@ def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser,
     picture(browser, "apis-try")
 
 
+def test_the_data_port_has_the_page_too_if_it_is_switched_on(ports, try_out):
+    """Without a token; what is tried out goes there directly, below the service's prefix."""
+    data = ports[1]
+
+    tried = try_out(f"{data}docs?lang=en&service={SERVICE}", "/predict")
+
+    assert tried.status == "200"
+    assert tried.answer == {"labels": ["acc"], "path": "/predict"}
+    assert f"{data}cars/predict" in tried.requested
+    assert tried.hosts == {data.removeprefix("http://").rstrip("/")}
+    assert tried.complaints == []
+
+
 def test_a_hostile_document_gives_no_order_and_leads_nowhere(browser, admin, try_out):
     """Its paths and servers lead to the gateway's callers' port alone, and its markup is text."""
     sign_in(browser, admin)
 
     tried = try_out(f"{admin}docs?lang=en&service=evil", ORDER)
 
-    assert tried.status == "503"  # of the data port, where no service has this name
+    assert tried.status.startswith("503")  # of the data port, where no service has this name
     assert f"{admin}docs/try/console/order" in tried.requested
     assert tried.hosts == {admin.removeprefix("http://").rstrip("/")}
     assert browser.title == "Gateway"

@@ -1,5 +1,8 @@
 """A service's API documentation: Swagger UI, served by the service itself under any path prefix.
 
+Programs that collect such descriptions, as the gateway does for its page of all APIs, look for one
+at `/openapi.json`; a service whose description is elsewhere has it there too.
+
 FastAPI's own page loads Swagger UI from a public host and the OpenAPI document from an absolute
 path, so the page is empty without internet and behind a gateway that strips a prefix. Here every
 address is relative to the page, whether that was asked for as `/docs` or as `/docs/`, and "Try it
@@ -10,11 +13,12 @@ from functools import partial
 from html import escape
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from service_kit.page import protection
 
+USUAL_PATH = "/openapi.json"
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -58,5 +62,11 @@ def add_docs(app: FastAPI) -> None:
     async def docs(request: Request) -> Response:
         is_folder = request.scope["raw_path"].endswith(b"/")
         return HTMLResponse(page_as_folder if is_folder else page, headers=headers)
+
+    if app.openapi_url != USUAL_PATH:
+
+        @app.get(USUAL_PATH, include_in_schema=False)
+        async def description() -> Response:
+            return JSONResponse(app.openapi())
 
     app.mount("/docs", StaticFiles(packages=[("fastapi_offline", "static")]))

@@ -15,7 +15,7 @@ from nacos_client import Nacos, NacosSettings, check_access
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, Listener, bind, serve, start
 
-from gateway.console.apis import ApiPages
+from gateway.console.apis import OPEN_DOCS, ApiPages
 from gateway.console.app import Console
 from gateway.console.documents import Documents
 from gateway.console.tryout import DataPortPlace, TryOut, trust_in
@@ -37,7 +37,7 @@ from gateway.control.supervisor import (
     inherited_ledger,
 )
 from gateway.routing.limits import Ledger, own_ledger
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, reached
 from gateway.telemetry.metrics import GatewayMetrics, WorkerState
 from gateway.upstream.neighbours import follow_neighbours
 from gateway.worker import data_path
@@ -162,10 +162,11 @@ async def administer(
     console = Console(workers, health, orders, counters, build=build, token=token)
     console.add_to(app)
     tls = trust_in(settings.tls_cert) if settings.tls_cert else None
-    tryout = TryOut(DataPortPlace(settings.host, settings.port, tls))
+    tryout = TryOut(DataPortPlace(reached(settings.host), settings.port, tls))
     documents = Documents(settings.upstream_tls)
-    apis = ApiPages(workers, documents, console=console, tryout=tryout)
-    apis.add_to(app)
+    ApiPages(workers, documents, console=console, tryout=tryout).add_to(app, "/docs")
+    if settings.docs:
+        ApiPages(workers, documents).add_to(app, OPEN_DOCS)
     name, port = settings.service_name, settings.port
     counting = asyncio.create_task(follow_neighbours(nacos, name, port, number.divide))
     try:
@@ -174,7 +175,7 @@ async def administer(
             settings.model_copy(update={"host": settings.admin_host, "port": settings.admin_port}),
             health=health,
             presence=announcement,
-            listeners=[console, apis, listener],
+            listeners=[console, documents, listener],
         )
     finally:
         counting.cancel()

@@ -12,6 +12,12 @@ from service_kit import Port, ProcessSettings, ServiceName
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+def reached(host: str) -> str:
+    """Return the address by which a host reaches its own port that listens at this one."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}  # noqa: S104
+    return everywhere.get(host, host)
+
+
 def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -34,6 +40,9 @@ class GatewaySettings(ProcessSettings):
         SecretStr | None, Field(validation_alias="GATEWAY_ADMIN_TOKEN", min_length=16)
     ] = None
     """Bearer token that the admin port's `/api` asks for; required beyond loopback."""
+    docs: Annotated[bool, Field(validation_alias="GATEWAY_DOCS")] = False
+    """Show the APIs of all services at `/docs` of the data port too, to everybody who reaches it,
+    without a token."""
     workers: Annotated[int, Field(validation_alias="GATEWAY_WORKERS", ge=1, le=64)] = 1
     """Processes on the data port, one for each core that it may use."""
     access_log: Annotated[bool, Field(validation_alias="GATEWAY_ACCESS_LOG")] = True
@@ -133,6 +142,11 @@ class GatewaySettings(ProcessSettings):
         # An empty password: a key that has one is an error, not a question to a terminal.
         context.load_cert_chain(self.tls_cert, self.tls_key, password="")
         return context
+
+    @property
+    def admin_address(self) -> str:
+        """Return the address by which this host reaches the admin port."""
+        return reached(self.admin_host)
 
     @property
     def upstream_tls(self) -> InstanceTls:

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import version
 
+from failover import Instance
 from nacos_client import Nacos, NacosSettings
 from service_kit import traced
 
+from gateway.console.apis import OPEN_DOCS
 from gateway.control.commands import Worker
 from gateway.control.heap import keep_freed_memory
 from gateway.control.orders import OrdersDocument, orders_id
@@ -19,7 +21,7 @@ from gateway.downstream.listener import DataPort
 from gateway.proxy.context import PortLimits, ProxyContext
 from gateway.routing.document import DATA_ID, RoutesDocument
 from gateway.routing.limits import Ledger, own_ledger
-from gateway.routing.table import Table
+from gateway.routing.table import Route, Table
 from gateway.settings import GatewaySettings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.records import Counters, RequestIds
@@ -31,6 +33,13 @@ from gateway.upstream.service import ServiceLimits
 
 GC_THRESHOLDS = (20_000, 20, 100)
 """Container objects made between two searches for cycles; then how often old ones are searched."""
+
+DOCS = "gateway:docs"
+"""The service that makes the page of APIs for the data port: this gateway's admin port. No name of
+Nacos has a colon, so that nobody can register or call it."""
+DOCS_ROUTE = Route(
+    "docs", DOCS, "/docs", strip=b"/docs", prefix=OPEN_DOCS.encode(), methods=frozenset({b"GET"})
+)
 
 
 @asynccontextmanager
@@ -70,12 +79,14 @@ async def data_path(
     )
 
     def compiled(document: RoutesDocument) -> Table:
-        return document.compile(counts)
+        return document.compile(counts, own=[DOCS_ROUTE] if settings.docs else ())
 
     def use(table: Table) -> None:
         context.table = table
         directory.expect(table.services(), time.monotonic())
 
+    if settings.docs:
+        directory.keep(DOCS, Instance(settings.admin_address, settings.admin_port))
     watched = nacos.watch(DATA_ID, RoutesDocument, build=compiled)
     orders = nacos.watch(orders_id(settings.service_name), OrdersDocument)
     await asyncio.gather(watched.start(), orders.start())

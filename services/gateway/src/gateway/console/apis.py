@@ -5,7 +5,6 @@ out wants the admin token and goes through the gateway by `tryout.py`. At the da
 switched on, it is for everybody who reaches that, and what is tried out goes there directly.
 """
 
-from importlib.resources import files
 from typing import Any
 
 from failover import in_brackets
@@ -16,7 +15,7 @@ from service_kit import Problem
 
 from gateway.console import page
 from gateway.console.apis_page import Apis, ApisView, apis_page, listed
-from gateway.console.app import HEADERS, Console, keeping_language, words_for
+from gateway.console.app import HEADERS, Console, file_of, keeping_language, words_for
 from gateway.console.documents import Api, Documents, Place
 from gateway.console.page import View
 from gateway.console.tryout import TryOut
@@ -25,6 +24,8 @@ from gateway.control.admin import Workers
 LOOK_SECONDS = 2.0
 """Seconds that a page waits for documents; those that come later are there when it is reloaded."""
 TRY = "/docs/try"
+OPEN_DOCS = "/open/docs"
+"""The path of the admin port at which the data port's `/docs` is made, if it is switched on."""
 METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH")
 DOCS_HEADERS = {
     **HEADERS,
@@ -36,7 +37,7 @@ DOCS_HEADERS = {
 
 
 class ApiPages:
-    """The page of all APIs. A `Listener` of the process runner, which ends what it asks for."""
+    """The page of all APIs."""
 
     def __init__(
         self,
@@ -59,27 +60,18 @@ class ApiPages:
         self._console = console
         self._tryout = tryout
 
-    async def open(self) -> None:
-        """Ask for nothing: that is done when somebody looks."""
-
-    async def drain(self) -> None:
-        """Let readers have their answers."""
-
-    async def close(self) -> None:
-        """Ask services no more."""
-        await self._documents.close()
-
-    def add_to(self, app: FastAPI) -> None:
-        """Serve the addresses."""
-        router = APIRouter(include_in_schema=False)
-        router.add_api_route("/docs", self._page, methods=["GET"])
-        router.add_api_route("/docs/", _without_slash, methods=["GET"])
-        router.add_api_route("/docs/openapi.json", self._document, methods=["GET"])
-        router.add_api_route("/docs/docs.js", _script(), methods=["GET"])
+    def add_to(self, app: FastAPI, docs: str) -> None:
+        """Serve the addresses below the path `docs`."""
+        router = APIRouter(prefix=docs, include_in_schema=False)
+        router.add_api_route("", self._page, methods=["GET"])
+        router.add_api_route("/", _without_slash, methods=["GET"])
+        router.add_api_route("/openapi.json", self._document, methods=["GET"])
+        for name in ("console.css", "docs.js"):
+            router.add_api_route(f"/{name}", file_of(name), methods=["GET"])
         if self._tryout is not None:
-            router.add_api_route(TRY + "/{target:path}", self._try, methods=list(METHODS))
+            router.add_api_route("/try/{target:path}", self._try, methods=list(METHODS))
         app.include_router(router)
-        app.mount("/docs", StaticFiles(packages=[("fastapi_offline", "static")]))
+        app.mount(docs, StaticFiles(packages=[("fastapi_offline", "static")]))
 
     async def _page(self, request: Request) -> Response:
         shown = self._shown(request)
@@ -163,14 +155,3 @@ def _place(asked: dict[str, Any] | None) -> Place | None:
 
 async def _without_slash() -> Response:
     return RedirectResponse("../docs", 308, HEADERS)
-
-
-def _script() -> Any:
-    """Return the handler of the page's script."""
-    content = files("gateway.console").joinpath("docs.js").read_bytes()
-    kept = {**HEADERS, "Cache-Control": "no-cache"}
-
-    async def answer() -> Response:
-        return Response(content, media_type="text/javascript", headers=kept)
-
-    return answer

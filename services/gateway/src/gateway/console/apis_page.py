@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 
 from gateway.console.documents import Api, Trouble
 from gateway.console.markup import Markup, Part, element
-from gateway.console.page import MAX_ROWS, STYLE, View, columns, document
+from gateway.console.page import MAX_ROWS, View, columns, document
 from gateway.console.words import Words
 
+STYLE = "docs/console.css"
 SWAGGER = "docs/swagger-ui"
 
 

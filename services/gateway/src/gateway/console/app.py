@@ -52,7 +52,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-FILES = {"console.css": "text/css", "console.js": "text/javascript"}
+FILES = {"console.css": "text/css", "console.js": "text/javascript", "docs.js": "text/javascript"}
 
 _log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ class Console:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self._page, methods=["GET"])
         router.add_api_route("/console/events", self._events, methods=["GET"])
-        for name in FILES:
-            router.add_api_route(f"/console/{name}", _file(name), methods=["GET"])
+        for name in ("console.css", "console.js"):
+            router.add_api_route(f"/console/{name}", file_of(name), methods=["GET"])
         for path, answer in (
             ("sign-in", self._sign_in),
             ("sign-out", self._sign_out),
@@ -269,7 +269,7 @@ def _notice(done: CarriedOut | None) -> str:
     return "done" if done.gateways == "all" else "done_here"
 
 
-def _file(name: str) -> Callable[[], Any]:
+def file_of(name: str) -> Callable[[], Any]:
     """Return the handler of one of the console's files."""
     content = files("gateway.console").joinpath(name).read_bytes()
     kept = {**HEADERS, "Cache-Control": "no-cache"}

@@ -168,7 +168,10 @@ class Kept:
 
 
 class Documents:
-    """The documents of services, as far as readers want them."""
+    """The documents of services, as far as readers want them.
+
+    A `Listener` of the process runner, which ends what is asked for.
+    """
 
     def __init__(
         self, tls: InstanceTls | None = None, clock: Callable[[], float] = time.monotonic
@@ -204,6 +207,12 @@ class Documents:
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
         return {name: self._found(name, place) for name, place in places.items()}
+
+    async def open(self) -> None:
+        """Ask for nothing: that is done when somebody looks."""
+
+    async def drain(self) -> None:
+        """Let readers have their answers."""
 
     async def close(self) -> None:
         """Ask no more."""

@@ -56,7 +56,7 @@ class DataPortPlace:
     """Where the data port is for this process.
 
     Attributes:
-        host: address that it listens at.
+        host: address by which it is reached.
         port: its TCP port.
         tls: verifies its certificate; None if it speaks no TLS.
     """
@@ -69,11 +69,6 @@ class DataPortPlace:
     def scheme(self) -> str:
         """Return `http` or `https`."""
         return "http" if self.tls is None else "https"
-
-    @property
-    def address(self) -> str:
-        """Return the address to connect to: loopback where it listens at every address."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
 
 
 def trust_in(certificate: Path) -> ssl.SSLContext:
@@ -128,7 +123,7 @@ class TryOut:
                 raise Problem(413, f"A body has at most {MAX_BODY_BYTES} bytes here.")
         place = self.place
         url = httpx.URL(
-            scheme=place.scheme, host=place.address, port=place.port, raw_path=target
+            scheme=place.scheme, host=place.host, port=place.port, raw_path=target
         )  # fmt: skip
         fields = [
             (name, value)

@@ -27,7 +27,9 @@ def documented(context: ProxyContext, directory: NacosDirectory) -> dict[str, di
     that stand for the service's root.
     """
     present = (
-        (name, service) for name, service in directory.services.items() if not service.absent
+        (name, service)
+        for name, service in directory.services.items()
+        if not service.absent and name not in directory.own
     )
     return {
         name: {

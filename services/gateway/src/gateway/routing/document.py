@@ -686,14 +686,15 @@ class RoutesDocument(DocumentPart):
             raise ValueError(f"services has {', '.join(closed)}, which by_name does not open")
         return self
 
-    def compile(self, ledger: Ledger | None = None) -> Table:
+    def compile(self, ledger: Ledger | None = None, own: Iterable[Route] = ()) -> Table:
         """Compile the document into the table of routes.
 
         Args:
             ledger: where limits count, also those of earlier documents; default: a new one.
+            own: routes of the gateway's own, which give way to those of the document.
         """
         terms, counts = self.defaults, ledger or own_ledger()
-        routes = [entry.compile(terms, counts) for entry in self.routes]
+        routes = [*(entry.compile(terms, counts) for entry in self.routes), *own]
         by_name = self.by_name if isinstance(self.by_name, bool) else frozenset(self.by_name)
         base = Route("by-name", "", **terms.compiled(terms))
         cors = self.cors.compile() if self.cors else None

@@ -75,6 +75,8 @@ class NacosDirectory:
             on_left: called with the service and address of every instance that left.
         """
         self.services: dict[str, Service] = {}
+        self.own: set[str] = set()
+        """Services that are the gateway's own, and not of Nacos."""
         self.moves: deque[Move] = deque(maxlen=MAX_MOVES)
         """The instances that came or left last; a service's first list is none of these."""
         self._nacos = nacos
@@ -102,6 +104,12 @@ class NacosDirectory:
         """Follow services that routes name; without an instance they are down, not absent."""
         for name in names:
             self._exists(self.services.get(name) or self._follow(name, now))
+
+    def keep(self, name: str, instance: Instance) -> None:
+        """Have a service of the gateway's own, of which Nacos knows nothing."""
+        service = self.services[name] = Service(name, self._limits)
+        service.sync([instance], self._clock())
+        self.own.add(name)
 
     def named(self, name: str) -> list[Service]:
         """Return the followed service of this name, and the same one by its other names.

@@ -364,7 +364,7 @@ def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser,
     """A real click in the admin port's page has a service's answer; the page asks no other host."""
     sign_in(browser, admin)
     browser.find_element(By.LINK_TEXT, "API").click()
-    shown(browser, "#services", "Cars 1, 1 operations")
+    shown(browser, "#services", "Cars 1, operations: 1")
     picture(browser, "apis")
 
     tried = try_out(f"{admin}docs?lang=en&service={SERVICE}", "/predict")

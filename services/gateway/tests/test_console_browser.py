@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 PATIENCE_SECONDS = 60
 SERVICE = "car-evaluation"
 TOKEN = "correct-horse-battery"  # noqa: S105 - of this test alone
+OPENED_BY = sha256(b"opener").hexdigest()
 DOCUMENT = f"""
 routes:
   - path: /cars
@@ -41,6 +43,7 @@ routes:
     strip_prefix: /cars
     split: [{{metadata: {{model_version: "1.1.0"}}, weight: 20}}]
     shadow: {{service: points}}
+  - {{path: /locked, service: points, strip_prefix: /locked, keys: [{OPENED_BY}]}}
 """
 EVIL = "<script>document.title='taken'</script>"
 API = {
@@ -377,6 +380,28 @@ def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser,
     shown(browser, ".curl-command", "/cars/predict")
     assert "docs/try" not in _text(browser, ".curl-command")
     picture(browser, "apis-try")
+
+
+def test_a_route_with_a_key_is_tried_out_with_the_key(browser, admin):
+    """The page has a place for it, and the gateway opens the route."""
+
+    def click(css: str) -> WebElement:
+        waiting = WebDriverWait(browser, PATIENCE_SECONDS)
+        found = waiting.until(lambda _: browser.find_elements(By.CSS_SELECTOR, css), css)[0]
+        found.click()
+        return found
+
+    sign_in(browser, admin)
+    browser.get(f"{admin}docs?lang=en&service=points")
+    click(".btn.authorize")
+    click(".auth-container input").send_keys("opener")
+    click(".auth-btn-wrapper .authorize")
+    click(".auth-btn-wrapper .btn-done")
+    for css in (".opblock-summary-control", ".try-out__btn", ".btn.execute"):
+        click(css)
+
+    shown(browser, ".live-responses-table tbody .response-col_status", "200")
+    shown(browser, ".request-url", "/locked/predict")
 
 
 def test_the_data_port_has_the_page_too_if_it_is_switched_on(ports, try_out):

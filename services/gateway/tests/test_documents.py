@@ -100,6 +100,27 @@ def test_the_path_of_a_services_own_server_stays(url, server):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "then"),
+    [
+        (None, [{"gateway-key": []}]),
+        ([], [{"gateway-key": []}]),
+        ([{"own": []}, {}], [{"own": [], "gateway-key": []}, {"gateway-key": []}]),
+        ("nonsense", [{"gateway-key": []}]),
+    ],
+)
+def test_a_reader_can_say_the_key_of_a_route(wanted, then):
+    """Beside what the service itself wants, whatever of it is there."""
+    operation = {} if wanted is None else {"security": wanted}
+    document = {**GOOD, "security": wanted, "components": 7, "paths": {"/a": {"get": operation}}}
+
+    told = json.loads(read_api(json.dumps(document).encode()).with_servers(["/a"], keyed=True))
+
+    assert told["components"]["securitySchemes"]["gateway-key"]["name"] == "X-Api-Key"
+    assert told["security"] == then
+    assert told["paths"]["/a"]["get"].get("security", then) == then
+
+
+@pytest.mark.parametrize(
     ("data", "trouble"),
     [
         (b"<html>", Trouble.NO_JSON),

@@ -22,6 +22,14 @@ def head_of(target: str):
     ("route", "expected"),
     [
         ({"path": "/a", "strip_prefix": "/a"}, [Prefix("/a", "r"), EVERYWHERE]),
+        (
+            {"path": "/", "when": {"headers": {"x": "1"}}, "keys": ["0" * 64]},
+            [EVERYWHERE],
+        ),
+        (
+            {"path": "/a", "strip_prefix": "/a", "keys": ["0" * 64]},
+            [Prefix("/a", "r", keyed=True), EVERYWHERE],
+        ),
         ({"path": "/"}, [Prefix("", "r")]),
         ({"path": "/a/b", "strip_prefix": "/a"}, [EVERYWHERE, Prefix("/a", "r", "/a/b")]),
         ({"path": "/api"}, [EVERYWHERE, Prefix("", "r", "/api")]),

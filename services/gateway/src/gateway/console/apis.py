@@ -5,6 +5,7 @@ out wants the admin token and goes through the gateway by `tryout.py`. At the da
 switched on, it is for everybody who reaches that, and what is tried out goes there directly.
 """
 
+import asyncio
 from typing import Any
 
 from failover import in_brackets
@@ -94,9 +95,10 @@ class ApiPages:
         found = apis.found.get(name)
         if not isinstance(found, Api):
             raise Problem(404, f"No document of {name[:100]} is known: see /docs.")
-        base = self._gateway(request)
-        servers = [base + one["path"] for one in apis.prefixes[name]]
-        body = found.with_servers(servers)
+        base, prefixes = self._gateway(request), apis.prefixes[name]
+        servers = [base + one["path"] for one in prefixes]
+        keyed = any(one["keyed"] for one in prefixes)
+        body = await asyncio.to_thread(found.with_servers, servers, keyed=keyed)
         return Response(body, media_type="application/json", headers=HEADERS)
 
     async def _try(self, request: Request) -> Response:

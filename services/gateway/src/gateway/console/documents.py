@@ -32,6 +32,11 @@ FRESH_SECONDS = 300.0
 TROUBLE_SECONDS = 30.0
 """Seconds for which a service without a good document is not asked again."""
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+KEY = "gateway-key"
+KEY_SCHEME = {
+    "type": "apiKey", "in": "header", "name": "X-Api-Key",
+    "description": "A key or token of the gateway's route.",
+}  # fmt: skip
 _ABSENT = frozenset({404, 405, 410})
 
 
@@ -96,10 +101,14 @@ class Api:
     base: str
     body: bytes
 
-    def with_servers(self, servers: Collection[str]) -> bytes:
-        """Return the document with these servers."""
+    def with_servers(self, servers: Collection[str], *, keyed: bool = False) -> bytes:
+        """Return the document with these servers, and with the place for a route's key if `keyed`.
+
+        A large document takes some of a thread's time.
+        """
         told = [{"url": f"{one}{self.base}" or "/"} for one in servers]
-        return b'{"servers":' + orjson.dumps(told) + b"," + self.body[1:]
+        body = _with_key(self.body) if keyed else self.body
+        return b'{"servers":' + orjson.dumps(told) + b"," + body[1:]
 
 
 def read_api(data: bytes) -> Api:
@@ -141,6 +150,29 @@ def _base(servers: Any) -> str:
         return ""
     is_plain = path.startswith("/") and path.isascii() and not set(path) & set("{}%\\")
     return path.rstrip("/") if is_plain and ".." not in path else ""
+
+
+def _with_key(body: bytes) -> bytes:
+    """Let a reader say the key of a route, beside whatever the service itself wants."""
+    document = orjson.loads(body)
+    components = _mapping(document.get("components"))
+    schemes = {**_mapping(components.get("securitySchemes")), KEY: KEY_SCHEME}
+    document["components"] = {**components, "securitySchemes": schemes}
+    secured = [document] + [
+        operation
+        for item in document.get("paths", {}).values()
+        for name, operation in _mapping(item).items()
+        if name in METHODS and isinstance(operation, dict) and "security" in operation
+    ]
+    for one in secured:
+        wanted = one.get("security")
+        each = [_mapping(way) for way in wanted] if isinstance(wanted, list) else []
+        one["security"] = [{**way, KEY: []} for way in each] or [{KEY: []}]
+    return orjson.dumps(document)
+
+
+def _mapping(part: Any) -> dict[str, Any]:
+    return part if isinstance(part, dict) else {}
 
 
 def _cut_references(document: Any) -> None:

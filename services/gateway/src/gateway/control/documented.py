@@ -4,6 +4,7 @@ Made by a worker, which follows the services and has the routes; a few words for
 that 200 services with 50 instances each are a small answer.
 """
 
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -34,10 +35,7 @@ def documented(context: ProxyContext, directory: NacosDirectory) -> dict[str, di
     return {
         name: {
             "asked": _asked(service),
-            "prefixes": [
-                {"path": one.path, "route": one.route, "below": one.below}
-                for one in prefixes(context.table, name)
-            ],
+            "prefixes": [asdict(one) for one in prefixes(context.table, name)],
         }
         for name, service in islice(present, MAX_DOCUMENTED)
     }

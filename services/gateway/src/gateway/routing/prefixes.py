@@ -21,11 +21,13 @@ class Prefix:
         route: the name of its route, "" for a call by the service's name.
         below: the gateway's path below which alone the route leads to the service, "" if all of
             the service is reached.
+        keyed: a caller needs one of the route's keys.
     """
 
     path: str
     route: str = ""
     below: str = ""
+    keyed: bool = False
 
 
 def prefixes(table: Table, service: str) -> list[Prefix]:
@@ -52,9 +54,11 @@ def _is_open(table: Table, service: str) -> bool:
     if table.by_name is not True and not (table.by_name and service in table.by_name):
         return False
     path = f"/{service}/".encode()
-    return bool(_NAME.fullmatch(service)) and not any(one.matches(path) for one in table.routes)
+    taken = any(one.matches(path) and one.when is None for one in table.routes)
+    return bool(_NAME.fullmatch(service)) and not taken
 
 
 def _of_route(route: Route) -> Prefix:
     path, strip = route.path.rstrip("/"), route.strip.decode()
-    return Prefix(strip, route.name, "" if path == strip else path)
+    below = "" if path == strip else path
+    return Prefix(strip, route.name, below, keyed=route.keys is not None)

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from failover import Instance
 from gateway.__main__ import Alone
+from gateway.console.api_documents import ApiDocuments
 from gateway.console.apis import ApiPages
 from gateway.console.app import Console
-from gateway.console.documents import Documents
 from gateway.console.tryout import AT_ONCE, DataPortPlace, TryOut, trust_in
 from gateway.control.admin import create_app
 from gateway.control.order_desk import OrderDesk
@@ -89,7 +89,7 @@ async def served(fake: FakeNacos, token: str | None = TOKEN, certificate=None):
         console.add_to(app)
         tls = trust_in(cert) if cert else None
         tryout = TryOut(DataPortPlace(host, number, tls))
-        documents = Documents()
+        documents = ApiDocuments()
         ApiPages(alone, documents, console=console, tryout=tryout).add_to(app, "/docs")
         scheme = "https" if tls else "http"
         try:

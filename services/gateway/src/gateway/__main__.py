@@ -15,9 +15,9 @@ from nacos_client import Nacos, NacosSettings, check_access
 from prometheus_client import REGISTRY
 from service_kit import HealthChecks, Listener, bind, serve, start
 
+from gateway.console.api_documents import ApiDocuments
 from gateway.console.apis import OPEN_DOCS, ApiPages
 from gateway.console.app import Console
-from gateway.console.documents import Documents
 from gateway.console.tryout import DataPortPlace, TryOut, trust_in
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
@@ -163,7 +163,7 @@ async def administer(
     console.add_to(app)
     tls = trust_in(settings.tls_cert) if settings.tls_cert else None
     tryout = TryOut(DataPortPlace(reached(settings.host), settings.port, tls))
-    documents = Documents(settings.upstream_tls)
+    documents = ApiDocuments(settings.upstream_tls)
     ApiPages(workers, documents, console=console, tryout=tryout).add_to(app, "/docs")
     if settings.docs:
         ApiPages(workers, documents).add_to(app, OPEN_DOCS)

@@ -15,9 +15,9 @@ from fastapi.staticfiles import StaticFiles
 from service_kit import Problem
 
 from gateway.console import page
+from gateway.console.api_documents import Api, ApiDocuments, Place
 from gateway.console.apis_page import Apis, ApisView, apis_page, listed
 from gateway.console.app import HEADERS, Console, file_of, keeping_language, words_for
-from gateway.console.documents import Api, Documents, Place
 from gateway.console.page import View
 from gateway.console.tryout import TryOut
 from gateway.control.admin import Workers
@@ -43,7 +43,7 @@ class ApiPages:
     def __init__(
         self,
         workers: Workers,
-        documents: Documents,
+        documents: ApiDocuments,
         *,
         console: Console | None = None,
         tryout: TryOut | None = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway.console.documents import Api, Trouble
+from gateway.console.api_documents import Api, Trouble
 from gateway.console.markup import Markup, Part, element
 from gateway.console.page import MAX_ROWS, View, columns, document
 from gateway.console.words import Words

@@ -199,7 +199,7 @@ class Kept:
     found: Api | Trouble
 
 
-class Documents:
+class ApiDocuments:
     """The documents of services, as far as readers want them.
 
     A `Listener` of the process runner, which ends what is asked for.

@@ -6,13 +6,13 @@ import json
 import ssl
 
 import pytest
-from gateway.console.documents import (
+from gateway.console.api_documents import (
     AT_ONCE,
     FRESH_SECONDS,
     MAX_BYTES,
     TROUBLE_SECONDS,
     Api,
-    Documents,
+    ApiDocuments,
     Place,
     Trouble,
     UnshownError,
@@ -178,7 +178,7 @@ BODY = json.dumps(GOOD).encode()
 async def test_an_instance_is_asked_at_both_places(world, answers, root, expected):
     """A good document at either counts, below the service's own path; else the trouble is told."""
     instance = await world.instance(by_path(answers))
-    documents = Documents()
+    documents = ApiDocuments()
 
     found = await documents.look({"cars": place_of(instance, root=root)}, ["cars"], 10)
 
@@ -197,7 +197,7 @@ async def test_a_service_that_does_not_answer_costs_the_others_nothing(world):
         await world.instance(world.answering(reply(BODY))),
     )
     places = {"slow": place_of(slow), "gone": place_of(world.refusing()), "good": place_of(good)}
-    documents = Documents()
+    documents = ApiDocuments()
 
     first = await documents.look({**places, "empty": None}, [*places, "empty"], 0.5)
     later = await documents.look(places, list(places), 10)
@@ -213,7 +213,7 @@ async def test_a_document_is_asked_for_only_when_it_is_wanted_and_then_kept(worl
     """Once in minutes while the version is the same, and not at all while nobody looks."""
     instance = await world.instance(world.answering(reply(BODY)))
     now = [0.0]
-    documents = Documents(clock=lambda: now[0])
+    documents = ApiDocuments(clock=lambda: now[0])
     places = {"cars": place_of(instance, version="1"), "other": place_of(instance)}
 
     async def asked(version: str = "1") -> int:
@@ -235,7 +235,7 @@ async def test_a_trouble_is_asked_about_again_soon(world):
     answers: dict[str, bytes] = {}
     instance = await world.instance(by_path(answers))
     now = [0.0]
-    documents, places = Documents(clock=lambda: now[0]), {"cars": place_of(instance)}
+    documents, places = ApiDocuments(clock=lambda: now[0]), {"cars": place_of(instance)}
     assert await documents.look(places, ["cars"], 10) == {"cars": Trouble.NONE}
     answers["/openapi.json"] = reply(BODY)
 
@@ -259,7 +259,7 @@ async def test_few_services_are_asked_at_a_time(world):
         wire.send(reply(BODY))
 
     instance = await world.instance(behaviour)
-    documents = Documents()
+    documents = ApiDocuments()
     places = {f"s{number}": place_of(instance) for number in range(AT_ONCE * 3)}
     looking = asyncio.create_task(documents.look(places, list(places), 10))
     await world.until(lambda: under_way == AT_ONCE)
@@ -273,7 +273,7 @@ async def test_few_services_are_asked_at_a_time(world):
 async def test_what_is_asked_for_ends_with_the_gateway(world):
     """An instance that never answers keeps nothing from ending."""
     instance = await world.instance(world.answering_after(asyncio.Event()))
-    documents = Documents()
+    documents = ApiDocuments()
     await documents.look({"cars": place_of(instance)}, ["cars"], 0)
 
     async with asyncio.timeout(2):
@@ -290,7 +290,7 @@ async def test_an_instance_with_tls_is_trusted_as_the_gateway_trusts_it(world, c
     instance = await world.instance(world.answering(reply(BODY)), tls=tls)
     places = {"cars": place_of(instance, secure=True)}
 
-    trusting = Documents(InstanceTls(ca=cert, name="localhost"))
+    trusting = ApiDocuments(InstanceTls(ca=cert, name="localhost"))
     assert isinstance((await trusting.look(places, ["cars"], 10))["cars"], Api)
-    others = Documents(InstanceTls(ca=cert, name="other.example"))
+    others = ApiDocuments(InstanceTls(ca=cert, name="other.example"))
     assert await others.look(places, ["cars"], 10) == {"cars": Trouble.UNREACHABLE}

@@ -16,6 +16,7 @@ from gateway.console.api_documents import (
     Place,
     Trouble,
     UnshownError,
+    oldest_beyond,
     read_api,
 )
 from hypothesis import given, strategies as st
@@ -126,6 +127,10 @@ def test_a_reader_can_say_the_key_of_a_route(wanted, then):
         (b"<html>", Trouble.NO_JSON),
         (b"[" * 100_000, Trouble.NO_JSON),
         (b"\xff", Trouble.NO_JSON),
+        (
+            b'{"openapi": "3.0.0", "info": {}, "x": ' + b"[" * 600 + b"]" * 600 + b"}",
+            Trouble.NO_OPENAPI,
+        ),
         (b"[]", Trouble.NO_OPENAPI),
         (b'{"swagger": "2.0"}', Trouble.NO_OPENAPI),
         (b'{"openapi": "3.0.0"}', Trouble.NO_OPENAPI),
@@ -138,6 +143,17 @@ def test_what_is_no_document_is_told_as_such(data, trouble):
         read_api(data)
 
     assert raised.value.trouble is trouble
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 100)), st.integers(0, 300))
+def test_the_oldest_are_forgotten_until_the_others_have_room(sizes, most):
+    """No more than need be, and in the order in which they came."""
+    gone = oldest_beyond(sizes, most)
+
+    assert gone == list(sizes)[: len(gone)]
+    assert sum(size for name, size in sizes.items() if name not in gone) <= most
+    if gone:
+        assert sum(size for name, size in sizes.items() if name not in gone[:-1]) > most
 
 
 def by_path(answers: dict[str, bytes]):

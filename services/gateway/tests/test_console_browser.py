@@ -417,6 +417,21 @@ def test_the_data_port_has_the_page_too_if_it_is_switched_on(ports, try_out):
     assert tried.complaints == []
 
 
+@pytest.mark.parametrize("query", ["", f"&service={SERVICE}"])
+@pytest.mark.parametrize("width", [360, 3840])
+def test_the_page_of_apis_fits_every_screen(browser, admin, width, query):
+    """Nothing is wider than the screen, in the list and beside a document."""
+    sign_in(browser, admin)
+    look_like(browser, width, 900)
+    browser.get(f"{admin}docs?lang=en{query}")
+    shown(browser, ".opblock-summary-path" if query else "#services", "predict" if query else "")
+
+    wide = browser.execute_script(
+        "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+    )
+    assert wide <= 0
+
+
 def test_a_hostile_document_gives_no_order_and_leads_nowhere(browser, admin, try_out):
     """Its paths and servers lead to the gateway's callers' port alone, and its markup is text."""
     sign_in(browser, admin)

@@ -137,7 +137,11 @@ def read_api(data: bytes) -> Api:
                 operation.pop("servers", None)
     _cut_references(document)
     title, version = str(info.get("title", "")), str(info.get("version", ""))
-    return Api(title[:200], version[:100], operations, base, orjson.dumps(document))
+    try:
+        body = orjson.dumps(document)
+    except orjson.JSONEncodeError as error:  # it is nested deeper than orjson writes
+        raise UnshownError(Trouble.NO_OPENAPI) from error
+    return Api(title[:200], version[:100], operations, base, body)
 
 
 def _base(servers: Any) -> str:
@@ -188,6 +192,17 @@ def _cut_references(document: Any) -> None:
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
+
+
+def oldest_beyond(sizes: Mapping[str, int], most: int) -> list[str]:
+    """Return the first names of those without which the sizes of the others are at most `most`."""
+    total, found = sum(sizes.values()), []
+    for name, size in sizes.items():
+        if total <= most:
+            break
+        found.append(name)
+        total -= size
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +298,8 @@ class ApiDocuments:
             for name, kept in self._kept.items()
             if isinstance(kept.found, Api)
         }
-        total = sum(sizes.values())
-        for name, size in sizes.items():
-            if total <= MAX_KEPT_BYTES:
-                return
+        for name in oldest_beyond(sizes, MAX_KEPT_BYTES):
             del self._kept[name]
-            total -= size
 
     async def _answer(self, place: Place) -> Api | Trouble:
         """Ask at each path; return the first good document, or the first trouble worth telling."""

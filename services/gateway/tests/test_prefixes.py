@@ -30,6 +30,8 @@ def head_of(target: str):
             {"path": "/a", "strip_prefix": "/a", "keys": ["0" * 64]},
             [Prefix("/a", "r", keyed=True), EVERYWHERE],
         ),
+        ({"path": "/cars/y", "service": "other"}, [EVERYWHERE]),
+        ({"path": "/cars", "service": "other"}, []),
         ({"path": "/"}, [Prefix("", "r")]),
         ({"path": "/a/b", "strip_prefix": "/a"}, [EVERYWHERE, Prefix("/a", "r", "/a/b")]),
         ({"path": "/api"}, [EVERYWHERE, Prefix("", "r", "/api")]),
@@ -46,7 +48,7 @@ def test_a_route_has_a_prefix_if_one_stands_for_the_services_root(by_document, r
     """
     table = by_document({"name": "r", "service": SERVICE, **route})
 
-    found = prefixes(table, SERVICE)
+    found = prefixes(table, [SERVICE])[SERVICE]
 
     assert found == expected
     for one in found:
@@ -58,5 +60,8 @@ def test_a_route_has_a_prefix_if_one_stands_for_the_services_root(by_document, r
 @pytest.mark.parametrize("by_name", [False, ["other"]])
 def test_a_service_that_is_closed_by_name_has_no_prefix_of_its_name(by_document, by_name):
     """What `by_name` closes is not told; nor is a service that no path can name."""
-    assert prefixes(by_document(by_name=by_name), SERVICE) == []
-    assert prefixes(by_document(), "OTHER_GROUP@@cars") == []
+    assert prefixes(by_document(by_name=by_name), [SERVICE]) == {SERVICE: []}
+    assert prefixes(by_document(), ["GROUP@@cars", SERVICE]) == {
+        "GROUP@@cars": [],
+        SERVICE: [EVERYWHERE],
+    }

@@ -6,6 +6,8 @@ switched on, it is for everybody who reaches that, and what is tried out goes th
 """
 
 import asyncio
+import time
+from collections.abc import Iterable
 from typing import Any
 
 from failover import in_brackets
@@ -18,6 +20,7 @@ from gateway.console import page
 from gateway.console.api_documents import Api, ApiDocuments, Place
 from gateway.console.apis_page import Apis, ApisView, apis_page, listed
 from gateway.console.app import HEADERS, Console, file_of, keeping_language, words_for
+from gateway.console.lookout import FRESH_SECONDS
 from gateway.console.page import View
 from gateway.console.tryout import TryOut
 from gateway.control.admin import Workers
@@ -60,6 +63,9 @@ class ApiPages:
         self._documents = documents
         self._console = console
         self._tryout = tryout
+        self._told: dict[str, Any] = {}
+        self._told_at = float("-inf")
+        self._turn = asyncio.Lock()
 
     def add_to(self, app: FastAPI, docs: str) -> None:
         """Serve the addresses below the path `docs`."""
@@ -78,7 +84,7 @@ class ApiPages:
         shown = self._shown(request)
         if not self._may_read(request):
             return HTMLResponse(page.sign_in(shown.view), headers=HEADERS)
-        told = await self._told()
+        told = await self._services()
         name, find = shown.view.service, shown.view.find
         chosen = [] if shown.own else [name] if name else listed(list(told), find)
         apis = await self._apis(told, chosen)
@@ -90,7 +96,7 @@ class ApiPages:
         if not self._may_read(request):
             raise Problem(401, "The page of APIs wants the admin token.")
         name = request.query_params.get("service", "")
-        told = await self._told()
+        told = await self._services()
         apis = await self._apis(told, [name])
         found = apis.found.get(name)
         if not isinstance(found, Api):
@@ -108,14 +114,13 @@ class ApiPages:
         query = request.scope["query_string"]
         return await self._tryout.send(request, path + (b"?" + query if query else b""))
 
-    async def _told(self) -> dict[str, Any]:
-        """Return what the workers tell of the services: of each the one that has an instance."""
-        told: dict[str, Any] = {}
-        for view in await self._workers.ask({"do": "documented"}):
-            for name, one in view.items():
-                if name not in told or told[name]["asked"] is None:
-                    told[name] = one
-        return told
+    async def _services(self) -> dict[str, Any]:
+        """Return what the workers tell of the services; all readers share an answer a second."""
+        async with self._turn:
+            if time.monotonic() >= self._told_at + FRESH_SECONDS:
+                self._told = _first_with_instance(await self._workers.ask({"do": "documented"}))
+                self._told_at = time.monotonic()
+        return self._told
 
     async def _apis(self, told: dict[str, Any], wanted: list[str]) -> Apis:
         places = {name: _place(one["asked"]) for name, one in told.items()}
@@ -149,6 +154,16 @@ class ApiPages:
             through=TRY.removeprefix("/"),
             may_try=self._console.may_act(request),
         )
+
+
+def _first_with_instance(views: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return of each service what the first worker tells that knows an instance in traffic."""
+    told: dict[str, Any] = {}
+    for view in views:
+        for name, one in view.items():
+            if name not in told or told[name]["asked"] is None:
+                told[name] = one
+    return told
 
 
 def _place(asked: dict[str, Any] | None) -> Place | None:

@@ -32,12 +32,11 @@ def documented(context: ProxyContext, directory: NacosDirectory) -> dict[str, di
         for name, service in directory.services.items()
         if not service.absent and name not in directory.own
     )
+    told = dict(islice(present, MAX_DOCUMENTED))
+    found = prefixes(context.table, told)
     return {
-        name: {
-            "asked": _asked(service),
-            "prefixes": [asdict(one) for one in prefixes(context.table, name)],
-        }
-        for name, service in islice(present, MAX_DOCUMENTED)
+        name: {"asked": _asked(service), "prefixes": [asdict(one) for one in found[name]]}
+        for name, service in told.items()
     }
 
 

@@ -1,6 +1,7 @@
 """The prefixes of a service: the paths of the gateway below which its own paths lie. Pure."""
 
 import re
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,32 +31,40 @@ class Prefix:
     keyed: bool = False
 
 
-def prefixes(table: Table, service: str) -> list[Prefix]:
-    """Return the prefixes of a service, those first by which all of the service is reached.
+def prefixes(table: Table, services: Iterable[str]) -> dict[str, list[Prefix]]:
+    """Return the prefixes of services, those first by which all of a service is reached.
 
     A route has none that matches one path only, that wants more of a request than its path, or
     that puts another path in front: no prefix stands for the service's root there.
     """
-    routed = [
-        _of_route(route)
-        for route in table.routes
-        if route.service == service
-        and not (route.exact or route.prefix or route.redirect or route.when)
-    ]
+    routed: dict[str, list[Prefix]] = {}
+    taken = {one.path for one in table.routes if not (one.exact or one.when)}
+    for route in table.routes:
+        if not (route.exact or route.prefix or route.redirect or route.when):
+            routed.setdefault(route.service, []).append(_of_route(route))
+    return {
+        name: _in_order(routed.get(name, ()), by_name=_is_open(table, name, taken), name=name)
+        for name in services
+    }
+
+
+def _in_order(routed: Iterable[Prefix], *, by_name: bool, name: str) -> list[Prefix]:
     found = [one for one in routed if not one.below]
-    if _is_open(table, service):
-        found.append(Prefix(f"/{service}"))
+    if by_name:
+        found.append(Prefix(f"/{name}"))
     found += [one for one in routed if one.below]
-    return list({one.path: one for one in reversed(found)}.values())[::-1][:MAX_PREFIXES]
+    first: dict[str, Prefix] = {}
+    for one in found:
+        first.setdefault(one.path, one)
+    return list(first.values())[:MAX_PREFIXES]
 
 
-def _is_open(table: Table, service: str) -> bool:
-    """Return whether calls by the service's name reach it, and no route takes them."""
+def _is_open(table: Table, service: str, taken: Container[str]) -> bool:
+    """Return whether calls by the service's name reach it, and no route's path takes them."""
     if table.by_name is not True and not (table.by_name and service in table.by_name):
         return False
-    path = f"/{service}/".encode()
-    taken = any(one.matches(path) and one.when is None for one in table.routes)
-    return bool(_NAME.fullmatch(service)) and not taken
+    is_taken = "/" in taken or f"/{service}" in taken
+    return bool(_NAME.fullmatch(service)) and not is_taken
 
 
 def _of_route(route: Route) -> Prefix:

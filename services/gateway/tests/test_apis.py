@@ -168,6 +168,25 @@ async def test_every_service_is_there_with_its_document_or_its_trouble(world):
     assert folder.headers["location"] == "../docs"
 
 
+async def test_the_gateways_own_api_is_shown_at_the_admin_port():
+    """Its document is that port's own, and is called there."""
+    async with served(FakeNacos()) as gateway:
+        await gateway.sign_in()
+        listed = await gateway.http.get("/docs?lang=en")
+        (docs,) = [
+            one
+            for one in Elements((await gateway.http.get("/docs?own=1")).text).all("div")
+            if one.get("id") == "docs"
+        ]
+        document = await gateway.http.get("/openapi.json")
+        off = await gateway.data.get("/docs")
+
+    assert 'href="docs?own=1"' in listed.text
+    assert (docs["data-document"], "data-gateway" in docs) == ("openapi.json", False)
+    assert "/api/services" in document.json()["paths"]
+    assert off.status_code == 404
+
+
 async def test_names_and_titles_of_strangers_are_text(world):
     """Whatever stands in a document or an address is escaped, and no inline script may run."""
     fake, instance = FakeNacos(), await world.instance(documented(EVIL))

@@ -368,7 +368,6 @@ def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser,
     sign_in(browser, admin)
     browser.find_element(By.LINK_TEXT, "API").click()
     shown(browser, "#services", "Cars 1, operations: 1")
-    picture(browser, "apis")
 
     tried = try_out(f"{admin}docs?lang=en&service={SERVICE}", "/predict")
 
@@ -379,7 +378,8 @@ def test_what_is_tried_out_at_the_page_of_apis_goes_through_the_gateway(browser,
     assert tried.complaints == []
     shown(browser, ".curl-command", "/cars/predict")
     assert "docs/try" not in _text(browser, ".curl-command")
-    picture(browser, "apis-try")
+    look_like(browser, 1000, 1400)
+    picture(browser, "console-apis")
 
 
 def test_a_route_with_a_key_is_tried_out_with_the_key(browser, admin):

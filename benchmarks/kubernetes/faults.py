@@ -12,15 +12,17 @@ from typing import Any
 from stack.waiting import wait_until
 
 from benchmarks.gateway.calls import SERVICE
-from benchmarks.kubernetes.installation import NAMESPACE, READY_SECONDS, Installation, is_ready
+from benchmarks.kubernetes.installation import NAMESPACE, READY_SECONDS, Installation
 from benchmarks.kubernetes.load import Load
 
 COUNTED = f"deployment/{SERVICE}"
 GATEWAY = "deployment/gateway"
 NACOS = "statefulset/nacos"
+LEAST, MORE = 2, 5
+"""Pods of the counted service: as many as `ha` has of a model at least, and when it is scaled."""
 KILL_SECONDS = 5.0
-"""Seconds from one killed pod to the next."""
-KILLS = 36
+"""Seconds from one killed pod of five to the next."""
+KILLS, KILLS_OF_TWO = 36, 6
 GONE_SECONDS = 60.0
 """Seconds for which most members of Nacos are away."""
 HIGH_RATE = 400.0
@@ -54,23 +56,37 @@ def restart(*workloads: str) -> Callable[[Installation, Load], None]:
 
 
 def _scale(product: Installation, _: Load) -> None:
-    for replicas in (5, 2):
+    for replicas in (MORE, LEAST):
         product.kubectl("scale", COUNTED, f"--replicas={replicas}")
         product.rolled(COUNTED)
         product.wait_ended()
 
 
-def _kill(product: Installation, _: Load) -> None:
-    """Kill the oldest pod that is ready, every few seconds: its processes, then its object."""
+def _kill_of_five(product: Installation, _: Load) -> None:
+    """Kill the oldest of five pods every few seconds, whatever the others do."""
+    product.kubectl("scale", COUNTED, f"--replicas={MORE}")
+    product.available(SERVICE, MORE)
     begun = time.monotonic()
     for number in range(KILLS):
-        ready = [each for each in product.pods(SERVICE) if is_ready(each)]
-        if len(ready) > 1:
-            kill(ready[0])
-            name = ready[0]["metadata"]["name"]
-            product.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+        _kill(product, product.pods(SERVICE)[0])
         time.sleep(max(0.0, begun + (number + 1) * KILL_SECONDS - time.monotonic()))
-    product.rolled(COUNTED)
+    product.available(SERVICE, MORE)
+    product.kubectl("scale", COUNTED, f"--replicas={LEAST}")
+    product.wait_ended()
+
+
+def _kill_of_two(product: Installation, _: Load) -> None:
+    """Kill the older of two pods, and another one as soon as two are available again."""
+    for _number in range(KILLS_OF_TWO):
+        _kill(product, product.pods(SERVICE)[0])
+        product.available(SERVICE, LEAST)
+
+
+def _kill(product: Installation, pod: Mapping[str, Any]) -> None:
+    """Kill a pod: its processes, then its object, so that no node starts it again in place."""
+    kill(pod)
+    name = pod["metadata"]["name"]
+    product.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
 
 
 def kill(pod: Mapping[str, Any]) -> None:
@@ -128,12 +144,12 @@ def _drain(product: Installation, _: Load) -> None:
 
 def _autoscale(product: Installation, load: Load) -> None:
     """Have the counted service grow by its use of processors, and shrink when the load is less."""
-    product.kubectl("autoscale", COUNTED, "--min=2", "--max=5", "--cpu=70%")
+    product.kubectl("autoscale", COUNTED, f"--min={LEAST}", f"--max={MORE}", "--cpu=70%")
     load.start(HIGH_RATE)
-    wait_until(lambda: _replicas(product) > 2, seconds=READY_SECONDS, what="it grows")
+    wait_until(lambda: _replicas(product) > LEAST, seconds=READY_SECONDS, what="it grows")
     product.rolled(COUNTED)
     load.less()
-    wait_until(lambda: _replicas(product) == 2, seconds=READY_SECONDS, what="it shrinks")
+    wait_until(lambda: _replicas(product) == LEAST, seconds=READY_SECONDS, what="it shrinks")
     product.wait_ended()
     product.kubectl("delete", "hpa", SERVICE)
 
@@ -185,7 +201,8 @@ ALL = (
     Fault("the gateway restarted", restart(GATEWAY)),
     SCALED,
     Fault("the counted service restarted", restart(COUNTED)),
-    Fault("a pod killed every 5 s for 3 minutes", _kill),
+    Fault("a pod of five killed every 5 s for 3 minutes", _kill_of_five),
+    Fault("a pod of two killed, six times", _kill_of_two),
     Fault("a member of Nacos deleted", _delete_member),
     Fault("the leader of Nacos deleted", _delete_leader),
     Fault("two of three Nacos gone for 60 s", _lose_two),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
@@ -85,6 +86,21 @@ class Installation:
             self.kubectl("rollout", "status", workload, f"--timeout={READY_SECONDS:g}s")
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{self.why()}") from error
+
+    def available(self, name: str, count: int) -> None:
+        """Return when so many pods of a Deployment are available, as Kubernetes means it.
+
+        They are ready, and have been for its `minReadySeconds`. `rolled` may tell of a killed pod
+        as if it were there.
+        """
+        asked = self.cluster.read(*self._read, "deployment", name)["spec"].get("minReadySeconds", 0)
+
+        def enough() -> bool:
+            now = datetime.now(UTC)
+            found = [each for each in self.pods(name) if is_available(each, asked, now)]
+            return len(found) >= count
+
+        wait_until(enough, seconds=READY_SECONDS, what=f"{count} pods of {name} are available")
 
     def why(self) -> str:
         """Return what Kubernetes and the pods say of themselves."""
@@ -173,5 +189,17 @@ def next_of(image: str) -> str:
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Return whether a pod takes requests."""
+    return _ready_since(pod) is not None
+
+
+def is_available(pod: Mapping[str, Any], seconds: int, now: datetime) -> bool:
+    """Return whether a pod has taken requests for so many seconds."""
+    since = _ready_since(pod)
+    # Kubernetes notes the time in whole seconds, less what is left.
+    return since is not None and now - since >= timedelta(seconds=seconds + 1)
+
+
+def _ready_since(pod: Mapping[str, Any]) -> datetime | None:
     conditions: Sequence[Mapping[str, str]] = pod["status"].get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    ready = (each for each in conditions if (each["type"], each["status"]) == ("Ready", "True"))
+    return next((datetime.fromisoformat(each["lastTransitionTime"]) for each in ready), None)

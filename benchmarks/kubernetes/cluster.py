@@ -63,7 +63,8 @@ METRICS: tuple[dict[str, Any], ...] = (
                 "apiGroups": ["metrics.k8s.io"],
                 "resources": ["nodes", "pods"],
                 "verbs": ["get", "list"],
-            }
+            },
+            {"nonResourceURLs": ["/apis/metrics.k8s.io/*", "/openapi/*"], "verbs": ["get"]},
         ],
     },
     # The API server has no certificate by which metrics-server would know it.

@@ -21,12 +21,13 @@ from benchmarks.kubernetes.journal import Journal
 from benchmarks.kubernetes.load import Load
 from benchmarks.kubernetes.node import PAUSE
 from benchmarks.kubernetes.notices import Elsewhere, without_metrics
-from benchmarks.kubernetes.page import INSTALL, TYPED, UPGRADE, Operator
+from benchmarks.kubernetes.page import BRING_BACK, KEEP, WATCH, Operator
 from benchmarks.kubernetes.trial import answers
 from benchmarks.measure import report
 from benchmarks.measure.process import end_in_order_on_sigterm
 
 WARM_UP_SECONDS = 20.0
+KEPT = "a-document"
 ARCHIVES = ROOT / ".local" / "kubernetes" / "images"
 
 
@@ -83,6 +84,7 @@ def environment(cluster: Cluster) -> dict[str, str]:
         "VERSION": images.tag(),
         "NEW_VERSION": NEXT,
         "NACOS_IMAGE": images.nacos(),
+        "NEW_NACOS_IMAGE": next_of(images.nacos()),
         "CPU": CPU,
     }
 
@@ -91,13 +93,26 @@ def install(cluster: Cluster, operator: Operator, findings: Findings) -> None:
     """Do what docs/deploy.md says, but for the upgrade; return when calls are answered."""
     product = Installation(cluster, images.tag(), operator)
     product.install()
-    for heading in set(TYPED) - {INSTALL, UPGRADE}:
-        operator.types(heading)
+    operator.types(WATCH)
+    prove_backup(product, operator)
     findings.notices.append(without_metrics(product))
     cluster.start_metrics()
     host = product.address()
     wait_until(lambda: answers(host), seconds=120, what="the gateway's Service answers")
     print("the overlay ha answers", flush=True)
+
+
+def prove_backup(product: Installation, operator: Operator) -> None:
+    """Have a document kept and brought back as the page says.
+
+    Raises:
+        TimeoutError: it is not there again.
+    """
+    product.nacos().publish(KEPT, "kept: true\n")
+    operator.types(KEEP)
+    product.nacos().withdraw(KEPT)
+    operator.types(BRING_BACK)
+    wait_until(lambda: product.has_document(KEPT), seconds=60, what="the document is there again")
 
 
 def spring(product: Installation, rate: float) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
+from stack.access import GROUP
 from stack.helm import fill
 from stack.kubernetes import CHART, preset_values
 from stack.waiting import wait_until
@@ -142,6 +143,13 @@ class Installation:
         password = base64.b64decode(login["NACOS_PASSWORD"]).decode()
         ready = [each for each in self.pods("nacos") if is_ready(each)]
         return Account(f"{ready[0]['status']['podIP']}:8848", "nacos", password, "public")
+
+    def has_document(self, data_id: str) -> bool:
+        """Return whether Nacos has a document."""
+        with self.nacos().operator() as operator:
+            asked = {"dataId": data_id, "groupName": GROUP, "namespaceId": "public"}
+            answer = operator.http.get("/v3/admin/cs/config", params=asked)
+        return answer.is_success and bool(answer.json()["data"])
 
     def canary(self, *argv: str) -> None:
         """Run `nacos-canary` as an administrator of Nacos, from outside the nodes."""

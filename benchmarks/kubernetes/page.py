@@ -11,7 +11,8 @@ from tests.docs.shell import Shell
 
 PAGE = ROOT / "docs" / "deploy.md"
 INSTALL, UPGRADE = "Install", "Upgrade, and go back"
-TYPED = (INSTALL, UPGRADE, "Back up Nacos", "What to watch")
+KEEP, BRING_BACK, WATCH = "Back up Nacos", "Bring the documents back", "What to watch"
+TYPED = (INSTALL, UPGRADE, KEEP, BRING_BACK, WATCH)
 """The headings of the page below which there are commands."""
 
 

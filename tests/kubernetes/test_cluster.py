@@ -16,7 +16,7 @@ from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.kubernetes import faults, programs
 from benchmarks.kubernetes.installation import model
 from benchmarks.kubernetes.journal import Journal, executed
-from benchmarks.kubernetes.page import PAGE, TYPED, blocks
+from benchmarks.kubernetes.page import BRING_BACK, KEEP, PAGE, TYPED, blocks
 from benchmarks.kubernetes.text import markdown
 from benchmarks.kubernetes.trial import Unfinished, Verdict
 from benchmarks.measure.load import Sample
@@ -140,13 +140,13 @@ def test_the_images_that_are_pushed_are_those_that_are_built() -> None:
     assert said[1:] == [f"push {registry}/{each}:{version}" for each in packages]
 
 
-def test_nacos_can_be_reached_until_its_documents_are_kept() -> None:
-    """The way to Nacos ends after the other page's steps, not before, and no login is exported."""
-    opened, closed = blocks(PAGE.read_text(), "Back up Nacos")
+def test_nacos_can_be_reached_until_its_documents_are_back() -> None:
+    """The way to Nacos ends after both sections' steps, not before, and no login is exported."""
+    (kept,), (back,) = (blocks(PAGE.read_text(), heading) for heading in (KEEP, BRING_BACK))
 
-    assert "port-forward" in opened
-    assert not {"kill", "export"} & set(opened.split())
-    assert closed == 'kill "$forward"\n'
+    assert "port-forward" in kept
+    assert not {"kill", "export"} & set(kept.split())
+    assert back.endswith('kill "$forward"\n')
 
 
 def test_the_page_promises_what_the_kept_run_has_shown() -> None:

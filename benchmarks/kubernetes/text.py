@@ -23,6 +23,13 @@ a status of 500 and above. Repeated declared requests are allowed; a repeated un
 fault of the gateway, and so is an answer without an execution. The goal is met where no declared
 request failed, and no undeclared one ran twice.
 
+A pod is killed by SIGKILL to each of its processes, and its object deleted without grace, so that
+another pod has to start. That takes longer than 5 s, so of two pods killed every 5 s none would be
+left soon, whatever is in front of them. The 36 kills, one every 5 s whatever the others do, are
+therefore of five pods, the oldest each time. Of two, the least that `ha` has of a model, the older
+one is killed as soon as both are available: a pod is ready before Nacos shows it, so its Deployment
+relies on it once it has been ready for 5 s (`minReadySeconds`), and so does who kills the other.
+
 Spring Cloud Gateway, with discovery by Nacos, stands beside it in front of the same pods, in two
 pods behind a Service of its own, and meets the same faults at the same time under the same load.
 Its settings are at their defaults: its load balancer may use a list of instances for 35 s, and it

@@ -27,6 +27,8 @@ GONE_SECONDS = 60.0
 """Seconds for which most members of Nacos are away."""
 HIGH_RATE = 400.0
 """Requests a second, beside the constant load, that the pods of two are too few for."""
+CPU_PERCENT = 200
+"""Of what a pod of the counted service asks for: more than the constant load uses, with two pods."""
 CANARY = f"{SERVICE}-canary"
 CANARY_RELEASE = "2"
 
@@ -144,7 +146,9 @@ def _drain(product: Installation, _: Load) -> None:
 
 def _autoscale(product: Installation, load: Load) -> None:
     """Have the counted service grow by its use of processors, and shrink when the load is less."""
-    product.kubectl("autoscale", COUNTED, f"--min={LEAST}", f"--max={MORE}", "--cpu=70%")
+    product.kubectl(
+        "autoscale", COUNTED, f"--min={LEAST}", f"--max={MORE}", f"--cpu={CPU_PERCENT}%"
+    )
     load.start(HIGH_RATE)
     wait_until(lambda: _replicas(product) > LEAST, seconds=READY_SECONDS, what="it grows")
     product.rolled(COUNTED)

@@ -15,6 +15,9 @@ KEEP, BRING_BACK, WATCH = "Back up Nacos", "Bring the documents back", "What to 
 TYPED = (INSTALL, UPGRADE, KEEP, BRING_BACK, WATCH)
 """The headings of the page below which there are commands."""
 
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+"""Variables by which a make that runs in another one says more than what it was asked for."""
+
 
 def blocks(page: str, heading: str) -> list[str]:
     """Return the commands below a heading of the page."""
@@ -26,7 +29,8 @@ class Operator:
     """Somebody who types the page's commands into one shell."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._shell = Shell(ROOT, {**os.environ, **environment})
+        own = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+        self._shell = Shell(ROOT, {**own, **environment})
         self._page = PAGE.read_text()
 
     def types(self, heading: str) -> None:

@@ -27,8 +27,8 @@ GONE_SECONDS = 60.0
 """Seconds for which most members of Nacos are away."""
 HIGH_RATE = 400.0
 """Requests a second, beside the constant load, that the pods of two are too few for."""
-CPU_PERCENT = 200
-"""Of what a pod of the counted service asks for: more than the constant load uses, with two pods."""
+BUSY = "200%"
+"""Of the processor that a pod asks for: more than two pods use under the constant load."""
 CANARY = f"{SERVICE}-canary"
 CANARY_RELEASE = "2"
 
@@ -146,9 +146,7 @@ def _drain(product: Installation, _: Load) -> None:
 
 def _autoscale(product: Installation, load: Load) -> None:
     """Have the counted service grow by its use of processors, and shrink when the load is less."""
-    product.kubectl(
-        "autoscale", COUNTED, f"--min={LEAST}", f"--max={MORE}", f"--cpu={CPU_PERCENT}%"
-    )
+    product.kubectl("autoscale", COUNTED, f"--min={LEAST}", f"--max={MORE}", f"--cpu={BUSY}")
     load.start(HIGH_RATE)
     wait_until(lambda: _replicas(product) > LEAST, seconds=READY_SECONDS, what="it grows")
     product.rolled(COUNTED)

@@ -199,7 +199,6 @@ def _upgrade(product: Installation, _: Load) -> None:
 
 SCALED = Fault("scaled 2, 5, 2", _scale)
 ALL = (
-    Fault("a canary promoted, and taken back", _promote),
     Fault("every workload restarted in turn", restart()),
     Fault("the gateway restarted", restart(GATEWAY)),
     SCALED,
@@ -209,6 +208,7 @@ ALL = (
     Fault("a member of Nacos deleted", _delete_member),
     Fault("the leader of Nacos deleted", _delete_leader),
     Fault("two of three Nacos gone for 60 s", _lose_two),
+    Fault("a canary promoted, and taken back", _promote),
     Fault("autoscaled up and down by load", _autoscale),
     Fault("a node drained", _drain),
     Fault("every image upgraded, and back", _upgrade),

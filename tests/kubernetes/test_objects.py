@@ -1,5 +1,6 @@
 """Kubernetes takes each object; pods have few rights, and are not killed while they drain."""
 
+import inspect
 import json
 
 import pytest
@@ -8,7 +9,8 @@ from gateway.telemetry.metrics import GatewayMetrics
 from hypothesis import given, settings, strategies as st
 from kubernetes_validate import ValidationError, validate
 from model_service.batcher import queued_rows
-from nacos_client.announce import WITHDRAW_SECONDS
+from nacos_client.announce import SETTLE_SECONDS, WITHDRAW_SECONDS
+from nacos_client.watch import Watched
 from service_kit.runner import END_SECONDS
 from stack.kubernetes import CHART
 from stack.kubernetes_secrets import manifests
@@ -72,6 +74,18 @@ def test_times_follow_from_the_drain(drain: int) -> None:
         assert longest < pod["terminationGracePeriodSeconds"] < longest + 10
         assert ready["periodSeconds"] * ready["failureThreshold"] < drain
         assert alive["periodSeconds"] * alive["failureThreshold"] > END_SECONDS
+
+
+@PRESET
+def test_a_rollout_waits_until_a_model_is_found(preset: str) -> None:
+    """A new pod of a model is relied on once Nacos shows it, though readiness does not wait."""
+    wait = inspect.signature(Watched.start).parameters["wait"].default
+    deployments = [e for e in objects_of(values_of(preset)) if e["kind"] == "Deployment"]
+    models = [e for e in deployments if e["metadata"]["name"] != "gateway"]
+
+    assert len(models) == len(found())
+    for each in models:
+        assert each["spec"]["minReadySeconds"] >= wait + SETTLE_SECONDS
 
 
 @PRESET

@@ -27,7 +27,7 @@ GONE_SECONDS = 60.0
 """Seconds for which most members of Nacos are away."""
 HIGH_RATE = 400.0
 """Requests a second, beside the constant load, that the pods of two are too few for."""
-BUSY = "200%"
+BUSY = "50%"
 """Of the processor that a pod asks for: more than two pods use under the constant load."""
 CANARY = f"{SERVICE}-canary"
 CANARY_RELEASE = "2"

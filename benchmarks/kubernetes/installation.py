@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -153,7 +154,7 @@ class Installation:
 
     def canary(self, *argv: str) -> None:
         """Run `nacos-canary` as an administrator of Nacos, from outside the nodes."""
-        command = [sys.executable, "-m", "nacos_client", *argv]
+        command = [Path(sys.executable).with_name("nacos-canary"), *argv]
         env = {**os.environ, **self.nacos().environment}
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:

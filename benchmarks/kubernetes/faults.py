@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stack.access import GROUP
 from stack.waiting import wait_until
 
 from benchmarks.gateway.calls import SERVICE
+from benchmarks.kubernetes.cluster import ZONES
 from benchmarks.kubernetes.installation import NAMESPACE, READY_SECONDS, Installation
 from benchmarks.kubernetes.load import Load
 
@@ -188,8 +190,10 @@ def _promote(product: Installation, _: Load) -> None:
 
 
 def _serving(product: Installation) -> set[str]:
-    """Return the releases that callers meet."""
-    shown = product.nacos().instances(SERVICE)
+    """Return the releases that callers meet, in any zone: a pod's zone is its cluster in Nacos."""
+    place = {"serviceName": SERVICE, "groupName": GROUP, "namespaceId": "public"}
+    with product.nacos().operator() as operator:
+        shown = [one for zone in ZONES for one in operator.instances(**place, clusterName=zone)]
     return {each["metadata"]["release"] for each in shown if float(each["weight"]) > 0}
 
 

@@ -154,7 +154,7 @@ class Installation:
 
     def canary(self, *argv: str) -> None:
         """Run `nacos-canary` as an administrator of Nacos, from outside the nodes."""
-        command = [Path(sys.executable).with_name("nacos-canary"), *argv]
+        command = [str(Path(sys.executable).with_name("nacos-canary")), *argv]
         env = {**os.environ, **self.nacos().environment}
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:

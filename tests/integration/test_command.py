@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 from stack import ROOT, STATE
 from stack.jars import MissingToolError
 from stack.observe import prometheus
-from stack.plan import Plan
+from stack.plan import HOST, Plan
 from stack.ports import is_free
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(400)]
@@ -79,14 +80,17 @@ def cleared(plan: Plan) -> Iterator[Plan]:
 def test_from_up_to_down(cleared: Plan) -> None:
     """`make up-local` prints a call of each model that work pasted; `make down` leaves nothing.
 
-    Between them `make status` names every process and `make logs` shows the log of each. With
-    OBSERVE=1 Prometheus is one of them, where it is to be had.
+    It prints the page of all APIs, too, which lists both. Between them `make status` names every
+    process and `make logs` shows the log of each. With OBSERVE=1 Prometheus is one of them, where
+    it is to be had.
     """
     observe = ["OBSERVE=1"] if has_prometheus() else []
     up = make(cleared, "up-local", *observe)
     assert up.returncode == 0, up.stdout + up.stderr
     calls = [line for line in up.stdout.splitlines() if line.strip().startswith("curl")]
     answers = [json.loads(subprocess.check_output(["bash", "-c", call])) for call in calls]
+    (page,) = [line.split()[-1] for line in up.stdout.splitlines() if line.startswith("  all APIs")]
+    apis = httpx.get(page, trust_env=False, follow_redirects=True).text
     status = make(cleared, "status")
     kept = STATE / f"stack-{cleared.offset}" / "processes.json"
     started = {each["name"]: each["pid"] for each in json.loads(kept.read_text())}
@@ -94,6 +98,8 @@ def test_from_up_to_down(cleared: Plan) -> None:
     down = make(cleared, "down")
 
     assert [answers[0]["labels"], answers[1]["clusters"]] == [["acc"], 3]
+    assert page.startswith(f"http://{HOST}:{cleared.gateway.port}/")
+    assert all(service.name in apis for service in cleared.services)
     assert (STATE / f"stack-{cleared.offset}" / "cache").is_dir()  # no other stack's documents
     assert len(started) == len(cleared.parts) + 1 + len(observe)
     assert ("prometheus" in started) is bool(observe)

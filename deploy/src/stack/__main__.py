@@ -263,7 +263,7 @@ def _print_addresses(local: LocalStack, *, in_containers: bool) -> None:
         "gateway": gateway,
         **{f"{each.package} docs": f"{gateway}/{each.name}/docs" for each in plan.services},
         "gateway console": f"{admin}/",
-        "gateway admin": f"{admin}/docs",
+        "all APIs": f"{admin if in_containers else gateway}/docs",
     }
     if local.own:
         rows["Nacos"] = str(local.own)

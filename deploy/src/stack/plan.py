@@ -48,6 +48,7 @@ class Part:
         }
         if self.port != self.admin_port:
             variables["GATEWAY_ADMIN_PORT"] = str(self.admin_port)
+            variables["GATEWAY_DOCS"] = "true"  # to be tried out without a token, on this machine
         return variables
 
 

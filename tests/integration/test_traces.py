@@ -176,9 +176,11 @@ def listening(app: Callable[..., Any]) -> Iterator[int]:
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
         thread = threading.Thread(target=server.run, args=([sock],))
         thread.start()
-        yield sock.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from stack.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
+VERSION = "1.0.0+exemplars"
+"""Of this test alone: other tests of the process count in the same histogram."""
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -30,7 +32,7 @@ def service() -> Iterator[tuple[str, list[Span]]]:
         spans.append(span)
         return True
 
-    app, health, stages = FastAPI(), HealthChecks("cars", "1"), Stages("1")
+    app, health, stages = FastAPI(), HealthChecks("cars", "1"), Stages(VERSION)
     health.measure(stages.collect)
     add_health(app, health)
 
@@ -38,7 +40,7 @@ def service() -> Iterator[tuple[str, list[Span]]]:
     async def answer() -> None:
         stages.observe(0.0, 0.001, 0.002, 0.003)
 
-    edge = RequestEdge(app, model_version="1", tracer=Tracer(put, 0.0))
+    edge = RequestEdge(app, model_version=VERSION, tracer=Tracer(put, 0.0))
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(edge, lifespan="off", log_config=None))
         thread = threading.Thread(target=server.run, args=([sock],))
@@ -70,7 +72,7 @@ def test_prometheus_leads_to_the_trace(
     known: dict[str, dict[str, str]] = {}
 
     def is_known() -> bool:
-        query = {"query": '{job="cars"}', "start": "0", "end": "9999999999"}
+        query = {"query": f'{{model_version="{VERSION}"}}', "start": "0", "end": "9999999999"}
         try:
             answer = httpx.get(
                 f"http://127.0.0.1:{port}/api/v1/query_exemplars", params=query, trust_env=False

@@ -340,6 +340,29 @@ async def test_a_trace_is_told_of_each_attempt(fake: FakeNacos, nacos: Nacos) ->
     assert {each["baggage"] for each in sent} == {"mine"}
 
 
+class HostileTrace(NotedCalls):
+    """Gives a field that no request can have."""
+
+    def attempt_begins(self, instance: str) -> dict[str, str]:
+        return {"baggage": "\u2028", "at": instance}
+
+
+async def test_an_attempt_that_cannot_be_sent_is_over(
+    nacos: Nacos,
+    backends: list[Backend],  # noqa: ARG001 - instances
+) -> None:
+    """A failure before anything was sent uses up no room at an instance, however often it comes."""
+    hostile = AsyncNacosTransport(nacos, trace=HostileTrace())
+    async with httpx.AsyncClient(transport=hostile) as client:
+        for _ in range(2 * 1024 + 1):  # more than two instances have room for
+            with pytest.raises(UnicodeEncodeError):
+                await client.get("http://models/")
+
+        answer = await client.get("http://models/", headers={"baggage": "mine"})
+
+    assert answer.status_code == 200
+
+
 async def test_a_trace_is_told_of_a_call_that_is_given_up(
     nacos: Nacos, backends: list[Backend]
 ) -> None:

@@ -154,6 +154,18 @@ def test_what_waits_is_declined_after_the_drain_and_what_runs_goes_on(start):
     assert events(out)[-4:] == ["request_cut", "request_cut", "stopped", "work_abandoned"]
 
 
+def test_an_answer_that_was_under_way_says_that_the_process_ends(start):
+    """A slow model's answers are such, and they are said so without any drain, too."""
+    process = start(END_SECONDS="600")
+    with ThreadPoolExecutor(1) as callers:
+        (answer,) = asked(process, callers, "/slow?seconds=5")
+        process.terminate()
+
+        assert answer.result().headers["connection"] == "close"
+        assert answer.result().headers["x-gateway-draining"] == "1"
+    assert process.end() == 0
+
+
 def test_what_runs_past_the_end_is_cut(start):
     """Work that goes on until the time is over is 503 for its caller; the process ends with 0."""
     process = start(END_SECONDS="4")

@@ -3,6 +3,7 @@
 import base64
 import json
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from service_kit import (
     Stages,
     Tracer,
     add_health,
+    trace_call,
     traced,
 )
 from service_kit.batch_sender import BatchSender
@@ -297,6 +299,41 @@ async def test_metrics_lead_to_traces() -> None:
     assert stage_spans[-1] in {each["span_id"] for each in of_stages}
     assert len(of_stages) == 3
     assert " # {" not in plain
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("baggage", "goes_on"),
+    [(b"a=1", "a=1"), (b" a=1\t ", "a=1"), (b"a=\xff", None), (b"a=\r\nb: 1", None)],
+)
+async def test_what_no_client_can_send_does_not_go_on(baggage: bytes, goes_on: str | None) -> None:
+    """A caller's field cannot make the calls fail that are made for it."""
+    app = FastAPI()
+
+    @app.get("/x")
+    async def answer() -> Mapping[str, str]:
+        call = trace_call("models", "GET")
+        assert call is not None
+        return call.attempt_begins("127.0.0.1:1")
+
+    transport = httpx.ASGITransport(RequestEdge(app, model_version="1"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        fields = (await client.get("/x", headers=[(b"baggage", baggage)])).json()
+
+    assert fields.get("baggage") == goes_on
+
+
+def test_ids_differ_whatever_a_model_seeds() -> None:
+    """The random numbers of a model are its own business."""
+    state = random.getstate()
+    spans: list[Span] = []
+    for _ in range(2):
+        random.seed(42)
+        tracer = kept(spans)
+        tracer.end(tracer.begin(None))
+    random.setstate(state)
+
+    assert len({each.trace_id for each in spans}) == 2
 
 
 def test_many_spans_are_one_document() -> None:

@@ -174,7 +174,7 @@ async def test_the_gateway_hears_from_instances_that_they_end(
 
     assert set(statuses) == {200}
     assert sum(counts) == 30
-    assert max(counts[1:]) <= 1
+    assert sum(counts[1:]) < 10  # one each, and perhaps a few that look whether it is back
 
 
 def test_1824_a_model_that_hangs_does_not_keep_its_process(slow: Slow, tmp_path: Path) -> None:

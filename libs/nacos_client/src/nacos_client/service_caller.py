@@ -182,8 +182,14 @@ class Call:
             httpx.ConnectError: there is no instance, or no instance is left to try.
         """
         member = self._service.pick(self._state, self._snapshot())
-        instance = member.instance
-        self.address = instance.address
+        self.address = member.instance.address
+        try:
+            return self._request_to(member.instance)
+        except BaseException:  # nothing was sent, and the attempt counts as under way
+            self.abandoned()
+            raise
+
+    def _request_to(self, instance: Instance) -> tuple[httpx.Request, float]:
         left = max(0.0, self._state.deadline - time.monotonic())
         seconds = left
         if self._state.may_be_followed:
@@ -218,7 +224,7 @@ class Call:
         """Judge a response; returns the pause before a retry, or None to return this response."""
         response.extensions["nacos_instance"] = self.address.encode()
         response.extensions["nacos_attempts"] = self.attempts
-        if "X-Gateway-Draining" in response.headers:
+        if "X-Gateway-Draining" in response.headers and _closes(response):
             self._service.note_draining(self._state)
         judgement = judge(response, time.time())
         self._trace_ended(judgement.outcome, response.status_code)
@@ -248,6 +254,10 @@ class Call:
     def _pause(self, judgement: Judgement) -> float | None:
         decision = self._service.learn(self._state, judgement)
         return decision.delay if isinstance(decision, Again) else None
+
+
+def _closes(response: httpx.Response) -> bool:
+    return "close" in response.headers.get("Connection", "").lower()
 
 
 def judge(response: httpx.Response, wall: float) -> Judgement:

@@ -5,9 +5,11 @@ Whatever calls is given `trace_call`, and so the called service is a part of the
     httpx.AsyncClient(transport=AsyncNacosTransport(nacos, trace=trace_call))
 
 An attempt's span ends with the head of its response. Of a request that is not sampled the decision
-goes on, and `tracestate` and `baggage` always do. A call outside of any request begins nothing.
+goes on. `baggage` goes on too, and `tracestate` with a `traceparent` that can be read; values that
+are not visible ASCII do not. A call outside of any request begins nothing.
 """
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
@@ -21,6 +23,8 @@ arrived: ContextVar[tuple[Headers, tracing.Tracer | None] | None] = ContextVar(
     "arrived", default=None
 )
 """The header fields of the present request, as ASGI has them, and what makes its spans."""
+_VISIBLE = re.compile(rb"[\x20-\x7e\t]*")
+"""The values that an HTTP client sends as they came."""
 
 
 def trace_call(service: str, method: str) -> "CallSpans | None":
@@ -112,8 +116,8 @@ def passed_on(headers: Headers, *, is_traced: bool) -> dict[str, str]:
     """
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        if name in {b"traceparent", b"tracestate", b"baggage"}:
-            found.setdefault(name.decode(), []).append(value.decode("latin-1"))
+        if name in {b"traceparent", b"tracestate", b"baggage"} and _VISIBLE.fullmatch(value):
+            found.setdefault(name.decode(), []).append(value.strip(b" \t").decode())
     fields = {name: ",".join(values) for name, values in found.items()}
     if not TRACEPARENT.fullmatch(fields.get("traceparent", "").encode("latin-1")):
         # W3C Trace Context, 3.3: the state of a trace that cannot be read is dropped with it.

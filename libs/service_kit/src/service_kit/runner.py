@@ -204,6 +204,7 @@ class _Server(uvicorn.Server):
         """Withdraw and drain while serving, then stop accepting and finish what runs in time."""
         ends_at = time.monotonic() + self._settings.drain_seconds + self._end_seconds
         self._health.drain()
+        self._say_last()
         leaving = asyncio.create_task(self._leave())
         while not leaving.done() and not self.force_exit:
             await self.on_tick(0)
@@ -237,9 +238,20 @@ class _Server(uvicorn.Server):
             async with asyncio.timeout(CUT_SECONDS):
                 await self.lifespan.shutdown()
 
-    async def _leave(self) -> None:
-        # The registry's word may reach callers late, so each answer says it, too.
+    def _say_last(self) -> None:
+        """Have each answer from now on say that the process ends; those under way, too.
+
+        The registry's word may reach callers late.
+        """
         self.config.encoded_headers = [*self.config.encoded_headers, *LAST_FIELDS]
+        last = [*self.server_state.default_headers, *LAST_FIELDS]
+        self.server_state.default_headers = last
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)  # None before the first request
+            if cycle is not None:
+                cycle.default_headers = last
+
+    async def _leave(self) -> None:
         _log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
         if self._presence is not None:
             await self._presence.withdraw()

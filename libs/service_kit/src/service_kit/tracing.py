@@ -5,6 +5,7 @@ request: what its `traceparent` says about sampling holds (W3C Trace Context, 3.
 without one is sampled by chance. Spans wait in a bounded queue and are dropped when it is full.
 """
 
+import os
 import random
 import socket
 import time
@@ -91,9 +92,14 @@ current: ContextVar[Span | None] = ContextVar("span", default=None)
 """The span of the present request, if it is sampled."""
 
 
+_chance = random.Random()  # noqa: S311 - no secret
+"""Apart from the module's own, which a model may seed: then all its instances would draw alike."""
+os.register_at_fork(after_in_child=_chance.seed)
+
+
 def new_id(size: int) -> str:
     """Return a random id of some bytes as hexadecimal digits: unlike others, and no secret."""
-    return random.randbytes(size).hex()  # noqa: S311
+    return _chance.randbytes(size).hex()
 
 
 def unsampled() -> str:
@@ -112,7 +118,7 @@ class Tracer:
         self,
         put: Callable[[Span], bool],
         share: float,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = _chance.random,
     ) -> None:
         """Take where spans go.
 

@@ -446,6 +446,9 @@ class Exchange(ResponseConsumer, ConnectionWaiter, QueuedRequest, Expiring, Hedg
         """Drop the first attempt for the answer of the second, unless that is a failure."""
         judgement = head.judge(self._context.wall())
         if judgement.outcome is not Outcome.ANSWERED:
+            if head.is_last:
+                now, draw = self._context.clock(), self._context.draw()
+                self._admitted.service.balancer.note_draining(hedge.state, now, draw)
             hedge.drop()
             self.hedge_lost(hedge, judgement.outcome, judgement.retry_after)
             return

@@ -200,6 +200,9 @@ class ShadowCopy(ResponseConsumer, ConnectionWaiter):
         """Keep the status."""
         self._answer.status = head.status
         self._outcome = head.judge(self._context.wall()).outcome
+        if head.is_last and self._service is not None:
+            now, draw = self._context.clock(), self._context.draw()
+            self._service.balancer.note_draining(self._retries, now, draw)
 
     def response_body(self, data: bytes) -> None:
         """Keep a part of the body."""

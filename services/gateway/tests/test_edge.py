@@ -291,6 +291,29 @@ async def test_hop_by_hop_fields_end_here(world):
         assert not reply.all(name)
 
 
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        ("gateway_console=secret", []),
+        ("a=1; gateway_console=secret; b=2", ["a=1; b=2"]),
+        ("a=1;b=2", ["a=1;b=2"]),
+        (
+            "my_gateway_console=1; x=gateway_console=2",
+            ["my_gateway_console=1; x=gateway_console=2"],
+        ),
+    ],
+)
+async def test_no_service_sees_the_session_of_the_console(world, sent: str, passed: list[str]):
+    """To a browser the admin port is the same site, so an operator's cookie comes here, too."""
+    instance = await world.instance()
+    gateway = await world.gateway(instance)
+
+    assert (await gateway.call(Cookie=sent, X_After="x")).status == 200
+
+    assert instance.executed[0].all("cookie") == passed
+    assert instance.executed[0].one("x-after") == "x"
+
+
 async def test_the_instance_learns_who_asks(world):
     """A stranger's account of itself is replaced; Host is the instance's own."""
     instance = await world.instance()

@@ -7,7 +7,9 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-COOKIE = "gateway_console"
+from gateway.http.heads import CONSOLE_COOKIE
+
+COOKIE = CONSOLE_COOKIE.decode()
 SECONDS = 12 * 3600
 MAX_SESSIONS = 64
 """Sessions at a time; a further one ends the oldest."""

@@ -73,6 +73,9 @@ RESPONSE_HANDLED: Final = HOP_BY_HOP | {
 """Response fields that the gateway reads or replaces; all others pass as they are."""
 PROTECTED: Final = frozenset({b"authorization", b"cookie", b"content-type", b"content-encoding"})
 """Fields that a `Connection` header cannot have removed, beside those that are handled."""
+CONSOLE_COOKIE: Final = b"gateway_console"
+"""The cookie of a reader of the console. To browsers all ports of a host are one site, so it comes
+to the data port too, and is no business of the services."""
 CHUNKED: Final = b"chunked"
 ORDINARY: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """Values of `Connection` that name no field."""
@@ -294,6 +297,8 @@ def check_head(
     length = _request_length(handled, http10=http10)
     if b"connection" in handled:
         lines = _without_listed(lines, handled[b"connection"])
+    if CONSOLE_COOKIE in lines:
+        lines = _without_console_cookie(lines)
     if not target.startswith(b"/"):
         target, handled[b"host"] = _origin_form(target)
     return Head(
@@ -393,6 +398,22 @@ def _without_listed(lines: bytes, connection: bytes) -> bytes:
     if not tokens:
         return lines
     return without_fields(lines, tokens)
+
+
+def _without_console_cookie(lines: bytes) -> bytes:
+    """Drop the console's cookie, and a `Cookie` field that has no other."""
+    kept: list[bytes] = []
+    for line in split_lines(lines):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"cookie":
+            pairs = [pair.strip(b" \t\r\n") for pair in value.split(b";")]
+            others = [pair for pair in pairs if pair.partition(b"=")[0] != CONSOLE_COOKIE]
+            if len(others) < len(pairs):
+                if others:
+                    kept.append(b"%b: %b\r\n" % (name, b"; ".join(others)))
+                continue
+        kept.append(line)
+    return b"".join(kept)
 
 
 def split_lines(lines: bytes) -> list[bytes]:

@@ -134,6 +134,10 @@ def test_a_reader_can_say_the_key_of_a_route(wanted, then):
         (b"[]", Trouble.NO_OPENAPI),
         (b'{"swagger": "2.0"}', Trouble.NO_OPENAPI),
         (b'{"openapi": "3.0.0"}', Trouble.NO_OPENAPI),
+        (
+            b'{"openapi": "3.0.0", "info": {}, "paths": {}, "x": [' + b"[]," * 100_000 + b"[]]}",
+            Trouble.TOO_LARGE,
+        ),
         (b'{"openapi": "3.0.0", "info": {}, "paths": []}', Trouble.NO_OPENAPI),
     ],
 )

@@ -21,12 +21,15 @@ PATHS = ("/openapi.json", "/v3/api-docs")
 """Where a document is looked for, in this order."""
 MAX_BYTES = 2 * 1024 * 1024
 """Bytes of the longest document."""
+MAX_PARTS = 200_000
+"""Commas and opening brackets of the document with the most: each may become an object in memory,
+of which 2 MiB of text could make fifty times as many bytes."""
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 """Bytes of all documents that are kept; beyond them the oldest are asked for again."""
 AT_ONCE = 8
 """Services that are asked at a time."""
 ANSWER_SECONDS = 3.0
-"""Seconds that an instance has to answer, with both paths."""
+"""Seconds that an instance has to answer at a path."""
 FRESH_SECONDS = 300.0
 """Seconds for which a document is kept while the service's version stays the same."""
 TROUBLE_SECONDS = 30.0
@@ -117,6 +120,8 @@ def read_api(data: bytes) -> Api:
     Raises:
         UnshownError: it is not one.
     """
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_PARTS:
+        raise UnshownError(Trouble.TOO_LARGE)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -234,6 +239,7 @@ class ApiDocuments:
         self._kept: dict[str, Kept] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._reading = asyncio.Lock()
 
     async def look(
         self, places: Mapping[str, Place | None], wanted: Collection[str], seconds: float
@@ -305,11 +311,13 @@ class ApiDocuments:
         """Ask at each path; return the first good document, or the first trouble worth telling."""
         trouble = Trouble.NONE
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._client(place) as http:
+            async with self._client(place) as http:
                 for path in PATHS:
                     try:
-                        data = await self._fetched(http, place, path)
-                        return await asyncio.to_thread(read_api, data)
+                        async with asyncio.timeout(ANSWER_SECONDS):
+                            data = await self._fetched(http, place, path)
+                        async with self._reading:  # one at a time: each takes memory
+                            return await asyncio.to_thread(read_api, data)
                     except UnshownError as bad:
                         trouble = bad.trouble if trouble is Trouble.NONE else trouble
         except (TimeoutError, httpx.TimeoutException):

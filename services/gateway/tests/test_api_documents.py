@@ -10,12 +10,14 @@ from gateway.console.api_documents import (
     AT_ONCE,
     FRESH_SECONDS,
     MAX_BYTES,
+    PIECE_BYTES,
     TROUBLE_SECONDS,
     Api,
     ApiDocuments,
     Place,
     Trouble,
     UnshownError,
+    in_pieces,
     oldest_beyond,
     read_api,
 )
@@ -47,7 +49,7 @@ def place_of(instance, **more) -> Place:
 
 
 def shown(document) -> dict:
-    return json.loads(read_api(json.dumps(document).encode()).with_servers(["/cars"]))
+    return json.loads(b"".join(read_api(json.dumps(document).encode()).with_servers(["/cars"])))
 
 
 def references(part) -> list[str]:
@@ -100,6 +102,44 @@ def test_the_path_of_a_services_own_server_stays(url, server):
     assert shown({**GOOD, "servers": [{"url": url}]})["servers"] == [{"url": server}]
 
 
+async def test_readers_share_one_document():
+    """A reader who takes nothing holds a piece of it, and no document of his own."""
+    api = read_api(json.dumps({**GOOD, "x": "y" * 3 * PIECE_BYTES}).encode())
+
+    first, *pieces = [one async for one in in_pieces(*api.with_servers(["/cars"]))]
+
+    assert len(first) < 100
+    assert len(pieces) == 4
+    assert all(one.obj is api.body and len(one) <= PIECE_BYTES for one in pieces)
+    assert json.loads(first.tobytes() + b"".join(pieces))["servers"] == [{"url": "/cars"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "keyed"),
+    [
+        ({"x": [{"$ref": ""}] * 60_000}, False),
+        ({"security": [{}] * 90_000, "x": "y" * 1_000_000}, True),
+    ],
+)
+def test_a_document_that_grows_beyond_the_bound_is_not_shown(more, keyed):
+    """What is put in its gaps counts as what the service has answered."""
+    data = json.dumps({**GOOD, **more}).encode()
+    assert len(data) <= MAX_BYTES
+
+    with pytest.raises(UnshownError) as raised:
+        read_api(data, keyed=keyed)
+
+    assert raised.value.trouble is Trouble.TOO_LARGE
+
+
+def test_a_long_reference_is_told_in_part():
+    """Its beginning says which it was."""
+    found = shown({**GOOD, "x": {"$ref": "http://elsewhere.example/" + "y" * 1000}})["x"]
+
+    assert "http://elsewhere.example/" in found["description"]
+    assert len(found["description"]) < 300
+
+
 @pytest.mark.parametrize(
     ("wanted", "then"),
     [
@@ -114,7 +154,7 @@ def test_a_reader_can_say_the_key_of_a_route(wanted, then):
     operation = {} if wanted is None else {"security": wanted}
     document = {**GOOD, "security": wanted, "components": 7, "paths": {"/a": {"get": operation}}}
 
-    told = json.loads(read_api(json.dumps(document).encode()).with_servers(["/a"], keyed=True))
+    told = json.loads(read_api(json.dumps(document).encode(), keyed=True).body)
 
     assert told["components"]["securitySchemes"]["gateway-key"]["name"] == "X-Api-Key"
     assert told["security"] == then
@@ -247,6 +287,8 @@ async def test_a_document_is_asked_for_only_when_it_is_wanted_and_then_kept(worl
     assert await asked("2") == 2
     now[0] += FRESH_SECONDS
     assert await asked("2") == 3
+    await documents.look({"cars": place_of(instance, version="2", keyed=True)}, ["cars"], 10)
+    assert len(instance.executed) == 4
     assert (await documents.look(places, [], 0))["other"] is Trouble.UNASKED
 
 

@@ -8,7 +8,7 @@ elsewhere, servers and references to other addresses, and of any other only the 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,7 +20,11 @@ from nacos_client import InstanceTls
 PATHS = ("/openapi.json", "/v3/api-docs")
 """Where a document is looked for, in this order."""
 MAX_BYTES = 2 * 1024 * 1024
-"""Bytes of the longest document."""
+"""Bytes of the longest document, as it is answered and as it is shown."""
+PIECE_BYTES = 64 * 1024
+"""Bytes that a reader is sent at a time."""
+MAX_TOLD = 200
+"""Characters of a reference that are shown in its place."""
 MAX_PARTS = 200_000
 """Commas and opening brackets of the document with the most: each may become an object in memory,
 of which 2 MiB of text could make fifty times as many bytes."""
@@ -76,6 +80,7 @@ class Place:
         secure: it listens for TLS.
         root: the leading part of every path of the service.
         version: as the instance's metadata say.
+        keyed: a reader may need the key of a route.
     """
 
     service: str
@@ -84,6 +89,7 @@ class Place:
     secure: bool = False
     root: str = ""
     version: str = ""
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +110,26 @@ class Api:
     base: str
     body: bytes
 
-    def with_servers(self, servers: Collection[str], *, keyed: bool = False) -> bytes:
-        """Return the document with these servers, and with the place for a route's key if `keyed`.
-
-        A large document takes some of a thread's time.
-        """
+    def with_servers(self, servers: Collection[str]) -> tuple[bytes, memoryview]:
+        """Return the document with these servers: its beginning, and the rest, which all share."""
         told = [{"url": f"{one}{self.base}" or "/"} for one in servers]
-        body = _with_key(self.body) if keyed else self.body
-        return b'{"servers":' + orjson.dumps(told) + b"," + body[1:]
+        return b'{"servers":' + orjson.dumps(told) + b",", memoryview(self.body)[1:]
 
 
-def read_api(data: bytes) -> Api:
+async def in_pieces(*parts: bytes | bytearray | memoryview) -> AsyncIterator[memoryview]:
+    """Yield a few bytes at a time and no copies, so that a reader who sleeps holds little."""
+    for part in parts:
+        whole = memoryview(part)
+        for start in range(0, len(whole), PIECE_BYTES):
+            yield whole[start : start + PIECE_BYTES]
+
+
+def read_api(data: bytes, *, keyed: bool = False) -> Api:
     """Read an OpenAPI document of version 3, and take out what would lead elsewhere.
+
+    Args:
+        data: the document as it was answered.
+        keyed: a place is put in for the key of a route.
 
     Raises:
         UnshownError: it is not one.
@@ -141,11 +155,15 @@ def read_api(data: bytes) -> Api:
             for operation in own:
                 operation.pop("servers", None)
     _cut_references(document)
+    if keyed:
+        _add_key(document)
     title, version = str(info.get("title", "")), str(info.get("version", ""))
     try:
         body = orjson.dumps(document)
     except orjson.JSONEncodeError as error:  # it is nested deeper than orjson writes
         raise UnshownError(Trouble.NO_OPENAPI) from error
+    if len(body) > MAX_BYTES:  # what was put in has made it longer
+        raise UnshownError(Trouble.TOO_LARGE)
     return Api(title[:200], version[:100], operations, base, body)
 
 
@@ -161,9 +179,8 @@ def _base(servers: Any) -> str:
     return path.rstrip("/") if is_plain and ".." not in path else ""
 
 
-def _with_key(body: bytes) -> bytes:
+def _add_key(document: dict[str, Any]) -> None:
     """Let a reader say the key of a route, beside whatever the service itself wants."""
-    document = orjson.loads(body)
     components = _mapping(document.get("components"))
     schemes = {**_mapping(components.get("securitySchemes")), KEY: KEY_SCHEME}
     document["components"] = {**components, "securitySchemes": schemes}
@@ -177,7 +194,6 @@ def _with_key(body: bytes) -> bytes:
         wanted = one.get("security")
         each = [_mapping(way) for way in wanted] if isinstance(wanted, list) else []
         one["security"] = [{**way, KEY: []} for way in each] or [{KEY: []}]
-    return orjson.dumps(document)
 
 
 def _mapping(part: Any) -> dict[str, Any]:
@@ -193,7 +209,8 @@ def _cut_references(document: Any) -> None:
             told = part.get("$ref")
             if isinstance(told, str) and not told.startswith("#"):
                 part.clear()
-                part["description"] = f"A reference to another document, not followed: {told}"
+                cut = f"A reference to another document, not followed: {told[:MAX_TOLD]}"
+                part["description"] = cut
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
@@ -212,10 +229,10 @@ def oldest_beyond(sizes: Mapping[str, int], most: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a service of this version has answered, and when on the clock."""
+    """What a service has answered, for which version of it and of its place, and when."""
 
     at: float
-    version: str
+    version: tuple[str, bool]
     found: Api | Trouble
 
 
@@ -277,7 +294,7 @@ class ApiDocuments:
 
     def _is_fresh(self, name: str, place: Place) -> bool:
         kept = self._kept.get(name)
-        if kept is None or kept.version != place.version:
+        if kept is None or kept.version != (place.version, place.keyed):
             return False
         seconds = FRESH_SECONDS if isinstance(kept.found, Api) else TROUBLE_SECONDS
         return self._clock() < kept.at + seconds
@@ -292,7 +309,7 @@ class ApiDocuments:
             async with self._turn:
                 found = await self._answer(place)
             self._kept.pop(name, None)
-            self._kept[name] = Kept(self._clock(), place.version, found)
+            self._kept[name] = Kept(self._clock(), (place.version, place.keyed), found)
             self._make_room()
         finally:
             del self._asking[name]
@@ -317,7 +334,7 @@ class ApiDocuments:
                         async with asyncio.timeout(ANSWER_SECONDS):
                             data = await self._fetched(http, place, path)
                         async with self._reading:  # one at a time: each takes memory
-                            return await asyncio.to_thread(read_api, data)
+                            return await asyncio.to_thread(read_api, data, keyed=place.keyed)
                     except UnshownError as bad:
                         trouble = bad.trouble if trouble is Trouble.NONE else trouble
         except (TimeoutError, httpx.TimeoutException):

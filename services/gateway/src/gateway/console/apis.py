@@ -12,12 +12,12 @@ from typing import Any
 
 from failover import in_brackets
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from service_kit import Problem
 
 from gateway.console import page
-from gateway.console.api_documents import Api, ApiDocuments, Place
+from gateway.console.api_documents import Api, ApiDocuments, Place, in_pieces
 from gateway.console.apis_page import Apis, ApisView, apis_page, listed
 from gateway.console.app import HEADERS, Console, file_of, keeping_language, words_for
 from gateway.console.lookout import FRESH_SECONDS
@@ -103,9 +103,9 @@ class ApiPages:
             raise Problem(404, f"No document of {name[:100]} is known: see /docs.")
         base, prefixes = self._gateway(request), apis.prefixes[name]
         servers = [base + one["path"] for one in prefixes]
-        keyed = any(one["keyed"] for one in prefixes)
-        body = await asyncio.to_thread(found.with_servers, servers, keyed=keyed)
-        return Response(body, media_type="application/json", headers=HEADERS)
+        return StreamingResponse(
+            in_pieces(*found.with_servers(servers)), media_type="application/json", headers=HEADERS
+        )
 
     async def _try(self, request: Request) -> Response:
         if self._tryout is None or self._console is None or not self._console.may_act(request):
@@ -123,7 +123,7 @@ class ApiPages:
         return self._told
 
     async def _apis(self, told: dict[str, Any], wanted: list[str]) -> Apis:
-        places = {name: _place(one["asked"]) for name, one in told.items()}
+        places = {name: _place(one) for name, one in told.items()}
         found = await self._documents.look(places, wanted, LOOK_SECONDS)
         return Apis(found, {name: one["prefixes"] for name, one in told.items()})
 
@@ -166,8 +166,10 @@ def _first_with_instance(views: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return told
 
 
-def _place(asked: dict[str, Any] | None) -> Place | None:
-    return None if asked is None else Place(**asked)
+def _place(told: dict[str, Any]) -> Place | None:
+    if told["asked"] is None:
+        return None
+    return Place(**told["asked"], keyed=any(one["keyed"] for one in told["prefixes"]))
 
 
 async def _without_slash() -> Response:

@@ -132,6 +132,58 @@ def test_a_document_that_grows_beyond_the_bound_is_not_shown(more, keyed):
     assert raised.value.trouble is Trouble.TOO_LARGE
 
 
+OAUTH = {"type": "oauth2", "flows": {"implicit": {"authorizationUrl": "http://elsewhere.example"}}}
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        {"securitySchemes": {"own": OAUTH}},
+        {"securitySchemes": {"own": {"type": "openIdConnect", "openIdConnectUrl": "http://e.e"}}},
+        {"securitySchemes": {"own": {"$ref": "#/x"}}},
+        {"securitySchemes": {"own": {"$ref": "#/x", "type": "http"}}},
+        {"securitySchemes": {"own": {"type": {"$ref": "#/x/type"}, "flows": {}}}},
+        {"securitySchemes": {"own": {"type": ["http"]}}},
+        {"securitySchemes": {"$ref": "#/y"}},
+        {"securitySchemes": ["own"]},
+        {"$ref": "#/z"},
+        {"allOf": [{"$ref": "#/z"}]},
+        7,
+    ],
+)
+def test_no_way_to_log_in_leads_elsewhere(components):
+    """Swagger UI would open the address that a document names, in the reader's browser."""
+    wanted = [{"own": ["a"]}]
+    document = {
+        **GOOD, "components": components, "security": wanted, "x": OAUTH, "y": {"own": OAUTH},
+        "z": {"securitySchemes": {"own": OAUTH}}, "paths": {"/a": {"get": {"security": wanted}}},
+    }  # fmt: skip
+
+    found = shown(document)
+
+    assert found["components"] == {"securitySchemes": {}}
+    assert found["security"] == found["paths"]["/a"]["get"]["security"] == [{}]
+
+
+def test_a_way_to_log_in_with_a_field_stays():
+    """Without what could be put in its place by a reference."""
+    own = {"type": "apiKey", "in": "header", "name": "X-Key"}
+    schemes = {"own": {**own, "allOf": [OAUTH]}}
+
+    assert shown({**GOOD, "components": {"securitySchemes": schemes}})["components"] == {
+        "securitySchemes": {"own": own}
+    }
+
+
+@pytest.mark.parametrize("name", ["$ref", "$dynamicRef", "$recursiveRef", "$id"])
+def test_no_schema_is_taken_from_elsewhere(name):
+    """Neither by a reference nor by an address from which all references are read."""
+    schema = {name: "http://elsewhere.example/a"}
+    found = shown({**GOOD, "components": {"schemas": {"A": {**schema, "b": {name: "#b"}}}}})
+
+    assert name not in found["components"]["schemas"]["A"]
+
+
 def test_a_long_reference_is_told_in_part():
     """Its beginning says which it was."""
     found = shown({**GOOD, "x": {"$ref": "http://elsewhere.example/" + "y" * 1000}})["x"]
@@ -146,13 +198,17 @@ def test_a_long_reference_is_told_in_part():
         (None, [{"gateway-key": []}]),
         ([], [{"gateway-key": []}]),
         ([{"own": []}, {}], [{"own": [], "gateway-key": []}, {"gateway-key": []}]),
+        ([{"absent": []}], [{"gateway-key": []}]),
         ("nonsense", [{"gateway-key": []}]),
     ],
 )
 def test_a_reader_can_say_the_key_of_a_route(wanted, then):
     """Beside what the service itself wants, whatever of it is there."""
     operation = {} if wanted is None else {"security": wanted}
-    document = {**GOOD, "security": wanted, "components": 7, "paths": {"/a": {"get": operation}}}
+    document = {
+        **GOOD, "security": wanted, "paths": {"/a": {"get": operation}},
+        "components": {"securitySchemes": {"own": {"type": "http", "scheme": "basic"}}},
+    }  # fmt: skip
 
     told = json.loads(read_api(json.dumps(document).encode(), keyed=True).body)
 

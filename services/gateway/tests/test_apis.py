@@ -209,6 +209,7 @@ async def test_names_and_titles_of_strangers_are_text(world):
         assert "script-src 'self';" in policy
         assert "connect-src 'self';" in policy
         assert "unsafe" not in policy
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
 
 
 async def test_nothing_is_shown_or_asked_without_the_token(world):

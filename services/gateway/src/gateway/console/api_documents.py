@@ -39,11 +39,14 @@ FRESH_SECONDS = 300.0
 TROUBLE_SECONDS = 30.0
 """Seconds for which a service without a good document is not asked again."""
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+LOGINS = ("apiKey", "http", "mutualTLS")
+"""Types of security schemes that name no address, where Swagger UI would send the reader."""
 KEY = "gateway-key"
 KEY_SCHEME = {
     "type": "apiKey", "in": "header", "name": "X-Api-Key",
     "description": "A key or token of the gateway's route.",
 }  # fmt: skip
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _ABSENT = frozenset({404, 405, 410})
 
 
@@ -155,6 +158,7 @@ def read_api(data: bytes, *, keyed: bool = False) -> Api:
             for operation in own:
                 operation.pop("servers", None)
     _cut_references(document)
+    _keep_logins(document)
     if keyed:
         _add_key(document)
     title, version = str(info.get("title", "")), str(info.get("version", ""))
@@ -179,21 +183,47 @@ def _base(servers: Any) -> str:
     return path.rstrip("/") if is_plain and ".." not in path else ""
 
 
+def _keep_logins(document: dict[str, Any]) -> None:
+    """Take out the ways to log in that lead elsewhere, and what would put them in again."""
+    components = _mapping(document.get("components"))
+    for part in (document, components):
+        for merging in ("$ref", "allOf"):
+            part.pop(merging, None)
+    schemes = {
+        name: {member: text for member, text in scheme.items() if isinstance(text, str)}
+        for name, scheme in _mapping(components.get("securitySchemes")).items()
+        if _mapping(scheme).get("type") in LOGINS and "$ref" not in scheme
+    }
+    document["components"] = {**components, "securitySchemes": schemes}
+    for one in _secured(document):
+        if "security" in one:
+            one["security"] = [
+                {name: scopes for name, scopes in way.items() if name in schemes}
+                for way in _ways(one)
+            ]
+
+
 def _add_key(document: dict[str, Any]) -> None:
     """Let a reader say the key of a route, beside whatever the service itself wants."""
-    components = _mapping(document.get("components"))
-    schemes = {**_mapping(components.get("securitySchemes")), KEY: KEY_SCHEME}
-    document["components"] = {**components, "securitySchemes": schemes}
-    secured = [document] + [
+    document["components"]["securitySchemes"][KEY] = KEY_SCHEME
+    for one in _secured(document):
+        if one is document or "security" in one:
+            one["security"] = [{**way, KEY: []} for way in _ways(one)] or [{KEY: []}]
+
+
+def _secured(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what may say how to log in: the document, and its operations."""
+    return [document] + [
         operation
         for item in document.get("paths", {}).values()
         for name, operation in _mapping(item).items()
-        if name in METHODS and isinstance(operation, dict) and "security" in operation
+        if name in METHODS and isinstance(operation, dict)
     ]
-    for one in secured:
-        wanted = one.get("security")
-        each = [_mapping(way) for way in wanted] if isinstance(wanted, list) else []
-        one["security"] = [{**way, KEY: []} for way in each] or [{KEY: []}]
+
+
+def _ways(part: dict[str, Any]) -> list[dict[str, Any]]:
+    wanted = part.get("security")
+    return [_mapping(way) for way in wanted] if isinstance(wanted, list) else []
 
 
 def _mapping(part: Any) -> dict[str, Any]:
@@ -206,14 +236,20 @@ def _cut_references(document: Any) -> None:
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            told = part.get("$ref")
-            if isinstance(told, str) and not told.startswith("#"):
+            if _leads_out(part.get("$id")):  # all references would be read from there
+                del part["$id"]
+            told = next((part[one] for one in _REFERENCES if _leads_out(part.get(one))), None)
+            if told is not None:
                 part.clear()
                 cut = f"A reference to another document, not followed: {told[:MAX_TOLD]}"
                 part["description"] = cut
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
+
+
+def _leads_out(address: Any) -> bool:
+    return isinstance(address, str) and not address.startswith("#")
 
 
 def oldest_beyond(sizes: Mapping[str, int], most: int) -> list[str]:

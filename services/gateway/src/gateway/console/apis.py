@@ -37,6 +37,8 @@ DOCS_HEADERS = {
     "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace(
         "img-src data:", "img-src 'self' data: blob:"
     ),
+    # A page that this one has opened, or that has opened this one, has no hold of it.
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 

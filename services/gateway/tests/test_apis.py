@@ -168,23 +168,43 @@ async def test_every_service_is_there_with_its_document_or_its_trouble(world):
     assert folder.headers["location"] == "../docs"
 
 
-async def test_the_gateways_own_api_is_shown_at_the_admin_port():
-    """Its document is that port's own, and is called there."""
+def docs_of(page: httpx.Response) -> dict[str, str | None]:
+    """What the page's script is told of the document."""
+    (docs,) = [one for one in Elements(page.text).all("div") if one.get("id") == "docs"]
+    return docs
+
+
+async def test_the_gateways_own_api_is_shown_at_the_admin_port_and_tried_with_its_token():
+    """Its document is that port's own, is called there, and says where the token goes."""
     async with served(FakeNacos()) as gateway:
         await gateway.sign_in()
         listed = await gateway.http.get("/docs?lang=en")
-        (docs,) = [
-            one
-            for one in Elements((await gateway.http.get("/docs?own=1")).text).all("div")
-            if one.get("id") == "docs"
-        ]
-        document = await gateway.http.get("/openapi.json")
+        docs = docs_of(await gateway.http.get("/docs?own=1"))
+        document = (await gateway.http.get("/openapi.json")).json()
         off = await gateway.data.get("/docs")
+        refused = await gateway.http.get("/api/services", headers={"authorization": "Bearer x"})
+        token = {"authorization": f"Bearer {TOKEN}"}
+        tried = await gateway.http.get("/api/services", headers=token)
 
     assert 'href="docs?own=1"' in listed.text
     assert (docs["data-document"], "data-gateway" in docs) == ("openapi.json", False)
-    assert "/api/services" in document.json()["paths"]
+    assert "data-try" in docs
+    services = document["paths"]["/api/services"]["get"]
+    ((name, _),) = services["security"][0].items()
+    assert "parameters" not in services
+    assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
+    assert (refused.status_code, tried.status_code) == (401, 200)
     assert off.status_code == 404
+
+
+async def test_without_any_token_the_page_gives_no_orders():
+    """The gateway's own API is shown there, and nothing of it can be tried out."""
+    async with served(FakeNacos(), token=None) as gateway:
+        page = await gateway.http.get("/docs?own=1&lang=en")
+
+    assert docs_of(page)["data-document"] == "openapi.json"
+    assert "data-try" not in docs_of(page)
+    assert "Nothing can be tried out here" in page.text
 
 
 async def test_names_and_titles_of_strangers_are_text(world):

@@ -157,9 +157,9 @@ def _chosen(apis: Apis, shown: ApisView) -> Part:
     source = (
         "openapi.json" if shown.own else f"docs/openapi.json?{urlencode({'service': view.service})}"
     )
-    may_try = shown.own or (shown.may_try and bool(apis.prefixes.get(view.service)))
+    may_try = shown.may_try and (shown.own or bool(apis.prefixes.get(view.service)))
     return [
-        None if shown.may_try or shown.own else element("p", words.try_wants_token, class_="quiet"),
+        None if shown.may_try else element("p", words.try_wants_token, class_="quiet"),
         element(
             "div",
             id="docs",

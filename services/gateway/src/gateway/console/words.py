@@ -407,7 +407,7 @@ ENGLISH = Words(
     no_prefix="no route leads to all of it",
     only_below="{path}/... alone",
     try_wants_token="Nothing can be tried out here while the gateway has no GATEWAY_ADMIN_TOKEN; "
-    "with GATEWAY_DOCS it can at the data port.",
+    "with GATEWAY_DOCS, APIs of services can at the data port.",
     refused_elsewhere="Only requests to the gateway are sent.",
     unread="The document cannot be read:",
     trouble_unknown="No service of this name is followed: no route names it, and nobody has asked "
@@ -609,7 +609,7 @@ CHINESE = Words(
     no_prefix="没有路由通向整个服务",
     only_below="仅 {path}/...",
     try_wants_token="网关未设置 GATEWAY_ADMIN_TOKEN，因此这里不能试用接口；"
-    "设置 GATEWAY_DOCS 后可以在数据端口试用。",
+    "设置 GATEWAY_DOCS 后可以在数据端口试用各服务的接口。",
     refused_elsewhere="只发送到网关的请求。",
     unread="无法读取文档：",
     trouble_unknown="没有关注这个名称的服务：没有路由指向它，也没有请求提到它。",

@@ -4,7 +4,8 @@ import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Security
+from fastapi.security import HTTPBearer
 from service_kit import HealthChecks, Problem, add_health
 
 from gateway.control.gateways import is_loopback
@@ -56,13 +57,15 @@ def create_app(
     )
     add_health(app, health)
 
-    def authorised(authorization: Annotated[str, Header()] = "") -> None:
+    def authorised(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> None:
         expected = f"Bearer {token}".encode()
         if token is not None and not hmac.compare_digest(authorization.encode(), expected):
             raise Problem(401, "The admin token is needed.", headers={"WWW-Authenticate": "Bearer"})
 
     api = _api(workers, orders or OrderDesk(workers), has_token=token is not None)
-    app.include_router(api, dependencies=[Depends(authorised)])
+    # The scheme refuses nobody: it tells the document's readers where the token goes.
+    scheme = HTTPBearer(auto_error=False, description="The admin token.")
+    app.include_router(api, dependencies=[Depends(authorised), Security(scheme)])
     return app
 
 

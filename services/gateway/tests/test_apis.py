@@ -12,17 +12,25 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 from failover import Instance
+from fastapi import Request
 from gateway.__main__ import Alone
 from gateway.console.api_documents import ApiDocuments
 from gateway.console.apis import ApiPages
 from gateway.console.app import Console
-from gateway.console.tryout import AT_ONCE, DataPortPlace, TryOut, trust_in
+from gateway.console.tryout import (
+    AT_ONCE,
+    MAX_ANSWER_BYTES,
+    MAX_BODY_BYTES,
+    DataPortPlace,
+    TryOut,
+    trust_in,
+)
 from gateway.control.admin import create_app
 from gateway.control.order_desk import OrderDesk
 from gateway.settings import GatewaySettings
 from gateway.worker import data_path
 from nacos_client.testing import FakeNacos
-from service_kit import HealthChecks
+from service_kit import HealthChecks, Problem
 
 pytestmark = pytest.mark.anyio
 TOKEN = "correct-horse-battery"  # noqa: S105 - of these tests alone
@@ -305,6 +313,36 @@ async def test_what_a_service_answers_has_no_power_over_the_console(world):
         assert name not in tried.headers
 
 
+async def test_fields_of_any_bytes_are_passed_on(world):
+    """Field values beyond ASCII, as HTTP allows them and services send them, stay as they are."""
+    named = 'attachment; filename="名.txt"'.encode()
+    more = b"Content-Disposition: " + named + b"\r\nX-Content-Type-Options: x\r\n"
+    answer = b"HTTP/1.1 200 OK\r\n" + more + b"Content-Length: 0\r\n\r\n"
+    fake, instance = FakeNacos(), await world.instance(documented(answer=answer))
+    fake.put_instance("cars", world.instance_at(instance, {}))
+    async with served(fake) as gateway:
+        await gateway.sign_in()
+        tried = await gateway.http.get(
+            "/docs/try/cars/x", headers=[(b"X-Gateway-Docs", b"1"), (b"X-Name", "é".encode())]
+        )
+
+    assert tried.status_code == 200
+    assert [value for name, value in tried.headers.raw if name == b"content-disposition"] == [named]
+    assert tried.headers.get_list("x-content-type-options") == ["nosniff"]
+    assert instance.executed[-1].one("x-name").encode("latin-1") == "é".encode()
+
+
+async def test_a_target_that_is_no_urls_is_the_readers_fault():
+    """Bytes beyond ASCII in the path or the query are told as such."""
+    scope = {"type": "http", "method": "GET", "headers": [(b"x-gateway-docs", b"1")]}
+    tryout = TryOut(DataPortPlace("127.0.0.1", 9))
+
+    with pytest.raises(Problem) as raised:
+        await tryout.send(Request(scope), b"/caf\xc3\xa9")
+
+    assert raised.value.status == 400
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, ORIGIN, {**MARK, "origin": "http://elsewhere.example"}, {**MARK, "origin": "null"}],
@@ -347,10 +385,63 @@ async def test_what_is_tried_out_is_bounded(world):
         go.set()
         assert {(await one).status_code for one in trying} == {200}
         large = await gateway.http.post(
-            "/docs/try/cars/x", headers=MARK, content=b"x" * (10 * 1024 * 1024 + 1)
+            "/docs/try/cars/x", headers=MARK, content=b"x" * (MAX_BODY_BYTES + 1)
         )
 
     assert (many.status_code, large.status_code) == (503, 413)
+
+
+async def test_an_answer_is_under_way_until_the_reader_has_it(world):
+    """Readers that take nothing hold no more answers in memory than may be tried out at a time."""
+    answer = reply(b"x" * MAX_ANSWER_BYTES)
+    fake, instance = FakeNacos(), await world.instance(documented(answer=answer))
+    fake.put_instance("cars", world.instance_at(instance, {}))
+    taken, waiting = asyncio.Event(), 0
+
+    async def lazy(message) -> None:
+        nonlocal waiting
+        if message["type"] == "http.response.body" and not taken.is_set():
+            waiting += 1
+            await taken.wait()
+
+    async with served(fake) as gateway:
+        await gateway.sign_in()
+        scope = {
+            "type": "http", "method": "GET", "headers": [(b"x-gateway-docs", b"1")],
+            "asgi": {"spec_version": "2.4"},
+        }  # fmt: skip
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        async def read() -> None:
+            got = await gateway.tryout.send(Request(scope, receive), b"/cars/x")
+            await got(scope, receive, lazy)
+
+        reading = [asyncio.create_task(read()) for _ in range(AT_ONCE)]
+        await world.until(lambda: waiting == AT_ONCE)
+        many = await gateway.http.get("/docs/try/cars/x", headers=MARK)
+        taken.set()
+        await asyncio.gather(*reading)
+        then = await gateway.http.get("/docs/try/cars/x", headers=MARK)
+
+    assert (many.status_code, then.status_code) == (503, 200)
+    assert then.content == b"x" * MAX_ANSWER_BYTES
+
+
+async def test_too_large_an_answer_is_told(world):
+    """The reader learns the bound, and the next request has its turn."""
+    answer = reply(b"x" * (MAX_ANSWER_BYTES + 1))
+    fake, instance = FakeNacos(), await world.instance(documented(answer=answer))
+    fake.put_instance("cars", world.instance_at(instance, {}))
+    async with served(fake) as gateway:
+        await gateway.sign_in()
+        tried = [
+            await gateway.http.get("/docs/try/cars/x", headers=MARK) for _ in range(AT_ONCE + 1)
+        ]
+
+    assert {one.status_code for one in tried} == {502}
+    assert str(MAX_ANSWER_BYTES) in tried[-1].text
 
 
 async def test_a_data_port_with_tls_is_called_by_its_own_certificate(world, certificate):

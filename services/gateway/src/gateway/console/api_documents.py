@@ -149,14 +149,7 @@ def read_api(data: bytes, *, keyed: bool = False) -> Api:
     if not isinstance(info, dict) or not isinstance(paths, dict):
         raise UnshownError(Trouble.NO_OPENAPI)
     base = _base(document.pop("servers", None))
-    operations = 0
-    for item in paths.values():
-        if isinstance(item, dict):
-            item.pop("servers", None)
-            own = [one for name, one in item.items() if name in METHODS and isinstance(one, dict)]
-            operations += len(own)
-            for operation in own:
-                operation.pop("servers", None)
+    operations = _take_servers(paths)
     _cut_references(document)
     _keep_logins(document)
     if keyed:
@@ -169,6 +162,19 @@ def read_api(data: bytes, *, keyed: bool = False) -> Api:
     if len(body) > MAX_BYTES:  # what was put in has made it longer
         raise UnshownError(Trouble.TOO_LARGE)
     return Api(title[:200], version[:100], operations, base, body)
+
+
+def _take_servers(paths: dict[str, Any]) -> int:
+    """Take the servers out of paths and operations, and return how many operations there are."""
+    operations = 0
+    for item in paths.values():
+        if isinstance(item, dict):
+            item.pop("servers", None)
+            own = [one for name, one in item.items() if name in METHODS and isinstance(one, dict)]
+            operations += len(own)
+            for operation in own:
+                operation.pop("servers", None)
+    return operations
 
 
 def _base(servers: Any) -> str:

@@ -9,46 +9,51 @@ harmless ones come along, and nothing of it runs.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import httpx
 from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from service_kit import Problem
+from starlette.types import Receive, Scope, Send
 
+from gateway.console.api_documents import in_pieces
 from gateway.control.order_desk import is_own_origin
 
 MARK = "x-gateway-docs"
 """The field that the page's script sets, and that no other page may set."""
-MAX_BODY_BYTES = 10 * 1024 * 1024
-MAX_ANSWER_BYTES = 10 * 1024 * 1024
+MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_ANSWER_BYTES = 2 * 1024 * 1024
+"""Bytes of the largest answer; with the body of its request it is in memory until it is sent."""
 ANSWER_SECONDS = 60.0
 AT_ONCE = 8
-"""Requests that are tried out at a time."""
+"""Requests that are tried out at a time, until the reader has the answer."""
 TAKEN = frozenset(
     {
-        MARK, "cookie", "host", "origin", "referer", "content-length", "connection", "keep-alive",
-        "te", "trailer", "transfer-encoding", "upgrade", "accept-encoding", "expect", "forwarded",
-        "proxy-authorization", "proxy-connection",
+        MARK.encode(), b"cookie", b"host", b"origin", b"referer", b"content-length", b"connection",
+        b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"accept-encoding",
+        b"expect", b"forwarded", b"proxy-authorization", b"proxy-connection",
     }
 )  # fmt: skip
 """Request fields that stay here: of the reader's session, of the page, and of the connection."""
 SHOWN = frozenset(
     {
-        "content-type", "content-encoding", "content-disposition", "retry-after", "proxy-status",
-        "allow",
+        b"content-type", b"content-encoding", b"content-disposition", b"retry-after",
+        b"proxy-status", b"allow",
     }
 )  # fmt: skip
 """Fields of answers that come along, beside `x-...`. No `Location`: browsers would go there."""
-HARMLESS: Mapping[str, str] = MappingProxyType(
+HARMLESS: Mapping[bytes, bytes] = MappingProxyType(
     {
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
+        b"content-security-policy": b"sandbox; default-src 'none'",
+        b"x-content-type-options": b"nosniff",
+        b"cache-control": b"no-store",
     }
 )
+Fields = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,26 @@ def trust_in(certificate: Path) -> ssl.SSLContext:
     return tls
 
 
+class _Answer(StreamingResponse):
+    """A whole answer, sent in pieces with these fields, that says when it is over."""
+
+    def __init__(
+        self, data: bytearray, status: int, fields: Fields, over: Callable[[], None]
+    ) -> None:
+        super().__init__(in_pieces(data), status)
+        self.raw_headers = fields
+        if status not in {204, 304}:
+            self.raw_headers.append((b"content-length", b"%d" % len(data)))
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
+
+
 class TryOut:
     """Sends what readers try out to the data port."""
 
@@ -95,55 +120,71 @@ class TryOut:
             target: path and query at the data port.
 
         Raises:
-            Problem: it is not the page's own request, is too large, or has no bounded answer.
+            Problem: it is not the page's own request, is too large, has a target that is no URL's,
+                or has no bounded answer.
         """
         origin = request.headers.get("origin")
         if MARK not in request.headers or not (
             origin is None or is_own_origin(origin, request.headers.get("host", ""))
         ):
             raise Problem(403, "This is for the page of APIs alone, which marks its requests.")
+        place = self.place
+        try:
+            url = httpx.URL(
+                scheme=place.scheme, host=place.host, port=place.port, raw_path=target
+            )  # fmt: skip
+        except (UnicodeError, httpx.InvalidURL) as error:
+            raise Problem(400, "The path or query holds what a URL spells with %.") from error
         if self._under_way >= AT_ONCE:
             raise Problem(503, "Too many requests are tried out.", headers={"Retry-After": "1"})
         self._under_way += 1
+        is_answered = False
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._sent(request, target)
+                answer = await self._sent(request, url)
+            is_answered = True
         except TimeoutError as error:
             raise Problem(504, f"No answer within {ANSWER_SECONDS:g} s.") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             raise Problem(502, f"The data port has not answered: {error}") from error
         finally:
-            self._under_way -= 1
+            if not is_answered:
+                self._end()
+        return answer
 
-    async def _sent(self, request: Request, target: bytes) -> Response:
+    def _end(self) -> None:
+        self._under_way -= 1
+
+    async def _sent(self, request: Request, url: httpx.URL) -> Response:
+        """Return the whole answer, which counts as under way until it is sent."""
         body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > MAX_BODY_BYTES:
                 raise Problem(413, f"A body has at most {MAX_BODY_BYTES} bytes here.")
-        place = self.place
-        url = httpx.URL(
-            scheme=place.scheme, host=place.host, port=place.port, raw_path=target
-        )  # fmt: skip
         fields = [
             (name, value)
-            for name, value in request.headers.items()
-            if name not in TAKEN and not name.startswith("sec-")
+            for name, value in request.headers.raw
+            if name not in TAKEN and not name.startswith(b"sec-")
         ]
-        fields.append(("accept-encoding", "identity"))
-        tls = place.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        fields.append((b"accept-encoding", b"identity"))
+        if body:
+            fields.append((b"content-length", b"%d" % len(body)))
+        tls = self.place.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        content = in_pieces(body) if body else None
         data = bytearray()
         async with (
             httpx.AsyncClient(verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http,
-            http.stream(request.method, url, headers=fields, content=bytes(body)) as got,
+            http.stream(request.method, url, headers=fields, content=content) as got,
         ):
             async for piece in got.aiter_raw():
                 data += piece
                 if len(data) > MAX_ANSWER_BYTES:
                     raise Problem(502, f"The answer has more than {MAX_ANSWER_BYTES} bytes.")
-        shown = {
-            name: value
-            for name, value in got.headers.items()
-            if name in SHOWN or name.startswith("x-")
-        }
-        return Response(bytes(data), got.status_code, {**shown, **HARMLESS})
+        answered = [(name.lower(), value) for name, value in got.headers.raw]
+        shown = [
+            (name, value)
+            for name, value in answered
+            if (name in SHOWN or name.startswith(b"x-")) and name not in HARMLESS
+        ]
+        return _Answer(data, got.status_code, [*shown, *HARMLESS.items()], self._end)

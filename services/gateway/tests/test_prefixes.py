@@ -65,3 +65,27 @@ def test_a_service_that_is_closed_by_name_has_no_prefix_of_its_name(by_document,
         "GROUP@@cars": [],
         SERVICE: [EVERYWHERE],
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ({}, []),
+        ({"redirect": {"to": "/elsewhere"}, "service": None, "strip_prefix": None}, []),
+        ({"rewrite": "/b"}, []),
+        ({"when": {"headers": {"x": "1"}}}, [Prefix("/a", "second")]),
+        ({"exact": True}, [Prefix("/a", "second")]),
+    ],
+)
+def test_only_the_first_route_of_a_path_has_its_prefix(by_document, first, expected):
+    """A second one answers no request that is told by its path alone."""
+    stripped = {"path": "/a", "strip_prefix": "/a"}
+    routes = [
+        {"name": "first", "service": "other", **stripped, **first},
+        {"name": "second", "service": SERVICE, **stripped},
+    ]
+    told = [{name: value for name, value in one.items() if value is not None} for one in routes]
+
+    found = prefixes(by_document(*told), [SERVICE])[SERVICE]
+
+    assert found == [*expected, EVERYWHERE]

@@ -185,8 +185,8 @@ def _base(servers: Any) -> str:
         path = httpx.URL(url).path if isinstance(url, str) else ""
     except httpx.InvalidURL:
         return ""
-    is_plain = path.startswith("/") and path.isascii() and not set(path) & set("{}%\\")
-    return path.rstrip("/") if is_plain and ".." not in path else ""
+    is_plain = path.startswith("/") and path.isascii() and not set(path) & set("{}%\\?#")
+    return path.rstrip("/") if is_plain and ".." not in path and "//" not in path else ""
 
 
 def _keep_logins(document: dict[str, Any]) -> None:

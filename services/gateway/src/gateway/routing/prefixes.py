@@ -34,16 +34,20 @@ class Prefix:
 def prefixes(table: Table, services: Iterable[str]) -> dict[str, list[Prefix]]:
     """Return the prefixes of services, those first by which all of a service is reached.
 
-    A route has none that matches one path only, that wants more of a request than its path, or
-    that puts another path in front: no prefix stands for the service's root there.
+    A route has none that matches one path only, that wants more of a request than its path, that
+    puts another path in front, or that comes after another of its path: no prefix stands for the
+    service's root there.
     """
     routed: dict[str, list[Prefix]] = {}
-    taken = {one.path for one in table.routes if not (one.exact or one.when)}
+    first: dict[str, Route] = {}
     for route in table.routes:
-        if not (route.exact or route.prefix or route.redirect or route.when):
+        if not (route.exact or route.when):
+            first.setdefault(route.path, route)
+    for route in first.values():
+        if not (route.prefix or route.redirect):
             routed.setdefault(route.service, []).append(_of_route(route))
     return {
-        name: _in_order(routed.get(name, ()), by_name=_is_open(table, name, taken), name=name)
+        name: _in_order(routed.get(name, ()), by_name=_is_open(table, name, first), name=name)
         for name in services
     }
 

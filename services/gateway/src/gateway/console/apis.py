@@ -120,7 +120,8 @@ class ApiPages:
         """Return what the workers tell of the services; all readers share an answer a second."""
         async with self._turn:
             if time.monotonic() >= self._told_at + FRESH_SECONDS:
-                self._told = _first_with_instance(await self._workers.ask({"do": "documented"}))
+                told = _first_with_instance(await self._workers.ask({"do": "documented"}))
+                self._told = told or self._told  # workers that begin anew know nothing yet
                 self._told_at = time.monotonic()
         return self._told
 

@@ -27,5 +27,8 @@ function show(spec) {
 }
 
 fetch(docs.dataset.document)
-  .then((answer) => answer.json())
+  .then((answer) => {
+    if (!answer.ok) throw new Error(answer.status);
+    return answer.json();
+  })
   .then(show, (reason) => { docs.textContent = `${docs.dataset.unread} ${reason}`; });

@@ -171,7 +171,7 @@ class TryOut:
         if body:
             fields.append((b"content-length", b"%d" % len(body)))
         tls = self.place.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        content = in_pieces(body) if body else None
+        content = (bytes(piece) async for piece in in_pieces(body)) if body else None
         data = bytearray()
         async with (
             httpx.AsyncClient(verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http,

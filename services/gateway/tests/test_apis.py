@@ -79,13 +79,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(fake: FakeNacos, token: str | None = TOKEN, certificate=None):
+async def served(fake: FakeNacos, token: str | None = TOKEN, certificate=None, *, docs=False):
     """A gateway in this process whose Nacos is a fake."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     cert, key = certificate or (None, None)
     settings = GatewaySettings(
-        SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False,
+        SERVICE_NAME="gateway", GATEWAY_ACCESS_LOG=False, GATEWAY_DOCS=docs,
         GATEWAY_TLS_CERT=cert, GATEWAY_TLS_KEY=key,
     )  # fmt: skip
     async with fake.client() as nacos, data_path(settings, nacos, sock) as (port, worker):
@@ -204,6 +204,22 @@ async def test_the_gateways_own_api_is_shown_at_the_admin_port_and_tried_with_it
     assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
     assert (refused.status_code, tried.status_code) == (401, 200)
     assert off.status_code == 404
+
+
+async def test_what_makes_the_page_is_no_service_of_an_operator(world):
+    """The way from the data port's page to the gateway's own port is not listed to be drained."""
+    fake, instance = FakeNacos(), await world.instance(documented())
+    fake.put_instance("cars", world.instance_at(instance, {}))
+    async with served(fake, docs=True) as gateway:
+        await gateway.follow("cars")
+        await gateway.sign_in()
+        token = {"authorization": f"Bearer {TOKEN}"}
+        services = await gateway.http.get("/api/services", headers=token)
+        console = await gateway.http.get("/?lang=en")
+
+    assert [one["name"] for one in services.json()] == ["cars"]
+    assert "cars" in console.text
+    assert "gateway:docs" not in console.text
 
 
 async def test_without_any_token_the_page_gives_no_orders():

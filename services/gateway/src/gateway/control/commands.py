@@ -171,7 +171,7 @@ class Worker:
                 "instances": _instances(service, now),
             }
             for name, service in self.directory.services.items()
-            if not service.absent
+            if not service.absent and name not in self.directory.own
         }
 
     def counters(self) -> dict[str, Any]:

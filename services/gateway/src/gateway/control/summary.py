@@ -28,7 +28,11 @@ def summarised(
 ) -> dict[str, Any]:
     """Sum up the followed services, and describe the instances of those that are named."""
     now, ages = context.clock(), directory.ages()
-    present = {name: service for name, service in directory.services.items() if not service.absent}
+    present = {
+        name: service
+        for name, service in directory.services.items()
+        if not service.absent and name not in directory.own
+    }
     return {
         "services": {
             name: _service(service, ages.get(name), now) for name, service in present.items()

@@ -97,7 +97,7 @@ async def served(fake: FakeNacos, token: str | None = TOKEN, certificate=None, *
         console = Console(alone, health, orders, alone.counters, build="1", token=token)
         console.add_to(app)
         tls = trust_in(cert) if cert else None
-        tryout = TryOut(DataPortPlace(host, number, tls))
+        tryout = TryOut(DataPortPlace(host, number, cert))
         documents = ApiDocuments()
         ApiPages(alone, documents, console=console, tryout=tryout).add_to(app, "/docs")
         scheme = "https" if tls else "http"
@@ -218,8 +218,8 @@ async def test_what_makes_the_page_is_no_service_of_an_operator(world):
         console = await gateway.http.get("/?lang=en")
 
     assert [one["name"] for one in services.json()] == ["cars"]
-    assert "cars" in console.text
-    assert "gateway:docs" not in console.text
+    assert "service=cars" in console.text
+    assert "service=gateway%3Adocs" not in console.text
 
 
 async def test_without_any_token_the_page_gives_no_orders():
@@ -472,6 +472,27 @@ async def test_a_data_port_with_tls_is_called_by_its_own_certificate(world, cert
 
     assert tried.status_code == 200
     assert 'data-gateway="https://gateway:' in page.text
+
+
+async def test_a_renewed_certificate_of_the_data_port_is_trusted(world, certificate, tmp_path):
+    """The file is read for each request, so that a renewed one needs no new gateway."""
+    fake, instance = FakeNacos(), await world.instance(documented())
+    fake.put_instance("cars", world.instance_at(instance, {}))
+    scope = {"type": "http", "method": "GET", "headers": [(b"x-gateway-docs", b"1")]}
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async with served(fake, certificate=certificate) as gateway:
+        place = gateway.tryout.place
+        file = tmp_path / "certificate.pem"
+        tryout = TryOut(DataPortPlace(place.host, place.port, file))
+        with pytest.raises(Problem) as raised:
+            await tryout.send(Request(scope, receive), b"/cars/x")
+        file.write_bytes(certificate[0].read_bytes())
+        tried = await tryout.send(Request(scope, receive), b"/cars/x")
+
+    assert (raised.value.status, tried.status_code) == (502, 200)
 
 
 async def shown(http: httpx.AsyncClient, number: int) -> None:

@@ -18,7 +18,7 @@ from service_kit import HealthChecks, Listener, bind, serve, start
 from gateway.console.api_documents import ApiDocuments
 from gateway.console.apis import OPEN_DOCS, ApiPages
 from gateway.console.app import Console
-from gateway.console.tryout import DataPortPlace, TryOut, trust_in
+from gateway.console.tryout import DataPortPlace, TryOut
 from gateway.control.admin import Workers, create_app
 from gateway.control.commands import Worker
 from gateway.control.form import build_info, form
@@ -161,8 +161,7 @@ async def administer(
     build = f"{VERSION}, {form()}"
     console = Console(workers, health, orders, counters, build=build, token=token)
     console.add_to(app)
-    tls = trust_in(settings.tls_cert) if settings.tls_cert else None
-    tryout = TryOut(DataPortPlace(reached(settings.host), settings.port, tls))
+    tryout = TryOut(DataPortPlace(reached(settings.host), settings.port, settings.tls_cert))
     documents = ApiDocuments(settings.upstream_tls)
     ApiPages(workers, documents, console=console, tryout=tryout).add_to(app, "/docs")
     if settings.docs:

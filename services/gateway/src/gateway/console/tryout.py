@@ -63,17 +63,27 @@ class DataPortPlace:
     Attributes:
         host: address by which it is reached.
         port: its TCP port.
-        tls: verifies its certificate; None if it speaks no TLS.
+        certificate: file of its certificate, which may be renewed; None if it speaks no TLS.
     """
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    certificate: Path | None = None
 
     @property
     def scheme(self) -> str:
         """Return `http` or `https`."""
-        return "http" if self.tls is None else "https"
+        return "http" if self.certificate is None else "https"
+
+    def trust(self) -> ssl.SSLContext:
+        """Return the trust in the data port, by the file as it is now.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self.certificate is None:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return trust_in(self.certificate)
 
 
 def trust_in(certificate: Path) -> ssl.SSLContext:
@@ -145,7 +155,7 @@ class TryOut:
             is_answered = True
         except TimeoutError as error:
             raise Problem(504, f"No answer within {ANSWER_SECONDS:g} s.") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise Problem(502, f"The data port has not answered: {error}") from error
         finally:
             if not is_answered:
@@ -170,7 +180,7 @@ class TryOut:
         fields.append((b"accept-encoding", b"identity"))
         if body:
             fields.append((b"content-length", b"%d" % len(body)))
-        tls = self.place.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = self.place.trust()
         content = (bytes(piece) async for piece in in_pieces(body)) if body else None
         data = bytearray()
         async with (

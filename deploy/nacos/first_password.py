@@ -93,11 +93,12 @@ class Server:
 
     def make_services_user(self, namespace: str, password: str) -> bool:
         """Make the user of the services with its role and what that may do; return if it is new."""
-        permissions = (
-            (f"{namespace}:DEFAULT_GROUP:naming/*", "rw"),
-            (f"{namespace}:*:config/*", "r"),
-            ("/v3/admin/core/namespace", "r"),
-        )
+        # 2.x looks for the rights of `public` under an empty name, 3.x under its own.
+        spellings = ("public", "") if namespace == "public" else (namespace,)
+        permissions = [("/v3/admin/core/namespace", "r")]
+        for each in spellings:
+            permissions.append((f"{each}:DEFAULT_GROUP:naming/*", "rw"))
+            permissions.append((f"{each}:*:config/*", "r"))
         user = {"username": SERVICES_USER}
         for users, roles, rights in (
             ("/v3/auth/user", "/v3/auth/role", "/v3/auth/permission"),

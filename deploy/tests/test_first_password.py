@@ -75,4 +75,4 @@ def test_what_was_not_stored_is_made_again() -> None:
     assert done.returncode == 0, done.stderr
     assert set(stored["user"]) == {"nacos", SERVICES_USER}
     assert SERVICES_USER in stored["role"]
-    assert len(set(stored["permission"])) == 3
+    assert len(set(stored["permission"])) == 5

@@ -69,6 +69,7 @@ def trials(options: argparse.Namespace, work: Path, findings: Findings) -> None:
                 findings.attempt(product, fault, journal, hosts)
             if not (options.short or options.faults):
                 beside(product, journal, findings, hosts)
+            if not options.short:
                 findings.notices += Elsewhere(product).notices()
                 findings.write()
     finally:

@@ -37,7 +37,7 @@ class Elsewhere:
         """Return what is told where each thing is missing.
 
         Raises:
-            TimeoutError: it is not told; the message has what was awaited.
+            TimeoutError: it is not told; the message has what was awaited, and what was told.
         """
         (namespace, *secrets) = manifests(ELSEWHERE, {})
         address = {
@@ -62,7 +62,10 @@ class Elsewhere:
 
     def _awaited(self, notice: Notice, said: Callable[[], str]) -> Notice:
         what = f"{notice.where} tells that {notice.missing} is missing: {notice.told}"
-        wait_until(lambda: notice.told in said(), seconds=READY_SECONDS, what=what)
+        try:
+            wait_until(lambda: notice.told in said(), seconds=READY_SECONDS, what=what)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{said()}") from error
         return notice
 
     def _described(self) -> str:

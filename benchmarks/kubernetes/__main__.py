@@ -35,8 +35,10 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few faults, results not kept")
-    parser.add_argument("--faults", default="", help="part of a fault's name; default all")
-    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
+    parser.add_argument(
+        "--faults", default="", help="part of a fault's name; others stay as written"
+    )
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second of a whole run")
     return parser.parse_args()
 
 
@@ -70,7 +72,7 @@ def trials(options: argparse.Namespace, work: Path, findings: Findings) -> None:
             if not (options.short or options.faults):
                 beside(product, journal, findings, hosts)
             if not options.short:
-                findings.notices += Elsewhere(product).notices()
+                findings.note(*Elsewhere(product).notices())
                 findings.write()
     finally:
         cluster.end()
@@ -96,7 +98,7 @@ def install(cluster: Cluster, operator: Operator, findings: Findings) -> None:
     product.install()
     operator.types(WATCH)
     prove_backup(product, operator)
-    findings.notices.append(without_metrics(product))
+    findings.note(without_metrics(product))
     cluster.start_metrics()
     host = product.address()
     wait_until(lambda: answers(host), seconds=120, what="the gateway's Service answers")
@@ -156,8 +158,10 @@ def main() -> int:
         machines.enter()
     end_in_order_on_sigterm()
     machines.settle()
-    kept = not (options.short or options.faults)
-    findings = Findings(report.machine(), options.rate, kept)
+    if options.faults:
+        findings = Findings.beside(chosen(options), report.machine())
+    else:
+        findings = Findings(report.machine(), options.rate, kept=not options.short)
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
         trials(options, Path(folder), findings)
     return 0 if findings.good else 1

@@ -69,7 +69,10 @@ class Elsewhere:
         return notice
 
     def _described(self) -> str:
-        return self._cluster.kubectl(f"--namespace={ELSEWHERE}", "describe", "pods")
+        # One by one: of several pods at once no events are shown.
+        here = f"--namespace={ELSEWHERE}"
+        pods = self._cluster.kubectl(here, "get", "pods", "--output=name").split()
+        return "\n".join(self._cluster.kubectl(here, "describe", pod) for pod in pods)
 
     def _readyz(self) -> str:
         pods: list[dict[str, Any]] = self._cluster.read(f"--namespace={ELSEWHERE}", "get", "pods")[

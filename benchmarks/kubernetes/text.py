@@ -50,9 +50,11 @@ def markdown(
     untried: Sequence[str],
     notices: Sequence[Notice],
     about: Mapping[str, str],
+    *,
+    remarks: Sequence[str],
 ) -> str:
     """Render the whole report."""
-    parts = [INTRODUCTION, facts({**about})]
+    parts = [INTRODUCTION, facts({**about}), *remarks]
     for gateway in dict.fromkeys(one.gateway for one in verdicts):
         mine = [one for one in verdicts if one.gateway == gateway]
         parts += [f"## {gateway[0].upper()}{gateway[1:]}", _table(mine)]

@@ -14,11 +14,14 @@ from stack.waiting import wait_until
 from benchmarks.failover.trial import Kind, results_of
 from benchmarks.gateway.calls import DECLARED, SERVICE
 from benchmarks.kubernetes import faults, programs
+from benchmarks.kubernetes.faults import SCALED
+from benchmarks.kubernetes.findings import Findings
 from benchmarks.kubernetes.installation import model
 from benchmarks.kubernetes.journal import Journal, executed
 from benchmarks.kubernetes.page import BRING_BACK, KEEP, PAGE, TYPED, blocks
 from benchmarks.kubernetes.text import markdown
 from benchmarks.kubernetes.trial import Unfinished, Verdict
+from benchmarks.measure import report
 from benchmarks.measure.load import Sample
 
 LOG = """2026-11-27T20:00:00.1Z stdout F 12.500000 0.0.0.0 trial-7 /predict
@@ -75,13 +78,31 @@ def test_the_report_hides_nothing() -> None:
         errors={"status 503": 1},
     )
     unfinished = Unfinished("drained", "a pod is not ready\nits log")
-    text = markdown([verdict], [unfinished], ["upgraded"], [], {"kernel": "some"})
+    text = markdown(
+        [verdict], [unfinished], ["upgraded"], [], {"kernel": "some"}, remarks=["by hand"]
+    )
 
     assert not verdict.good
     assert "| killed | 9 | 80 | 1 | 2 | 20 | 3 | 0 | 0 | 1.0 | 2 | 3 | **no** |" in text
     assert "| drained | a pod is not ready |" in text
     assert "1 times status 503" in text
     assert "- upgraded" in text.partition("Not tried")[2]
+    assert "by hand" in text
+
+
+def test_chosen_faults_are_tried_beside_what_is_written() -> None:
+    """A run of no fault would write the committed page again, and a run of one takes its rows out.
+
+    The rows of Spring's remedy stay: that is not tried with chosen faults.
+    """
+    committed = (report.RESULTS / "kubernetes.md").read_text()
+    machine = {"date": "today"}
+
+    assert Findings.beside([], machine).page().rstrip() + "\n" == committed
+    again = Findings.beside([SCALED], machine).page()
+    assert "tried alone, scaled 2, 5, 2: today" in again
+    assert committed.count("\n| scaled 2, 5, 2 |") == 3
+    assert again.count("\n| scaled 2, 5, 2 |") == 1
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from gateway.console.api_documents import (
     TROUBLE_SECONDS,
     Api,
     ApiDocuments,
-    Place,
     Trouble,
     UnshownError,
     in_pieces,
     oldest_beyond,
     read_api,
 )
+from gateway.console.fetching import Place
 from hypothesis import given, strategies as st
 from nacos_client import InstanceTls
 

@@ -6,7 +6,6 @@ elsewhere, servers and references to other addresses, and of any other only the 
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,15 @@ from typing import Any
 import httpx
 import orjson
 from nacos_client import InstanceTls
+
+from gateway.console.fetching import (
+    ANSWER_SECONDS,
+    Lack,
+    NothingReadError,
+    Place,
+    client_of,
+    fetched,
+)
 
 PATHS = ("/openapi.json", "/v3/api-docs")
 """Where a document is looked for, in this order."""
@@ -32,8 +40,6 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 """Bytes of all documents that are kept; beyond them the oldest are asked for again."""
 AT_ONCE = 8
 """Services that are asked at a time."""
-ANSWER_SECONDS = 3.0
-"""Seconds that an instance has to answer at a path."""
 FRESH_SECONDS = 300.0
 """Seconds for which a document is kept while the service's version stays the same."""
 TROUBLE_SECONDS = 30.0
@@ -47,7 +53,6 @@ KEY_SCHEME = {
     "description": "A key or token of the gateway's route.",
 }  # fmt: skip
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_ABSENT = frozenset({404, 405, 410})
 
 
 class Trouble(StrEnum):
@@ -64,35 +69,20 @@ class Trouble(StrEnum):
     NO_OPENAPI = "no_openapi"
 
 
+TROUBLE_OF = {
+    Lack.ABSENT: Trouble.NONE,
+    Lack.REFUSED: Trouble.REFUSED,
+    Lack.ENCODED: Trouble.NO_JSON,
+    Lack.TOO_LARGE: Trouble.TOO_LARGE,
+}
+
+
 class UnshownError(Exception):
     """An answer holds no document that could be shown."""
 
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble.value)
         self.trouble = trouble
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a service's document is asked for.
-
-    Attributes:
-        service: its bare name, which a certificate may hold.
-        host: IP literal of an instance.
-        port: its TCP port.
-        secure: it listens for TLS.
-        root: the leading part of every path of the service.
-        version: as the instance's metadata say.
-        keyed: a reader may need the key of a route.
-    """
-
-    service: str
-    host: str
-    port: int
-    secure: bool = False
-    root: str = ""
-    version: str = ""
-    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +115,10 @@ async def in_pieces(*parts: bytes | bytearray | memoryview) -> AsyncIterator[mem
         whole = memoryview(part)
         for start in range(0, len(whole), PIECE_BYTES):
             yield whole[start : start + PIECE_BYTES]
+
+
+def _trouble(bad: UnshownError | NothingReadError) -> Trouble:
+    return bad.trouble if isinstance(bad, UnshownError) else TROUBLE_OF[bad.lack]
 
 
 def read_api(data: bytes, *, keyed: bool = False) -> Api:
@@ -370,49 +364,20 @@ class ApiDocuments:
         """Ask at each path; return the first good document, or the first trouble worth telling."""
         trouble = Trouble.NONE
         try:
-            async with self._client(place) as http:
+            async with client_of(self._tls, secure=place.secure) as http:
                 for path in PATHS:
                     try:
                         async with asyncio.timeout(ANSWER_SECONDS):
-                            data = await self._fetched(http, place, path)
+                            data = await fetched(
+                                http, self._tls, place, path,
+                                accept="application/json", most=MAX_BYTES,
+                            )  # fmt: skip
                         async with self._reading:  # one at a time: each takes memory
                             return await asyncio.to_thread(read_api, data, keyed=place.keyed)
-                    except UnshownError as bad:
-                        trouble = bad.trouble if trouble is Trouble.NONE else trouble
+                    except (UnshownError, NothingReadError) as bad:
+                        trouble = _trouble(bad) if trouble is Trouble.NONE else trouble
         except (TimeoutError, httpx.TimeoutException):
             return Trouble.SLOW
         except (httpx.HTTPError, httpx.InvalidURL, OSError):
             return Trouble.UNREACHABLE
         return trouble
-
-    def _client(self, place: Place) -> httpx.AsyncClient:
-        # Without TLS a context that trusts nobody: reading the system's authorities takes long.
-        tls = self._tls.context() if place.secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return httpx.AsyncClient(verify=tls, trust_env=False, timeout=ANSWER_SECONDS)
-
-    async def _fetched(self, http: httpx.AsyncClient, place: Place, path: str) -> bytes:
-        """Read a bounded answer.
-
-        Raises:
-            UnshownError: it is too long, or no answer that could be a document.
-            httpx.HTTPError: there is none.
-        """
-        url = httpx.URL(
-            scheme="https" if place.secure else "http",
-            host=place.host, port=place.port, path=place.root + path,
-        )  # fmt: skip
-        name = self._tls.server_name(place.service, place.host)
-        # Compressed, a few bytes could become many before they are counted.
-        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        data = bytearray()
-        async with http.stream("GET", url, headers=plain, extensions={"sni_hostname": name}) as got:
-            if got.status_code != httpx.codes.OK:
-                is_absent = got.status_code in _ABSENT
-                raise UnshownError(Trouble.NONE if is_absent else Trouble.REFUSED)
-            if "content-encoding" in got.headers:
-                raise UnshownError(Trouble.NO_JSON)
-            async for chunk in got.aiter_raw():
-                data += chunk
-                if len(data) > MAX_BYTES:
-                    raise UnshownError(Trouble.TOO_LARGE)
-        return bytes(data)

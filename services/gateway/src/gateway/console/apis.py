@@ -17,9 +17,10 @@ from fastapi.staticfiles import StaticFiles
 from service_kit import Problem
 
 from gateway.console import page
-from gateway.console.api_documents import Api, ApiDocuments, Place, in_pieces
+from gateway.console.api_documents import Api, ApiDocuments, in_pieces
 from gateway.console.apis_page import Apis, ApisView, apis_page, listed
 from gateway.console.app import HEADERS, Console, file_of, keeping_language, words_for
+from gateway.console.fetching import Place
 from gateway.console.lookout import FRESH_SECONDS
 from gateway.console.page import View
 from gateway.console.tryout import TryOut

@@ -159,10 +159,11 @@ async def administer(
     orders = OrderDesk(workers, OrderBook(nacos, settings.service_name))
     app = create_app(workers, health, version=VERSION, token=token, orders=orders)
     build = f"{VERSION}, {form()}"
-    console = Console(workers, health, orders, counters, build=build, token=token)
+    tls = settings.upstream_tls
+    console = Console(workers, health, orders, counters, build=build, token=token, tls=tls)
     console.add_to(app)
     tryout = TryOut(DataPortPlace(reached(settings.host), settings.port, settings.tls_cert))
-    documents = ApiDocuments(settings.upstream_tls)
+    documents = ApiDocuments(tls)
     ApiPages(workers, documents, console=console, tryout=tryout).add_to(app, "/docs")
     if settings.docs:
         ApiPages(workers, documents).add_to(app, OPEN_DOCS)

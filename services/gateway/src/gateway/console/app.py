@@ -16,10 +16,12 @@ from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from nacos_client import InstanceTls
 from service_kit import HealthChecks, Problem
 
 from gateway.console import page
 from gateway.console.lookout import Lookout
+from gateway.console.model_watch import ModelWatch
 from gateway.console.page import Asked, View
 from gateway.console.recorder import Recorder
 from gateway.console.sessions import COOKIE, SECONDS, Sessions
@@ -69,6 +71,7 @@ class Console:
         *,
         build: str,
         token: str | None,
+        tls: InstanceTls | None = None,
     ) -> None:
         """Record nothing yet.
 
@@ -79,13 +82,15 @@ class Console:
             states: the workers' counters, and those of the workers that ended.
             build: version and form of the gateway, for the reader.
             token: the admin token, None if there is none.
+            tls: the trust in instances that listen for TLS.
         """
         self.recorder = Recorder(states)
         self.streams = 0
         self._orders = orders
         self._build = build
         self._sessions = Sessions(token, time.monotonic)
-        self._lookout = Lookout(workers, health, self.recorder)
+        self._models = ModelWatch(tls)
+        self._lookout = Lookout(workers, health, self.recorder, self._models)
         self._recording: asyncio.Task[None] | None = None
         self._draining = False
         orders.tell(self.recorder.note_order)
@@ -99,7 +104,8 @@ class Console:
         self._draining = True
 
     async def close(self) -> None:
-        """Stop recording."""
+        """Stop recording, and ask no instance any more."""
+        await self._models.close()
         if self._recording is not None:
             self._recording.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -31,6 +31,12 @@ def latency_chart(periods: Sequence[Period]) -> Markup:
     )
 
 
+def course_chart(values: Sequence[float | None], least: float, places: int) -> Markup:
+    """Draw a figure of up to so many readings; `least` fills the chart at least."""
+    most = max([least, *(one for one in values if one is not None)])
+    return _chart(element("path", class_="p50", d=_line(values, most, places)))
+
+
 def _chart(*paths: Markup) -> Markup:
     return element(
         "svg",
@@ -42,8 +48,8 @@ def _chart(*paths: Markup) -> Markup:
     )
 
 
-def _x(place: int, count: int) -> str:
-    return f"{WIDTH - (count - 1 - place) * WIDTH / (PERIODS - 1):.0f}"
+def _x(place: int, count: int, places: int = PERIODS) -> str:
+    return f"{WIDTH - (count - 1 - place) * WIDTH / (places - 1):.0f}"
 
 
 def _y(value: float, most: float) -> str:
@@ -59,12 +65,12 @@ def _area(values: Sequence[float], most: float) -> str:
     return f"M{_x(0, count)} {HEIGHT} {points} L{WIDTH} {HEIGHT}Z"
 
 
-def _line(values: Sequence[float | None], most: float) -> str:
+def _line(values: Sequence[float | None], most: float, places: int = PERIODS) -> str:
     """Return the path of a line that has a gap where there is no value."""
     steps, is_drawing = [], False
     for place, one in enumerate(values):
         if one is not None:
-            where = f"{_x(place, len(values))} {_y(one, most)}"
+            where = f"{_x(place, len(values), places)} {_y(one, most)}"
             steps.append(f"L{where}" if is_drawing else f"M{where}h-2")
         is_drawing = one is not None
     return " ".join(steps)

@@ -5,11 +5,13 @@ All readers share one answer a second, so that many browsers cost the workers wh
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from service_kit import HealthChecks
 
+from gateway.console.fetching import Place
+from gateway.console.model_watch import ModelWatch
 from gateway.console.recorder import Recorder
 from gateway.console.situation import (
     Charts,
@@ -21,6 +23,7 @@ from gateway.console.situation import (
     troubled_of,
 )
 from gateway.control.admin import Workers
+from gateway.control.places import MAX_PLACES
 
 FRESH_SECONDS = 1.0
 """Seconds for which an answer of the workers is shown to every reader."""
@@ -38,11 +41,13 @@ class Lookout:
         workers: Workers,
         health: HealthChecks,
         recorder: Recorder,
+        models: ModelWatch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workers = workers
         self._health = health
         self._recorder = recorder
+        self._models = models
         self._clock = clock
         self._charts = Charts()
         self._wanted: dict[str, float] = {}
@@ -81,6 +86,10 @@ class Lookout:
             self._workers.ask({"do": "overview", "services": wanted}),
             self._workers.ask({"do": "routes"}),
         )
+        if due := self._models.due(wanted):
+            self._models.ask(
+                _places(due, await self._workers.ask({"do": "places", "services": due}))
+            )
         recorder = self._recorder
         return Situation(
             services_of(views, recorder.history, self._charts),
@@ -92,7 +101,17 @@ class Lookout:
             _document(routes),
             self._health.report()[1],
             int(self._workers.check()["running"]),
+            self._models.told(wanted),
         )
+
+
+def _places(names: Iterable[str], answers: Iterable[Mapping[str, Any]]) -> dict[str, list[Place]]:
+    """Return places of each service; of several workers each may know others, up to a bound."""
+    found: dict[str, dict[Place, None]] = {name: {} for name in names}
+    for answer in answers:
+        for name, told in answer.items():
+            found[name].update(dict.fromkeys(Place(**one) for one in told))
+    return {name: list(places)[:MAX_PLACES] for name, places in found.items()}
 
 
 def _document(answers: list[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -4,14 +4,23 @@ Every part is an element with an id. The services' rows are parts of their own, 
 service does not send the others along.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from gateway.console.answer import answer_of
-from gateway.console.markup import Markup, element, joined
+from gateway.console.drawing import course_chart
+from gateway.console.markup import Markup, Part, element, joined
+from gateway.console.model_metrics import (
+    MUCH,
+    POINTS,
+    Drift,
+    Line,
+    ModelSituation,
+    drift_of,
+)
 from gateway.console.situation import (
     CanarySituation,
     InstanceSituation,
@@ -28,6 +37,8 @@ MAX_ROWS = 300
 MAX_INSTANCES = 500
 """Instances of one service that are shown."""
 SHOWN_EVENTS = 60
+LEAST_SHARE = 0.2
+"""The share that fills a chart at least."""
 STYLE = "console/console.css"
 SCRIPT = "console/console.js"
 NO_FIGURE = "-"
@@ -322,8 +333,73 @@ def _service_part(situation: Situation, view: View) -> Markup:
                 f"{words.p50}: {_millis(one.seconds(0.5))} · "
                 f"{words.p99}: {_millis(one.seconds(0.99))}")),
         _instances(listed, situation, view),
+        _models(situation.models.get(one.name), words),
         id="service",
     )  # fmt: skip
+
+
+def _models(one: ModelSituation | None, words: Words) -> Part:
+    """Return what the service's instances tell of their model, if they tell anything."""
+    if one is None:
+        return None
+    if not one.told:
+        return element("p", words.models_unread, class_="quiet")
+    at = datetime.fromtimestamp(one.at, UTC)
+    told = words.models_told.format(
+        told=one.told, asked=one.asked, at=f"{at:%H:%M:%S}Z", count=POINTS
+    )
+    more = words.and_more.format(count=one.unshown) if one.unshown else None
+    return [
+        element("h3", words.models),
+        element("p", told, class_="quiet"),
+        _drift(one.drift, words),
+        _shares(words.classes, words.class_of, one.classes, words) if one.classes else None,
+        _shares(words.refused_inputs, words.refused_reason, one.refused, words)
+        if one.refused else element("p", words.refused_none),
+        element("p", more) if more else None,
+    ]  # fmt: skip
+
+
+def _drift(lines: Sequence[Line], words: Words) -> Markup:
+    if not lines:
+        return element("p", words.drift_none)
+    body = [
+        element(
+            "tr",
+            element("th", one.name, scope="row"),
+            element("td", f"{one.whole:.2f}", data_label=words.drift_index),
+            element("td", getattr(words, f"drift_{drift_of(one.whole).value}"),
+                    data_label=words.drift_word,
+                    class_="bad" if drift_of(one.whole) is Drift.MUCH else None),
+            element("td", course_chart(one.course, 2 * MUCH, POINTS), class_="charts",
+                    data_label=words.course),
+        )
+        for one in lines
+    ]  # fmt: skip
+    head = columns(words.drift_of, words.drift_index, words.drift_word, words.course)
+    return _captioned(words.drift, head, body)
+
+
+def _shares(caption: str, kind: str, lines: Sequence[Line], words: Words) -> Markup:
+    body = [
+        element(
+            "tr",
+            element("th", one.name, scope="row"),
+            element("td", _percent(one.whole), data_label=words.share_whole),
+            element("td", NO_FIGURE if one.last is None else _percent(one.last),
+                    data_label=words.share_last),
+            element("td", course_chart(one.course, LEAST_SHARE, POINTS), class_="charts",
+                    data_label=words.course),
+        )
+        for one in lines
+    ]  # fmt: skip
+    head = columns(kind, words.share_whole, words.share_last, words.course)
+    return _captioned(caption, head, body)
+
+
+def _captioned(caption: str, head: list[Markup], body: list[Markup]) -> Markup:
+    return element("table", element("caption", caption),
+                   element("thead", element("tr", head)), element("tbody", body))  # fmt: skip
 
 
 def _trouble(situation: Situation, view: View) -> Markup:

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.console.drawing import latency_chart, rate_chart
 from gateway.console.history import NOTHING, Counts, History, quantile
 from gateway.console.markup import Markup
+from gateway.console.model_metrics import ModelSituation
 from gateway.console.timeline import Event
 from gateway.console.verdict import (
     CanaryVerdict,
@@ -164,6 +165,7 @@ class Situation:
         routes: in force, and the state of their document.
         checks: of readiness, by name.
         running: how many workers run.
+        models: what services that somebody looks at tell of their models.
     """
 
     services: Sequence[ServiceSituation] = ()
@@ -175,6 +177,7 @@ class Situation:
     routes: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     running: int = 0
+    models: Mapping[str, ModelSituation] = field(default_factory=dict)
 
     def service(self, name: str) -> ServiceSituation | None:
         """Return the service of this name, if it is followed."""

@@ -78,6 +78,25 @@ class Words:
     cause_retry_after: str
     cause_draining: str
     close: str
+    models: str
+    models_told: str
+    models_unread: str
+    drift: str
+    drift_of: str
+    drift_index: str
+    course: str
+    drift_word: str
+    drift_little: str
+    drift_some: str
+    drift_much: str
+    drift_none: str
+    classes: str
+    class_of: str
+    refused_inputs: str
+    refused_none: str
+    refused_reason: str
+    share_whole: str
+    share_last: str
     trouble: str
     releases: str
     no_releases: str
@@ -286,6 +305,26 @@ ENGLISH = Words(
     cause_retry_after="it asked for a pause",
     cause_draining="it says that its process ends",
     close="Close",
+    models="What its model meets and answers",
+    models_told="{told} of {asked} instances told their metrics at {at}. They are asked while "
+    "somebody looks, every 30 s; a course has up to {count} readings.",
+    models_unread="The metrics of its instances cannot be read.",
+    drift="Drift from the training data (PSI), of the instance that has the most",
+    drift_of="Feature, or answer",
+    drift_index="Index",
+    course="Course",
+    drift_word="Drift",
+    drift_little="little",
+    drift_some="some",
+    drift_much="much: compare it with the training data",
+    drift_none="No index of drift: there is nothing to compare with, or too little was answered.",
+    classes="Shares of the classes in its answers",
+    class_of="Class",
+    refused_inputs="Share of refused inputs, by reason",
+    refused_none="No input was refused.",
+    refused_reason="Reason",
+    share_whole="Since the start",
+    share_last="Last reading",
     trouble="Instances out of traffic",
     releases="Canaries and shadows",
     no_releases="No route has a split or a shadow.",
@@ -488,6 +527,26 @@ CHINESE = Words(
     cause_retry_after="它要求暂停",
     cause_draining="它表示其进程即将结束",
     close="关闭",
+    models="模型收到的输入与给出的回答",
+    models_told="{asked} 个实例中有 {told} 个在 {at} 提供了指标。"
+    "仅在有人查看时每 30 秒询问一次；走势最多包含 {count} 次读数。",
+    models_unread="无法读取其实例的指标。",
+    drift="与训练数据的偏移（PSI），取偏移最大的实例",
+    drift_of="特征或回答",
+    drift_index="指数",
+    course="走势",
+    drift_word="偏移",
+    drift_little="很小",
+    drift_some="有一些",
+    drift_much="很大：请与训练数据比较",
+    drift_none="没有偏移指数：没有可比较的数据，或回答得太少。",
+    classes="回答中各类别的占比",
+    class_of="类别",
+    refused_inputs="被拒绝的输入占比（按原因）",
+    refused_none="没有输入被拒绝。",
+    refused_reason="原因",
+    share_whole="启动以来",
+    share_last="最近一次读数",
     trouble="不接收流量的实例",
     releases="金丝雀与影子流量",
     no_releases="没有路由设置分流或影子流量。",

@@ -17,6 +17,7 @@ from gateway.control.documented import documented
 from gateway.control.explanation import Question, explain
 from gateway.control.instances import describe_instance
 from gateway.control.orders import OrdersDocument, changes, listed
+from gateway.control.places import places
 from gateway.control.summary import summarised
 from gateway.downstream.listener import DataPort
 from gateway.proxy.context import ProxyContext
@@ -83,7 +84,7 @@ class Worker:
             case {"do": "keep", "drained": dict(drained)}:
                 self.keep_drained(drained)
                 return True
-            case {"do": "services" | "overview" | "explain" | "documented"}:
+            case {"do": "services" | "overview" | "explain" | "documented" | "places"}:
                 return self._shown(command)
             case {"do": "routes"}:
                 return self._routes()
@@ -113,6 +114,8 @@ class Worker:
                 return summarised(self.context, self.directory, map(str, names))
             case {"do": "documented"}:
                 return documented(self.context, self.directory)
+            case {"do": "places", "services": list(names)}:
+                return places(self.directory, map(str, names))
             case _:
                 return self.services()
 

@@ -8,13 +8,10 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from failover import Member
-from nacos_client.ports import ServiceKey
-
+from gateway.control.places import in_traffic, place_of
 from gateway.proxy.context import ProxyContext
 from gateway.routing.prefixes import prefixes
 from gateway.upstream.directory import NacosDirectory
-from gateway.upstream.namespaces import divided
 from gateway.upstream.service import Service
 
 MAX_DOCUMENTED = 1000
@@ -45,20 +42,7 @@ def _asked(service: Service) -> dict[str, Any] | None:
 
     Its version is told, and a document is kept while the version is the same.
     """
-    members = [one for one in service.balancer.members.values() if _is_in_traffic(one)]
-    if not members:
+    instances = in_traffic(service)
+    if not instances:
         return None
-    instance = min(members, key=lambda one: (one.instance.canary, one.address)).instance
-    said = instance.metadata
-    return {
-        "service": ServiceKey.read(divided(service.name)[1], None, "").name,
-        "host": instance.ip,
-        "port": instance.port,
-        "secure": instance.secure,
-        "root": service.context_path.decode(),
-        "version": said.get("model_version") or said.get("version", ""),
-    }
-
-
-def _is_in_traffic(member: Member) -> bool:
-    return member.usable and member.instance.healthy and member.ejection.cause is None
+    return place_of(service, min(instances, key=lambda one: (one.canary, one.address)))

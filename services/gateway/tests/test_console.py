@@ -139,7 +139,8 @@ async def test_a_language_that_was_chosen_stays():
 
 async def test_names_and_metadata_of_strangers_are_text(world):
     """Markup in whatever Nacos says is shown as it is written, and the policy allows no script."""
-    fake, instance = FakeNacos(), await world.instance()
+    said = EVIL.replace('"', '\\"')
+    fake, instance = FakeNacos(), await world.instance(telling(f'model_psi{{of="{said}"}} 1\n'))
     labels = {"model_version": EVIL, "zone": EVIL}
     fake.put_instance(SERVICE, world.instance_at(instance, labels))
     fake.publish("gateway", f"routes: [{{path: /cars, service: {SERVICE}, name: '{EVIL}'}}]")
@@ -148,19 +149,101 @@ async def test_names_and_metadata_of_strangers_are_text(world):
         fake.publish("gateway", f"routes: [{{path: '{EVIL}', service: x}}]")
         await world.until(lambda: gateway.worker.news()["document"]["rejected"] is not None)
         answer = await gateway.http.get("/", params={"service": SERVICE, "find": EVIL[:90]})
-        plain = await gateway.http.get("/", params={"service": SERVICE})
+        plain = await opened(gateway, SERVICE, "Drift")
         form = {"method": "GET", "target": "/x", "fields": EVIL}
         asked = await gateway.http.post("/console/where", data=form, headers=ORIGIN)
 
-    for html in (answer.text, plain.text, asked.text):
+    for html in (answer.text, plain, asked.text):
         page = Elements(html)
         assert "img" not in page.tags
         assert page.tags.count("script") == 1
         assert page.handlers == []
-    assert EVIL in Elements(plain.text).text
+    assert f"{EVIL}1.00much" in Elements(plain).text
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
+
+
+def telling(metrics: str):
+    """Tell these metrics, and answer all else."""
+    body = metrics.encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    async def behaviour(instance, wire) -> None:
+        while True:
+            request = await instance.take(wire)
+            wire.send(head + body if request.line.startswith("GET /metrics ") else OK)
+
+    return behaviour
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+MODEL = """model_psi{of="safety"} 0.31
+model_psi{of="doors"} 0.12
+model_psi{of="class"} 0.02
+model_predictions_total{label="acc",model_version="1.0.0"} 30.0
+model_predictions_total{label="unacc",model_version="1.0.0"} 70.0
+http_problems_total{status="422",type="invalid-rows"} 25.0
+http_request_duration_seconds_count{method="POST",route="/p",status="200"} 100.0
+"""
+
+
+async def opened(gateway: Served, name: str, told: str) -> str:
+    """The page of a service, once it tells this."""
+    for _ in range(400):
+        html = (await gateway.http.get("/", params={"service": name})).text
+        if told in html:
+            return html
+        await asyncio.sleep(0.05)
+    pytest.fail(f"{told} did not come")
+
+
+async def test_an_opened_service_shows_what_its_model_meets_and_answers(world):
+    """The drift in a word, the shares of the classes and of refused inputs; nothing of a Spring's.
+
+    Two instances are one; nobody asks the instances of a service that nobody has opened.
+    """
+    fake = FakeNacos()
+    instances = [await world.instance(telling(MODEL)) for _ in range(2)]
+    other = await world.instance(telling(MODEL))
+    for instance in instances:
+        fake.put_instance(SERVICE, world.instance_at(instance, {}))
+    fake.put_instance("other", world.instance_at(other, {}))
+    async with served(fake, token=None) as gateway:
+        for name in (SERVICE, "other"):
+            await gateway.data.get(f"/{name}/x")
+        asked = [len(one.executed) for one in (*instances, other)]
+        assert "Drift" not in (await gateway.http.get("/")).text
+
+        page = Elements(await opened(gateway, SERVICE, "Drift"))
+        chinese = await gateway.http.get(f"/?service={SERVICE}&lang=zh")
+        now = [len(one.executed) for one in (*instances, other)]
+
+    for told in (
+        "2 of 2 instances told their metrics", "safety0.31much", "doors0.12some", "class0.02little",
+        "unacc70 %", "acc30 %", "invalid-rows25 %",
+    ):  # fmt: skip
+        assert told in page.text
+    assert "与训练数据的偏移" in chinese.text
+    assert [after - before for before, after in zip(asked, now, strict=True)] == [1, 1, 0]
+
+
+async def test_a_service_without_metrics_of_a_model_is_shown_as_ever(world):
+    """One that answers whatever it is asked has no part of models; a bad one has one plain line."""
+    fake, instance = FakeNacos(), await world.instance()
+    fake.put_instance(SERVICE, world.instance_at(instance, {}))
+    bad = await world.instance(telling('model_psi{of="x} 1\n'))
+    fake.put_instance("bad", world.instance_at(bad, {}))
+    async with served(fake, token=None) as gateway:
+        for name in (SERVICE, "bad"):
+            await gateway.data.get(f"/{name}/x")
+        await gateway.http.get("/", params={"service": SERVICE})
+        await world.until(lambda: len(instance.executed) == 2)
+        await opened(gateway, "bad", "cannot be read")
+        page = (await gateway.http.get("/", params={"service": SERVICE})).text
+
+    assert "Drift" not in page
+    assert "cannot be read" not in page
 
 
 async def test_the_form_of_a_question_stays_as_it_was_filled_in():

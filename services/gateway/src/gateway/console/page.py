@@ -682,6 +682,8 @@ def _where(view: View) -> Markup:
 
 
 def _percent(share: float) -> str:
+    if share >= 0.995:  # noqa: PLR2004 - with two digits it would be 1e+02
+        return f"{share * 100:.0f} %"
     return f"{share * 100:.2g} %" if share else "0 %"
 
 

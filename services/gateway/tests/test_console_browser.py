@@ -68,6 +68,21 @@ EVIL_API = {
 }  # fmt: skip
 
 
+METRICS = """model_psi{of="safety"} 0.31
+model_psi{of="maint"} 0.14
+model_psi{of="doors"} 0.02
+model_psi{of="class"} 0.19
+model_predictions_total{label="unacc",model_version="1.0.0"} 812.0
+model_predictions_total{label="acc",model_version="1.0.0"} 240.0
+model_predictions_total{label="good",model_version="1.0.0"} 61.0
+model_predictions_total{label="vgood",model_version="1.0.0"} 52.0
+http_problems_total{status="422",type="invalid-rows"} 40.0
+http_problems_total{status="400",type="invalid-json"} 3.0
+http_request_duration_seconds_count{method="POST",status="200"} 1165.0
+http_request_duration_seconds_count{method="POST",status="422"} 43.0
+"""
+
+
 class Answering(BaseHTTPRequestHandler):
     """An instance that answers every request, one in ten with 500 if it is told to."""
 
@@ -80,9 +95,11 @@ class Answering(BaseHTTPRequestHandler):
         self._tell({"labels": ["acc"], "path": self.path})
 
     def _tell(self, value: object) -> None:
-        body = json.dumps(value).encode()
+        self._send(json.dumps(value).encode(), "application/json")
+
+    def _send(self, body: bytes, kind: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -91,6 +108,9 @@ class Answering(BaseHTTPRequestHandler):
         """Answer."""
         if self.path == "/openapi.json":
             self._tell(EVIL_API if self.server.server_name == "evil" else API)
+            return
+        if self.path == "/metrics":
+            self._send(METRICS.encode(), "text/plain; version=0.0.4")
             return
         type(self).asked += 1
         bad = self.server.server_name == "bad" and self.asked % 3 == 0
@@ -284,7 +304,8 @@ def look_like(browser: Chrome, width: int, height: int, scheme: str = "light") -
 def test_what_a_person_asks_at_night(browser, admin):
     """Rates, the ejected instance with reason and probe, the canary's verdict, the route in force.
 
-    Nothing of it is there before the token; a name that is markup is text.
+    What its model meets comes by itself. Nothing of it is there before the token; a name that is
+    markup is text.
     """
     browser.get(admin)
     assert SERVICE not in browser.page_source
@@ -296,14 +317,16 @@ def test_what_a_person_asks_at_night(browser, admin):
     shown(browser, "#releases", "Worse: it fails more often")
     shown(browser, "#timeline", "was ejected: it refuses connections")
     shown(browser, "#routes", "/cars")
+    shown(browser, "#service", "much: look into it")
+    shown(browser, "#service", "invalid-rows")
     shown(browser, f"[id='service-{SERVICE}'] td:nth-child(4)", "%")
     WebDriverWait(browser, PATIENCE_SECONDS).until(
         lambda _: browser.find_elements(By.CSS_SELECTOR, ".area[d^=M]"), "no chart"
     )
     assert browser.title == "Gateway"
-    look_like(browser, 1400, 1500)
+    look_like(browser, 1400, 1800)
     picture(browser, "console")
-    look_like(browser, 1400, 1500, "dark")
+    look_like(browser, 1400, 1800, "dark")
     picture(browser, "console-dark")
 
 
@@ -457,6 +480,7 @@ def test_a_hostile_document_gives_no_order_and_leads_nowhere(browser, admin, try
 def test_every_screen(browser, admin, width, scheme, language):
     """Nothing is wider than the screen, from a phone to 4k; light and dark are the reader's."""
     sign_in(browser, admin, f"?lang={language}&service={SERVICE}")
+    shown(browser, ".models", "PSI")
     look_like(browser, width, 2160 if width == 3840 else 900, scheme)
 
     wide, colours = browser.execute_script(

@@ -352,10 +352,14 @@ def _models(one: ModelSituation | None, words: Words) -> Part:
     return [
         element("h3", words.models),
         element("p", told, class_="quiet"),
-        _drift(one.drift, words),
-        _shares(words.classes, words.class_of, one.classes, words) if one.classes else None,
-        _shares(words.refused_inputs, words.refused_reason, one.refused, words)
-        if one.refused else element("p", words.refused_none),
+        element(
+            "div",
+            _drift(one.drift, words),
+            _shares(words.classes, words.class_of, one.classes, words) if one.classes else None,
+            _shares(words.refused_inputs, words.refused_reason, one.refused, words)
+            if one.refused else element("p", words.refused_none),
+            class_="models",
+        ),
         element("p", more) if more else None,
     ]  # fmt: skip
 

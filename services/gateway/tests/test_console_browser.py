@@ -324,9 +324,9 @@ def test_what_a_person_asks_at_night(browser, admin):
         lambda _: browser.find_elements(By.CSS_SELECTOR, ".area[d^=M]"), "no chart"
     )
     assert browser.title == "Gateway"
-    look_like(browser, 1400, 1800)
+    look_like(browser, 1400, 2000)
     picture(browser, "console")
-    look_like(browser, 1400, 1800, "dark")
+    look_like(browser, 1400, 2000, "dark")
     picture(browser, "console-dark")
 
 

@@ -12,7 +12,7 @@ from gateway.console.model_metrics import (
     REFUSED,
     SHOWN,
     SOME,
-    Drift,
+    DriftDegree,
     ModelHistory,
     Reading,
     UnreadError,
@@ -105,7 +105,7 @@ def test_much_drift_and_refused_inputs_are_what_the_alerts_say():
     assert expressions["ModelDrifts"] == f"model_psi > {MUCH}"
     assert f'{{status=~"{"|".join(sorted(REFUSED))}"}}' in expressions["InputsRefused"]
     told = [drift_of(index) for index in (0.0, SOME, MUCH, MUCH + 0.001)]
-    assert told == [Drift.LITTLE, Drift.SOME, Drift.SOME, Drift.MUCH]
+    assert told == [DriftDegree.LITTLE, DriftDegree.SOME, DriftDegree.SOME, DriftDegree.MUCH]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["i", "j"]), READINGS), min_size=1, max_size=4))

@@ -43,7 +43,7 @@ class UnreadError(Exception):
     """Metrics that cannot be read, or are too many."""
 
 
-class Drift(StrEnum):
+class DriftDegree(StrEnum):
     """A population stability index in a word."""
 
     LITTLE = "little"
@@ -51,11 +51,11 @@ class Drift(StrEnum):
     MUCH = "much"
 
 
-def drift_of(index: float) -> Drift:
+def drift_of(index: float) -> DriftDegree:
     """Return the word for an index."""
     if index > MUCH:
-        return Drift.MUCH
-    return Drift.LITTLE if index < SOME else Drift.SOME
+        return DriftDegree.MUCH
+    return DriftDegree.LITTLE if index < SOME else DriftDegree.SOME
 
 
 @dataclass(frozen=True, slots=True)

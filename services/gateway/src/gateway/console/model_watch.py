@@ -43,7 +43,7 @@ AT_ONCE = 8
 
 
 @dataclass(slots=True)
-class Kept:
+class KeptReadings:
     """What the instances of a service told.
 
     Attributes:
@@ -78,7 +78,7 @@ class ModelWatch:
         self._tls = tls or InstanceTls()
         self._clock = clock
         self._wall = wall
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, KeptReadings] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._reading = asyncio.Lock()
@@ -99,7 +99,7 @@ class ModelWatch:
         for name, instances in places.items():
             kept = self._kept.pop(name, None)
             if kept is None or now >= kept.begun + FORGOTTEN_SECONDS:
-                kept = Kept(now)
+                kept = KeptReadings(now)
             kept.begun = now
             self._kept[name] = kept  # the last one asked is the last one forgotten
             self._asking[name] = asyncio.create_task(self._ask(name, kept, instances))
@@ -124,7 +124,7 @@ class ModelWatch:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _ask(self, name: str, kept: Kept, places: Collection[Place]) -> None:
+    async def _ask(self, name: str, kept: KeptReadings, places: Collection[Place]) -> None:
         try:
             answers = await asyncio.gather(*map(self._answer, places))
             kept.asked = sum(one is None or one.tells for one in answers)

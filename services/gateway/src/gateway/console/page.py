@@ -16,7 +16,7 @@ from gateway.console.markup import Markup, Part, element, joined
 from gateway.console.model_metrics import (
     MUCH,
     POINTS,
-    Drift,
+    DriftDegree,
     Line,
     ModelSituation,
     drift_of,
@@ -374,7 +374,7 @@ def _drift(lines: Sequence[Line], words: Words) -> Markup:
             element("td", f"{one.whole:.2f}", data_label=words.drift_index),
             element("td", getattr(words, f"drift_{drift_of(one.whole).value}"),
                     data_label=words.drift_word,
-                    class_="bad" if drift_of(one.whole) is Drift.MUCH else None),
+                    class_="bad" if drift_of(one.whole) is DriftDegree.MUCH else None),
             element("td", course_chart(one.course, 2 * MUCH, POINTS), class_="charts",
                     data_label=words.course),
         )

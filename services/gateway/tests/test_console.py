@@ -18,6 +18,7 @@ from gateway.console.timeline import EventKind
 from gateway.control.admin import create_app
 from gateway.control.commands import Worker
 from gateway.control.order_desk import OrderDesk
+from gateway.control.places import MAX_PLACES
 from gateway.settings import GatewaySettings
 from gateway.worker import data_path
 from nacos_client.testing import FakeNacos
@@ -226,6 +227,27 @@ async def test_an_opened_service_shows_what_its_model_meets_and_answers(world):
         assert told in page.text
     assert "与训练数据的偏移" in chinese.text
     assert [after - before for before, after in zip(asked, now, strict=True)] == [1, 1, 0]
+
+
+async def test_few_instances_in_traffic_are_asked_for_metrics(world):
+    """Canaries among them, whatever their address; none that is disabled, or of another service."""
+    fake = FakeNacos()
+    for number in range(1, 20):
+        fake.put_instance(SERVICE, Instance(f"10.0.0.{number}", 80, enabled=number > 1))
+    fake.put_instance(SERVICE, Instance("10.0.9.9", 80, metadata={"gateway.canary": "true"}))
+    fake.publish("gateway", f"routes: [{{path: /cars, service: {SERVICE}}}]")
+    async with served(fake, token=None) as gateway:
+
+        def places():
+            return gateway.worker.ask({"do": "places", "services": [SERVICE, "absent"]})
+
+        await world.until(lambda: any(places().values()))
+        told = places()
+
+    assert list(told) == [SERVICE]
+    assert [one["host"] for one in told[SERVICE]][:1] == ["10.0.9.9"]
+    assert len(told[SERVICE]) == MAX_PLACES
+    assert "10.0.0.1" not in {one["host"] for one in told[SERVICE]}
 
 
 async def test_a_service_without_metrics_of_a_model_is_shown_as_ever(world):

@@ -317,8 +317,8 @@ def test_what_a_person_asks_at_night(browser, admin):
     shown(browser, "#releases", "Worse: it fails more often")
     shown(browser, "#timeline", "was ejected: it refuses connections")
     shown(browser, "#routes", "/cars")
-    shown(browser, "#service", "much: look into it")
-    shown(browser, "#service", "invalid-rows")
+    shown(browser, "#models", "much: look into it")
+    shown(browser, "#models", "invalid-rows")
     shown(browser, f"[id='service-{SERVICE}'] td:nth-child(4)", "%")
     WebDriverWait(browser, PATIENCE_SECONDS).until(
         lambda _: browser.find_elements(By.CSS_SELECTOR, ".area[d^=M]"), "no chart"
@@ -480,7 +480,7 @@ def test_a_hostile_document_gives_no_order_and_leads_nowhere(browser, admin, try
 def test_every_screen(browser, admin, width, scheme, language):
     """Nothing is wider than the screen, from a phone to 4k; light and dark are the reader's."""
     sign_in(browser, admin, f"?lang={language}&service={SERVICE}")
-    shown(browser, ".models", "PSI")
+    shown(browser, "#models", "PSI")
     look_like(browser, width, 2160 if width == 3840 else 900, scheme)
 
     wide, colours = browser.execute_script(

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from gateway.console.answer import answer_of
 from gateway.console.drawing import course_chart
-from gateway.console.markup import Markup, Part, element, joined
+from gateway.console.markup import Markup, element, joined
 from gateway.console.model_metrics import (
     MUCH,
     POINTS,
@@ -141,6 +141,7 @@ def parts(situation: Situation, view: View, listed: Mapping[str, Markup]) -> dic
         "alerts": _alerts(situation, view),
         "services": _services(listed, situation, view),
         "service": _service_part(situation, view),
+        "models": _models(situation.models.get(view.service), view.words),
         "trouble": _trouble(situation, view),
         "releases": _releases(situation, view),
         "timeline": _timeline(situation, view),
@@ -333,24 +334,24 @@ def _service_part(situation: Situation, view: View) -> Markup:
                 f"{words.p50}: {_millis(one.seconds(0.5))} · "
                 f"{words.p99}: {_millis(one.seconds(0.99))}")),
         _instances(listed, situation, view),
-        _models(situation.models.get(one.name), words),
         id="service",
     )  # fmt: skip
 
 
-def _models(one: ModelSituation | None, words: Words) -> Part:
-    """Return what the service's instances tell of their model, if they tell anything."""
+def _models(one: ModelSituation | None, words: Words) -> Markup:
+    """Return what the instances of the service that the reader looks at tell of their model."""
     if one is None:
-        return None
+        return element("section", id="models", hidden=True)
     if not one.told:
-        return element("p", words.models_unread, class_="quiet")
+        return element("section", element("p", words.models_unread, class_="quiet"), id="models")
     at = datetime.fromtimestamp(one.at, UTC)
     told = words.models_told.format(
         told=one.told, asked=one.asked, at=f"{at:%H:%M:%S}Z", count=POINTS
     )
     more = words.and_more.format(count=one.unshown) if one.unshown else None
-    return [
-        element("h3", words.models),
+    return element(
+        "section",
+        element("h2", words.models),
         element("p", told, class_="quiet"),
         element(
             "div",
@@ -361,7 +362,8 @@ def _models(one: ModelSituation | None, words: Words) -> Part:
             class_="models",
         ),
         element("p", more) if more else None,
-    ]  # fmt: skip
+        id="models",
+    )  # fmt: skip
 
 
 def _drift(lines: Sequence[Line], words: Words) -> Markup:

@@ -5,6 +5,7 @@ from math import isclose
 
 import pytest
 from gateway.console.model_metrics import (
+    MAX_LINE,
     MAX_NAME,
     MAX_SAMPLES,
     MUCH,
@@ -37,6 +38,7 @@ http_request_duration_seconds_count{method="GET",status="200"} 99.0
 http_request_duration_seconds_bucket{method="POST",le="1.0"} 20.0
 other_total 1.0
 """
+LONG = b'model_psi{of="' + b"a" * MAX_LINE + b'"} 1\n'
 NAMES = st.sampled_from(["a", "b", "c"])
 COUNTS = st.integers(0, 1000).map(float)
 READINGS = st.builds(
@@ -73,7 +75,7 @@ def test_long_names_are_cut_and_too_many_samples_are_refused():
     """What is kept of a stranger's text is bounded."""
     line = b'model_psi{of="%b"} 1\n'
 
-    assert list(read(line % (b"x" * 5000)).drift) == ["x" * MAX_NAME]
+    assert list(read(line % (b"x" * 2000)).drift) == ["x" * MAX_NAME]
     with pytest.raises(UnreadError):
         read(b"".join(line % b"%d" % number for number in range(MAX_SAMPLES + 1)))
 
@@ -172,3 +174,25 @@ def test_only_so_many_readings_are_kept():
     assert found is not None
     assert len(found.drift[0].course) == POINTS
     assert (len(found.drift), found.unshown) == (SHOWN, 3)
+
+
+def test_a_very_long_sample_is_not_parsed():
+    """The parser would take seconds for one that fills an answer."""
+    with pytest.raises(UnreadError):
+        read(LONG)
+
+
+def test_values_beyond_any_count_are_left_out():
+    """Their sums would be no numbers."""
+    assert read(b'model_psi{of="a"} 1e308\nmodel_psi{of="b"} +Inf\n') == Reading()
+
+
+def test_reasons_that_are_not_shown_are_counted():
+    """As features and classes are."""
+    history = ModelHistory()
+    history.note({"one": Reading(refused={f"r{i}": 1.0 for i in range(SHOWN + 3)}, posts=50.0)})
+
+    found = history.situation(0.0, 1)
+
+    assert found is not None
+    assert (len(found.refused), found.unshown) == (SHOWN, 3)

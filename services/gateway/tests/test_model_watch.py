@@ -63,6 +63,17 @@ async def test_instances_are_asked_and_told_together(world):
     assert good.executed[0].line == "GET /app/metrics HTTP/1.1"
 
 
+async def test_an_address_that_is_none_hides_no_other_instance(world):
+    """Whatever Nacos lists as a port."""
+    good = await world.instance(world.answering(reply(TEXT)))
+    nowhere = Place("cars", "127.0.0.1", 99999)
+
+    found = await shown(world, ModelWatch(clock=Clock()), [nowhere, place_of(good)])
+
+    assert found is not None
+    assert (found.asked, found.told) == (2, 1)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
 from typing import TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +17,10 @@ MAX_SAMPLES = 500
 """Samples of an instance that are read; one that has more is not read at all."""
 MAX_NAMED = 32
 """Names of each kind whose figures are kept, those with the most."""
+MAX_LINE = 4096
+"""Bytes of the longest sample: the parser's time grows with the square of it."""
+MAX_VALUE = 1e15
+"""The greatest value: sums of these are exact enough, and finite."""
 MAX_NAME = 100
 """Characters of a name that are kept."""
 SHOWN = 8
@@ -96,17 +99,25 @@ def _without(counts: Mapping[Name, float], before: Mapping[Name, float]) -> dict
     return {name: max(0.0, count - before.get(name, 0.0)) for name, count in counts.items()}
 
 
+def _wanted(data: bytes) -> list[str]:
+    """Return the samples that are wanted, each bounded; the parser sees no others."""
+    lines = []
+    for place, found in enumerate(_SAMPLE.finditer(data)):
+        if place >= MAX_SAMPLES:
+            raise UnreadError(f"more than {MAX_SAMPLES} samples")
+        if len(found[0]) > MAX_LINE:
+            raise UnreadError(f"a sample of more than {MAX_LINE} bytes")
+        lines.append(found[0].decode("utf-8", "replace"))
+    return lines
+
+
 def read(data: bytes) -> Reading:
     """Read metrics in Prometheus's text format, of which a few are wanted.
 
     Raises:
         UnreadError: they are not in that format, or too many.
     """
-    lines = []
-    for place, found in enumerate(_SAMPLE.finditer(data)):
-        if place >= MAX_SAMPLES:
-            raise UnreadError(f"more than {MAX_SAMPLES} samples")
-        lines.append(found[0].decode("utf-8", "replace"))
+    lines = _wanted(data)
     drift: dict[str, float] = {}
     classes: dict[tuple[str, str], float] = {}
     refused: dict[str, float] = {}
@@ -121,7 +132,7 @@ def read(data: bytes) -> Reading:
         raise UnreadError(str(error)) from error
     for sample in samples:
         value = float(sample.value)
-        if not isfinite(value) or value < 0:
+        if not 0 <= value <= MAX_VALUE:  # NaN is neither
             continue
         labels = {name: text[:MAX_NAME] for name, text in sample.labels.items()}
         match sample.name:
@@ -287,6 +298,7 @@ class ModelHistory:
             for name, share in (shown.refused or {}).items() if share
         ]  # fmt: skip
         unshown = len(every.drift) - len(drift) + len(every.classes) - len(classes)
+        unshown += sum(share > 0 for share in (every.refused or {}).values()) - len(refused)
         return ModelSituation(at, asked, told, drift, classes, refused, unshown)
 
 

@@ -150,3 +150,5 @@ class ModelWatch:
             return Reading() if bad.lack in {Lack.ABSENT, Lack.REFUSED} else None
         except (UnreadError, TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError):
             return None
+        except (OverflowError, ExceptionGroup):  # a port that is none
+            return None

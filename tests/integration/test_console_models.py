@@ -32,7 +32,7 @@ def test_a_real_models_drift_answers_and_refusals_are_on_the_console(nacos, serv
             f"{gateway.admin_url}/", params={"service": SERVICE}, timeout=30, trust_env=False
         ).text
 
-    wait_until(lambda: "Drift" in page(), seconds=30, what="the page tells of the model")
+    wait_until(lambda: "Drift" in page(), seconds=90, what="the page tells of the model")
     text = re.sub(r"<[^>]+>", "|", page())
 
     assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY

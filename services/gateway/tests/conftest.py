@@ -209,6 +209,24 @@ def answering_after(go: asyncio.Event) -> Behaviour:
     return behaviour
 
 
+class Holding:
+    """Answer every connection's request once `go` is set; count those that wait at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.go = asyncio.Event()
+        self.under_way = self.most = 0
+        self._data = data
+
+    async def __call__(self, instance: FakeInstance, wire: Wire) -> None:
+        """Take one request."""
+        await instance.take(wire)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.go.wait()
+        self.under_way -= 1
+        wire.send(self._data)
+
+
 class StaticDirectory:
     """A directory of fixed services."""
 
@@ -281,6 +299,7 @@ class World:
     well = staticmethod(well)
     answering = staticmethod(answering)
     answering_after = staticmethod(answering_after)
+    holding = Holding
     OK = OK
 
     def __init__(self) -> None:

@@ -317,6 +317,7 @@ async def test_a_service_that_does_not_answer_costs_the_others_nothing(world):
         await world.instance(world.answering(reply(BODY))),
     )
     places = {"slow": place_of(slow), "gone": place_of(world.refusing()), "good": place_of(good)}
+    places["no port"] = Place("cars", "127.0.0.1", 99999)
     documents = ApiDocuments()
 
     asking = asyncio.create_task(documents.look(places, list(places), 10))
@@ -329,6 +330,7 @@ async def test_a_service_that_does_not_answer_costs_the_others_nothing(world):
     assert first["slow"] is Trouble.UNASKED
     assert first["empty"] is Trouble.NO_INSTANCE
     assert later["gone"] is Trouble.UNREACHABLE
+    assert later["no port"] is Trouble.UNREACHABLE
     assert later["slow"] is Trouble.SLOW
 
 
@@ -371,27 +373,16 @@ async def test_a_trouble_is_asked_about_again_soon(world):
 
 async def test_few_services_are_asked_at_a_time(world):
     """However many somebody looks at."""
-    go = asyncio.Event()
-    under_way, most = 0, 0
-
-    async def behaviour(instance, wire) -> None:
-        nonlocal under_way, most
-        await instance.take(wire)
-        under_way += 1
-        most = max(most, under_way)
-        await go.wait()
-        under_way -= 1
-        wire.send(reply(BODY))
-
-    instance = await world.instance(behaviour)
+    crowd = world.holding(reply(BODY))
+    instance = await world.instance(crowd)
     documents = ApiDocuments()
     places = {f"s{number}": place_of(instance) for number in range(AT_ONCE * 3)}
     looking = asyncio.create_task(documents.look(places, list(places), 10))
-    await world.until(lambda: under_way == AT_ONCE)
-    go.set()
+    await world.until(lambda: crowd.under_way == AT_ONCE)
+    crowd.go.set()
     found = await looking
 
-    assert most == AT_ONCE
+    assert crowd.most == AT_ONCE
     assert all(isinstance(one, Api) for one in found.values())
 
 

@@ -191,7 +191,7 @@ http_request_duration_seconds_count{method="POST",route="/p",status="200"} 100.0
 
 async def opened(gateway: Served, name: str, told: str) -> str:
     """The page of a service, once it tells this."""
-    for _ in range(400):
+    for _ in range(1200):  # one that is too late is asked again after 30 s
         html = (await gateway.http.get("/", params={"service": name})).text
         if told in html:
             return html

@@ -151,27 +151,16 @@ async def test_a_service_is_asked_again_after_its_time_alone(world):
 
 async def test_few_instances_are_asked_at_a_time(world):
     """However many services somebody looks at."""
-    go = asyncio.Event()
-    under_way, most = 0, 0
-
-    async def behaviour(instance, wire) -> None:
-        nonlocal under_way, most
-        await instance.take(wire)
-        under_way += 1
-        most = max(most, under_way)
-        await go.wait()
-        under_way -= 1
-        wire.send(reply(TEXT))
-
-    instance = await world.instance(behaviour)
+    crowd = world.holding(reply(TEXT))
+    instance = await world.instance(crowd)
     watch = ModelWatch()
     names = [f"s{number}" for number in range(AT_ONCE)]
     watch.ask({name: [place_of(instance)] * 2 for name in names})
-    await world.until(lambda: under_way == AT_ONCE)
-    go.set()
+    await world.until(lambda: crowd.under_way == AT_ONCE)
+    crowd.go.set()
     await world.until(lambda: len(watch.told(names)) == len(names))
 
-    assert most == AT_ONCE
+    assert crowd.most == AT_ONCE
 
 
 async def test_what_is_kept_is_bounded_and_forgotten(world):

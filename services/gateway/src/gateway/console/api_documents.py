@@ -23,6 +23,7 @@ from gateway.console.fetching import (
     Place,
     client_of,
     fetched,
+    given_up,
 )
 
 PATHS = ("/openapi.json", "/v3/api-docs")
@@ -322,11 +323,7 @@ class ApiDocuments:
 
     async def close(self) -> None:
         """Ask no more."""
-        tasks = list(self._asking.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await given_up(list(self._asking.values()))
 
     def _is_fresh(self, name: str, place: Place) -> bool:
         kept = self._kept.get(name)

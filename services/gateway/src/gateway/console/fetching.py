@@ -3,13 +3,16 @@
 It is asked where discovery says that it is, with the gateway's own trust, and told no secret.
 """
 
+import asyncio
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
 import httpx
 from nacos_client import InstanceTls
 
+MAX_PORT = 65_535
 ANSWER_SECONDS = 3.0
 """Seconds that an instance has to answer at a path."""
 _ABSENT = frozenset({404, 405, 410})
@@ -71,6 +74,8 @@ async def fetched(
         NothingReadError: it is too long, or has nothing to read.
         httpx.HTTPError: there is none.
     """
+    if not 0 < place.port <= MAX_PORT:  # discovery lists whatever was registered
+        raise httpx.ConnectError(f"{place.port} is no port")
     url = httpx.URL(
         scheme="https" if place.secure else "http",
         host=place.host, port=place.port, path=place.root + path,
@@ -89,3 +94,11 @@ async def fetched(
             if len(data) > most:
                 raise NothingReadError(Lack.TOO_LARGE)
     return bytes(data)
+
+
+async def given_up(asking: Collection[asyncio.Task[None]]) -> None:
+    """Ask no more; return when each of these has ended."""
+    for task in asking:
+        task.cancel()
+    if asking:
+        await asyncio.wait(asking)

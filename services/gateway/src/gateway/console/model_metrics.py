@@ -198,7 +198,9 @@ def point_of(reading: Reading) -> Point:
     }
     posts = reading.posts
     refused = {
-        reason: min(1.0, count / posts) for reason, count in reading.refused.items() if posts
+        reason: min(1.0, count / posts)
+        for reason, count in reading.refused.items()
+        if posts and count
     }
     return Point(reading.drift, classes, refused if posts else None)
 
@@ -295,10 +297,10 @@ class ModelHistory:
         refused = [
             Line(name, share, [None if one.refused is None else one.refused.get(name, 0.0)
                                for one in points])
-            for name, share in (shown.refused or {}).items() if share
+            for name, share in (shown.refused or {}).items()
         ]  # fmt: skip
         unshown = len(every.drift) - len(drift) + len(every.classes) - len(classes)
-        unshown += sum(share > 0 for share in (every.refused or {}).values()) - len(refused)
+        unshown += len(every.refused or {}) - len(refused)
         return ModelSituation(at, asked, told, drift, classes, refused, unshown)
 
 

@@ -20,6 +20,7 @@ from gateway.console.fetching import (
     Place,
     client_of,
     fetched,
+    given_up,
 )
 from gateway.console.model_metrics import (
     ModelHistory,
@@ -118,11 +119,7 @@ class ModelWatch:
 
     async def close(self) -> None:
         """Ask no more."""
-        tasks = list(self._asking.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await given_up(list(self._asking.values()))
 
     async def _ask(self, name: str, kept: KeptReadings, places: Collection[Place]) -> None:
         try:
@@ -149,6 +146,4 @@ class ModelWatch:
         except NothingReadError as bad:
             return Reading() if bad.lack in {Lack.ABSENT, Lack.REFUSED} else None
         except (UnreadError, TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError):
-            return None
-        except (OverflowError, ExceptionGroup):  # a port that is none
             return None

@@ -176,15 +176,23 @@ def test_bad_input_gets_a_problem_that_names_the_field(
 
 
 def test_both_instances_serve(local_stack: LocalStack, gateway: httpx.Client) -> None:
-    """Calls reach both instances of a service, and Nacos tells what each of them is."""
-    for _ in range(40):
-        gateway.post(CLUSTER, json={"points": POINTS}).raise_for_status()
+    """Calls reach both instances of a service, and Nacos tells what each of them is.
+
+    An instance that once was slow, as on a busy machine, gets its next call when that is 60 s ago.
+    """
     shown = local_stack.nacos.access.instances("skl-kmeans")
 
     assert {each["port"] for each in shown} == {part.port for part in kmeans_parts(local_stack)}
     assert {each["metadata"]["preserved.register.source"] for each in shown} == {"PYTHON"}
-    for part in kmeans_parts(local_stack):
-        assert 'route="/api/skl-kmeans",status="200"' in get(part, "/metrics").text
+
+    def both_served() -> bool:
+        gateway.post(CLUSTER, json={"points": POINTS}).raise_for_status()
+        return all(
+            'route="/api/skl-kmeans",status="200"' in get(part, "/metrics").text
+            for part in kmeans_parts(local_stack)
+        )
+
+    wait_until(both_served, seconds=120, what="both instances have served")
 
 
 def test_the_gateway_is_compiled(

@@ -63,6 +63,10 @@ class RecordedListener:
         """Note it."""
         note("open")
 
+    def leave(self) -> None:
+        """Note it."""
+        note("leave")
+
     async def drain(self) -> None:
         """Note it."""
         note("drain")

@@ -23,6 +23,7 @@ def test_announced_while_listening_and_withdrawn_before_closing(start):
         "application begins",
         "open",
         "announce listening",
+        "leave",
         "withdraw listening",
         "readyz 503",
         "withdrawn listening",

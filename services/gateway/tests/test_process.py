@@ -262,6 +262,7 @@ async def test_two_gateways_share_instances_out_and_lose_nothing_with_them(world
 async def test_a_sigterm_to_the_whole_group_is_one_to_the_supervisor(world, tmp_path):
     """As systemd sends it: workers serve on while the supervisor drains, then all end.
 
+    Each answer closes its connection meanwhile, so that clients have left before the port closes.
     The drain takes as long as the requests need; a second signal cuts it short.
     """
     await seed(tmp_path, await world.instance())
@@ -280,6 +281,10 @@ async def test_a_sigterm_to_the_whole_group_is_one_to_the_supervisor(world, tmp_
                     await asyncio.sleep(0.01)
             statuses = await statuses_of_many(world, port, 30)
             assert set(statuses) == {200}
+            url = f"http://127.0.0.1:{port}/{SERVICE}/x"
+            async with asyncio.timeout(20):  # until each worker has been told
+                while (await http.get(url)).headers.get("connection") != "close":  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             assert children(process.pid) == workers
         os.killpg(process.pid, signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 30) == 0

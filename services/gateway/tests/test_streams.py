@@ -315,6 +315,24 @@ async def test_a_101_that_names_no_protocol_is_no_answer(world, method: str, fie
     assert member.in_flight == 0
 
 
+async def test_while_the_gateway_leaves_a_connection_ends_with_its_next_answer(world):
+    """Others are kept, and new ones taken: no request meets a close on its way."""
+    gateway = await world.gateway(await world.instance())
+    busy, idle = await gateway.connect(), await gateway.connect()
+    busy.send(GET)
+    assert not (await busy.reply()).all("connection")
+
+    gateway.port.leave()
+
+    for wire in (busy, await gateway.connect()):
+        wire.send(GET)
+        reply = await wire.reply()
+        assert (reply.status, reply.body, reply.one("connection")) == (200, b"ok", "close")
+        assert await wire.ended()
+    idle.send(GET)
+    assert (await idle.reply()).one("connection") == "close"
+
+
 async def test_draining_loses_nothing(world):
     """Busy connections are answered and told to close, idle ones closed, new ones not taken."""
     go = asyncio.Event()

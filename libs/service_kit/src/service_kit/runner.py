@@ -6,7 +6,8 @@ listens and ends it after the last connection is closed. Here the order is:
 1. Begin the application's own lifespan, listen, announce, serve until SIGTERM.
 2. Become not ready, and withdraw while still serving. Each answer says `Connection: close` and
    `X-Gateway-Draining: 1` from now on: a caller that knows the field takes the instance out of
-   traffic at once, whenever it hears of it from the registry.
+   traffic at once, whenever it hears of it from the registry. Other ports of the process say
+   likewise that they close.
 3. Serve on for `drain_seconds`, so that callers with a cached list notice.
 4. Stop accepting. Work that waits in a queue is declined, so that its callers ask elsewhere; what
    runs has the rest of `end_seconds`, less the last three, and is then cut: its callers get 503.
@@ -77,6 +78,9 @@ class Listener(Protocol):
 
     async def open(self) -> None:
         """Begin to listen."""
+
+    def leave(self) -> None:
+        """Have each answer from now on close its connection; connections are still accepted."""
 
     async def drain(self) -> None:
         """Stop accepting and finish what runs, within a bounded time."""
@@ -253,6 +257,8 @@ class _Server(uvicorn.Server):
 
     async def _leave(self) -> None:
         _log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
+        for listener in self._listeners:
+            listener.leave()
         if self._presence is not None:
             await self._presence.withdraw()
             _log.info("withdrawn")

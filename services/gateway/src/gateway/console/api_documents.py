@@ -318,6 +318,9 @@ class ApiDocuments:
     async def open(self) -> None:
         """Ask for nothing: that is done when somebody looks."""
 
+    def leave(self) -> None:
+        """Serve readers as before."""
+
     async def drain(self) -> None:
         """Let readers have their answers."""
 

@@ -99,6 +99,9 @@ class Console:
         """Begin to record."""
         self._recording = asyncio.create_task(self.recorder.run(), name="console recorder")
 
+    def leave(self) -> None:
+        """Show the end of the gateway to those who look."""
+
     async def drain(self) -> None:
         """End the streams, which would keep the process from ending."""
         self._draining = True

@@ -75,12 +75,11 @@ class Worker:
     def ask(self, command: Mapping[str, Any]) -> Any:
         """Carry out one command and return its answer."""
         match command:
-            case {"do": "state"}:
-                return self.describe()
-            case {"do": "counters"}:
-                return self.counters()
-            case {"do": "drained"}:
-                return self.drained()
+            case {"do": "state" | "counters" | "drained" as report}:
+                return self._report(report)
+            case {"do": "leave"}:
+                self._port.leave()
+                return True
             case {"do": "keep", "drained": dict(drained)}:
                 self.keep_drained(drained)
                 return True
@@ -97,6 +96,11 @@ class Worker:
                 return service.balancer.restore(address, self.context.clock())
             case _:
                 raise ValueError(f"unknown command {command}")
+
+    def _report(self, name: str) -> Any:
+        """Return what the supervisor asks for."""
+        reports = {"state": self.describe, "counters": self.counters, "drained": self.drained}
+        return reports[name]()
 
     def _routes(self) -> dict[str, Any]:
         """Return the routes in force, the state of their document, and its wrong line, if any."""

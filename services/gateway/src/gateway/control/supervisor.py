@@ -229,6 +229,10 @@ class Supervisor:
                     self._keep_counters(old)
             _log.info("workers_replaced", extra={"workers": len(self._children)})
 
+    def leave(self) -> None:
+        """Have the responses of every worker close their connections."""
+        self._spawn(partial(self._tell, {"do": "leave"}))
+
     async def drain(self) -> None:
         """Let every worker drain and end."""
         for task in self._tasks:

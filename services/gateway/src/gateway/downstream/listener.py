@@ -24,9 +24,9 @@ SLOW_TICK = 1.0
 """Seconds between two sweeps over the connections."""
 FINISH = 30.0
 """Seconds that requests under way have when the port closes."""
-NOTICE = 0.5
-"""Seconds in which busy clients learn from a response that the connection closes, before idle
-connections are closed under them."""
+NOTICE = 2.0
+"""Seconds in which clients learn from a response that the connection closes, before the connections
+that they did not use in that time are closed: a request that meets the close on its way is lost."""
 BACKLOG = 1024
 TOLD_OVER_LIMIT = 128
 """Connections over the limit that are told so and linger; further ones are cut: each one takes a
@@ -64,6 +64,7 @@ class DataPort:
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._slow_sweep_at = 0.0
+        self._told_at = 0.0
         self.ticks = 0
 
     @property
@@ -84,16 +85,23 @@ class DataPort:
         )
         self._tick()
 
+    def leave(self) -> None:
+        """Let every response from now on close its connection."""
+        if not self._context.draining:
+            self._context.draining = True
+            self._told_at = self._context.clock()
+
     async def drain(self) -> None:
         """Stop accepting, let every response close its connection, close idle connections."""
-        self._context.draining = True
+        self.leave()
         self.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH):
-                await asyncio.sleep(NOTICE)
+                close_idle_at = self._told_at + NOTICE
                 while self.connections:
-                    for connection in [one for one in self.connections if one.idle]:
-                        connection.close()
+                    if self._context.clock() >= close_idle_at:
+                        for connection in [one for one in self.connections if one.idle]:
+                            connection.close()
                     await asyncio.sleep(TICK)
         for connection in list(self.connections):
             connection.reset()

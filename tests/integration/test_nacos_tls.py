@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,26 @@ class Authority:
     def new(cls, folder: Path, name: str) -> "Authority":
         """Make one."""
         made = cls(folder / f"{name}.pem", folder / f"{name}.key")
-        extension = "basicConstraints=critical,CA:TRUE"
-        _openssl(name, extension, "-keyout", made.key, "-out", made.certificate)
+        extensions = "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"
+        _openssl(name, extensions, "-keyout", made.key, "-out", made.certificate)
         return made
 
     def server(self, folder: Path) -> NacosTls:
         """Sign a certificate for 127.0.0.1 and for one name."""
         files = NacosTls(self.certificate, folder / "server.pem", folder / "server.key")
         names = f"subjectAltName=IP:127.0.0.1,DNS:{SERVER_NAME}"
+        extensions = "basicConstraints=critical,CA:FALSE", names
         signer = ("-CA", self.certificate, "-CAkey", self.key)
-        _openssl("server", names, *signer, "-keyout", files.key, "-out", files.certificate)
+        _openssl("server", extensions, *signer, "-keyout", files.key, "-out", files.certificate)
         return files
 
 
-def _openssl(name: str, extension: str, *arguments: str | Path) -> None:
+def _openssl(name: str, extensions: Sequence[str], *arguments: str | Path) -> None:
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    made += ["-subj", f"/CN={name}", "-addext", extension, *map(str, arguments)]
-    subprocess.run(made, check=True, capture_output=True)
+    made += ["-subj", f"/CN={name}"]
+    for extension in extensions:
+        made += ["-addext", extension]
+    subprocess.run([*made, *map(str, arguments)], check=True, capture_output=True)
 
 
 @pytest.fixture

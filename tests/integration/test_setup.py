@@ -84,7 +84,8 @@ def authority(tmp_path: Path, program: Callable[[str, str], str]) -> Path:
     made = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     ca, key = tmp_path / "ca.pem", tmp_path / "ca.key"
     constraints = ("-addext", "basicConstraints=critical,CA:TRUE")
-    openssl(*made, "-subj", "/CN=private", *constraints, "-keyout", key, "-out", ca)
+    usage = ("-addext", "keyUsage=critical,keyCertSign")
+    openssl(*made, "-subj", "/CN=private", *constraints, *usage, "-keyout", key, "-out", ca)
     signed = ("-CA", ca, "-CAkey", key, "-addext", "basicConstraints=critical,CA:FALSE")
     files = ("-keyout", tmp_path / "server.key", "-out", tmp_path / "server.pem")
     name = ("-subj", "/CN=index", "-addext", "subjectAltName=DNS:localhost")

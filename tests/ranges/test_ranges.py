@@ -35,11 +35,12 @@ BESIDE = {
     "libs/service_kit": ("opentelemetry-proto",),
     "libs/nacos_client": ("fastapi", "uvicorn"),
     "libs/model_service": ("scikit-learn", "pandas"),
+    "services/gateway": ("modelserve-model-service",),
 }
-"""Distributions that a member works with, and does not require."""
+"""Distributions that a member or its tests work with, and the member does not require."""
 ELSEWHERE = {
     "test_browser.py", "test_types.py", "test_index.py", "test_training.py", "test_reproduced.py",
-    "test_process.py",
+    "test_process.py", "test_console_browser.py",
 }  # fmt: skip
 """Tests that need a browser, or the checkout: a type checker, scripts, what only trains."""
 SETTINGS = """\
@@ -136,7 +137,7 @@ def requirements(wheels: Path, name: str) -> tuple[str, list[str]]:
     return needed[0], [*needed[1:], *others]
 
 
-def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path) -> str:
+def run_own_tests(member: str, python: str, resolution: str, wheels: Path, folder: Path) -> str:
     """Install a member, run its tests; return the versions that were installed."""
     base = interpreter(python)
     if base is None:
@@ -153,7 +154,8 @@ def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path
     (stack,) = wheels.glob("modelserve_stack-*.whl")
     pinned = folder / "pinned.txt"
     pinned.write_text(re.sub(r"^.* @ .*\n", "", versions, flags=re.MULTILINE))
-    uv(*install, "--constraints", pinned, *TOOLS, *BESIDE.get(member, ()), stack)
+    siblings = ("--find-links", wheels)
+    uv(*install, *siblings, "--constraints", pinned, *TOOLS, *BESIDE.get(member, ()), stack)
 
     place = folder / "away"
     shutil.copytree(ROOT / member / "tests", place / "tests")
@@ -176,7 +178,7 @@ def tested(member: str, python: str, resolution: str, wheels: Path, folder: Path
 @pytest.mark.parametrize("member", TESTED)
 def test_the_lowest_versions_work(member: str, wheels: Path, tmp_path: Path) -> None:
     """Who has the oldest that the metadata allow is not told a lie."""
-    versions = tested(member, OLDEST, "lowest-direct", wheels, tmp_path)
+    versions = run_own_tests(member, OLDEST, "lowest-direct", wheels, tmp_path)
 
     if "numpy" in versions:
         assert "numpy==1.26" in versions
@@ -186,4 +188,4 @@ def test_the_lowest_versions_work(member: str, wheels: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("member", TESTED)
 def test_the_highest_versions_work(member: str, python: str, wheels: Path, tmp_path: Path) -> None:
     """Who installs today gets what works."""
-    tested(member, python, "highest", wheels, tmp_path)
+    run_own_tests(member, python, "highest", wheels, tmp_path)

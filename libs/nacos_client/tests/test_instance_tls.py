@@ -6,7 +6,7 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,9 +25,11 @@ pytestmark = pytest.mark.anyio
 SECURE = {"secure": "true"}
 
 
-def openssl(name: str, extension: str, *arguments: str | Path) -> None:
+def openssl(name: str, extensions: Sequence[str], *arguments: str | Path) -> None:
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    made += ["-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", extension]
+    made += ["-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    for extension in extensions:
+        made += ["-addext", extension]
     subprocess.run([*made, *map(str, arguments)], check=True, capture_output=True)
 
 
@@ -41,8 +43,8 @@ class Authority:
     @classmethod
     def new(cls, folder: Path, name: str) -> "Authority":
         made = cls(folder / f"{name}.pem", folder / f"{name}.key")
-        extension = "basicConstraints=critical,CA:TRUE"
-        openssl(name, extension, "-keyout", made.key, "-out", made.certificate)
+        extensions = "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"
+        openssl(name, extensions, "-keyout", made.key, "-out", made.certificate)
         return made
 
     def sign(self, name: str, alternative: str) -> tuple[Path, Path]:
@@ -51,7 +53,8 @@ class Authority:
         files = folder / f"{name}.pem", folder / f"{name}.key"
         signer = ("-CA", self.certificate, "-CAkey", self.key)
         out = ("-out", files[0], "-keyout", files[1])
-        openssl(name, f"subjectAltName={alternative}", *signer, *out)
+        extensions = "basicConstraints=critical,CA:FALSE", f"subjectAltName={alternative}"
+        openssl(name, extensions, *signer, *out)
         return files
 
 

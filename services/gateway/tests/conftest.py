@@ -442,6 +442,7 @@ def _certificate(tmp_path_factory):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "keyUsage=critical,keyCertSign,digitalSignature",
          "-addext", "subjectAltName=DNS:localhost"],
         cwd=place, check=True, capture_output=True,
     )  # fmt: skip

@@ -191,6 +191,8 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit as error:  # with the code of an address that cannot be listened on
             raise SystemExit(ExitCode.NOT_STARTED) from error
+        if self.lifespan.should_exit:  # all that older versions of uvicorn do then
+            raise SystemExit(ExitCode.NOT_STARTED)
         for listener in self._listeners:
             await listener.open()
         settings = self._settings

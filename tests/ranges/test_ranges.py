@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from stack import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.ranges, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.ranges, pytest.mark.timeout(2400)]
 
 UV = Path(sys.executable).with_name("uv")
 MEMBERS = tuple(
@@ -169,7 +169,7 @@ def run_own_tests(member: str, python: str, resolution: str, wheels: Path, folde
         capture_output=True,
         text=True,
         check=False,
-        timeout=800,
+        timeout=2000,
     )
     assert done.returncode == 0, f"{versions}\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
     return versions

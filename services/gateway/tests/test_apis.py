@@ -428,10 +428,14 @@ async def test_an_answer_is_under_way_until_the_reader_has_it(world):
             "asgi": {"spec_version": "2.4"},
         }  # fmt: skip
 
-        async def receive():
-            return {"type": "http.request", "body": b""}
-
         async def read() -> None:
+            messages = iter([{"type": "http.request", "body": b""}])
+
+            async def receive():
+                for message in messages:
+                    return message
+                return await asyncio.Event().wait()  # the reader stays
+
             got = await gateway.tryout.send(Request(scope, receive), b"/cars/x")
             await got(scope, receive, lazy)
 

@@ -30,7 +30,8 @@ def faults(how: str) -> tuple[bool, int]:
 def test_bodies_cost_no_page_faults() -> None:
     """Memory of a body that is gone serves the next one; the kernel is not asked for it again."""
     kept, count = faults("keep")
-    if not kept:
-        pytest.skip("the C library has no mallopt")
+    left = faults("leave")[1]
+    if not kept or left < TIMES:
+        pytest.skip("the C library has no mallopt, or keeps such memory by itself")
     assert count < TIMES
-    assert faults("leave")[1] > 10 * TIMES
+    assert left > 10 * TIMES

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import ssl
+import time
 
 import pytest
 from gateway.proxy.context import PortLimits
@@ -358,6 +359,25 @@ async def test_draining_loses_nothing(world):
         await draining
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)
+
+
+async def test_a_connection_made_as_the_drain_begins_has_the_time_for_its_request(world):
+    """Others are closed meanwhile, which were told of the end long ago."""
+    gateway = await world.gateway(await world.instance())
+    early = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 1)
+    gateway.port.leave()
+    gateway.context.clock = lambda: time.monotonic() + 10
+    late = await gateway.connect()
+    await world.until(lambda: len(gateway.port.connections) == 2)
+
+    draining = asyncio.create_task(gateway.port.drain())
+
+    assert await early.ended()
+    late.send(GET)
+    assert (await late.reply()).status == 200
+    async with asyncio.timeout(5):
+        await draining
 
 
 async def test_draining_lets_a_client_read_an_early_answer(world):

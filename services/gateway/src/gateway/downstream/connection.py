@@ -5,6 +5,7 @@ Requests that were sent ahead (pipelined) wait for their turn; meanwhile the cli
 
 import asyncio
 import logging
+import math
 import socket
 import struct
 from collections import deque
@@ -91,9 +92,11 @@ class ClientConnection(Client):
         self.due = context.clock() + context.port_limits.idle
 
     @property
-    def idle(self) -> bool:
-        """Return whether the connection is between two requests."""
-        return self.exchange is None and not (self._fields.in_head or self._lingering)
+    def idle_since(self) -> float:
+        """Return when the connection was made or its last response ended; never, if it is busy."""
+        if self.exchange is not None or self._fields.in_head or self._lingering:
+            return math.inf
+        return self.due - self._context.port_limits.idle
 
     # Calls of the transport.
 

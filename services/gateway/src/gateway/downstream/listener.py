@@ -27,6 +27,8 @@ FINISH = 30.0
 NOTICE = 2.0
 """Seconds in which clients learn from a response that the connection closes, before the connections
 that they did not use in that time are closed: a request that meets the close on its way is lost."""
+HANDSHAKE = 0.5
+"""Seconds in which a connection that was accepted last is made, with TLS too."""
 BACKLOG = 1024
 TOLD_OVER_LIMIT = 128
 """Connections over the limit that are told so and linger; further ones are cut: each one takes a
@@ -97,14 +99,18 @@ class DataPort:
         self.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH):
-                close_idle_at = self._told_at + NOTICE
+                await asyncio.sleep(HANDSHAKE)
                 while self.connections:
-                    if self._context.clock() >= close_idle_at:
-                        for connection in [one for one in self.connections if one.idle]:
-                            connection.close()
+                    self._close_unused(self._context.clock() - NOTICE)
                     await asyncio.sleep(TICK)
         for connection in list(self.connections):
             connection.reset()
+
+    def _close_unused(self, since: float) -> None:
+        """Close the connections that are idle since then, and were told of the end by then."""
+        if self._told_at <= since:
+            for connection in [one for one in self.connections if one.idle_since <= since]:
+                connection.close()
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections go on."""

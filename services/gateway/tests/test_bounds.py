@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import random
 import resource
@@ -77,7 +78,9 @@ async def test_slow_connections_cost_little_and_keep_nobody_out(world, descripto
         stdin=subprocess.PIPE,
     )
     world.stack.callback(slow.communicate)
-    await world.until(lambda: sum(not one.idle for one in gateway.port.connections) == count)
+    await world.until(
+        lambda: sum(one.idle_since == math.inf for one in gateway.port.connections) == count
+    )
 
     assert (resident() - before) / count < PER_CONNECTION
     assert (await gateway.call()).status == 200

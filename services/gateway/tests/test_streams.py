@@ -367,7 +367,8 @@ async def test_a_connection_made_as_the_drain_begins_has_the_time_for_its_reques
     early = await gateway.connect()
     await world.until(lambda: len(gateway.port.connections) == 1)
     gateway.port.leave()
-    gateway.context.clock = lambda: time.monotonic() + 10
+    later = time.monotonic() + 10
+    gateway.context.clock = lambda: later
     late = await gateway.connect()
     await world.until(lambda: len(gateway.port.connections) == 2)
 
@@ -376,6 +377,7 @@ async def test_a_connection_made_as_the_drain_begins_has_the_time_for_its_reques
     assert await early.ended()
     late.send(GET)
     assert (await late.reply()).status == 200
+    late.close()
     async with asyncio.timeout(5):
         await draining
 

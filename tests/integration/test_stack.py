@@ -178,7 +178,7 @@ def test_bad_input_gets_a_problem_that_names_the_field(
 def test_both_instances_serve(local_stack: LocalStack, gateway: httpx.Client) -> None:
     """Calls reach both instances of a service, and Nacos tells what each of them is.
 
-    An instance that once was slow, as on a busy machine, gets its next call when that is 60 s ago.
+    An instance that was slow once, as on a busy machine, may wait for its next call for a minute.
     """
     shown = local_stack.nacos.access.instances("skl-kmeans")
 

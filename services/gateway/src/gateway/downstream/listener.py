@@ -28,7 +28,7 @@ NOTICE = 2.0
 """Seconds in which clients learn from a response that the connection closes, before the connections
 that they did not use in that time are closed: a request that meets the close on its way is lost."""
 HANDSHAKE = 0.5
-"""Seconds in which a connection that was accepted last is made, with TLS too."""
+"""Seconds for the TLS handshakes of the connections that were accepted last."""
 BACKLOG = 1024
 TOLD_OVER_LIMIT = 128
 """Connections over the limit that are told so and linger; further ones are cut: each one takes a
@@ -107,7 +107,7 @@ class DataPort:
             connection.reset()
 
     def _close_unused(self, since: float) -> None:
-        """Close the connections that are idle since then, and were told of the end by then."""
+        """Close the connections that were not used since then, if the port was leaving by then."""
         if self._told_at <= since:
             for connection in [one for one in self.connections if one.idle_since <= since]:
                 connection.close()
